@@ -1,0 +1,297 @@
+//! The shape of a row, rows in memory, and choices among them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// What one row is: an image of `height` x `width` x `channels` numbers (channel last), or a flat vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Rows of the image; 1 for a vector.
+    pub height: usize,
+    /// Columns of the image; the length of a vector.
+    pub width: usize,
+    /// Numbers per pixel; 1 for a vector.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// The shape of a plain vector of `length` numbers.
+    pub fn flat(length: usize) -> Self {
+        Self { height: 1, width: length, channels: 1 }
+    }
+
+    /// The shape of an image.
+    pub fn image(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// Numbers in a row. Does not overflow: a shape is built from rows that exist, or checked by [`Shape::parse`].
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether a picture can be made of it.
+    pub fn is_image(&self) -> bool {
+        self.height > 1
+    }
+
+    /// Reads `28x28x1`, `28x28` or `784`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::data(format!("shape `{text}`: expected HEIGHTxWIDTHxCHANNELS, HEIGHTxWIDTH or LENGTH"));
+        let numbers = text
+            .split('x')
+            .map(|part| part.parse::<usize>().ok().filter(|&number| number > 0))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(wrong)?;
+        numbers
+            .iter()
+            .try_fold(1usize, |product, &number| product.checked_mul(number))
+            .filter(|&product| product <= u32::MAX as usize)
+            .ok_or_else(|| Error::data(format!("shape `{text}`: too large")))?;
+        match numbers[..] {
+            [length] => Ok(Self::flat(length)),
+            [height, width] => Ok(Self::image(height, width, 1)),
+            [height, width, channels] => Ok(Self::image(height, width, channels)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_image() {
+            write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+        } else {
+            write!(f, "{}", self.len())
+        }
+    }
+}
+
+/// The number type that rows are stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// Bytes, 0 to 255.
+    U8,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+/// Where rows come from. Rows are asked for by number, in any order.
+pub trait Source: Send + Sync {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// The shape of each row.
+    fn shape(&self) -> Shape;
+
+    /// The number type the rows are stored in.
+    fn element(&self) -> Element;
+
+    /// Writes rows `indices` one after the other to `out` (`indices.len()` x `shape().len()`).
+    ///
+    /// # Panics
+    /// Where an index is not below [`Source::rows`] or `out` has another length.
+    fn read_f32(&self, indices: &[usize], out: &mut [f32]);
+
+    /// As [`Source::read_f32`], in double precision.
+    ///
+    /// # Panics
+    /// As [`Source::read_f32`].
+    fn read_f64(&self, indices: &[usize], out: &mut [f64]);
+}
+
+/// The numbers of a [`Table`], row after row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Bytes.
+    U8(Vec<u8>),
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Double precision.
+    F64(Vec<f64>),
+}
+
+impl Values {
+    /// How many numbers there are.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+        }
+    }
+}
+
+/// Rows that lie in memory, in the type their file had.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    values: Values,
+    shape: Shape,
+    rows: usize,
+}
+
+impl Table {
+    /// Rows of the given shape. Refuses an empty table, a length that is not a whole number of rows, and numbers
+    /// that are not finite (naming the first: row and column count from 1).
+    pub fn new(values: Values, shape: Shape) -> Result<Self> {
+        let width = shape.len();
+        if width == 0 || values.len() == 0 {
+            return Err(Error::data("there are no rows"));
+        }
+        if !values.len().is_multiple_of(width) {
+            return Err(Error::data(format!("{} numbers are not a whole number of rows of {width}", values.len())));
+        }
+        let bad = match &values {
+            Values::U8(_) => None,
+            Values::F32(values) => values.iter().position(|v| !v.is_finite()),
+            Values::F64(values) => values.iter().position(|v| !v.is_finite()),
+        };
+        if let Some(at) = bad {
+            let value = match &values {
+                Values::F32(values) => f64::from(values[at]),
+                Values::F64(values) => values[at],
+                Values::U8(_) => unreachable!("bytes are finite"),
+            };
+            return Err(Error::data(format!("row {}, column {}: {value} is not a finite number", at / width + 1, at % width + 1))
+                .hint("remove or fill such rows first"));
+        }
+        let rows = values.len() / width;
+        Ok(Self { values, shape, rows })
+    }
+
+    /// The numbers, row after row.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The same rows under another shape of the same length.
+    pub fn reshape(mut self, shape: Shape) -> Result<Self> {
+        if shape.len() != self.shape.len() {
+            return Err(Error::data(format!(
+                "a row has {} numbers, the shape {shape} asks for {}",
+                self.shape.len(),
+                shape.len()
+            )));
+        }
+        self.shape = shape;
+        Ok(self)
+    }
+}
+
+impl Source for Table {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn element(&self) -> Element {
+        match self.values {
+            Values::U8(_) => Element::U8,
+            Values::F32(_) => Element::F32,
+            Values::F64(_) => Element::F64,
+        }
+    }
+
+    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
+        let width = self.shape.len();
+        match &self.values {
+            Values::U8(values) => gather(values, width, indices, out, f32::from),
+            Values::F32(values) => gather(values, width, indices, out, |v| v),
+            Values::F64(values) => gather(values, width, indices, out, |v| v as f32),
+        }
+    }
+
+    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
+        let width = self.shape.len();
+        match &self.values {
+            Values::U8(values) => gather(values, width, indices, out, f64::from),
+            Values::F32(values) => gather(values, width, indices, out, f64::from),
+            Values::F64(values) => gather(values, width, indices, out, |v| v),
+        }
+    }
+}
+
+fn gather<T: Copy, U>(values: &[T], width: usize, indices: &[usize], out: &mut [U], convert: impl Fn(T) -> U) {
+    assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
+    for (&index, out) in indices.iter().zip(out.chunks_exact_mut(width)) {
+        for (out, &value) in out.iter_mut().zip(&values[index * width..(index + 1) * width]) {
+            *out = convert(value);
+        }
+    }
+}
+
+/// Some rows of another source, in a given order.
+#[derive(Clone)]
+pub struct Subset {
+    source: Arc<dyn Source>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The rows `indices` of `source`.
+    ///
+    /// # Panics
+    /// Where an index is not below `source.rows()`.
+    pub fn new(source: Arc<dyn Source>, indices: Vec<usize>) -> Self {
+        assert!(indices.iter().all(|&index| index < source.rows()), "a row number past the end");
+        Self { source, indices }
+    }
+
+    fn map(&self, indices: &[usize]) -> Vec<usize> {
+        indices.iter().map(|&index| self.indices[index]).collect()
+    }
+}
+
+impl Source for Subset {
+    fn rows(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn shape(&self) -> Shape {
+        self.source.shape()
+    }
+
+    fn element(&self) -> Element {
+        self.source.element()
+    }
+
+    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
+        self.source.read_f32(&self.map(indices), out);
+    }
+
+    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
+        self.source.read_f64(&self.map(indices), out);
+    }
+}
+
+/// One class per row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// The class of each row, an index into `names`.
+    pub classes: Vec<u32>,
+    /// What the classes are called.
+    pub names: Vec<String>,
+}
+
+impl Labels {
+    /// The labels of rows `indices`.
+    ///
+    /// # Panics
+    /// Where an index is past the end.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self { classes: indices.iter().map(|&index| self.classes[index]).collect(), names: self.names.clone() }
+    }
+}

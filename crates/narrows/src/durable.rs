@@ -1,0 +1,56 @@
+//! The one function that creates output files.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes a whole file so that a reader, or a killed run, finds the old content or the new, never half of one:
+/// temporary file in the same folder, write, flush to disk, rename, flush the folder. Missing folders are made.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "make the folder", error))?;
+    let failed = |error| Error::io(path, "write", error);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".narrows-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        // Ordinary permissions (the process's mask applies), not the private ones of a temporary file.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_a_file_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep").join("file.bin");
+        write(&path, b"old").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_the_path_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        write(&file, b"a file, not a folder").unwrap();
+        let error = write(&file.join("inside"), b"").unwrap_err().to_string();
+        assert!(error.contains("file"), "{error}");
+    }
+}
