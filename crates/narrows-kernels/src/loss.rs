@@ -1,0 +1,109 @@
+//! How far an output is from its target, each loss fused with its gradient.
+//!
+//! All work in place on rows: `outputs` holds what the last layer computed and leaves holding the gradient of
+//! `weight` times the row's summed loss with respect to it; `losses` gets one sum per row. With `weight` = 1 / (rows x
+//! width) the gradients are those of the mean over a batch and the row's numbers.
+
+use crate::activation::{Activation, softmax_row};
+use crate::simd::{Lanes, Level, Simd, dispatch, math};
+
+fn check(losses: &[f32], outputs: &[f32], targets: &[f32]) -> usize {
+    assert_eq!(outputs.len(), targets.len());
+    assert!(!losses.is_empty() && outputs.len().is_multiple_of(losses.len()), "one loss per row");
+    outputs.len() / losses.len()
+}
+
+/// Binary cross-entropy of logits z against targets t in [0, 1]: sum of max(z, 0) - z t + ln(1 + e^-|z|), exact for any z.
+/// The gradient with respect to z is `weight` (sigmoid(z) - t).
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn bce_logits(level: Level, losses: &mut [f32], outputs: &mut [f32], targets: &[f32], weight: f32) {
+    let width = check(losses, outputs, targets);
+    #[inline(always)]
+    fn row<S: Simd>(s: S, z: &mut [f32], t: &[f32], weight: f32) -> f32 {
+        let (zero, weight) = (s.constant(0.0), s.constant(weight));
+        let mut sum = zero;
+        for at in (0..z.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let (zs, ts) = (s.read(z, at), s.read(t, at));
+            let both = math::logistic(s, zs);
+            let loss = s.add(s.mul_add(s.negate(zs), ts, s.max(zero, zs)), both.softplus_of_minus_abs);
+            // Lanes past the end of the row read z = t = 0, whose loss is ln 2, not 0: they do not count.
+            sum = s.add(sum, s.first(loss, z.len() - at));
+            s.write(z, at, s.mul(weight, s.sub(both.sigmoid, ts)));
+        }
+        s.sum(sum)
+    }
+    dispatch!(level, s => {
+        for ((loss, z), t) in losses.iter_mut().zip(outputs.chunks_exact_mut(width)).zip(targets.chunks_exact(width)) {
+            *loss = row(s, z, t, weight);
+        }
+    });
+}
+
+/// Cross-entropy of the softmax of logits z against target shares t (one-hot for a class): -sum t ln softmax(z).
+/// The gradient with respect to z is `weight` (softmax(z) sum t - t).
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn cross_entropy_logits(
+    level: Level,
+    losses: &mut [f32],
+    outputs: &mut [f32],
+    targets: &[f32],
+    weight: f32,
+) {
+    let width = check(losses, outputs, targets);
+    #[inline(always)]
+    fn row<S: Simd>(s: S, z: &mut [f32], t: &[f32], weight: f32) -> f32 {
+        let mut cross = 0.0;
+        let mut total = 0.0;
+        for (&z, &t) in z.iter().zip(t) {
+            cross += z * t;
+            total += t;
+        }
+        let (largest, sum) = softmax_row(s, z);
+        for at in (0..z.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let g = s.sub(s.mul(s.read(z, at), s.constant(total)), s.read(t, at));
+            s.write(z, at, s.mul(s.constant(weight), g));
+        }
+        total * (largest + sum.ln()) - cross
+    }
+    dispatch!(level, s => {
+        for ((loss, z), t) in losses.iter_mut().zip(outputs.chunks_exact_mut(width)).zip(targets.chunks_exact(width)) {
+            *loss = row(s, z, t, weight);
+        }
+    });
+}
+
+/// Squared error of outputs y = activation(z): sum of (y - t)^2. `outputs` holds y; the gradient is taken through the
+/// activation, with respect to z: `weight` 2 (y - t) activation'(z).
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn squared_error(
+    level: Level,
+    losses: &mut [f32],
+    outputs: &mut [f32],
+    targets: &[f32],
+    activation: Activation,
+    weight: f32,
+) {
+    let width = check(losses, outputs, targets);
+    #[inline(always)]
+    fn row<S: Simd>(s: S, y: &mut [f32], t: &[f32], activation: Activation, weight: f32) -> f32 {
+        let mut sum = s.constant(0.0);
+        for at in (0..y.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let ys = s.read(y, at);
+            let difference = s.sub(ys, s.read(t, at));
+            sum = s.mul_add(difference, difference, sum);
+            s.write(y, at, activation.back(s, s.mul(s.constant(2.0 * weight), difference), ys));
+        }
+        s.sum(sum)
+    }
+    dispatch!(level, s => {
+        for ((loss, y), t) in losses.iter_mut().zip(outputs.chunks_exact_mut(width)).zip(targets.chunks_exact(width)) {
+            *loss = row(s, y, t, activation, weight);
+        }
+    });
+}

@@ -1,0 +1,106 @@
+//! Vectors as arrays: runs everywhere. Level `plain` is four lanes; the tests also run the code paths of wider levels
+//! through it on processors that lack them.
+
+use super::{F, Lanes, Simd};
+
+/// The token of arrays of `N` numbers; needs nothing of the processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable<const N: usize>;
+
+macro_rules! lanes {
+    ($T:ty) => {
+        impl<const N: usize> Lanes<$T> for Portable<N> {
+            type Vector = [$T; N];
+            const COUNT: usize = N;
+
+            #[inline(always)]
+            fn splat(self, value: $T) -> [$T; N] {
+                [value; N]
+            }
+            #[inline(always)]
+            fn add(self, a: [$T; N], b: [$T; N]) -> [$T; N] {
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            /// Two roundings: without the instruction, a fused one costs a library call for every number.
+            #[inline(always)]
+            fn mul_add(self, a: [$T; N], b: [$T; N], c: [$T; N]) -> [$T; N] {
+                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            }
+            #[inline(always)]
+            unsafe fn load(self, from: *const $T) -> [$T; N] {
+                // SAFETY: the caller vouches for N numbers.
+                unsafe { from.cast::<[$T; N]>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn load_first(self, from: *const $T, count: usize) -> [$T; N] {
+                debug_assert!(count <= N);
+                // SAFETY: only the first `count` numbers are read.
+                std::array::from_fn(|i| if i < count { unsafe { *from.add(i) } } else { 0.0 })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $T, value: [$T; N]) {
+                // SAFETY: the caller vouches for N numbers.
+                unsafe { to.cast::<[$T; N]>().write_unaligned(value) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut $T, value: [$T; N], count: usize) {
+                debug_assert!(count <= N);
+                for (i, value) in value.into_iter().enumerate().take(count) {
+                    // SAFETY: only the first `count` numbers are written.
+                    unsafe { *to.add(i) = value }
+                }
+            }
+        }
+    };
+}
+lanes!(f32);
+lanes!(f64);
+
+impl<const N: usize> Simd for Portable<N> {
+    #[inline(always)]
+    fn sub(self, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn div(self, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn sqrt(self, a: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| a[i].sqrt())
+    }
+    #[inline(always)]
+    fn min(self, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn max(self, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn round(self, a: F<Self>) -> F<Self> {
+        // Adding and taking away 1.5 * 2^23 leaves a whole number, ties to even; exact for |a| < 2^22.
+        const SHIFT: f32 = 12_582_912.0;
+        std::array::from_fn(|i| (a[i] + SHIFT) - SHIFT)
+    }
+    #[inline(always)]
+    fn power_of_two(self, a: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| f32::from_bits(((a[i] as i32 + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    fn where_positive(self, x: F<Self>, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| if x[i] > 0.0 { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn sum(self, a: F<Self>) -> f32 {
+        a.into_iter().sum()
+    }
+    #[inline(always)]
+    fn first(self, a: F<Self>, count: usize) -> F<Self> {
+        std::array::from_fn(|i| if i < count { a[i] } else { 0.0 })
+    }
+}

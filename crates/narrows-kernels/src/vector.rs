@@ -1,0 +1,100 @@
+//! Small operations on rows of numbers.
+
+use crate::simd::{Lanes, Level, Simd, dispatch};
+
+/// Column sums over rows: `out[j] = sum over i of values[i * stride + first + j]`, rows added in order, so that a cut of
+/// the columns changes no bit.
+///
+/// # Panics
+/// Where the values are not whole rows of `stride`, or the columns reach past a row.
+pub fn column_sums(level: Level, out: &mut [f32], values: &[f32], stride: usize, first: usize) {
+    assert!(stride > 0 && values.len().is_multiple_of(stride) && first + out.len() <= stride);
+    #[inline(always)]
+    fn run<S: Simd>(s: S, out: &mut [f32], values: &[f32], stride: usize, first: usize) {
+        for at in (0..out.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let mut sum = s.constant(0.0);
+            for row in values.chunks_exact(stride) {
+                sum = s.add(sum, s.read(&row[first..first + out.len()], at));
+            }
+            s.write(out, at, sum);
+        }
+    }
+    dispatch!(level, s => run(s, out, values, stride, first));
+}
+
+/// `(value - offset) / scale` for each column of rows in place; one offset and scale for all columns, or one each.
+///
+/// # Panics
+/// Where the values are not whole rows, or there are neither one nor `width` offsets and scales.
+pub fn standardize(level: Level, values: &mut [f32], width: usize, offsets: &[f32], scales: &[f32]) {
+    columns(level, values, width, offsets, scales, Direction::Forward);
+}
+
+/// Undoes [`standardize`]: `value * scale + offset`.
+///
+/// # Panics
+/// As [`standardize`].
+pub fn unstandardize(level: Level, values: &mut [f32], width: usize, offsets: &[f32], scales: &[f32]) {
+    columns(level, values, width, offsets, scales, Direction::Back);
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Forward,
+    Back,
+}
+
+fn columns(
+    level: Level,
+    values: &mut [f32],
+    width: usize,
+    offsets: &[f32],
+    scales: &[f32],
+    direction: Direction,
+) {
+    assert!(width > 0 && values.len().is_multiple_of(width) && offsets.len() == scales.len());
+    assert!(offsets.len() == 1 || offsets.len() == width);
+    // With one offset for all columns, the whole slice is one row.
+    let width = if offsets.len() == 1 { values.len() } else { width };
+    #[inline(always)]
+    fn run<S: Simd>(s: S, row: &mut [f32], offsets: &[f32], scales: &[f32], direction: Direction) {
+        let one = offsets.len() == 1;
+        for at in (0..row.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let (offset, scale) = if one {
+                (s.constant(offsets[0]), s.constant(scales[0]))
+            } else {
+                (s.read(offsets, at), s.read(scales, at))
+            };
+            let x = s.read(row, at);
+            let y = match direction {
+                Direction::Forward => s.div(s.sub(x, offset), scale),
+                // Two roundings at every level: the product must not depend on a fused instruction.
+                Direction::Back => s.add(s.mul(x, scale), offset),
+            };
+            s.write(row, at, y);
+        }
+    }
+    if values.is_empty() {
+        return;
+    }
+    dispatch!(level, s => {
+        for row in values.chunks_exact_mut(width) {
+            run(s, row, offsets, scales, direction);
+        }
+    });
+}
+
+/// Whether every number is finite.
+pub fn all_finite(level: Level, values: &[f32]) -> bool {
+    #[inline(always)]
+    fn run<S: Simd>(s: S, values: &[f32]) -> bool {
+        // x - x is 0 for a finite x, NaN otherwise; and a NaN stays in a sum.
+        let mut sum = s.constant(0.0);
+        for at in (0..values.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let x = s.read(values, at);
+            sum = s.add(sum, s.sub(x, x));
+        }
+        s.sum(sum) == 0.0
+    }
+    dispatch!(level, s => run(s, values))
+}

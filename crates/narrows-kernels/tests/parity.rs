@@ -1,0 +1,295 @@
+//! Every fast function against its plain twin: all lengths from 0 to 67 and some large ones, odd offsets, every SIMD
+//! level this processor has.
+
+use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
+use narrows_kernels::{Activation, Level, activation, loss, optimizer, plain, vector};
+
+/// Numbers between -`size` and `size`, the same on every run.
+fn numbers(count: usize, seed: u32, size: f32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as f32 / 8_388_608.0 - 1.0) * size
+        })
+        .collect()
+}
+
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..=67).chain([784, 1000, 4097])
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+#[track_caller]
+fn close(what: &str, level: Level, got: &[f32], want: &[f64], relative: f64, absolute: f64) {
+    assert_eq!(got.len(), want.len());
+    for (at, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(
+            error <= relative * want.abs() + absolute,
+            "{what} at {} [{at} of {}]: {got}, want {want}",
+            level.name(),
+            want.abs()
+        );
+    }
+}
+
+#[test]
+fn activations() {
+    for level in Level::available() {
+        for n in lengths() {
+            for kind in Activation::ALL {
+                // An odd offset: the slice begins one number into the buffer.
+                let mut buffer = numbers(n + 1, 1, 6.0);
+                let want: Vec<f64> = wide(&buffer[1..]).iter().map(|&x| plain::activate(kind, x)).collect();
+                let first = buffer[0];
+                activation::forward(level, &mut buffer[1..], kind);
+                close("forward", level, &buffer[1..], &want, 1e-6, 1e-7);
+                assert_eq!(buffer[0], first);
+
+                let outputs = buffer[1..].to_vec();
+                let mut gradients = numbers(n, 2, 1.0);
+                let want: Vec<f64> = wide(&gradients)
+                    .iter()
+                    .zip(&outputs)
+                    .map(|(g, &y)| g * plain::derivative(kind, f64::from(y)))
+                    .collect();
+                activation::backward(level, &mut gradients, &outputs, kind);
+                close("backward", level, &gradients, &want, 1e-5, 1e-7);
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_is_a_distribution_and_its_gradient_a_difference_quotient() {
+    for level in Level::available() {
+        for width in (1..=67).chain([1000]) {
+            let logits = numbers(3 * width, 3, 5.0);
+            let mut y = logits.clone();
+            activation::softmax(level, &mut y, width);
+            for (y, z) in y.chunks(width).zip(logits.chunks(width)) {
+                close("softmax", level, y, &plain::softmax(&wide(z)), 3e-6, 1e-9);
+            }
+            let weights = numbers(3 * width, 4, 1.0);
+            let mut gradients = weights.clone();
+            activation::softmax_backward(level, &mut gradients, &y, width);
+            let value = |z: &[f64]| -> f64 {
+                plain::softmax(z).iter().zip(&weights).map(|(y, &w)| y * f64::from(w)).sum()
+            };
+            let z = wide(&logits[..width]);
+            for j in [0, width / 2, width - 1] {
+                let (mut up, mut down) = (z.clone(), z.clone());
+                up[j] += 1e-5;
+                down[j] -= 1e-5;
+                let slope = (value(&up) - value(&down)) / 2e-5;
+                assert!(
+                    (f64::from(gradients[j]) - slope).abs() < 1e-5,
+                    "{} width {width} column {j}",
+                    level.name()
+                );
+            }
+        }
+    }
+}
+
+/// A loss kernel: level, losses, outputs, targets, weight.
+type Loss<'a> = &'a dyn Fn(Level, &mut [f32], &mut [f32], &[f32], f32);
+
+/// Checks a loss's value against its definition and its gradient against difference quotients of the definition.
+fn check_loss(
+    name: &str,
+    kernel: Loss<'_>,
+    define: &dyn Fn(&[f64], &[f64]) -> f64,
+    targets: &dyn Fn(usize) -> Vec<f32>,
+) {
+    for level in Level::available() {
+        for width in (1..=67).chain([784]) {
+            let rows = 3;
+            let z = numbers(rows * width, 5, 4.0);
+            let t: Vec<f32> = (0..rows).flat_map(|_| targets(width)).collect();
+            let weight = 1.0 / (rows * width) as f32;
+            let (mut losses, mut gradients) = (vec![0.0; rows], z.clone());
+            kernel(level, &mut losses, &mut gradients, &t, weight);
+            let want: Vec<f64> =
+                z.chunks(width).zip(t.chunks(width)).map(|(z, t)| define(&wide(z), &wide(t))).collect();
+            close(name, level, &losses, &want, 1e-5, 1e-6);
+            let (row, t) = (wide(&z[..width]), wide(&t[..width]));
+            for j in [0, width / 2, width - 1] {
+                let (mut up, mut down) = (row.clone(), row.clone());
+                up[j] += 1e-4;
+                down[j] -= 1e-4;
+                let slope = f64::from(weight) * (define(&up, &t) - define(&down, &t)) / 2e-4;
+                let got = f64::from(gradients[j]);
+                assert!(
+                    (got - slope).abs() < 1e-6 + 1e-4 * slope.abs(),
+                    "{name} gradient {j} of {width}: {got} {slope}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_and_their_gradients() {
+    let shares = |width: usize| numbers(width, 6, 1.0).into_iter().map(f32::abs).collect::<Vec<_>>();
+    check_loss("bce", &loss::bce_logits, &plain::bce_logits, &shares);
+    check_loss("cross-entropy", &loss::cross_entropy_logits, &plain::cross_entropy_logits, &|width| {
+        let mut target = vec![0.0; width];
+        target[width / 3] = 1.0;
+        target
+    });
+    check_loss("cross-entropy of shares", &loss::cross_entropy_logits, &plain::cross_entropy_logits, &shares);
+    check_loss(
+        "squared error",
+        &|level, losses, outputs, targets, weight| {
+            loss::squared_error(level, losses, outputs, targets, Activation::Linear, weight);
+        },
+        &plain::squared_error,
+        &shares,
+    );
+    // Through an activation: the kernel is given outputs, the difference quotient moves what comes before them.
+    for kind in Activation::ALL {
+        check_loss(
+            "squared error through an activation",
+            &|level, losses, outputs, targets, weight| {
+                activation::forward(level, outputs, kind);
+                loss::squared_error(level, losses, outputs, targets, kind, weight);
+            },
+            &|z, t| {
+                let y: Vec<f64> = z.iter().map(|&z| plain::activate(kind, z)).collect();
+                plain::squared_error(&y, t)
+            },
+            &shares,
+        );
+    }
+}
+
+#[test]
+fn bce_is_exact_where_the_sigmoid_saturates() {
+    for level in Level::available() {
+        let (mut losses, mut z) = (vec![0.0; 2], vec![60.0, -60.0]);
+        loss::bce_logits(level, &mut losses, &mut z, &[0.0, 1.0], 1.0);
+        assert_eq!(losses, [60.0, 60.0]);
+        assert_eq!(z, [1.0, -1.0]);
+        let mut z = vec![f32::NAN, 0.0];
+        loss::bce_logits(level, &mut losses, &mut z, &[0.0, 1.0], 1.0);
+        assert!(losses[0].is_nan() && losses[1].is_finite(), "a NaN is not hidden");
+    }
+}
+
+#[test]
+fn optimizers() {
+    for level in Level::available() {
+        for n in lengths() {
+            let start = numbers(n, 7, 1.0);
+            // Three steps, so that the memory matters.
+            let gradients: Vec<Vec<f32>> = (0..3).map(|step| numbers(n, 10 + step, 0.1)).collect();
+            let fresh = || (start.clone(), vec![0.0f32; n], vec![0.0f32; n]);
+            let twin = || (wide(&start), vec![0.0f64; n], vec![0.0f64; n]);
+
+            let settings = Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-7 };
+            let ((mut p, mut a, mut b), (mut pt, mut at, mut bt)) = (fresh(), twin());
+            for g in &gradients {
+                optimizer::adadelta(level, &mut p, &mut a, &mut b, g, settings);
+                plain::adadelta(&mut pt, &mut at, &mut bt, &wide(g), settings);
+            }
+            close("adadelta", level, &p, &pt, 1e-6, 1e-7);
+
+            for nesterov in [false, true] {
+                let settings = Sgd { rate: 0.1, momentum: 0.9, nesterov };
+                let ((mut p, mut a, _), (mut pt, mut at, _)) = (fresh(), twin());
+                for g in &gradients {
+                    optimizer::sgd(level, &mut p, &mut a, g, settings);
+                    plain::sgd(&mut pt, &mut at, &wide(g), settings);
+                }
+                close("sgd", level, &p, &pt, 1e-6, 1e-7);
+            }
+
+            let settings = RmsProp { rate: 0.01, rho: 0.9, epsilon: 1e-7 };
+            let ((mut p, mut a, _), (mut pt, mut at, _)) = (fresh(), twin());
+            for g in &gradients {
+                optimizer::rmsprop(level, &mut p, &mut a, g, settings);
+                plain::rmsprop(&mut pt, &mut at, &wide(g), settings);
+            }
+            close("rmsprop", level, &p, &pt, 1e-5, 1e-6);
+
+            for weight_decay in [0.0, 0.1] {
+                let ((mut p, mut a, mut b), (mut pt, mut at, mut bt)) = (fresh(), twin());
+                for (step, g) in (1..).zip(&gradients) {
+                    let settings =
+                        Adam { rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, step };
+                    optimizer::adam(level, &mut p, &mut a, &mut b, g, settings);
+                    plain::adam(&mut pt, &mut at, &mut bt, &wide(g), settings);
+                }
+                close("adam", level, &p, &pt, 1e-5, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn adadelta_begins_as_its_paper_says() {
+    // With no memory, the first step is sqrt(epsilon) / sqrt((1 - rho) g^2 + epsilon) g: about sqrt(epsilon / (1 - rho)).
+    for level in Level::available() {
+        let (mut p, mut e, mut d) = (vec![0.0], vec![0.0], vec![0.0]);
+        optimizer::adadelta(
+            level,
+            &mut p,
+            &mut e,
+            &mut d,
+            &[10.0],
+            Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-6 },
+        );
+        assert!((p[0] + (1e-6f32 / 0.05).sqrt()).abs() < 1e-6, "{}", p[0]);
+    }
+}
+
+#[test]
+fn columns_and_scales() {
+    for level in Level::available() {
+        for width in (1..=67).chain([1000]) {
+            let rows = 5;
+            let values = numbers(rows * width, 20, 3.0);
+            let mut sums = vec![0.0; width];
+            vector::column_sums(level, &mut sums, &values, width, 0);
+            let want: Vec<f64> =
+                (0..width).map(|j| (0..rows).map(|i| f64::from(values[i * width + j])).sum()).collect();
+            close("column sums", level, &sums, &want, 1e-6, 1e-5);
+            // A cut of the columns gives the same bits.
+            let first = width / 3;
+            let mut part = vec![0.0; width - first];
+            vector::column_sums(level, &mut part, &values, width, first);
+            assert_eq!(part, sums[first..]);
+
+            let (offsets, scales) = (numbers(width, 21, 1.0), numbers(width, 22, 1.0));
+            for (offsets, scales) in [(&offsets[..], &scales[..]), (&[0.5][..], &[255.0][..])] {
+                let mut scaled = values.clone();
+                vector::standardize(level, &mut scaled, width, offsets, scales);
+                let pick = |from: &[f32], j: usize| f64::from(from[if from.len() == 1 { 0 } else { j }]);
+                let want: Vec<f64> = (0..rows * width)
+                    .map(|i| (f64::from(values[i]) - pick(offsets, i % width)) / pick(scales, i % width))
+                    .collect();
+                close("standardize", level, &scaled, &want, 1e-6, 1e-6);
+                vector::unstandardize(level, &mut scaled, width, offsets, scales);
+                close("unstandardize", level, &scaled, &wide(&values), 1e-6, 1e-6);
+            }
+        }
+        for n in lengths().filter(|&n| n > 0) {
+            let mut values = numbers(n, 23, 1e30);
+            assert!(vector::all_finite(level, &values));
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let kept = std::mem::replace(&mut values[n - 1], bad);
+                assert!(!vector::all_finite(level, &values));
+                values[n - 1] = kept;
+            }
+        }
+        // Bytes over 255 are exactly 0 and 1 at the ends: BCE refuses anything outside.
+        let mut ends = vec![0.0, 255.0, 51.0];
+        vector::standardize(level, &mut ends, 3, &[0.0], &[255.0]);
+        assert_eq!(ends, [0.0, 1.0, 0.2]);
+    }
+}
