@@ -3,6 +3,14 @@
 
 pub mod data;
 pub mod durable;
+mod engine;
 pub mod error;
+pub mod event;
+pub mod plan;
+mod random;
+pub mod recipe;
+pub mod scaling;
+pub mod spec;
+mod train;
 
 pub use error::{Error, ErrorKind, Result};

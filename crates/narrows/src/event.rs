@@ -1,0 +1,46 @@
+//! Progress as plain data. Whoever drives a fit gives one callback; its answer can stop the run.
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A step was taken.
+    Step {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// How many epochs there will be.
+        epochs: usize,
+        /// Rows of this epoch seen so far.
+        rows: usize,
+        /// Rows of an epoch.
+        total_rows: usize,
+        /// The mean loss over the rows of this epoch seen so far.
+        loss: f64,
+    },
+    /// All rows were seen once more.
+    Epoch(EpochRecord),
+    /// A part of the work outside training began: `baselines`, `report`, ...
+    Stage(&'static str),
+}
+
+/// What is known of an epoch when it is over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochRecord {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The mean of the losses of its batches, each as it was when the batch was seen.
+    pub train_loss: f64,
+    /// The loss on the held-out rows at its end.
+    pub validation_loss: f64,
+    /// Time spent training in it; validation not included.
+    pub seconds: f64,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop at the next step, and keep the best so far.
+    Stop,
+}

@@ -1,0 +1,100 @@
+//! Random numbers that depend on nothing but what they are for: (seed, purpose, index) names a stream, and the same name
+//! gives the same numbers for ever, on every machine and with any number of threads.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What random numbers are for. The values are part of what a seed means: never change one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// First weights; the index is the parameter.
+    Weights = 1,
+    /// The order of the rows; the index is the epoch.
+    Shuffle = 2,
+    /// Which rows are held out.
+    HoldOut = 3,
+}
+
+/// The stream of a (seed, purpose, index).
+pub(crate) fn generator(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
+    key[16..24].copy_from_slice(&index.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// A number in [0, 1), a multiple of 2^-24.
+pub(crate) fn uniform(generator: &mut ChaCha8Rng) -> f32 {
+    (generator.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
+}
+
+/// A number below `bound`, each equally likely (Lemire 2019: multiply, and redraw the few that would favour some).
+fn below(bound: u32, generator: &mut ChaCha8Rng) -> u32 {
+    let mut product = u64::from(generator.next_u32()) * u64::from(bound);
+    if (product as u32) < bound {
+        let redraw = bound.wrapping_neg() % bound;
+        while (product as u32) < redraw {
+            product = u64::from(generator.next_u32()) * u64::from(bound);
+        }
+    }
+    (product >> 32) as u32
+}
+
+/// Puts a list in random order (Fisher and Yates).
+///
+/// # Panics
+/// With 2^32 entries or more.
+pub(crate) fn shuffle(list: &mut [usize], generator: &mut ChaCha8Rng) {
+    assert!(u32::try_from(list.len()).is_ok());
+    for last in (1..list.len()).rev() {
+        list.swap(last, below(last as u32 + 1, generator) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_fixed_and_apart() {
+        let first = |seed, purpose, index| generator(seed, purpose, index).next_u64();
+        assert_eq!(first(1, Purpose::Shuffle, 2), first(1, Purpose::Shuffle, 2));
+        let all = [
+            first(1, Purpose::Shuffle, 2),
+            first(2, Purpose::Shuffle, 2),
+            first(1, Purpose::Weights, 2),
+            first(1, Purpose::Shuffle, 3),
+        ];
+        assert!((1..4).all(|i| !all[..i].contains(&all[i])));
+        // ChaCha8 with a key of zeros (Bernstein's reference implementation): 3e 00 ef 2f ...
+        let mut zeros = ChaCha8Rng::from_seed([0; 32]);
+        assert_eq!(zeros.next_u32().to_le_bytes(), [0x3e, 0x00, 0xef, 0x2f]);
+    }
+
+    #[test]
+    fn a_shuffle_is_a_permutation_and_every_place_is_equally_likely() {
+        let mut counts = [[0u32; 5]; 5];
+        for index in 0..10_000 {
+            let mut list = [0, 1, 2, 3, 4];
+            shuffle(&mut list, &mut generator(7, Purpose::Shuffle, index));
+            let mut sorted = list;
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3, 4]);
+            for (place, &item) in list.iter().enumerate() {
+                counts[place][item] += 1;
+            }
+        }
+        // 2,000 expected, standard deviation 40: five of them.
+        assert!(counts.iter().flatten().all(|&count| count.abs_diff(2000) < 200), "{counts:?}");
+    }
+
+    #[test]
+    fn uniform_numbers_fill_the_unit_interval() {
+        let mut stream = generator(3, Purpose::Weights, 0);
+        let numbers: Vec<f32> = (0..10_000).map(|_| uniform(&mut stream)).collect();
+        assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
+        let mean = numbers.iter().sum::<f32>() / 10_000.0;
+        assert!((mean - 0.5).abs() < 0.015, "{mean}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Recipes: specs as TOML files, the built-in ones compiled in.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::spec::{AutoencoderSpec, PcaSpec, Spec, suggestion};
+
+/// The built-in recipes: name and TOML text.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("pca", include_str!("../../../recipes/pca.toml")),
+    ("single", include_str!("../../../recipes/single.toml")),
+    ("deep", include_str!("../../../recipes/deep.toml")),
+];
+
+/// A recipe, its fields still open to be changed one by one.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// `single`, or the file's name without its ending.
+    pub name: String,
+    /// What errors call it: `single`, or the path.
+    place: String,
+    table: toml::Table,
+}
+
+impl Recipe {
+    /// Finds a built-in recipe by its name, or reads a TOML file.
+    pub fn open(name: &str) -> Result<Self> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+            return Self::parse(name, name, text);
+        }
+        let path = Path::new(name);
+        if !path.exists() {
+            let names = Self::names().collect::<Vec<_>>();
+            let error = Error::recipe(format!("{name}: neither a recipe nor a file"));
+            return Err(match suggestion(name, names.iter().copied()) {
+                Some(close) => error.hint(format!("did you mean `{close}`? recipes: {}", names.join(", "))),
+                None => error.hint(format!("recipes: {}; or the path of a TOML file", names.join(", "))),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+        let stem = path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        Self::parse(&stem, name, &text)
+    }
+
+    /// Reads TOML text. `place` is what errors call it.
+    pub fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
+        // The parser's own message points at the line; its first lines are enough.
+        let table = text.parse::<toml::Table>().map_err(|error| Error::recipe(error.to_string().trim_end()).at(place))?;
+        Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
+    }
+
+    /// The names of the built-in recipes.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// Sets one field, named by its path: `train.rate=0.5`. The value is read as TOML; what is not TOML is text.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let (path, value) = assignment.split_once('=').ok_or_else(|| {
+            Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.rate=0.5"))
+        })?;
+        let value = value.trim();
+        let value = format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        let mut table = &mut self.table;
+        let mut parts = path.trim().split('.').peekable();
+        while let Some(part) = parts.next() {
+            if part.is_empty() {
+                return Err(Error::recipe(format!("`{assignment}`: an empty field name")));
+            }
+            if parts.peek().is_none() {
+                table.insert(part.to_owned(), value);
+                break;
+            }
+            table = table
+                .entry(part)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+                .as_table_mut()
+                .ok_or_else(|| Error::recipe(format!("`{assignment}`: {part} has no fields")))?;
+        }
+        Ok(())
+    }
+
+    /// The spec that the fields make, checked. Errors name the recipe and the field.
+    pub fn spec(&self) -> Result<Spec> {
+        self.read_spec().and_then(|spec| spec.validate().map(|()| spec)).map_err(|error| error.at(&self.place))
+    }
+
+    fn read_spec(&self) -> Result<Spec> {
+        let mut table = self.table.clone();
+        let methods = ["pca", "autoencoder"];
+        let method = table.remove("method").ok_or_else(|| {
+            Error::recipe(format!("method: missing (allowed: {})", methods.join(", ")))
+        })?;
+        match method.as_str() {
+            Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
+            Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
+            other => {
+                let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
+                let error = Error::recipe(format!("method: unknown method `{wrong}` (allowed: {})", methods.join(", ")));
+                Err(match suggestion(&wrong, methods) {
+                    Some(close) => error.hint(format!("did you mean `{close}`?")),
+                    None => error,
+                })
+            }
+        }
+    }
+}
+
+/// Reads a struct from a table; an error names the field by its path.
+fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
+    let mut track = serde_path_to_error::Track::new();
+    let value = toml::Value::Table(table);
+    T::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
+        let path = track.path().to_string();
+        let message = error.to_string();
+        let message = message.trim_end();
+        // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
+        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let hint = match &names[..] {
+            [wrong, valid @ ..] if message.starts_with("unknown") => suggestion(wrong, valid.iter().copied()),
+            _ => None,
+        };
+        let error = Error::recipe(if path == "." { message.to_owned() } else { format!("{path}: {message}") });
+        match hint {
+            Some(close) => error.hint(format!("did you mean `{close}`?")),
+            None => error,
+        }
+    })
+}
+
+/// A spec as the text of a recipe.
+pub fn to_toml(spec: &Spec) -> String {
+    toml::to_string(spec).unwrap_or_else(|error| format!("# this spec has no TOML form: {error}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Layer, Units};
+
+    #[test]
+    fn built_in_recipes_are_valid_and_survive_their_own_text() {
+        for name in Recipe::names() {
+            let spec = Recipe::open(name).unwrap().spec().unwrap();
+            assert!(spec.about().is_some(), "{name} says what it is");
+            let again = Recipe::parse(name, name, &to_toml(&spec)).unwrap().spec().unwrap();
+            assert_eq!(spec, again);
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(spec, serde_json::from_str::<Spec>(&json).unwrap());
+        }
+    }
+
+    #[track_caller]
+    fn refused(text: &str, parts: &[&str]) {
+        let error = Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_the_field_and_the_nearest_name() {
+        let whole = |change: &str| {
+            format!(
+                "method = 'autoencoder'\nloss = 'mse'\nencoder = [{{ dense = 2 }}]\ndecoder = [{{ dense = 'input' }}]\n{change}"
+            )
+        };
+        refused("method = 'pcaa'", &["r.toml: method", "pcaa", "did you mean `pca`"]);
+        refused("loss = 'mse'", &["r.toml: method: missing"]);
+        refused("method = 'pca'\ncode_sise = 3", &["code_sise", "did you mean `code_size`"]);
+        refused("method = 'pca'\ncode_size = -3", &["code_size"]);
+        refused("method = 'pca'\ncode_size = 0", &["code_size", "at least one"]);
+        refused("method = 'pca'\nscale = 'standart'", &["scale", "standart", "did you mean `standard`"]);
+        refused(&whole("[train]\nepoch = 3"), &["train", "epoch", "did you mean `epochs`"]);
+        refused(&whole("[train]\nepochs = 'many'"), &["train.epochs", "many"]);
+        refused(&whole("[train]\nepochs = 0"), &["train.epochs", "at least 1"]);
+        refused(&whole("[train]\noptimizer = 'adm'"), &["train.optimizer", "did you mean `adam`"]);
+        refused(&whole("[train]\noptimizer = 'sgd'\nrho = 0.5"), &["train.rho", "sgd"]);
+        refused(&whole("[train]\nrate = -1.0"), &["train.rate", "-1"]);
+        refused(&whole("[train]\nbeta1 = 1.0"), &["train.beta1", "below 1"]);
+        let layers = |layers: &str| whole("").replace("{ dense = 2 }", layers);
+        refused(&layers("'rellu'"), &["encoder[0]", "did you mean `relu`"]);
+        refused(&layers("{ dens = 3 }"), &["encoder[0]", "did you mean `dense`"]);
+        refused(&layers("{ dense = 0 }"), &["encoder[0]", "at least 1"]);
+        refused(&layers("{ bias = true }"), &["encoder[0]", "which layer"]);
+        refused(&whole("").replace("'mse'", "'bce'"), &["loss", "sigmoid"]);
+        refused("method = 'pca", &["r.toml", "line 1"]);
+    }
+
+    #[test]
+    fn fields_can_be_set_by_path() {
+        let mut recipe = Recipe::open("single").unwrap();
+        for assignment in ["train.epochs=3", "train.rate = 0.5", "loss=mse", "scale=\"none\""] {
+            recipe.set(assignment).unwrap();
+        }
+        let Spec::Autoencoder(spec) = recipe.spec().unwrap() else { panic!("an autoencoder") };
+        assert_eq!((spec.train.epochs, spec.train.rate), (3, Some(0.5)));
+        assert!(recipe.set("train.epochs").is_err());
+        assert!(recipe.set("loss.deep=3").is_err());
+        recipe.set("train.epohcs=3").unwrap();
+        assert!(recipe.spec().unwrap_err().to_string().contains("did you mean `epochs`"));
+    }
+
+    #[test]
+    fn the_short_form_mirrors_itself() {
+        let Spec::Autoencoder(mut spec) = Recipe::open("single").unwrap().spec().unwrap() else { panic!() };
+        spec.set_layers("784-128-64-32", 784).unwrap();
+        let widths = |layers: &[Layer]| {
+            layers
+                .iter()
+                .filter_map(|layer| match layer {
+                    Layer::Dense { units, .. } => Some(*units),
+                    Layer::Function(_) => None,
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(widths(&spec.encoder), [128, 64, 32].map(Units::Count));
+        assert_eq!(widths(&spec.decoder), [Units::Count(64), Units::Count(128), Units::Input]);
+        assert_eq!(spec.decoder.last(), Some(&Layer::Function(crate::spec::Function::Sigmoid)));
+        for wrong in ["784", "783-32", "784-0", "784-a", "", "784--3"] {
+            assert!(spec.set_layers(wrong, 784).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! How the numbers of a row are scaled before a method sees them, learned from the training rows, undone on output.
+
+use narrows_kernels::{Level, vector};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Element, Source};
+use crate::error::Result;
+use crate::spec::Scale;
+
+/// Rows read at a time.
+const BLOCK: usize = 256;
+
+/// (value - offset) / scale for each column; one offset and scale for all, or one for each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    /// Taken away first.
+    pub offsets: Vec<f64>,
+    /// Divided by then; never 0.
+    pub scales: Vec<f64>,
+    #[serde(skip)]
+    narrow: (Vec<f32>, Vec<f32>),
+}
+
+impl Scaling {
+    /// A scaling from its numbers.
+    pub fn from_parts(offsets: Vec<f64>, scales: Vec<f64>) -> Self {
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
+        let pair = (narrow(&offsets), narrow(&scales));
+        Self { offsets, scales, narrow: pair }
+    }
+
+    /// Learns a scaling from rows. A constant column keeps the scale 1.
+    pub fn learn(scale: Scale, source: &dyn Source) -> Result<Self> {
+        let width = source.shape().len();
+        Ok(match scale {
+            Scale::None => Self::from_parts(vec![0.0], vec![1.0]),
+            Scale::Unit => {
+                let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
+                Self::from_parts(vec![0.0], vec![byte])
+            }
+            Scale::MinMax => {
+                let (mut low, mut high) = (vec![f64::INFINITY; width], vec![f64::NEG_INFINITY; width]);
+                each_block(source, |rows| {
+                    for row in rows.chunks_exact(width) {
+                        for j in 0..width {
+                            low[j] = low[j].min(row[j]);
+                            high[j] = high[j].max(row[j]);
+                        }
+                    }
+                });
+                let scales = low.iter().zip(&high).map(|(low, high)| non_zero(high - low)).collect();
+                Self::from_parts(low, scales)
+            }
+            Scale::Standard => {
+                // Two passes: the mean, then squares about it.
+                let n = source.rows() as f64;
+                let mut mean = vec![0.0; width];
+                each_block(source, |rows| {
+                    for row in rows.chunks_exact(width) {
+                        for j in 0..width {
+                            mean[j] += row[j] / n;
+                        }
+                    }
+                });
+                let mut squares = vec![0.0; width];
+                each_block(source, |rows| {
+                    for row in rows.chunks_exact(width) {
+                        for j in 0..width {
+                            squares[j] += (row[j] - mean[j]) * (row[j] - mean[j]);
+                        }
+                    }
+                });
+                let scales = squares.iter().map(|square| non_zero((square / (n - 1.0).max(1.0)).sqrt())).collect();
+                Self::from_parts(mean, scales)
+            }
+        })
+    }
+
+    /// Whether a number comes out as it went in.
+    fn is_identity(&self) -> bool {
+        self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
+    }
+
+    /// Scales rows in place.
+    pub fn apply(&self, level: Level, rows: &mut [f32], width: usize) {
+        if !self.is_identity() {
+            vector::standardize(level, rows, width, &self.narrow.0, &self.narrow.1);
+        }
+    }
+
+    /// Undoes [`Scaling::apply`].
+    pub fn undo(&self, level: Level, rows: &mut [f32], width: usize) {
+        if !self.is_identity() {
+            vector::unstandardize(level, rows, width, &self.narrow.0, &self.narrow.1);
+        }
+    }
+
+    /// Scales rows in place, in double precision.
+    pub fn apply_f64(&self, rows: &mut [f64], width: usize) {
+        self.each(rows, width, |value, offset, scale| (value - offset) / scale);
+    }
+
+    /// Undoes [`Scaling::apply_f64`].
+    pub fn undo_f64(&self, rows: &mut [f64], width: usize) {
+        self.each(rows, width, |value, offset, scale| value * scale + offset);
+    }
+
+    fn each(&self, rows: &mut [f64], width: usize, change: impl Fn(f64, f64, f64) -> f64) {
+        if self.is_identity() {
+            return;
+        }
+        let pick = |from: &[f64], j: usize| if from.len() == 1 { from[0] } else { from[j] };
+        for row in rows.chunks_exact_mut(width) {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = change(*value, pick(&self.offsets, j), pick(&self.scales, j));
+            }
+        }
+    }
+}
+
+fn non_zero(scale: f64) -> f64 {
+    if scale > 0.0 { scale } else { 1.0 }
+}
+
+/// Calls `work` with blocks of rows, in order.
+pub(crate) fn each_block(source: &dyn Source, mut work: impl FnMut(&[f64])) {
+    let width = source.shape().len();
+    let mut buffer = vec![0.0; BLOCK.min(source.rows()) * width];
+    let mut indices = Vec::with_capacity(BLOCK);
+    for start in (0..source.rows()).step_by(BLOCK) {
+        indices.clear();
+        indices.extend(start..(start + BLOCK).min(source.rows()));
+        let rows = &mut buffer[..indices.len() * width];
+        source.read_f64(&indices, rows);
+        work(rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Shape, Table, Values};
+
+    #[test]
+    fn each_kind_does_what_it_says_and_comes_back() {
+        let values = vec![0.0, 5.0, 7.0, 10.0, 5.0, 8.0, 5.0, 5.0, 12.0];
+        let table = Table::new(Values::F64(values.clone()), Shape::flat(3)).unwrap();
+        for scale in [Scale::None, Scale::Unit, Scale::MinMax, Scale::Standard] {
+            let scaling = Scaling::learn(scale, &table).unwrap();
+            let mut rows = values.clone();
+            scaling.apply_f64(&mut rows, 3);
+            let column = |j: usize| [rows[j], rows[3 + j], rows[6 + j]];
+            match scale {
+                Scale::None | Scale::Unit => assert_eq!(rows, values),
+                Scale::MinMax => {
+                    assert_eq!(column(0), [0.0, 1.0, 0.5]);
+                    assert_eq!(column(1), [0.0; 3], "a constant column");
+                }
+                Scale::Standard => {
+                    assert_eq!(column(0), [-1.0, 1.0, 0.0]);
+                    let c = column(2);
+                    assert!((c.iter().sum::<f64>()).abs() < 1e-12);
+                    assert!((c.iter().map(|x| x * x).sum::<f64>() / 2.0 - 1.0).abs() < 1e-12);
+                }
+            }
+            let mut narrow: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            scaling.apply(Level::detect(), &mut narrow, 3);
+            assert!(narrow.iter().zip(&rows).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6));
+            scaling.undo_f64(&mut rows, 3);
+            assert!(rows.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-12));
+        }
+    }
+
+    #[test]
+    fn bytes_become_shares() {
+        let table = Table::new(Values::U8(vec![0, 51, 255]), Shape::flat(3)).unwrap();
+        let scaling = Scaling::learn(Scale::Unit, &table).unwrap();
+        let mut rows = vec![0.0, 51.0, 255.0];
+        scaling.apply(Level::detect(), &mut rows, 3);
+        assert_eq!(rows, [0.0, 0.2, 1.0]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Gradient training: epochs, the order of the rows, the best so far.
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use narrows_kernels::{Level, lockstep};
+
+use crate::engine::{Engine, Rows, loss_width};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{EpochRecord, Event, Flow};
+use crate::plan::{ParameterKind, Plan};
+use crate::random::{Purpose, generator, shuffle, uniform};
+use crate::spec::Train;
+
+/// What training gives.
+pub(crate) struct Trained {
+    /// The parameters: after the last epoch, or the best so far when stopped.
+    pub parameters: Vec<f32>,
+    /// One record for each epoch that was finished.
+    pub history: Vec<EpochRecord>,
+    /// Time spent training, in seconds: validation not included.
+    pub seconds: f64,
+    /// Whether the callback stopped it.
+    pub interrupted: bool,
+}
+
+/// First weights after Glorot and Bengio (2010): uniform within sqrt(6 / (inputs + outputs)); biases 0.
+pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
+    let mut parameters = vec![0.0; plan.buffer_len];
+    for (index, parameter) in plan.parameters.iter().enumerate() {
+        if let ParameterKind::Weights { fan_in, fan_out } = parameter.kind {
+            let limit = (6.0 / (fan_in + fan_out) as f64).sqrt() as f32;
+            let mut generator = generator(seed, Purpose::Weights, index as u64);
+            for value in &mut parameters[parameter.range.clone()] {
+                *value = (2.0 * uniform(&mut generator) - 1.0) * limit;
+            }
+        }
+    }
+    parameters
+}
+
+/// Trains from `start` on `rows`, watched by the loss on `validation`.
+///
+/// All threads run the same loop; the first one, the leader, also shuffles, keeps the records and calls back. What it
+/// decides for all (an order, a stop) it decides between two barriers, and all read it after the second.
+pub(crate) fn train(
+    plan: &Plan,
+    settings: &Train,
+    start: &[f32],
+    rows: Rows<'_>,
+    validation: Rows<'_>,
+    level: Level,
+    threads: usize,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Trained> {
+    let n = rows.source.rows();
+    let batch = settings.batch.min(n);
+    let engine = Engine::new(plan, level, settings.optimizer()?, batch, threads, start);
+    let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
+    let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
+    let stop = AtomicBool::new(false);
+
+    let lead = Leader {
+        callback,
+        best: Vec::new(),
+        best_loss: f64::INFINITY,
+        history: Vec::with_capacity(settings.epochs),
+        seconds: 0.0,
+        broken: None,
+    };
+    let lead = lockstep::run(threads, lead, |member, mut lead| {
+        let me = member.index();
+        let mut scratch = engine.scratch();
+        let mut step = 0u64;
+        'epochs: for epoch in 1..=settings.epochs {
+            let started = Instant::now();
+            if lead.is_some() {
+                let mut order = order.write().expect("no thread panics with the order");
+                // From the same start each time, so that an epoch's order does not depend on the epochs before it.
+                order.iter_mut().enumerate().for_each(|(place, row)| *row = place);
+                shuffle(&mut order, &mut generator(settings.seed, Purpose::Shuffle, epoch as u64));
+            }
+            member.wait();
+            let order = order.read().expect("no thread panics with the order");
+            let (mut seen, mut sum) = (0, 0.0);
+            for indices in order.chunks(batch) {
+                step += 1;
+                engine.pass(me, &mut scratch, rows, indices, true);
+                member.wait();
+                engine.gradients(me, &mut scratch, indices.len());
+                if lead.is_some() {
+                    sum += engine.loss_sum(indices.len());
+                    seen += indices.len();
+                    if !sum.is_finite() {
+                        engine.set_broken();
+                    }
+                }
+                member.wait();
+                if engine.is_broken() {
+                    if let Some(lead) = &mut lead {
+                        lead.broken = Some((epoch, step));
+                    }
+                    break 'epochs;
+                }
+                engine.update(me, step);
+                if let Some(lead) = &mut lead {
+                    let loss = sum / (seen * loss_width(plan)) as f64;
+                    let event = Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
+                    if (lead.callback)(&event) == Flow::Stop {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                member.wait();
+                if stop.load(Ordering::Relaxed) {
+                    if let Some(lead) = &mut lead {
+                        lead.seconds += started.elapsed().as_secs_f64();
+                    }
+                    break 'epochs;
+                }
+            }
+            drop(order);
+            let seconds = started.elapsed().as_secs_f64();
+
+            let mut validation_sum = 0.0;
+            for indices in validation_order.chunks(batch) {
+                engine.pass(me, &mut scratch, validation, indices, false);
+                member.wait();
+                if lead.is_some() {
+                    validation_sum += engine.loss_sum(indices.len());
+                }
+                member.wait();
+            }
+            if let Some(lead) = &mut lead {
+                let record = EpochRecord {
+                    epoch,
+                    train_loss: sum / (n * loss_width(plan)) as f64,
+                    validation_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
+                    seconds,
+                };
+                lead.finish_epoch(record, &engine, plan);
+                if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            member.wait();
+            if stop.load(Ordering::Relaxed) {
+                break 'epochs;
+            }
+        }
+        lead
+    });
+    let lead = lead.expect("the leader gives back what it was given");
+    if let Some((epoch, step)) = lead.broken {
+        let place = engine.broken_parameter().map_or_else(|| "the loss".to_owned(), |name| format!("the gradient of {name}"));
+        return Err(Error::new(
+            ErrorKind::Diverged,
+            format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"),
+        )
+        .hint("try a smaller train.rate, or scale the data"));
+    }
+    let interrupted = stop.load(Ordering::Relaxed) && lead.history.len() < settings.epochs;
+    let mut parameters = vec![0.0; plan.buffer_len];
+    if interrupted && !lead.history.is_empty() {
+        parameters = lead.best;
+    } else {
+        engine.copy_parameters(&mut parameters);
+    }
+    Ok(Trained { parameters, history: lead.history, seconds: lead.seconds, interrupted })
+}
+
+/// What only the first thread does.
+struct Leader<'a> {
+    callback: &'a mut (dyn FnMut(&Event) -> Flow + Send),
+    best: Vec<f32>,
+    best_loss: f64,
+    history: Vec<EpochRecord>,
+    seconds: f64,
+    broken: Option<(usize, u64)>,
+}
+
+impl Leader<'_> {
+    fn finish_epoch(&mut self, record: EpochRecord, engine: &Engine<'_>, plan: &Plan) {
+        self.history.push(record);
+        self.seconds += record.seconds;
+        // A loss that is not a number is worse than any other.
+        if record.validation_loss < self.best_loss {
+            self.best_loss = record.validation_loss;
+            self.best.resize(plan.buffer_len, 0.0);
+            engine.copy_parameters(&mut self.best);
+        }
+    }
+}
