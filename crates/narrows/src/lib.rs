@@ -4,5 +4,6 @@
 pub mod data;
 pub mod durable;
 pub mod error;
+pub mod report;
 
 pub use error::{Error, ErrorKind, Result};

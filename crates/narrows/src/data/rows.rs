@@ -148,7 +148,10 @@ impl Table {
             return Err(Error::data("there are no rows"));
         }
         if !values.len().is_multiple_of(width) {
-            return Err(Error::data(format!("{} numbers are not a whole number of rows of {width}", values.len())));
+            return Err(Error::data(format!(
+                "{} numbers are not a whole number of rows of {width}",
+                values.len()
+            )));
         }
         let bad = match &values {
             Values::U8(_) => None,
@@ -161,8 +164,12 @@ impl Table {
                 Values::F64(values) => values[at],
                 Values::U8(_) => unreachable!("bytes are finite"),
             };
-            return Err(Error::data(format!("row {}, column {}: {value} is not a finite number", at / width + 1, at % width + 1))
-                .hint("remove or fill such rows first"));
+            return Err(Error::data(format!(
+                "row {}, column {}: {value} is not a finite number",
+                at / width + 1,
+                at % width + 1
+            ))
+            .hint("remove or fill such rows first"));
         }
         let rows = values.len() / width;
         Ok(Self { values, shape, rows })
@@ -223,7 +230,13 @@ impl Source for Table {
     }
 }
 
-fn gather<T: Copy, U>(values: &[T], width: usize, indices: &[usize], out: &mut [U], convert: impl Fn(T) -> U) {
+fn gather<T: Copy, U>(
+    values: &[T],
+    width: usize,
+    indices: &[usize],
+    out: &mut [U],
+    convert: impl Fn(T) -> U,
+) {
     assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
     for (&index, out) in indices.iter().zip(out.chunks_exact_mut(width)) {
         for (out, &value) in out.iter_mut().zip(&values[index * width..(index + 1) * width]) {
@@ -292,6 +305,9 @@ impl Labels {
     /// Where an index is past the end.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
-        Self { classes: indices.iter().map(|&index| self.classes[index]).collect(), names: self.names.clone() }
+        Self {
+            classes: indices.iter().map(|&index| self.classes[index]).collect(),
+            names: self.names.clone(),
+        }
     }
 }
