@@ -136,11 +136,11 @@ pub(super) fn spectrum(ratios: &[f64]) -> Option<Figure> {
     } else if count == 1 {
         "The one component".into()
     } else {
-        format!("The {count} components")
+        format!("All {count} components")
     };
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let caption = format!(
-        "{which}: the share of the variance that each explains, as bars, and their running sum. The first explains {}, all that are drawn {}.",
+        "{which}: the share of the variance that each explains, as bars, and the sum of all up to it, as a line. The first explains {}, together they explain {}.",
         percent(shares[0]),
         percent(last)
     );

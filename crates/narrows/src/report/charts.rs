@@ -130,7 +130,11 @@ pub(super) fn codes(codes: &CodeScatter) -> Option<Figure> {
     for (class, points) in classes.into_iter().enumerate().filter(|(_, points)| !points.is_empty()) {
         let unnamed = class == names.len();
         let colour = if unnamed && class > 0 { MUTED } else { COLOURS[class % COLOURS.len()] };
-        let marker = if class / COLOURS.len() % 2 == 0 { MarkerShape::Circle } else { MarkerShape::Triangle };
+        let marker = if (class / COLOURS.len()).is_multiple_of(2) {
+            MarkerShape::Circle
+        } else {
+            MarkerShape::Triangle
+        };
         let plot = ScatterPlot::new().with_data(points).with_color(colour).with_size(size);
         plots.push(Plot::Scatter(plot.with_marker(marker).with_marker_opacity(opacity)));
         let name = if unnamed { "no class".into() } else { short_text(&names[class], 20) };
@@ -166,12 +170,15 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
         .zip(examples.reconstructions.chunks_exact(features.max(1)))
         .collect();
     let shown = pairs.len().min(PROFILES);
-    let pairs: Vec<_> = (0..shown).map(|at| pairs[at * pairs.len() / shown]).collect();
+    // From the first to the last, evenly.
+    let chosen = (0..shown).map(|at| at * (pairs.len() - 1) / (shown - 1).max(1));
+    let chosen: Vec<(usize, &[f32], &[f32])> = chosen.map(|at| (at, pairs[at].0, pairs[at].1)).collect();
 
     // Where one feature would flatten the others, each is drawn on its own scale.
     let ranges: Vec<(f64, f64)> = (0..features)
         .map(|feature| {
-            let values = pairs.iter().flat_map(|(original, rebuilt)| [original[feature], rebuilt[feature]]);
+            let values =
+                chosen.iter().flat_map(|(_, original, rebuilt)| [original[feature], rebuilt[feature]]);
             span(values.filter_map(|value| drawable(f64::from(value)))).unwrap_or((0.0, 0.0))
         })
         .collect();
@@ -195,8 +202,8 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
 
     let mut plots = Vec::new();
     let mut legend = Vec::new();
-    for (at, (original, rebuilt)) in pairs.iter().enumerate() {
-        let colour = COLOURS[[0, 6, 4][at]];
+    for (colour, &(at, original, rebuilt)) in [0, 6, 4].into_iter().zip(&chosen) {
+        let colour = COLOURS[colour];
         for (row, dashed) in [(original, false), (rebuilt, true)] {
             let points = row.iter().enumerate();
             let points: Vec<_> = points
@@ -214,7 +221,7 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
                 plots.push(Plot::Scatter(dots.with_marker(marker)));
             }
         }
-        legend.push(entry(format!("row {}", at + 1), colour, LegendShape::Rect, false));
+        legend.push(entry(format!("example {}", at + 1), colour, LegendShape::Rect, false));
     }
     legend.push(entry("original", MUTED, LegendShape::Line, false));
     legend.push(entry("rebuilt", MUTED, LegendShape::Line, true));
@@ -222,6 +229,7 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
     let vertical = widened(if own_scale { (0.0, 1.0) } else { (lowest, highest) }, 0.06);
     let horizontal = if named { (0.5, features as f64 + 0.5) } else { widened((1.0, features as f64), 0.02) };
     let mut layout = frame(horizontal, vertical, (760, 400))
+        .with_x_label("feature")
         .with_y_label(if own_scale { "share of the feature's range" } else { "value" })
         .with_legend_entries(legend)
         .with_legend_box(false);
@@ -235,11 +243,8 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
             layout = layout.with_x_tick_rotate(-40.0);
         }
         layout = layout.with_x_categories(names);
-        if examples.feature_names.is_empty() {
-            layout = layout.with_x_label("feature");
-        }
     } else {
-        layout = layout.with_x_label("feature").with_x_tick_format(TickFormat::Integer);
+        layout = layout.with_x_tick_format(TickFormat::Integer);
     }
 
     let scale = if own_scale {
@@ -247,7 +252,7 @@ pub(super) fn profiles(examples: &Examples) -> Option<Figure> {
     } else {
         ""
     };
-    let rows = if shown == 1 { "One row".into() } else { format!("{shown} rows") };
+    let rows = if shown == 1 { "One example".into() } else { format!("{shown} of {} examples", pairs.len()) };
     let marks = if named { " (crosses)" } else { "" };
     let caption =
         format!("{rows}: the original as a solid line, what was rebuilt of it dashed{marks}.{scale}");

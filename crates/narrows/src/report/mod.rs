@@ -188,4 +188,6 @@ fn short_text(text: &str, limit: usize) -> String {
 }
 
 #[cfg(test)]
+mod looks;
+#[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<p class=\"kind\">Narrows report</p>\n<h1>{title}</h1>\n"
     );
     if !contents.verdict.is_empty() {
         put(&mut page, format_args!("<p class=\"verdict\">{}</p>\n", escape(contents.verdict)));
@@ -37,7 +37,7 @@ pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
         put(
             &mut page,
             format_args!(
-                "<section>\n<h2>Recipe</h2>\n<pre tabindex=\"0\"><code>{recipe}</code></pre>\n</section>\n"
+                "<section>\n<h2>Recipe</h2>\n<pre class=\"wide\" tabindex=\"0\"><code>{recipe}</code></pre>\n</section>\n"
             ),
         );
     }
@@ -53,7 +53,10 @@ fn figure(page: &mut String, figure: &Figure) {
             let labelled = format!("<svg role=\"img\" aria-label=\"{alternative}\" ");
             put(
                 page,
-                format_args!("<div class=\"chart wide\">{}</div>\n", svg.replacen("<svg ", &labelled, 1)),
+                format_args!(
+                    "<div class=\"chart wide\" tabindex=\"0\">{}</div>\n",
+                    svg.replacen("<svg ", &labelled, 1)
+                ),
             );
         }
         None => {
@@ -74,7 +77,7 @@ fn facts(page: &mut String, facts: &[(String, String)]) {
     if facts.is_empty() {
         return;
     }
-    page.push_str("<section>\n<h2>Figures</h2>\n<dl class=\"facts\">\n");
+    page.push_str("<section>\n<h2>Numbers</h2>\n<dl class=\"facts\">\n");
     for (name, value) in facts {
         put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
     }
@@ -85,7 +88,7 @@ fn layers(page: &mut String, table: &LayerTable) {
     if table.rows.is_empty() {
         return;
     }
-    page.push_str("<section>\n<h2>Layers</h2>\n<div class=\"wide\">\n<table>\n<thead><tr>");
+    page.push_str("<section>\n<h2>Layers</h2>\n<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr>");
     // A column of numbers is read from its right end.
     let numeric = |column: usize| {
         let mut cells =

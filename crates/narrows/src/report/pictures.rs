@@ -34,6 +34,13 @@ impl Canvas {
         Self { width, height, pixels: vec![0; width * height * 4], shape, scale, gap }
     }
 
+    /// Lines and empty places in a colour of their own: a ground on which white images still have an edge.
+    fn on(mut self, ground: [u8; 3]) -> Self {
+        let [red, green, blue] = ground;
+        self.pixels.chunks_exact_mut(4).for_each(|pixel| pixel.copy_from_slice(&[red, green, blue, 255]));
+        self
+    }
+
     /// Draws an image whose pixels `colour` turns from their `channels` numbers into a colour.
     fn draw(&mut self, column: usize, row: usize, image: &[f32], colour: impl Fn(&[f32]) -> [u8; 3]) {
         let Shape { height, width, channels } = self.shape;
@@ -64,16 +71,20 @@ impl Canvas {
 /// Each original above what the model saw, where that differs, above what it rebuilt.
 pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
     let shape = examples.shape;
+    if shape.len() == 0 {
+        return None;
+    }
     let mut rows = vec![("the originals", examples.originals)];
     rows.extend(examples.corrupted.map(|corrupted| ("what the model was given", corrupted)));
     rows.push(("the reconstructions", examples.reconstructions));
 
-    let shown = rows.iter().map(|(_, values)| values.len() / shape.len().max(1)).min()?.min(EXAMPLES);
-    let columns = shown.min((CANVAS_SIDE / shape.width.max(1)).max(1));
+    let shown = rows.iter().map(|(_, values)| values.len() / shape.len()).min()?.min(EXAMPLES);
+    let columns = shown.min((CANVAS_SIDE / shape.width).max(1));
     if columns == 0 {
         return None;
     }
-    let scale = (TILE_SIDE / shape.height.max(shape.width)).clamp(1, 16);
+    let side = shape.height.max(shape.width);
+    let scale = ((TILE_SIDE + side / 2) / side).clamp(1, 16);
     let mut canvas = Canvas::new(shape, columns, rows.len(), scale, 8);
     for (row, (_, values)) in rows.iter().enumerate() {
         for (column, image) in values.chunks_exact(shape.len()).take(columns).enumerate() {
@@ -103,10 +114,10 @@ pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
 /// One tile per code unit, all on one scale about zero.
 pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
     let shape = weights.shape;
-    let count = weights.images.len() / shape.len().max(1);
-    if count == 0 || !shape.is_image() {
+    if shape.len() == 0 || !shape.is_image() || weights.images.len() < shape.len() {
         return None;
     }
+    let count = weights.images.len() / shape.len();
     let shown = count.min(TILES);
     let columns = near_square(shown).min((CANVAS_SIDE / shape.width).max(1));
     let rows = shown.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
@@ -118,7 +129,7 @@ pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
         .filter(|weight| weight.is_finite())
         .fold(0f32, |largest, weight| largest.max(weight.abs()));
 
-    let mut canvas = Canvas::new(shape, columns, rows, scale, 4);
+    let mut canvas = Canvas::new(shape, columns, rows, scale, 3).on([222, 226, 232]);
     for (unit, image) in drawn.chunks_exact(shape.len()).enumerate() {
         canvas.draw(unit % columns, unit / columns, image, |pixel| match pixel {
             // Weights of a colour image are colours themselves: mid-grey is zero.
