@@ -9,6 +9,7 @@ pub mod event;
 pub mod plan;
 mod random;
 pub mod recipe;
+pub mod report;
 pub mod scaling;
 pub mod spec;
 mod train;

@@ -1,0 +1,193 @@
+//! The folder that every fit leaves behind: pictures, charts and one page that shows them.
+//!
+//! Plain data in, files out. Nothing here knows of training or models, and the same contents give the same bytes.
+
+mod bars;
+mod charts;
+mod page;
+mod pictures;
+
+use std::path::{Path, PathBuf};
+
+use crate::data::{Labels, Shape};
+use crate::durable;
+use crate::error::Result;
+
+/// Everything a report says. Empty slices and `None` leave their part out.
+#[derive(Debug, Clone)]
+pub struct Contents<'a> {
+    /// What was fitted on what: `single on mnist`.
+    pub title: &'a str,
+    /// One plain sentence.
+    pub verdict: &'a str,
+    /// Figures by name, in the order they are shown: `("Test BCE", "0.0941")`.
+    pub facts: &'a [(String, String)],
+    /// The layers, one a row.
+    pub layers: &'a LayerTable,
+    /// Squared error per row of each method, the fitted model last: it is the one highlighted.
+    pub comparison: &'a [(String, f64)],
+    /// The losses, epoch by epoch.
+    pub history: &'a [EpochPoint],
+    /// What the losses are called: `BCE`.
+    pub loss_name: &'a str,
+    /// The lowest value the loss can take on these data, drawn as a line.
+    pub loss_floor: Option<f64>,
+    /// A few rows and what the model made of them.
+    pub examples: Option<Examples<'a>>,
+    /// The first two numbers of the codes.
+    pub codes: Option<CodeScatter<'a>>,
+    /// What each code unit looks for, or draws.
+    pub weights: Option<WeightImages<'a>>,
+    /// Share of the variance that each component explains, largest first.
+    pub spectrum: Option<&'a [f64]>,
+    /// The recipe, as TOML.
+    pub recipe: &'a str,
+}
+
+/// A table of text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayerTable {
+    /// The name of each column.
+    pub header: Vec<String>,
+    /// The cells, row after row.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The losses after one epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochPoint {
+    /// Which epoch, from 1.
+    pub epoch: usize,
+    /// The mean loss on the training rows.
+    pub train_loss: f64,
+    /// The mean loss on the held-out rows.
+    pub validation_loss: Option<f64>,
+}
+
+/// A few rows beside their reconstructions: a picture for images, a chart for flat rows.
+///
+/// The slices hold whole rows of `shape.len()` numbers; what is left over is not drawn, nor is a row that one of them lacks.
+#[derive(Debug, Clone, Copy)]
+pub struct Examples<'a> {
+    /// The shape of each row.
+    pub shape: Shape,
+    /// The rows as they are.
+    pub originals: &'a [f32],
+    /// The rows as the model saw them, where noise was added to them.
+    pub corrupted: Option<&'a [f32]>,
+    /// The rows as the model rebuilt them.
+    pub reconstructions: &'a [f32],
+    /// The value drawn black. Not used for flat rows.
+    pub low: f32,
+    /// The value drawn white. Not used for flat rows.
+    pub high: f32,
+    /// The names of the features of flat rows; empty where they have none.
+    pub feature_names: &'a [String],
+}
+
+/// Where rows lie in the plane of two code numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeScatter<'a> {
+    /// The number drawn to the right, one per row.
+    pub first: &'a [f32],
+    /// The number drawn upwards, one per row.
+    pub second: &'a [f32],
+    /// What the two numbers are called.
+    pub axes: [&'a str; 2],
+    /// The class of each row, for its colour.
+    pub labels: Option<&'a Labels>,
+}
+
+/// One image of weights per code unit.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightImages<'a> {
+    /// The shape of each image. Nothing is drawn where it is flat.
+    pub shape: Shape,
+    /// The images, one after the other, `shape.len()` numbers each.
+    pub images: &'a [f32],
+}
+
+/// One figure of a report: the files it is written to and its place on the page.
+#[derive(Debug)]
+struct Figure {
+    /// The stem of its files.
+    name: &'static str,
+    heading: &'static str,
+    /// What one sees, and on which scale.
+    caption: String,
+    /// The same for one who does not see it.
+    alternative: String,
+    /// Vector form, for charts.
+    svg: Option<String>,
+    png: Vec<u8>,
+    /// Width and height of the figure on the page, in CSS pixels.
+    size: (u32, u32),
+}
+
+/// Writes the report into `directory`, made where it is missing, and answers the paths written, `report.html` first.
+///
+/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes` and `weights`, each as `.png` and, where
+/// it is a chart, as `.svg`. A part with nothing to show writes no file. Numbers that are not finite are left out of charts.
+pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
+    let figures = [
+        contents.examples.as_ref().and_then(|examples| {
+            if examples.shape.is_image() {
+                pictures::reconstructions(examples)
+            } else {
+                charts::profiles(examples)
+            }
+        }),
+        bars::comparison(contents.comparison),
+        charts::loss(contents.history, contents.loss_name, contents.loss_floor),
+        contents.spectrum.and_then(bars::spectrum),
+        contents.codes.as_ref().and_then(charts::codes),
+        contents.weights.as_ref().and_then(pictures::weights),
+    ];
+    let figures: Vec<Figure> = figures.into_iter().flatten().collect();
+
+    let page = directory.join("report.html");
+    let mut written = vec![page.clone()];
+    for figure in &figures {
+        if let Some(svg) = &figure.svg {
+            let path = directory.join(figure.name).with_extension("svg");
+            durable::write(&path, svg.as_bytes())?;
+            written.push(path);
+        }
+        let path = directory.join(figure.name).with_extension("png");
+        durable::write(&path, &figure.png)?;
+        written.push(path);
+    }
+    durable::write(&page, page::render(contents, &figures).as_bytes())?;
+    Ok(written)
+}
+
+/// A number as a reader wants it: four significant digits, no needless zeros.
+fn figure_text(value: f64) -> String {
+    if !value.is_finite() {
+        return "not finite".into();
+    }
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
+        return format!("{value:.2e}");
+    }
+    let before_point = if magnitude < 1.0 { 0 } else { magnitude.log10() as usize + 1 };
+    let text = format!("{value:.*}", 4usize.saturating_sub(before_point));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+/// Text for a chart: no character that XML forbids, and no longer than `limit`.
+fn short_text(text: &str, limit: usize) -> String {
+    let clean = text
+        .chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c });
+    if text.chars().count() <= limit {
+        clean.collect()
+    } else {
+        clean.take(limit.saturating_sub(1)).chain(['…']).collect()
+    }
+}
+
+#[cfg(test)]
+mod looks;
+#[cfg(test)]
+mod tests;

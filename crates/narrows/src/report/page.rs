@@ -1,0 +1,135 @@
+//! One page that needs no other file, no script and no network.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Contents, Figure, LayerTable};
+
+/// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
+const STYLE: &str = include_str!("page.css");
+
+/// The whole page. `figures` are in the order they are shown.
+pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
+    let title = escape(contents.title);
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<p class=\"kind\">Narrows report</p>\n<h1>{title}</h1>\n"
+    );
+    if !contents.verdict.is_empty() {
+        put(&mut page, format_args!("<p class=\"verdict\">{}</p>\n", escape(contents.verdict)));
+    }
+    // What was rebuilt comes first, then the figures in numbers, then the other charts.
+    let (first, rest) =
+        figures.split_at(usize::from(figures.first().is_some_and(|one| one.name == "reconstructions")));
+    for one in first {
+        figure(&mut page, one);
+    }
+    facts(&mut page, contents.facts);
+    for one in rest {
+        figure(&mut page, one);
+    }
+    layers(&mut page, contents.layers);
+    if !contents.recipe.is_empty() {
+        let recipe = escape(contents.recipe.trim_end());
+        put(
+            &mut page,
+            format_args!(
+                "<section>\n<h2>Recipe</h2>\n<pre class=\"wide\" tabindex=\"0\"><code>{recipe}</code></pre>\n</section>\n"
+            ),
+        );
+    }
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+fn figure(page: &mut String, figure: &Figure) {
+    let alternative = escape(&figure.alternative);
+    put(page, format_args!("<section>\n<h2>{}</h2>\n<figure>\n", figure.heading));
+    match &figure.svg {
+        Some(svg) => {
+            let labelled = format!("<svg role=\"img\" aria-label=\"{alternative}\" ");
+            put(
+                page,
+                format_args!(
+                    "<div class=\"chart wide\" tabindex=\"0\">{}</div>\n",
+                    svg.replacen("<svg ", &labelled, 1)
+                ),
+            );
+        }
+        None => {
+            let (width, height) = figure.size;
+            put(
+                page,
+                format_args!(
+                    "<div class=\"picture\"><img src=\"data:image/png;base64,{}\" width=\"{width}\" height=\"{height}\" alt=\"{alternative}\"></div>\n",
+                    STANDARD.encode(&figure.png)
+                ),
+            );
+        }
+    }
+    put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n</section>\n", escape(&figure.caption)));
+}
+
+fn facts(page: &mut String, facts: &[(String, String)]) {
+    if facts.is_empty() {
+        return;
+    }
+    page.push_str("<section>\n<h2>Numbers</h2>\n<dl class=\"facts\">\n");
+    for (name, value) in facts {
+        put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
+    }
+    page.push_str("</dl>\n</section>\n");
+}
+
+fn layers(page: &mut String, table: &LayerTable) {
+    if table.rows.is_empty() {
+        return;
+    }
+    page.push_str("<section>\n<h2>Layers</h2>\n<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr>");
+    // A column of numbers is read from its right end.
+    let numeric = |column: usize| {
+        let mut cells =
+            table.rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty()).peekable();
+        cells.peek().is_some()
+            && cells.all(|cell| cell.chars().all(|c| c.is_ascii_digit() || ",. ".contains(c)))
+    };
+    let class = |column| if numeric(column) { " class=\"number\"" } else { "" };
+    for (column, name) in table.header.iter().enumerate() {
+        put(page, format_args!("<th scope=\"col\"{}>{}</th>", class(column), escape(name)));
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    for row in &table.rows {
+        page.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            put(page, format_args!("<td{}>{}</td>", class(column), escape(cell)));
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn put(page: &mut String, text: std::fmt::Arguments) {
+    page.write_fmt(text).expect("a string takes all text");
+}
+
+/// Text as HTML shows it, between tags and inside double quotes. Control characters, which HTML forbids, show as what they are: unknown.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(character),
+            '\r' => {}
+            _ if character.is_control() => escaped.push('\u{fffd}'),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}

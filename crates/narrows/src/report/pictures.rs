@@ -1,0 +1,246 @@
+//! Grids of images, pixel by pixel.
+
+use image::{ExtendedColorType, ImageEncoder};
+
+use super::{Examples, Figure, WeightImages, figure_text};
+use crate::data::Shape;
+
+/// Examples shown at most.
+const EXAMPLES: usize = 10;
+/// Code units shown at most; more would be too small to see.
+const TILES: usize = 400;
+/// Small images are enlarged to about this many pixels a side.
+const TILE_SIDE: usize = 112;
+/// A picture stays within this many pixels a side while it holds more than one image in that direction.
+const CANVAS_SIDE: usize = 2400;
+/// What is not a number is drawn in a colour that grey images do not have.
+const NOT_A_NUMBER: [u8; 3] = [255, 0, 255];
+
+/// Images side by side on a transparent ground, each pixel enlarged to a square.
+struct Canvas {
+    width: usize,
+    height: usize,
+    /// Red, green, blue and opacity of each pixel, row after row.
+    pixels: Vec<u8>,
+    shape: Shape,
+    scale: usize,
+    gap: usize,
+}
+
+impl Canvas {
+    fn new(shape: Shape, columns: usize, rows: usize, scale: usize, gap: usize) -> Self {
+        let width = columns * shape.width * scale + (columns - 1) * gap;
+        let height = rows * shape.height * scale + (rows - 1) * gap;
+        Self { width, height, pixels: vec![0; width * height * 4], shape, scale, gap }
+    }
+
+    /// Lines and empty places in a colour of their own: a ground on which white images still have an edge.
+    fn on(mut self, ground: [u8; 3]) -> Self {
+        let [red, green, blue] = ground;
+        self.pixels.chunks_exact_mut(4).for_each(|pixel| pixel.copy_from_slice(&[red, green, blue, 255]));
+        self
+    }
+
+    /// Draws an image whose pixels `colour` turns from their `channels` numbers into a colour.
+    fn draw(&mut self, column: usize, row: usize, image: &[f32], colour: impl Fn(&[f32]) -> [u8; 3]) {
+        let Shape { height, width, channels } = self.shape;
+        let left = column * (width * self.scale + self.gap);
+        let top = row * (height * self.scale + self.gap);
+        for (at, pixel) in image.chunks_exact(channels).enumerate() {
+            let [red, green, blue] = colour(pixel);
+            for y in 0..self.scale {
+                let y = top + at / width * self.scale + y;
+                let start = (y * self.width + left + at % width * self.scale) * 4;
+                for out in self.pixels[start..start + self.scale * 4].chunks_exact_mut(4) {
+                    out.copy_from_slice(&[red, green, blue, 255]);
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> (Vec<u8>, (u32, u32)) {
+        let (width, height) = (self.width as u32, self.height as u32);
+        let mut png = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut png)
+            .write_image(&self.pixels, width, height, ExtendedColorType::Rgba8)
+            .expect("pixels of a matching length, written to memory");
+        (png, (width, height))
+    }
+}
+
+/// Each original above what the model saw, where that differs, above what it rebuilt.
+pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
+    let shape = examples.shape;
+    if shape.len() == 0 {
+        return None;
+    }
+    let mut rows = vec![("the originals", examples.originals)];
+    rows.extend(examples.corrupted.map(|corrupted| ("what the model was given", corrupted)));
+    rows.push(("the reconstructions", examples.reconstructions));
+
+    let shown = rows.iter().map(|(_, values)| values.len() / shape.len()).min()?.min(EXAMPLES);
+    let columns = shown.min((CANVAS_SIDE / shape.width).max(1));
+    if columns == 0 {
+        return None;
+    }
+    let side = shape.height.max(shape.width);
+    let scale = ((TILE_SIDE + side / 2) / side).clamp(1, 16);
+    let mut canvas = Canvas::new(shape, columns, rows.len(), scale, 8);
+    for (row, (_, values)) in rows.iter().enumerate() {
+        for (column, image) in values.chunks_exact(shape.len()).take(columns).enumerate() {
+            canvas.draw(column, row, image, |pixel| intensity(pixel, examples.low, examples.high));
+        }
+    }
+    let (png, size) = canvas.finish();
+
+    let mut names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+    names[0] = "Top: the originals";
+    let order = match names[..] {
+        [first, middle, last] => format!("{first}. Middle: {middle}. Bottom: {last}."),
+        _ => format!("{}. Bottom: {}.", names[0], names[names.len() - 1]),
+    };
+    let (low, high) = (figure_text(f64::from(examples.low)), figure_text(f64::from(examples.high)));
+    Some(Figure {
+        name: "reconstructions",
+        heading: "Reconstructions",
+        caption: format!("{order} Fixed scale: {low} is black, {high} is white; values outside are clipped."),
+        alternative: format!("{} images of {shape}, one a column. {order}", columns),
+        svg: None,
+        png,
+        size,
+    })
+}
+
+/// One tile per code unit, all on one scale about zero.
+pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
+    let shape = weights.shape;
+    if shape.len() == 0 || !shape.is_image() || weights.images.len() < shape.len() {
+        return None;
+    }
+    let count = weights.images.len() / shape.len();
+    let shown = count.min(TILES);
+    let columns = near_square(shown).min((CANVAS_SIDE / shape.width).max(1));
+    let rows = shown.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
+    let shown = shown.min(rows * columns);
+    let scale = (TILE_SIDE.min(1200 / columns) / shape.height.max(shape.width)).clamp(1, 16);
+    let drawn = &weights.images[..shown * shape.len()];
+    let largest = drawn
+        .iter()
+        .filter(|weight| weight.is_finite())
+        .fold(0f32, |largest, weight| largest.max(weight.abs()));
+
+    let mut canvas = Canvas::new(shape, columns, rows, scale, 3).on([222, 226, 232]);
+    for (unit, image) in drawn.chunks_exact(shape.len()).enumerate() {
+        canvas.draw(unit % columns, unit / columns, image, |pixel| match pixel {
+            // Weights of a colour image are colours themselves: mid-grey is zero.
+            [_, _, _] => intensity(pixel, -largest, largest),
+            _ => diverging(mean(pixel), largest),
+        });
+    }
+    let (png, size) = canvas.finish();
+
+    let which = if shown < count { format!("The first {shown} of {count} code units") } else { units(count) };
+    let colours = if shape.channels == 3 {
+        "mid-grey is 0, full colour"
+    } else {
+        "blue is negative, white 0, red positive, full colour"
+    };
+    Some(Figure {
+        name: "weights",
+        heading: "Weights",
+        caption: format!(
+            "{which}, one tile each. One scale for all: {colours} at ±{}.",
+            figure_text(f64::from(largest))
+        ),
+        alternative: format!("{which}, drawn as images of {shape} in {columns} columns."),
+        svg: None,
+        png,
+        size,
+    })
+}
+
+fn units(count: usize) -> String {
+    if count == 1 { "The one code unit".into() } else { format!("All {count} code units") }
+}
+
+/// Columns of a grid that is nearly square, or up to twice as wide as high, and leaves the fewest tiles empty.
+fn near_square(count: usize) -> usize {
+    let least = (1..).find(|side| side * side >= count).unwrap_or(1);
+    (least..=2 * least).min_by_key(|&columns| count.div_ceil(columns) * columns - count).unwrap_or(least)
+}
+
+/// Three channels are red, green and blue; any other number is drawn as its mean, in grey.
+fn intensity(pixel: &[f32], low: f32, high: f32) -> [u8; 3] {
+    match *pixel {
+        [red, green, blue] if red.is_nan() || green.is_nan() || blue.is_nan() => NOT_A_NUMBER,
+        [red, green, blue] => [byte(red, low, high), byte(green, low, high), byte(blue, low, high)],
+        _ => {
+            let value = mean(pixel);
+            if value.is_nan() { NOT_A_NUMBER } else { [byte(value, low, high); 3] }
+        }
+    }
+}
+
+fn mean(pixel: &[f32]) -> f32 {
+    if let [value] = *pixel { value } else { pixel.iter().sum::<f32>() / pixel.len() as f32 }
+}
+
+/// `low` and below to 0, `high` and above to 255. An empty scale is cut at its one value.
+fn byte(value: f32, low: f32, high: f32) -> u8 {
+    let share = (value - low) / (high - low).max(f32::MIN_POSITIVE);
+    // A cast takes what is not a number to 0.
+    (share.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+/// Blue below zero, white at it, red above; full colour at `largest`.
+fn diverging(value: f32, largest: f32) -> [u8; 3] {
+    const BLUE: [f32; 3] = [33.0, 102.0, 172.0];
+    const RED: [f32; 3] = [178.0, 24.0, 43.0];
+    if value.is_nan() {
+        return NOT_A_NUMBER;
+    }
+    let share = (value / largest.max(f32::MIN_POSITIVE)).clamp(-1.0, 1.0);
+    let full = if share < 0.0 { BLUE } else { RED };
+    full.map(|full| (255.0 + (full - 255.0) * share.abs()).round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grey_scale_is_fixed() {
+        let greys = [
+            (0.0, 0),
+            (1.0, 255),
+            (0.5, 128),
+            (-3.0, 0),
+            (7.0, 255),
+            (f32::INFINITY, 255),
+            (f32::NEG_INFINITY, 0),
+        ];
+        for (value, grey) in greys {
+            assert_eq!(intensity(&[value], 0.0, 1.0), [grey; 3], "{value}");
+        }
+        assert_eq!(intensity(&[f32::NAN], 0.0, 1.0), NOT_A_NUMBER);
+        assert_eq!(intensity(&[-1.0, 1.0, 0.0], -1.0, 1.0), [0, 255, 128]);
+        assert_eq!(intensity(&[2.0], 2.0, 2.0), [0; 3]);
+    }
+
+    #[test]
+    fn weights_diverge_from_white() {
+        assert_eq!(diverging(0.0, 2.0), [255; 3]);
+        assert_eq!(diverging(2.0, 2.0), [178, 24, 43]);
+        assert_eq!(diverging(-2.0, 2.0), [33, 102, 172]);
+        assert_eq!(diverging(0.0, 0.0), [255; 3]);
+        let [red, green, blue] = diverging(1.0, 2.0);
+        assert!(red > green && green.abs_diff(blue) < 20);
+    }
+
+    #[test]
+    fn grids_are_near_square() {
+        for (count, columns) in [(1, 1), (2, 2), (4, 2), (30, 6), (32, 8), (400, 20)] {
+            assert_eq!(near_square(count), columns, "{count}");
+        }
+    }
+}
