@@ -4,5 +4,8 @@
 pub mod data;
 pub mod durable;
 pub mod error;
+// Weights and batches are still to come.
+#[allow(dead_code)]
+mod random;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,5 +1,6 @@
 //! The shape of a row, rows in memory, and choices among them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +33,15 @@ impl Shape {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
+    }
+
+    /// The dimensions of one row in an array: `[784]`, `[28, 28]` or, with more than one channel, `[28, 28, 3]`.
+    pub fn dimensions(&self) -> Vec<usize> {
+        match (self.is_image(), self.channels) {
+            (false, _) => vec![self.len()],
+            (true, 1) => vec![self.height, self.width],
+            (true, _) => vec![self.height, self.width, self.channels],
+        }
     }
 
     /// Whether a picture can be made of it.
@@ -148,7 +158,10 @@ impl Table {
             return Err(Error::data("there are no rows"));
         }
         if !values.len().is_multiple_of(width) {
-            return Err(Error::data(format!("{} numbers are not a whole number of rows of {width}", values.len())));
+            return Err(Error::data(format!(
+                "{} numbers are not a whole number of rows of {width}",
+                values.len()
+            )));
         }
         let bad = match &values {
             Values::U8(_) => None,
@@ -161,8 +174,12 @@ impl Table {
                 Values::F64(values) => values[at],
                 Values::U8(_) => unreachable!("bytes are finite"),
             };
-            return Err(Error::data(format!("row {}, column {}: {value} is not a finite number", at / width + 1, at % width + 1))
-                .hint("remove or fill such rows first"));
+            return Err(Error::data(format!(
+                "row {}, column {}: {value} is not a finite number",
+                at / width + 1,
+                at % width + 1
+            ))
+            .hint("remove or fill such rows first"));
         }
         let rows = values.len() / width;
         Ok(Self { values, shape, rows })
@@ -223,7 +240,13 @@ impl Source for Table {
     }
 }
 
-fn gather<T: Copy, U>(values: &[T], width: usize, indices: &[usize], out: &mut [U], convert: impl Fn(T) -> U) {
+fn gather<T: Copy, U>(
+    values: &[T],
+    width: usize,
+    indices: &[usize],
+    out: &mut [U],
+    convert: impl Fn(T) -> U,
+) {
     assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
     for (&index, out) in indices.iter().zip(out.chunks_exact_mut(width)) {
         for (out, &value) in out.iter_mut().zip(&values[index * width..(index + 1) * width]) {
@@ -249,8 +272,19 @@ impl Subset {
         Self { source, indices }
     }
 
-    fn map(&self, indices: &[usize]) -> Vec<usize> {
-        indices.iter().map(|&index| self.indices[index]).collect()
+    /// Reads some rows at a time through a small array: training asks for batches without end, and must not allocate.
+    fn read<T>(&self, indices: &[usize], out: &mut [T], read: impl Fn(&[usize], &mut [T])) {
+        const ROWS: usize = 64;
+        let width = self.shape().len();
+        assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
+        for (indices, out) in indices.chunks(ROWS).zip(out.chunks_mut(ROWS * width)) {
+            let mut mapped = [0; ROWS];
+            let mapped = &mut mapped[..indices.len()];
+            for (mapped, &index) in mapped.iter_mut().zip(indices) {
+                *mapped = self.indices[index];
+            }
+            read(mapped, out);
+        }
     }
 }
 
@@ -268,11 +302,11 @@ impl Source for Subset {
     }
 
     fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
-        self.source.read_f32(&self.map(indices), out);
+        self.read(indices, out, |indices, out| self.source.read_f32(indices, out));
     }
 
     fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
-        self.source.read_f64(&self.map(indices), out);
+        self.read(indices, out, |indices, out| self.source.read_f64(indices, out));
     }
 }
 
@@ -286,12 +320,58 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// Labels from the names of the classes, one per row. Classes are ordered by name, or as numbers where all are.
+    pub fn from_names<T: AsRef<str>>(rows: &[T]) -> Result<Self> {
+        let mut names: Vec<&str> = rows.iter().map(AsRef::as_ref).collect();
+        names.sort_unstable();
+        names.dedup();
+        let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+        if let Some(numbers) = numbers {
+            let mut pairs: Vec<(f64, &str)> = numbers.into_iter().zip(names).collect();
+            pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+            names = pairs.into_iter().map(|(_, name)| name).collect();
+        }
+        let classes: BTreeMap<&str, u32> = number(&names)?;
+        Ok(Self {
+            classes: rows.iter().map(|row| classes[row.as_ref()]).collect(),
+            names: names.into_iter().map(String::from).collect(),
+        })
+    }
+
+    /// Labels from integers, one per row: `values` comes from an integer type of a file. Classes are in their order.
+    pub(super) fn from_integers(values: &Values) -> Result<Self> {
+        // Readers have made integers exact floats.
+        let rows: Vec<i64> = match values {
+            Values::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
+            Values::F32(values) => values.iter().map(|&value| value as i64).collect(),
+            Values::F64(values) => values.iter().map(|&value| value as i64).collect(),
+        };
+        let mut names = rows.clone();
+        names.sort_unstable();
+        names.dedup();
+        let classes: BTreeMap<i64, u32> = number(&names)?;
+        Ok(Self {
+            classes: rows.iter().map(|row| classes[row]).collect(),
+            names: names.iter().map(i64::to_string).collect(),
+        })
+    }
+
     /// The labels of rows `indices`.
     ///
     /// # Panics
     /// Where an index is past the end.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
-        Self { classes: indices.iter().map(|&index| self.classes[index]).collect(), names: self.names.clone() }
+        Self {
+            classes: indices.iter().map(|&index| self.classes[index]).collect(),
+            names: self.names.clone(),
+        }
     }
+}
+
+fn number<T: Copy + Ord>(names: &[T]) -> Result<BTreeMap<T, u32>> {
+    if u32::try_from(names.len()).is_err() {
+        return Err(Error::data(format!("{} classes are too many", names.len())));
+    }
+    Ok(names.iter().copied().zip(0..).collect())
 }
