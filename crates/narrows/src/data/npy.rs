@@ -265,3 +265,214 @@ fn transpose<T: Copy + Default>(place: &str, dimensions: &[u64], values: &[T]) -
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use npyz::WriterBuilder;
+    use proptest::prelude::*;
+
+    use super::super::rows::{Shape, Source};
+    use super::*;
+
+    fn rows(bytes: &[u8]) -> Result<Table> {
+        read(Input::memory("file", bytes)?)
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        let message = rows(bytes).unwrap_err().to_string();
+        assert!(message.starts_with("file: "), "{message}");
+        message
+    }
+
+    /// A file with this header, as numpy and others write it.
+    fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
+        let mut out = b"\x93NUMPY\x01\x00".to_vec();
+        out.extend((header.len() as u16).to_le_bytes());
+        out.extend(header.as_bytes());
+        out.extend(numbers);
+        out
+    }
+
+    fn described(kind: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
+        file(&format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n"), numbers)
+    }
+
+    #[test]
+    fn reads_every_number_type_in_either_byte_order() {
+        let one = |kind: &str, numbers: &[u8]| {
+            rows(&described(kind, "(1, 2)", numbers))
+                .unwrap_or_else(|error| panic!("{kind}: {error}"))
+                .values()
+                .clone()
+        };
+        assert_eq!(one("|u1", b"\x01\xff"), Values::U8(vec![1, 255]));
+        assert_eq!(one("|b1", b"\x00\x01"), Values::U8(vec![0, 1]));
+        assert_eq!(one("|i1", b"\x80\x7f"), Values::F32(vec![-128.0, 127.0]));
+        assert_eq!(one("<u2", b"\x01\x00\xff\xff"), Values::F32(vec![1.0, 65535.0]));
+        assert_eq!(one(">u2", b"\x00\x01\xff\xff"), Values::F32(vec![1.0, 65535.0]));
+        assert_eq!(one("<i2", b"\xfe\xff\x00\x80"), Values::F32(vec![-2.0, -32768.0]));
+        assert_eq!(
+            one(">i4", b"\x7f\xff\xff\xff\x80\x00\x00\x00"),
+            Values::F64(vec![2147483647.0, -2147483648.0])
+        );
+        assert_eq!(one("<u4", b"\xff\xff\xff\xff\x02\x00\x00\x00"), Values::F64(vec![4294967295.0, 2.0]));
+        assert_eq!(
+            one("<i8", b"\xff\xff\xff\xff\xff\xff\xff\xff\x03\0\0\0\0\0\0\0"),
+            Values::F64(vec![-1.0, 3.0])
+        );
+        assert_eq!(
+            one(">u8", b"\0\0\0\0\0\0\0\x05\0\x1f\xff\xff\xff\xff\xff\xff"),
+            Values::F64(vec![5.0, 9007199254740991.0])
+        );
+        assert_eq!(one("<f4", b"\0\0\x80\x3f\0\0\x80\xbf"), Values::F32(vec![1.0, -1.0]));
+        assert_eq!(one(">f8", b"\x3f\xf0\0\0\0\0\0\0\xbf\xe0\0\0\0\0\0\0"), Values::F64(vec![1.0, -0.5]));
+        assert!(refusal(&described("<u8", "(1, 1)", b"\0\0\0\0\0\0\x20\0")).contains("past 2^53"));
+        assert!(refusal(&described("<i8", "(1, 1)", b"\0\0\0\0\0\0\0\x80")).contains("past 2^53"));
+    }
+
+    /// What `numpy.save(file, numpy.asfortranarray([[1, 2, 3], [4, 5, 6]], dtype="u1"))` holds, and one with a
+    /// third dimension: [[[1, 2], [3, 4]], [[5, 6], [7, 8]]].
+    #[test]
+    fn turns_column_major_order_round() {
+        let header = |shape: &str| format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
+        let two = rows(&file(&header("(2, 3)"), &[1, 4, 2, 5, 3, 6])).unwrap();
+        assert_eq!(*two.values(), Values::U8(vec![1, 2, 3, 4, 5, 6]));
+        let three = rows(&file(&header("(2, 2, 2)"), &[1, 5, 3, 7, 2, 6, 4, 8])).unwrap();
+        assert_eq!(*three.values(), Values::U8(vec![1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(three.shape(), Shape::image(2, 2, 1));
+    }
+
+    #[test]
+    fn reads_headers_as_others_write_them() {
+        for header in [
+            "{\"shape\": (1, 2), \"fortran_order\": False, \"descr\": \"|u1\"}",
+            "{'descr':'|u1','fortran_order':False,'shape':(1L,2L)}",
+            "  {'descr': '|u1' , 'fortran_order': False , 'shape': ( 1 , 2 , ) , }   \n",
+        ] {
+            assert_eq!(*rows(&file(header, &[7, 8])).unwrap().values(), Values::U8(vec![7, 8]), "{header}");
+        }
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2)}";
+        let mut second = b"\x93NUMPY\x02\x00".to_vec();
+        second.extend((header.len() as u32).to_le_bytes());
+        second.extend(header.as_bytes());
+        second.extend([7, 8]);
+        assert_eq!(rows(&second).unwrap().rows(), 1);
+    }
+
+    #[test]
+    fn refuses_what_is_no_array_of_numbers() {
+        assert!(refusal(&described("|O", "(1, 2)", b"")).contains("pickled objects are never read"));
+        for kind in ["<U5", "|S3", "<c8", "<c16", "<f2", "<M8[ns]", "|V4", "", "f", "u1x", "\u{e9}"] {
+            let message = refusal(&described(kind, "(1, 2)", b""));
+            assert!(message.contains("not a number type") && message.contains("pickled"), "{message}");
+        }
+        let structured = "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1, 2), }";
+        assert!(refusal(&file(structured, b"")).contains("structured"));
+        assert!(refusal(&described("|u1", "()", b"\0")).contains("0 dimensions"));
+        assert!(refusal(&described("|u1", "(3,)", b"\0\0\0")).contains("reshape"));
+        assert!(refusal(&described("|u1", "(1, 1, 1, 1, 1)", b"\0")).contains("5 dimensions"));
+        assert!(refusal(&described("|u1", "(0, 4)", b"")).contains("no rows"));
+    }
+
+    #[test]
+    fn refuses_lying_sizes_before_allocating() {
+        let message = refusal(&described("<f8", "(2, 2)", &[0; 31]));
+        assert!(message.contains("announces 32 bytes of numbers, the file has 31"), "{message}");
+        assert!(refusal(&described("<f8", "(2, 2)", &[0; 33])).contains("the file has 33"));
+        let huge = "(18446744073709551615, 18446744073709551615)";
+        assert!(refusal(&described("<f8", huge, b"")).contains("too large"));
+        assert!(refusal(&described("<f8", "(4611686018427387904, 1)", b"")).contains("too large"));
+        assert!(refusal(&described("|u1", "(0, 18446744073709551615)", b"")).contains("no rows"));
+        assert!(refusal(&described("|u1", "(1, 18446744073709551616)", b"")).contains("`shape`"));
+        assert!(refusal(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").contains("a header of 4294967295 bytes"));
+        assert!(refusal(b"\x93NUMPY\x07\x00").contains("version 7.0"));
+    }
+
+    #[test]
+    fn refuses_damaged_headers() {
+        for header in [
+            "",
+            "{",
+            "{}",
+            "{'descr'}",
+            "{'descr': }",
+            "{'descr': '|u1'}",
+            "{'descr': '|u1', 'shape': (1, 2)}",
+            "{'descr': '|u1', 'fortran_order': 0, 'shape': (1, 2)}",
+            "{'descr': '|u1' 'fortran_order': False}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1 2)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 2)}",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (1,",
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (,)}",
+            "{'other': 1}",
+        ] {
+            assert!(refusal(&file(header, &[0, 0])).contains("damaged header"), "{header}");
+        }
+        assert!(refusal(&file(&"(".repeat(60_000), b"")).contains("damaged header"));
+    }
+
+    fn damaged(mut bytes: Vec<u8>, at: usize, byte: u8, cut: usize) -> Vec<u8> {
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(rows_count in 1usize..6, width in 1usize..9, seed: u32) {
+            let values: Vec<f32> = (0..rows_count * width).map(|i| (seed as f32).sin() + i as f32 / 3.0).collect();
+            let bytes = encode_f32(rows_count, &[width], &values);
+            let table = rows(&bytes).unwrap();
+            prop_assert_eq!(table.values(), &Values::F32(values.clone()));
+            prop_assert_eq!((table.rows(), table.shape()), (rows_count, Shape::flat(width)));
+            // The oracle reads the same.
+            let oracle = npyz::NpyFile::new(&bytes[..]).unwrap();
+            prop_assert_eq!(oracle.shape(), &[rows_count as u64, width as u64]);
+            prop_assert_eq!(oracle.into_vec::<f32>().unwrap(), values.clone());
+            let values: Vec<f64> = values.iter().map(|&v| f64::from(v) / 3.0).collect();
+            let table = rows(&encode_f64(rows_count, &[1, width, 1], &values)).unwrap();
+            prop_assert_eq!(table.values(), &Values::F64(values));
+            prop_assert_eq!(table.shape(), Shape::image(1, width, 1));
+        }
+
+        #[test]
+        fn what_the_oracle_writes_is_read(dimensions in proptest::collection::vec(1u64..5, 2..=4), fortran: bool) {
+            let values: Vec<i16> = (0..dimensions.iter().product::<u64>() as i16).collect();
+            let mut bytes = Vec::new();
+            let order = if fortran { npyz::Order::Fortran } else { npyz::Order::C };
+            let mut writer = npyz::WriteOptions::new().default_dtype().shape(&dimensions).order(order).writer(&mut bytes).begin_nd().unwrap();
+            writer.extend(values.iter().copied()).unwrap();
+            writer.finish().unwrap();
+            let table = rows(&bytes).unwrap();
+            prop_assert_eq!(table.rows() as u64, dimensions[0]);
+            // Walks the indices, last one fastest, and asks the oracle's strides where each number lies.
+            let strides = npyz::NpyFile::new(&bytes[..]).unwrap().strides().to_vec();
+            let expected: Vec<f32> = (0..values.len() as u64)
+                .map(|mut place| {
+                    let mut at = 0;
+                    for (dimension, stride) in dimensions.iter().zip(&strides).rev() {
+                        at += place % dimension * stride;
+                        place /= dimension;
+                    }
+                    f32::from(values[at as usize])
+                })
+                .collect();
+            prop_assert_eq!(table.values(), &Values::F32(expected));
+        }
+
+        #[test]
+        fn no_damage_panics(at in 0usize..200, byte: u8, cut in 0usize..130) {
+            let bytes = damaged(encode_f64(2, &[3], &[0.5; 6]), at, byte, cut);
+            if let Err(error) = rows(&bytes) {
+                prop_assert!(error.to_string().starts_with("file: "));
+            }
+            let _ = Input::memory("file", &bytes).and_then(read_labels);
+        }
+
+        #[test]
+        fn no_header_panics(header in "[\\[{}()':, 0-9LTFdescrfortan_shap|u<é-]{0,80}") {
+            let _ = rows(&file(&header, &[0; 8]));
+        }
+    }
+}
