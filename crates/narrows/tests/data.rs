@@ -347,6 +347,33 @@ fn labels_come_from_files_of_three_kinds() {
 }
 
 #[test]
+fn every_kind_may_be_packed() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let pack = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        std::fs::write(&path, encoder.finish().unwrap()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let idx = b"\0\0\x08\x02\0\0\0\x01\0\0\0\x02\x01\x02";
+    for (name, bytes) in [
+        ("rows.npy.gz", &data::npy::encode_f64(1, &[2], &[1.0, 2.0])[..]),
+        ("rows.tsv.gz", b"1\t2\n"),
+        ("rows.gz", idx),
+        // Known by content, whatever the name says.
+        ("rows.idx", idx),
+        ("rows", idx),
+    ] {
+        assert_eq!(values(&open(&pack(name, bytes))), [1.0, 2.0], "{name}");
+    }
+    // Text announces no length: what swells beyond reason is refused.
+    let message = refusal(&pack("bomb.csv.gz", &vec![b'0'; 100 << 20]), &OpenOptions::default());
+    assert!(message.contains("unpacks to more than"), "{message}");
+}
+
+#[test]
 fn holding_out_parts_the_rows() {
     let iris = open("iris");
     let (training, held_out) = data::hold_out(&iris, 0.1, 7).unwrap();

@@ -71,9 +71,9 @@ pub(super) fn read(place: &str, bytes: Vec<u8>, label: Option<&str>) -> Result<P
             let expected = if has_header { "the header" } else { "the first row" };
             return Err(text
                 .error(format_args!(
-                    "line {}: {} fields, {expected} has {width}",
+                    "line {}: {}, {expected} has {width}",
                     text.line(&record),
-                    record.len()
+                    fields(&record)
                 ))
                 .hint(
                     "each line must have one field per column; is a cell with the delimiter in it quoted?",
@@ -120,9 +120,9 @@ pub(super) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> Result<La
             _ => {
                 return Err(text
                     .error(format_args!(
-                        "line {}: {} fields; labels are one column",
+                        "line {}: {}; labels are one column",
                         text.line(&record),
-                        record.len()
+                        fields(&record)
                     ))
                     .hint("if it is a column of the data, give --label COLUMN"));
             }
@@ -279,6 +279,10 @@ fn label_column(text: &Text, label: &str, names: Option<&[String]>, width: usize
     }
 }
 
+fn fields(record: &StringRecord) -> String {
+    if record.len() == 1 { "1 field".into() } else { format!("{} fields", record.len()) }
+}
+
 fn listed(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(12).map(|name| format!("`{}`", shortened(name))).collect();
     let rest = names.len() - shown.len();
@@ -290,7 +294,16 @@ fn shortened(cell: &str) -> String {
     if text.len() < cell.len() {
         text.push_str("...");
     }
-    text.escape_debug().to_string()
+    // What would break the message's line, and nothing else.
+    let mut shown = String::new();
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 fn bad_cell(
@@ -329,21 +342,28 @@ fn no_number(
             .hint("remove or fill such rows first");
     }
     let error = error(&format!("`{}` is not a number", shortened(cell)));
+    if cell.matches(',').count() == 1 && is_number(&cell.replace(',', ".")) {
+        return error.hint("write decimals with a point");
+    }
+    if cell.split_whitespace().count() > 1 && cell.split_whitespace().all(is_number) {
+        return error.hint("columns are separated by commas, semicolons or tabs, not by spaces");
+    }
     let mut others =
         text.records().skip(usize::from(names.is_some())).filter_map(|r| r.get(column).map(str::to_owned));
     if others.all(|other| !is_number(&other)) {
-        // A header with a number in it may be a first row: then a name would mislead.
-        let name = names
-            .filter(|names| {
-                !first.iter().any(is_number) && names.iter().filter(|n| **n == names[column]).count() == 1
-            })
-            .map(|names| names[column].as_str())
-            .filter(|name| !name.is_empty());
-        let column = match name {
-            Some(name) if name.contains(|c: char| !c.is_alphanumeric() && !"._-".contains(c)) => {
-                format!("'{name}'")
+        // By name, unless that is no use on a command line, or a number among the names makes one doubt the header.
+        let plain = |name: &str| {
+            name.chars().count() <= 40
+                && name.starts_with(char::is_alphabetic)
+                && name.chars().all(|c| c.is_alphanumeric() || " ._-()".contains(c))
+        };
+        let column = match names.and_then(|names| names.get(column)) {
+            Some(name) if first.iter().any(is_number) || !plain(name) => (column + 1).to_string(),
+            Some(name) if first.iter().filter(|other| other.trim() == name).count() > 1 => {
+                (column + 1).to_string()
             }
-            Some(name) => name.to_owned(),
+            Some(name) if name.contains([' ', '(', ')']) => format!("'{name}'"),
+            Some(name) => name.clone(),
             None => (column + 1).to_string(),
         };
         return match label {
@@ -352,12 +372,6 @@ fn no_number(
             }
             Some(_) => error.hint("a column of text: remove it, or replace it by numbers"),
         };
-    }
-    if cell.matches(',').count() == 1 && is_number(&cell.replace(',', ".")) {
-        return error.hint("write decimals with a point");
-    }
-    if cell.split_whitespace().count() > 1 && cell.split_whitespace().all(is_number) {
-        return error.hint("columns are separated by commas, semicolons or tabs, not by spaces");
     }
     error.hint("correct or remove the row")
 }
@@ -513,7 +527,7 @@ mod tests {
             ("", "the file is empty"),
             ("\n\n", "the file is empty"),
             ("a,b\n", "a header, but no rows"),
-            ("a,b\n1,2\n3\n", "line 3: 1 fields, the header has 2"),
+            ("a,b\n1,2\n3\n", "line 3: 1 field, the header has 2"),
             ("1,2\n\n\n3,4,5\n", "line 4: 3 fields, the first row has 2"),
             ("a,b\n1,\n", "line 2, column `b`: the value is missing"),
             ("1,NA\n3,4\n", "line 1, column 2: `NA` is a missing value"),
@@ -523,11 +537,13 @@ mod tests {
             ("a,b\n1,2\n3,x\n", "line 3, column `b`: `x` is not a number"),
             ("a,b\n1,x\n3,y\n", "make it the label with --label b, or remove it"),
             ("a,b c\n1,x\n3,y\n", "--label 'b c'"),
+            ("a,it's\n1,x\n3,y\n", "--label 2"),
+            ("a,b\n1,\"say \"\"x\"\"\"\n3,y\n", "`say \"x\"` is not a number"),
             ("1,x\n3,y\n", "--label 2"),
             ("a;b\n1;2\n1;2,5\n", "write decimals with a point"),
             ("a\n1\n1 2\n", "not by spaces"),
             ("a,b\n\"1\n2\",3\n4,5", "line 2, column `a`: `1\\n2` is not a number"),
-            ("a,b\n1,2\n\"3,4\n5,6\n", "line 3: 1 fields"),
+            ("a,b\n1,2\n\"3,4\n5,6\n", "line 3: 1 field"),
         ] {
             let found = refusal(text);
             assert!(found.contains(message), "{text:?}: {found}");

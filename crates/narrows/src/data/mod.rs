@@ -163,8 +163,7 @@ fn read_file(name: &str, options: &OpenOptions) -> Result<Parts> {
     let input = open_file(name, path)?;
     let label = options.label.as_deref();
     match kind(&input, path)? {
-        Kind::Idx if label.is_some() => Err(no_label_column(name)),
-        Kind::Npy if label.is_some() => Err(no_label_column(name)),
+        Kind::Idx | Kind::Npy if label.is_some() => Err(no_label_column(name)),
         Kind::Idx => {
             let table = idx::read(input)?;
             let labels = match options.labels {

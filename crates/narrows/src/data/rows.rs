@@ -375,3 +375,56 @@ fn number<T: Copy + Ord>(names: &[T]) -> Result<BTreeMap<T, u32>> {
     }
     Ok(names.iter().copied().zip(0..).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read_and_printed() {
+        for (text, shape, dimensions) in [
+            ("784", Shape::flat(784), vec![784]),
+            ("28x28", Shape::image(28, 28, 1), vec![28, 28]),
+            ("8x4x3", Shape::image(8, 4, 3), vec![8, 4, 3]),
+        ] {
+            let parsed = Shape::parse(text).unwrap();
+            assert_eq!((parsed, parsed.dimensions()), (shape, dimensions));
+            assert_eq!(Shape::parse(&parsed.to_string()).unwrap(), parsed);
+        }
+        for text in
+            ["", "0", "3x", "x3", "3x0", "1x2x3x4", "-1", "99999999999999999999", "4294967295x4294967295"]
+        {
+            assert!(Shape::parse(text).unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_refuse_what_is_no_whole_rows_of_numbers() {
+        assert!(Table::new(Values::U8(vec![]), Shape::flat(3)).is_err());
+        assert!(Table::new(Values::U8(vec![1]), Shape::flat(0)).is_err());
+        assert!(Table::new(Values::U8(vec![1; 4]), Shape::flat(3)).is_err());
+        let error = Table::new(Values::F32(vec![0.0, 1.0, 2.0, f32::NAN]), Shape::flat(2)).unwrap_err();
+        assert!(error.to_string().starts_with("row 2, column 2: NaN"), "{error}");
+    }
+
+    /// More rows than a subset reads at a time, through two subsets.
+    #[test]
+    fn subsets_of_subsets_find_their_rows() {
+        let table = Table::new(Values::F64((0..600).map(f64::from).collect()), Shape::flat(2)).unwrap();
+        let odd = Subset::new(Arc::new(table), (0..300).filter(|row| row % 2 == 1).collect());
+        let backwards = Subset::new(Arc::new(odd), (0..150).rev().collect());
+        assert_eq!(
+            (backwards.rows(), backwards.shape(), backwards.element()),
+            (150, Shape::flat(2), Element::F64)
+        );
+        let indices: Vec<usize> = (0..150).collect();
+        let (mut single, mut double) = (vec![0.0f32; 300], vec![0.0f64; 300]);
+        backwards.read_f32(&indices, &mut single);
+        backwards.read_f64(&indices, &mut double);
+        for (index, row) in double.chunks_exact(2).enumerate() {
+            let original = (2 * (149 - index) + 1) as f64;
+            assert_eq!(row, [2.0 * original, 2.0 * original + 1.0]);
+        }
+        assert!(single.iter().zip(&double).all(|(&single, &double)| f64::from(single) == double));
+    }
+}
