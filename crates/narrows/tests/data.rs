@@ -314,6 +314,9 @@ fn what_is_not_read_says_what_is() {
     assert!(message.contains("`mnist:test`") && !message.contains("did you mean"), "{message}");
     let options = OpenOptions { labels: Some("b".into()), ..with_label("a") };
     assert!(refusal("iris", &options).contains("both"));
+    let options = OpenOptions { labels: Some("no/such/file".into()), ..OpenOptions::default() };
+    let message = data::open("iris", &options).err().unwrap().to_string();
+    assert!(message.starts_with("no/such/file: no such file") && !message.contains("built"), "{message}");
     assert!(refusal("mnist:test", &with_label("1")).contains("--labels"));
     let options = OpenOptions { shape: Some(Shape::flat(5)), ..OpenOptions::default() };
     assert!(refusal("iris", &options).contains("a row has 4 numbers"));

@@ -3,6 +3,7 @@
 //! What is decided from the content, and how:
 //! - The delimiter is the one of `,`, `;` and tab that the first line has most of, outside quotes.
 //! - The first line is a header, unless each of its cells (the label's aside) is a number or missing, and one a number.
+//!   A line that could be a header as well as a row with a spoilt number is refused.
 //! - A first column whose name is empty, `rownames` or `row.names` holds the names of the rows, as R and pandas write
 //!   them: it is not data.
 //! - scikit-learn's layout, whose first line is `rows,columns,class names`, is known by its counts: the last column
@@ -38,6 +39,9 @@ pub(super) fn read(place: &str, bytes: Vec<u8>, label: Option<&str>) -> Result<P
     let has_header = announced.is_none() && is_header(&first, label);
     if has_header && second.is_none() {
         return Err(text.error("there is a header, but no rows"));
+    }
+    if has_header {
+        refuse_spoilt_row(&text, &first)?;
     }
     let names: Option<Vec<String>> =
         has_header.then(|| first.iter().map(|name| name.trim().to_owned()).collect());
@@ -258,6 +262,31 @@ fn is_header(first: &StringRecord, label: Option<&str>) -> bool {
     !(all && cells.any(is_number))
 }
 
+/// A first row with one spoilt number (`1,2x,3`) would pass for a header and be lost: a line of which most are numbers,
+/// and the rest begin like numbers, is refused.
+fn refuse_spoilt_row(text: &Text, first: &StringRecord) -> Result<()> {
+    let numbers = first.iter().filter(|cell| is_number(cell)).count();
+    let mut others =
+        first.iter().map(str::trim).filter(|cell| !is_number(cell) && !is_missing(cell)).peekable();
+    match others.peek().copied() {
+        Some(cell)
+            if 2 * numbers >= first.len()
+                && others.all(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))) =>
+        {
+            Err(text
+                .error(format_args!(
+                    "line {}: `{}` is not a number, but most of the line is",
+                    text.line(first),
+                    shortened(cell)
+                ))
+                .hint(
+                    "correct it if this is a row; begin the names of columns with letters if it is a header",
+                ))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn label_column(text: &Text, label: &str, names: Option<&[String]>, width: usize) -> Result<usize> {
     let mut named = names.unwrap_or_default().iter().enumerate().filter(|(_, name)| *name == label);
     match (named.next(), named.next(), label.parse::<usize>()) {
@@ -470,6 +499,8 @@ mod tests {
         assert_eq!(parts("a;x,b\n1,2\n").columns.unwrap(), ["a;x", "b"]);
         assert_eq!(parts("1,2\n3,4\n").columns, None);
         assert_eq!(numbers("x\n1\n2\n"), [1.0, 2.0]);
+        // Years are good names.
+        assert_eq!(parts("place,2019,2020\n1,2,3\n").columns.unwrap(), ["place", "2019", "2020"]);
     }
 
     #[test]
@@ -540,6 +571,7 @@ mod tests {
             ("a,it's\n1,x\n3,y\n", "--label 2"),
             ("a,b\n1,\"say \"\"x\"\"\"\n3,y\n", "`say \"x\"` is not a number"),
             ("1,x\n3,y\n", "--label 2"),
+            ("1,2x,3\n4,5,6\n", "line 1: `2x` is not a number, but most of the line is"),
             ("a;b\n1;2\n1;2,5\n", "write decimals with a point"),
             ("a\n1\n1 2\n", "not by spaces"),
             ("a,b\n\"1\n2\",3\n4,5", "line 2, column `a`: `1\\n2` is not a number"),

@@ -179,6 +179,10 @@ fn read_file(name: &str, options: &OpenOptions) -> Result<Parts> {
 
 fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
     let place = path.display().to_string();
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(Error::data(format!("{place}: no such file"))
+            .hint("--labels takes a file with one label per row"));
+    }
     let input = open_file(&place, path)?;
     let labels = match kind(&input, path)? {
         Kind::Idx => idx::read_labels(input)?,
