@@ -1,5 +1,6 @@
 //! The shape of a row, rows in memory, and choices among them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +33,15 @@ impl Shape {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
+    }
+
+    /// The dimensions of one row in an array: `[784]`, `[28, 28]` or, with more than one channel, `[28, 28, 3]`.
+    pub fn dimensions(&self) -> Vec<usize> {
+        match (self.is_image(), self.channels) {
+            (false, _) => vec![self.len()],
+            (true, 1) => vec![self.height, self.width],
+            (true, _) => vec![self.height, self.width, self.channels],
+        }
     }
 
     /// Whether a picture can be made of it.
@@ -262,8 +272,19 @@ impl Subset {
         Self { source, indices }
     }
 
-    fn map(&self, indices: &[usize]) -> Vec<usize> {
-        indices.iter().map(|&index| self.indices[index]).collect()
+    /// Reads some rows at a time through a small array: training asks for batches without end, and must not allocate.
+    fn read<T>(&self, indices: &[usize], out: &mut [T], read: impl Fn(&[usize], &mut [T])) {
+        const ROWS: usize = 64;
+        let width = self.shape().len();
+        assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
+        for (indices, out) in indices.chunks(ROWS).zip(out.chunks_mut(ROWS * width)) {
+            let mut mapped = [0; ROWS];
+            let mapped = &mut mapped[..indices.len()];
+            for (mapped, &index) in mapped.iter_mut().zip(indices) {
+                *mapped = self.indices[index];
+            }
+            read(mapped, out);
+        }
     }
 }
 
@@ -281,11 +302,11 @@ impl Source for Subset {
     }
 
     fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
-        self.source.read_f32(&self.map(indices), out);
+        self.read(indices, out, |indices, out| self.source.read_f32(indices, out));
     }
 
     fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
-        self.source.read_f64(&self.map(indices), out);
+        self.read(indices, out, |indices, out| self.source.read_f64(indices, out));
     }
 }
 
@@ -299,6 +320,42 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// Labels from the names of the classes, one per row. Classes are ordered by name, or as numbers where all are.
+    pub fn from_names<T: AsRef<str>>(rows: &[T]) -> Result<Self> {
+        let mut names: Vec<&str> = rows.iter().map(AsRef::as_ref).collect();
+        names.sort_unstable();
+        names.dedup();
+        let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+        if let Some(numbers) = numbers {
+            let mut pairs: Vec<(f64, &str)> = numbers.into_iter().zip(names).collect();
+            pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+            names = pairs.into_iter().map(|(_, name)| name).collect();
+        }
+        let classes: BTreeMap<&str, u32> = number(&names)?;
+        Ok(Self {
+            classes: rows.iter().map(|row| classes[row.as_ref()]).collect(),
+            names: names.into_iter().map(String::from).collect(),
+        })
+    }
+
+    /// Labels from integers, one per row: `values` comes from an integer type of a file. Classes are in their order.
+    pub(super) fn from_integers(values: &Values) -> Result<Self> {
+        // Readers have made integers exact floats.
+        let rows: Vec<i64> = match values {
+            Values::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
+            Values::F32(values) => values.iter().map(|&value| value as i64).collect(),
+            Values::F64(values) => values.iter().map(|&value| value as i64).collect(),
+        };
+        let mut names = rows.clone();
+        names.sort_unstable();
+        names.dedup();
+        let classes: BTreeMap<i64, u32> = number(&names)?;
+        Ok(Self {
+            classes: rows.iter().map(|row| classes[row]).collect(),
+            names: names.iter().map(i64::to_string).collect(),
+        })
+    }
+
     /// The labels of rows `indices`.
     ///
     /// # Panics
@@ -309,5 +366,65 @@ impl Labels {
             classes: indices.iter().map(|&index| self.classes[index]).collect(),
             names: self.names.clone(),
         }
+    }
+}
+
+fn number<T: Copy + Ord>(names: &[T]) -> Result<BTreeMap<T, u32>> {
+    if u32::try_from(names.len()).is_err() {
+        return Err(Error::data(format!("{} classes are too many", names.len())));
+    }
+    Ok(names.iter().copied().zip(0..).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read_and_printed() {
+        for (text, shape, dimensions) in [
+            ("784", Shape::flat(784), vec![784]),
+            ("28x28", Shape::image(28, 28, 1), vec![28, 28]),
+            ("8x4x3", Shape::image(8, 4, 3), vec![8, 4, 3]),
+        ] {
+            let parsed = Shape::parse(text).unwrap();
+            assert_eq!((parsed, parsed.dimensions()), (shape, dimensions));
+            assert_eq!(Shape::parse(&parsed.to_string()).unwrap(), parsed);
+        }
+        for text in
+            ["", "0", "3x", "x3", "3x0", "1x2x3x4", "-1", "99999999999999999999", "4294967295x4294967295"]
+        {
+            assert!(Shape::parse(text).unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_refuse_what_is_no_whole_rows_of_numbers() {
+        assert!(Table::new(Values::U8(vec![]), Shape::flat(3)).is_err());
+        assert!(Table::new(Values::U8(vec![1]), Shape::flat(0)).is_err());
+        assert!(Table::new(Values::U8(vec![1; 4]), Shape::flat(3)).is_err());
+        let error = Table::new(Values::F32(vec![0.0, 1.0, 2.0, f32::NAN]), Shape::flat(2)).unwrap_err();
+        assert!(error.to_string().starts_with("row 2, column 2: NaN"), "{error}");
+    }
+
+    /// More rows than a subset reads at a time, through two subsets.
+    #[test]
+    fn subsets_of_subsets_find_their_rows() {
+        let table = Table::new(Values::F64((0..600).map(f64::from).collect()), Shape::flat(2)).unwrap();
+        let odd = Subset::new(Arc::new(table), (0..300).filter(|row| row % 2 == 1).collect());
+        let backwards = Subset::new(Arc::new(odd), (0..150).rev().collect());
+        assert_eq!(
+            (backwards.rows(), backwards.shape(), backwards.element()),
+            (150, Shape::flat(2), Element::F64)
+        );
+        let indices: Vec<usize> = (0..150).collect();
+        let (mut single, mut double) = (vec![0.0f32; 300], vec![0.0f64; 300]);
+        backwards.read_f32(&indices, &mut single);
+        backwards.read_f64(&indices, &mut double);
+        for (index, row) in double.chunks_exact(2).enumerate() {
+            let original = (2 * (149 - index) + 1) as f64;
+            assert_eq!(row, [2.0 * original, 2.0 * original + 1.0]);
+        }
+        assert!(single.iter().zip(&double).all(|(&single, &double)| f64::from(single) == double));
     }
 }
