@@ -103,6 +103,10 @@ impl Plan {
         if plan.cut == 0 || plan.cut == plan.steps.len() {
             return Err(Error::recipe("encoder and decoder must each have at least one layer"));
         }
+        let last = &plan.steps[plan.steps.len() - 1];
+        if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
+            return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
+        }
         let output = plan.output();
         if output.len() != input.len() {
             return Err(Error::recipe(format!("decoder: gives {output} numbers, the input has {}", input.len()))
@@ -293,6 +297,7 @@ mod tests {
         let cases = [
             (text("{dense=2}", "{dense=4}"), "the input has 5"),
             (text("", "{dense='input'}"), "at least one layer"),
+            (text("{dense=2}", "{dense='input'}, 'softmax'"), "cross_entropy"),
             (text("{dense=2}", ""), "at least one layer"),
             (text("{dense=4000000000}, {dense=4000000000}", "{dense='input'}"), "too many"),
         ];

@@ -67,7 +67,7 @@ pub(super) fn backward(
 }
 
 /// Turns the gradient at softmax's output into the one at its input, in place. Without the output (it has been
-/// overwritten) this cannot be done: [`crate::spec::Spec::validate`] lets no such network through.
+/// overwritten) this cannot be done: [`crate::plan::Plan::new`] lets no such network through.
 pub(super) fn backward_softmax(level: Level, step: &Step, delta: &mut [f32], output: Option<&[f32]>) {
     let output = output.expect("softmax at the end goes with cross-entropy");
     activation::softmax_backward(level, delta, output, step.output.len());

@@ -11,7 +11,9 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, render_multiple};
 use kuva::render::theme::Theme;
 
-use super::{CodeScatter, EpochPoint, Examples, Figure, figure_text, short_text};
+use crate::event::EpochRecord;
+
+use super::{CodeScatter, Examples, Figure, figure_text, short_text};
 
 /// Text, axes and lines behind the data; the page gives them other colours in the dark.
 pub(super) const INK: &str = "#1f2937";
@@ -38,15 +40,15 @@ const PROFILES: usize = 3;
 const NAMED_FEATURES: usize = 24;
 
 /// The train and validation loss after each epoch.
-pub(super) fn loss(history: &[EpochPoint], name: &str, floor: Option<f64>) -> Option<Figure> {
+pub(super) fn loss(history: &[EpochRecord], name: &str, floor: Option<f64>) -> Option<Figure> {
     let name = short_text(name, 24);
     let floor = floor.and_then(drawable);
-    let curve = |loss: fn(&EpochPoint) -> Option<f64>| -> Vec<(f64, f64)> {
-        let point = |point: &EpochPoint| Some((point.epoch as f64, drawable(loss(point)?)?));
+    let curve = |loss: fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
+        let point = |point: &EpochRecord| Some((point.epoch as f64, drawable(loss(point))?));
         history.iter().filter_map(point).collect()
     };
     let curves = [
-        ("train", COLOURS[0], curve(|point| Some(point.train_loss))),
+        ("train", COLOURS[0], curve(|point| point.train_loss)),
         ("validation", COLOURS[6], curve(|point| point.validation_loss)),
     ];
     let losses = || curves.iter().flat_map(|(_, _, points)| points.iter().map(|point| point.1));

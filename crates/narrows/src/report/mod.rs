@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::data::{Labels, Shape};
 use crate::durable;
 use crate::error::Result;
+use crate::event::EpochRecord;
+use crate::plan::LayerTable;
 
 /// Everything a report says. Empty slices and `None` leave their part out.
 #[derive(Debug, Clone)]
@@ -27,7 +29,7 @@ pub struct Contents<'a> {
     /// Squared error per row of each method, the fitted model last: it is the one highlighted.
     pub comparison: &'a [(String, f64)],
     /// The losses, epoch by epoch.
-    pub history: &'a [EpochPoint],
+    pub history: &'a [EpochRecord],
     /// What the losses are called: `BCE`.
     pub loss_name: &'a str,
     /// The lowest value the loss can take on these data, drawn as a line.
@@ -42,26 +44,6 @@ pub struct Contents<'a> {
     pub spectrum: Option<&'a [f64]>,
     /// The recipe, as TOML.
     pub recipe: &'a str,
-}
-
-/// A table of text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LayerTable {
-    /// The name of each column.
-    pub header: Vec<String>,
-    /// The cells, row after row.
-    pub rows: Vec<Vec<String>>,
-}
-
-/// The losses after one epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EpochPoint {
-    /// Which epoch, from 1.
-    pub epoch: usize,
-    /// The mean loss on the training rows.
-    pub train_loss: f64,
-    /// The mean loss on the held-out rows.
-    pub validation_loss: Option<f64>,
 }
 
 /// A few rows beside their reconstructions: a picture for images, a chart for flat rows.

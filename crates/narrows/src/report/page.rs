@@ -5,7 +5,8 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Contents, Figure, LayerTable};
+use super::{Contents, Figure};
+use crate::plan::LayerTable;
 
 /// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
 const STYLE: &str = include_str!("page.css");

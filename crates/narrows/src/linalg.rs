@@ -1,0 +1,136 @@
+//! Eigenvectors of symmetric matrices, and the one rule that decides their signs.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::diag::Diag;
+use faer::{Mat, MatRef, Par};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Eigenvalues from the largest down, and eigenvectors of length 1.
+pub(crate) struct Eigen {
+    pub values: Vec<f64>,
+    /// One eigenvector after the other, in the order of the values.
+    pub vectors: Vec<f64>,
+}
+
+/// The eigenpairs of a symmetric matrix of `size` x `size` (only the lower half is read).
+///
+/// The solver runs on one thread: with more it gives other bits.
+pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
+    let failed = || Error::new(ErrorKind::Diverged, "the eigenvalues of the covariance could not be computed");
+    // The solver may not end on numbers that are not finite.
+    if !matrix.iter().all(|value| value.is_finite()) {
+        return Err(failed().hint("the numbers are too large: scale the data"));
+    }
+    let matrix = MatRef::from_row_major_slice(matrix, size, size);
+    let mut values = Diag::<f64>::zeros(size);
+    let mut vectors = Mat::<f64>::zeros(size, size);
+    let request = self_adjoint_evd_scratch::<f64>(size, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(request);
+    self_adjoint_evd(
+        matrix,
+        values.as_mut(),
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut memory),
+        Default::default(),
+    )
+    .map_err(|_| failed())?;
+    let mut order: Vec<usize> = (0..size).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    let mut flat = Vec::with_capacity(size * size);
+    for &column in &order {
+        flat.extend((0..size).map(|row| vectors[(row, column)]));
+    }
+    Ok(Eigen { values: order.into_iter().map(|column| values[column]).collect(), vectors: flat })
+}
+
+/// The sign rule: in each direction the entry of largest magnitude is positive (of equals, the first).
+pub(crate) fn fix_signs(directions: &mut [f64], width: usize) {
+    for direction in directions.chunks_exact_mut(width) {
+        let mut largest = 0.0f64;
+        for &value in direction.iter() {
+            // Rounding must not decide between entries that are equal but for their sign.
+            if value.abs() > largest.abs() * (1.0 + 1e-9) {
+                largest = value;
+            }
+        }
+        if largest < 0.0 {
+            direction.iter_mut().for_each(|value| *value = -*value);
+        }
+    }
+}
+
+/// Makes directions `from..` orthogonal to those before them and to each other: each becomes the unit vector that
+/// sticks out most, minus its parts along the others. For directions that the data leave open.
+pub(crate) fn complete_basis(directions: &mut [f64], width: usize, from: usize) {
+    let count = directions.len() / width;
+    for index in from..count {
+        let (done, rest) = directions.split_at_mut(index * width);
+        // The length of a unit vector's projection on the basis is the sum of squares of its column.
+        let mut inside = vec![0.0; width];
+        for direction in done.chunks_exact(width) {
+            inside.iter_mut().zip(direction).for_each(|(sum, value)| *sum += value * value);
+        }
+        let axis = (0..width).min_by(|&a, &b| inside[a].total_cmp(&inside[b])).unwrap_or(0);
+        let new = &mut rest[..width];
+        new.fill(0.0);
+        new[axis] = 1.0;
+        // Twice is enough (Kahan's rule of Gram and Schmidt).
+        for _ in 0..2 {
+            for direction in done.chunks_exact(width) {
+                let along: f64 = direction.iter().zip(new.iter()).map(|(a, b)| a * b).sum();
+                new.iter_mut().zip(direction).for_each(|(value, part)| *value -= along * part);
+            }
+            let length = new.iter().map(|value| value * value).sum::<f64>().sqrt();
+            new.iter_mut().for_each(|value| *value /= length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eigenpairs_rebuild_the_matrix() {
+        for size in [1, 2, 3, 10, 57] {
+            let mut matrix = vec![0.0; size * size];
+            for i in 0..size {
+                for j in 0..=i {
+                    let value = ((i * 31 + j * 17) % 23) as f64 - 11.0;
+                    matrix[i * size + j] = value;
+                    matrix[j * size + i] = value;
+                }
+            }
+            let Eigen { values, vectors } = symmetric_eigen(&matrix, size).unwrap();
+            assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
+            for i in 0..size {
+                for j in 0..size {
+                    let at = |k: usize, i: usize| vectors[k * size + i];
+                    let rebuilt: f64 = (0..size).map(|k| values[k] * at(k, i) * at(k, j)).sum();
+                    assert!((rebuilt - matrix[i * size + j]).abs() < 1e-11 * size as f64);
+                    let product: f64 = (0..size).map(|l| at(i, l) * at(j, l)).sum();
+                    assert!((product - f64::from(u8::from(i == j))).abs() < 1e-12);
+                }
+            }
+        }
+        assert!(symmetric_eigen(&[f64::NAN], 1).is_err());
+    }
+
+    #[test]
+    fn signs_and_open_directions() {
+        let mut directions = vec![-0.6, 0.8, 0.6, -0.8, -0.5, 0.5];
+        fix_signs(&mut directions, 2);
+        assert_eq!(directions, [-0.6, 0.8, -0.6, 0.8, 0.5, -0.5]);
+        let mut basis = vec![0.6, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        complete_basis(&mut basis, 3, 1);
+        for i in 0..3 {
+            for j in 0..3 {
+                let product: f64 = (0..3).map(|l| basis[i * 3 + l] * basis[j * 3 + l]).sum();
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-15);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The laws of principal component analysis, and numbers that others published.
+
+use super::*;
+use crate::data::{self, Shape, Source, Table, Values};
+use crate::scaling::Scaling;
+use crate::spec::Scale;
+
+fn fit(values: Vec<f64>, d: usize, k: Option<usize>, whiten: bool) -> Pca {
+    let table = Table::new(Values::F64(values), Shape::flat(d)).unwrap();
+    fit_source(&table, Scale::None, k, whiten)
+}
+
+fn fit_source(source: &dyn Source, scale: Scale, k: Option<usize>, whiten: bool) -> Pca {
+    let scaling = Scaling::learn(scale, source).unwrap();
+    Pca::fit(&Moments::new(source, &scaling, Level::detect(), 2), k, whiten, Level::detect()).unwrap()
+}
+
+fn encode(pca: &Pca, rows: &[f64]) -> Vec<f64> {
+    let mut codes = vec![0.0; rows.len() / pca.mean.len() * pca.code_size()];
+    pca.encode(&mut codes, rows, Level::detect());
+    codes
+}
+
+fn decode(pca: &Pca, codes: &[f64]) -> Vec<f64> {
+    let mut rows = vec![0.0; codes.len() / pca.code_size() * pca.mean.len()];
+    pca.decode(&mut rows, codes, Level::detect());
+    rows
+}
+
+fn numbers(n: usize, d: usize) -> Vec<f64> {
+    let mut state = 7u64;
+    (0..n * d)
+        .map(|i| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) as f64 / 2f64.powi(31) - 0.5) * (1.0 + (i % d) as f64)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn close(got: &[f64], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(want) {
+        assert!((got - want).abs() <= tolerance, "{got}, want {want}");
+    }
+}
+
+#[test]
+fn six_points_of_scikit_learn() {
+    // The example of scikit-learn's documentation of PCA.
+    let pca = fit(vec![-1.0, -1.0, -2.0, -1.0, -3.0, -2.0, 1.0, 1.0, 2.0, 1.0, 3.0, 2.0], 2, None, false);
+    close(&pca.explained_variance_ratio(), &[0.992_442_89, 0.007_557_11], 1e-8);
+    close(&pca.singular_values(), &[6.300_612_32, 0.549_803_96], 1e-8);
+}
+
+#[test]
+fn nine_numbers() {
+    let rows: Vec<f64> = (0..9).map(f64::from).collect();
+    let pca = fit(rows.clone(), 3, Some(1), false);
+    close(&encode(&pca, &rows), &[-5.196_152_42, 0.0, 5.196_152_42], 1e-8);
+}
+
+#[test]
+fn iris_to_eight_digits() {
+    let iris = data::open("iris", &data::OpenOptions::default()).unwrap();
+    let pca = fit_source(&*iris.rows, Scale::Unit, None, false);
+    close(&pca.explained_variance, &[4.228_241_71, 0.242_670_75, 0.078_209_50, 0.023_835_09], 5e-9);
+    close(&pca.explained_variance_ratio(), &[0.924_618_72, 0.053_066_48, 0.017_102_61, 0.005_212_18], 5e-9);
+    let scatter: Vec<f64> = pca.singular_values().iter().map(|value| value * value).collect();
+    close(&scatter, &[630.008, 36.158, 11.653, 3.551], 5e-4);
+    // Few components kept: the ratios stay shares of the total.
+    let two = fit_source(&*iris.rows, Scale::Unit, Some(2), false);
+    close(&two.explained_variance_ratio(), &pca.explained_variance_ratio()[..2], 1e-15);
+}
+
+#[test]
+fn us_arrests_standardised_as_r_prints_it() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/tables/r-datasets/USArrests.csv");
+    if !std::path::Path::new(path).exists() {
+        eprintln!("skipped: {path} is not here");
+        return;
+    }
+    let arrests = data::open(path, &data::OpenOptions::default()).unwrap();
+    let pca = fit_source(&*arrests.rows, Scale::Standard, None, false);
+    close(&pca.explained_variance_ratio(), &[0.620_060_39, 0.247_441_29, 0.089_140_80, 0.043_357_52], 5e-9);
+}
+
+#[test]
+fn codes_are_uncorrelated_and_have_the_eigenvalues_as_variances() {
+    for (n, d) in [(50, 7), (200, 33), (9, 40)] {
+        for whiten in [false, true] {
+            let rows = numbers(n, d);
+            let k = n.min(d) - 1;
+            let pca = fit(rows.clone(), d, Some(k), whiten);
+            let codes = encode(&pca, &rows);
+            for a in 0..k {
+                for b in 0..k {
+                    let mean = |j: usize| (0..n).map(|i| codes[i * k + j]).sum::<f64>() / n as f64;
+                    let covariance = (0..n)
+                        .map(|i| (codes[i * k + a] - mean(a)) * (codes[i * k + b] - mean(b)))
+                        .sum::<f64>()
+                        / (n - 1) as f64;
+                    let want = if a != b {
+                        0.0
+                    } else if whiten {
+                        1.0
+                    } else {
+                        pca.explained_variance[a]
+                    };
+                    assert!((covariance - want).abs() < 1e-10 * pca.total_variance.max(1.0), "{n}x{d} {a},{b}: {covariance}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn all_components_rebuild_the_rows_and_fewer_lose_the_dropped_eigenvalues() {
+    for (n, d) in [(40, 6), (60, 21), (8, 30)] {
+        let rows = numbers(n, d);
+        let most = n.min(d);
+        for whiten in [false, true] {
+            let all = fit(rows.clone(), d, Some(most), whiten);
+            close(&decode(&all, &encode(&all, &rows)), &rows, 1e-11);
+            for k in [1, most / 2, most - 1] {
+                let pca = fit(rows.clone(), d, Some(k), whiten);
+                let rebuilt = decode(&pca, &encode(&pca, &rows));
+                let error: f64 = rebuilt.iter().zip(&rows).map(|(a, b)| (a - b) * (a - b)).sum();
+                let dropped: f64 = all.explained_variance[k..].iter().sum::<f64>() * (n - 1) as f64;
+                assert!((error - dropped).abs() < 1e-9 * error.max(1.0), "{n}x{d} k={k}: {error} {dropped}");
+                assert!((pca.training_error() * n as f64 - error).abs() < 1e-9 * error.max(1.0));
+            }
+        }
+        // The sign rule.
+        let pca = fit(rows, d, Some(most), false);
+        for component in pca.components.chunks(d) {
+            let largest = component.iter().copied().fold(0.0f64, |a, b| if b.abs() > a.abs() { b } else { a });
+            assert!(largest > 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_mean_of_a_million_costs_no_digits() {
+    let near = numbers(100, 5);
+    let far: Vec<f64> = near.iter().map(|value| value + 1e6).collect();
+    let (near, far) = (fit(near, 5, None, false), fit(far, 5, None, false));
+    close(&far.explained_variance, &near.explained_variance, 1e-9);
+    // In single precision the rows themselves are rounded to 0.06; bytes are exact.
+    let bytes: Vec<u8> = (0..600u32).map(|i| (i * i * 7 % 251) as u8).collect();
+    let wide = bytes.iter().map(|&byte| f64::from(byte)).collect();
+    let table = Table::new(Values::U8(bytes), Shape::flat(6)).unwrap();
+    close(&fit_source(&table, Scale::None, None, false).explained_variance, &fit(wide, 6, None, false).explained_variance, 0.0);
+}
+
+#[test]
+fn poor_data_work_and_no_data_are_refused() {
+    // Constant columns, doubled columns, fewer rows than columns: finite, orthonormal, errors as defined.
+    let constant: Vec<f64> = (0..20).flat_map(|i| [f64::from(i), 3.0, f64::from(i) * 2.0, f64::from(i % 3)]).collect();
+    let pca = fit(constant.clone(), 4, Some(4), true);
+    close(&decode(&pca, &encode(&pca, &constant)), &constant, 1e-11);
+    assert!(pca.explained_variance[2..].iter().all(|&variance| variance < 1e-12));
+    let same = fit(vec![1.0; 12], 3, None, true);
+    assert_eq!(same.total_variance, 0.0);
+    assert_eq!(same.explained_variance_ratio(), [0.0; 3]);
+    let few = fit(numbers(3, 10), 10, Some(3), false);
+    for a in 0..3 {
+        for b in 0..3 {
+            let product: f64 = (0..10).map(|j| few.components[a * 10 + j] * few.components[b * 10 + j]).sum();
+            assert!((product - f64::from(u8::from(a == b))).abs() < 1e-12);
+        }
+    }
+    let one = Table::new(Values::F64(vec![1.0, 2.0]), Shape::flat(2)).unwrap();
+    let scaling = Scaling::learn(Scale::None, &one).unwrap();
+    let fitted = Pca::fit(&Moments::new(&one, &scaling, Level::detect(), 1), None, false, Level::detect());
+    assert!(fitted.unwrap_err().to_string().contains("at least 2 rows"));
+    let two = Table::new(Values::F64(vec![1.0, 2.0, 3.0, 5.0]), Shape::flat(2)).unwrap();
+    let moments = Moments::new(&two, &scaling, Level::detect(), 1);
+    for k in [0, 3] {
+        assert!(Pca::fit(&moments, Some(k), false, Level::detect()).is_err());
+    }
+}
+
+#[test]
+fn threads_and_input_stay_out_of_the_result() {
+    let rows = numbers(300, 101);
+    let table = Table::new(Values::F64(rows.clone()), Shape::flat(101)).unwrap();
+    let scaling = Scaling::learn(Scale::None, &table).unwrap();
+    let results: Vec<Pca> = (1..=4)
+        .map(|threads| Pca::fit(&Moments::new(&table, &scaling, Level::detect(), threads), None, false, Level::detect()).unwrap())
+        .collect();
+    assert!(results.iter().all(|result| *result == results[0]));
+    assert_eq!(table.values(), &Values::F64(rows), "the input is as it was");
+}
+
+#[test]
+fn about_zero_the_first_direction_is_near_the_mean_and_on_centred_data_both_are_one() {
+    let rows = numbers(80, 6);
+    let centred: Vec<f64> = {
+        let mean: Vec<f64> = (0..6).map(|j| (0..80).map(|i| rows[i * 6 + j]).sum::<f64>() / 80.0).collect();
+        rows.iter().enumerate().map(|(i, value)| value - mean[i % 6]).collect()
+    };
+    let moments = |rows: Vec<f64>| {
+        let table = Table::new(Values::F64(rows), Shape::flat(6)).unwrap();
+        Moments::new(&table, &Scaling::from_parts(vec![0.0], vec![1.0]), Level::detect(), 1)
+    };
+    let level = Level::detect();
+    let m = moments(centred);
+    let (pca, linear) = (m.about_mean(3, level).unwrap(), m.about_zero(3, level).unwrap());
+    close(&pca.directions, &linear.directions, 1e-9);
+    let shifted = moments(rows.iter().map(|value| value + 20.0).collect());
+    let linear = shifted.about_zero(1, level).unwrap();
+    let length = shifted.mean.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let cosine: f64 = linear.directions.iter().zip(&shifted.mean).map(|(a, b)| a * b / length).sum();
+    assert!(cosine.abs() > 0.999, "{cosine}");
+}
