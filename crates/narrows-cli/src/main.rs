@@ -1,2 +1,44 @@
-//! The command `narrows`.
-fn main() {}
+//! The command `narrows`: words into specs and paths, events into a progress bar, tables or lines of JSON.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// The exit code of a run that was interrupted, its state saved: 128 + SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Fit(arguments) => commands::fit::run(&arguments),
+        Command::Encode(arguments) => commands::apply::encode(&arguments),
+        Command::Decode(arguments) => commands::apply::decode(&arguments),
+        Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Recipes => commands::recipes::run(),
+        Command::Data(arguments) => commands::data::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        // A reader that has seen enough (`narrows recipes | head -1`) is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -44,3 +44,14 @@ pub enum Flow {
     /// Stop at the next step, and keep the best so far.
     Stop,
 }
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were done.
+    Finished,
+    /// The callback stopped it; the best parameters so far were kept.
+    Interrupted,
+    /// A loss or a gradient was not finite: where, and when. The best parameters before were kept.
+    Diverged(String),
+}

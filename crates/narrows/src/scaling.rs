@@ -1,7 +1,6 @@
 //! How the numbers of a row are scaled before a method sees them, learned from the training rows, undone on output.
 
 use narrows_kernels::{Level, vector};
-use serde::{Deserialize, Serialize};
 
 use crate::data::{Element, Source};
 use crate::error::Result;
@@ -11,14 +10,13 @@ use crate::spec::Scale;
 const BLOCK: usize = 256;
 
 /// (value - offset) / scale for each column; one offset and scale for all, or one for each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
     /// Taken away first.
     pub offsets: Vec<f64>,
     /// Divided by then; never 0.
     pub scales: Vec<f64>,
-    #[serde(skip)]
+    /// The same numbers in single precision.
     narrow: (Vec<f32>, Vec<f32>),
 }
 

@@ -7,22 +7,22 @@ use std::time::Instant;
 use narrows_kernels::{Level, lockstep};
 
 use crate::engine::{Engine, Rows, loss_width};
-use crate::error::{Error, ErrorKind, Result};
-use crate::event::{EpochRecord, Event, Flow};
+use crate::error::Result;
+use crate::event::{Ended, EpochRecord, Event, Flow};
 use crate::plan::{ParameterKind, Plan};
 use crate::random::{Purpose, generator, shuffle, uniform};
 use crate::spec::Train;
 
 /// What training gives.
 pub(crate) struct Trained {
-    /// The parameters: after the last epoch, or the best so far when stopped.
+    /// The parameters: after the last epoch, or the best so far when it ended early.
     pub parameters: Vec<f32>,
     /// One record for each epoch that was finished.
     pub history: Vec<EpochRecord>,
     /// Time spent training, in seconds: validation not included.
     pub seconds: f64,
-    /// Whether the callback stopped it.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ended: Ended,
 }
 
 /// First weights after Glorot and Bengio (2010): uniform within sqrt(6 / (inputs + outputs)); biases 0.
@@ -151,22 +151,25 @@ pub(crate) fn train(
         lead
     });
     let lead = lead.expect("the leader gives back what it was given");
-    if let Some((epoch, step)) = lead.broken {
-        let place = engine.broken_parameter().map_or_else(|| "the loss".to_owned(), |name| format!("the gradient of {name}"));
-        return Err(Error::new(
-            ErrorKind::Diverged,
-            format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"),
-        )
-        .hint("try a smaller train.rate, or scale the data"));
-    }
-    let interrupted = stop.load(Ordering::Relaxed) && lead.history.len() < settings.epochs;
+    let ended = if let Some((epoch, step)) = lead.broken {
+        let place = match engine.broken_parameter() {
+            Some(name) => format!("the gradient of {name}"),
+            None => "the loss".to_owned(),
+        };
+        Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
+    } else if stop.load(Ordering::Relaxed) && lead.history.len() < settings.epochs {
+        Ended::Interrupted
+    } else {
+        Ended::Finished
+    };
     let mut parameters = vec![0.0; plan.buffer_len];
-    if interrupted && !lead.history.is_empty() {
+    if ended != Ended::Finished && !lead.best.is_empty() {
         parameters = lead.best;
     } else {
+        // The update that would have used a gradient that is not finite was not made.
         engine.copy_parameters(&mut parameters);
     }
-    Ok(Trained { parameters, history: lead.history, seconds: lead.seconds, interrupted })
+    Ok(Trained { parameters, history: lead.history, seconds: lead.seconds, ended })
 }
 
 /// What only the first thread does.

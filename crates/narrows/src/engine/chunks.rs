@@ -1,4 +1,4 @@
-//! The network applied to rows: encode, decode, reconstruct. Rows are taken in chunks; threads take whole chunks.
+//! Work on many rows in chunks, and the network applied to them: encode, decode, reconstruct, judge.
 
 use std::sync::Mutex;
 
@@ -6,68 +6,66 @@ use narrows_kernels::{Level, lockstep, matrix};
 
 use super::steps;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 
 /// Rows of a chunk.
 const CHUNK: usize = 128;
 
-/// Which steps are applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// From a row to its code.
-    Encoder,
-    /// From a code to a row.
-    Decoder,
-    /// Both.
-    Whole,
-}
-
-/// A network ready to be applied.
-pub(crate) struct Chunked<'a> {
-    pub plan: &'a Plan,
-    pub parameters: &'a [f32],
-    pub level: Level,
-    pub threads: usize,
-}
-
-impl Chunked<'_> {
-    /// Applies a part of the network to `rows` rows. `read(first row, buffer)` fills the input of a chunk, from any
-    /// thread; the outputs come back row after row.
-    pub fn apply(&self, part: Part, rows: usize, read: impl Fn(usize, &mut [f32]) -> Result<()> + Sync) -> Result<Vec<f32>> {
-        let steps = match part {
-            Part::Encoder => &self.plan.steps[..self.plan.cut],
-            Part::Decoder => &self.plan.steps[self.plan.cut..],
-            Part::Whole => &self.plan.steps[..],
-        };
-        let (input, output) = (steps[0].input.len(), steps[steps.len() - 1].output.len());
-        let widest = steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
-        let mut out = vec![0.0; rows * output];
-        // Each chunk belongs to one thread; the lock is taken once for it.
-        let chunks: Vec<Mutex<&mut [f32]>> = out.chunks_mut(CHUNK * output).map(Mutex::new).collect();
-        let failure = Mutex::new(None);
-        lockstep::run(self.threads.min(chunks.len()), (), |member, _| {
-            let mut buffers = [vec![0.0; CHUNK * widest], vec![0.0; CHUNK * widest]];
-            let mut scratch = vec![0.0; matrix::scratch_len(widest)];
-            for (index, chunk) in chunks.iter().enumerate().skip(member.index()).step_by(member.threads()) {
-                let mut chunk = chunk.lock().expect("no thread panics with a chunk");
-                let n = chunk.len() / output;
-                if let Err(error) = read(index * CHUNK, &mut buffers[0][..n * input]) {
-                    failure.lock().expect("no thread panics with the failure").get_or_insert(error);
-                    return;
-                }
-                for step in steps {
-                    let [x, y] = &mut buffers;
-                    let (x, y) = (&x[..n * step.input.len()], &mut y[..n * step.output.len()]);
-                    steps::forward(self.level, step, self.parameters, x, y, n, false, &mut scratch);
-                    buffers.swap(0, 1);
-                }
-                chunk.copy_from_slice(&buffers[0][..n * output]);
+/// Fills `out` (rows of `width` numbers), a chunk of rows at a time, on several threads: `work(state, first row, chunk)`.
+/// Each thread makes its own `state` once. The chunks do not depend on the number of threads. The first error stops it.
+pub(crate) fn each_chunk<T: Send, S>(
+    out: &mut [T],
+    width: usize,
+    threads: usize,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize, &mut [T]) -> Result<()> + Sync,
+) -> Result<()> {
+    // Each chunk belongs to one thread; its lock is taken once.
+    let chunks: Vec<Mutex<&mut [T]>> = out.chunks_mut(CHUNK * width).map(Mutex::new).collect();
+    let failure = Mutex::new(None);
+    lockstep::run(threads.min(chunks.len()), (), |member, _| {
+        let mut state = state();
+        for (index, chunk) in chunks.iter().enumerate().skip(member.index()).step_by(member.threads()) {
+            let mut chunk = chunk.lock().expect("no thread panics with a chunk");
+            if let Err(error) = work(&mut state, index * CHUNK, &mut chunk) {
+                failure.lock().expect("no thread panics with the failure").get_or_insert(error);
+                return;
             }
-        });
-        drop(chunks);
-        match failure.into_inner().expect("no thread panics with the failure") {
-            Some(error) => Err(error),
-            None => Ok(out),
         }
+    });
+    match failure.into_inner().expect("no thread panics with the failure") {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// One thread's memory for taking a chunk through a list of steps.
+pub(crate) struct Walk {
+    x: Vec<f32>,
+    y: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+impl Walk {
+    /// Memory for any steps of a plan.
+    pub fn new(plan: &Plan) -> Self {
+        let widest = plan.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
+        let buffer = || vec![0.0; CHUNK * widest];
+        Self { x: buffer(), y: buffer(), scratch: vec![0.0; matrix::scratch_len(widest)] }
+    }
+
+    /// Takes up to a chunk of rows through `steps`. With `logits` the last step stops before its last function.
+    pub fn forward(&mut self, level: Level, steps: &[Step], parameters: &[f32], rows: &[f32], logits: bool) -> &mut [f32] {
+        let n = rows.len() / steps[0].input.len();
+        self.x[..rows.len()].copy_from_slice(rows);
+        let mut len = rows.len();
+        for (place, step) in steps.iter().enumerate() {
+            let logits = logits && place + 1 == steps.len();
+            let x = &self.x[..len];
+            len = n * step.output.len();
+            steps::forward(level, step, parameters, x, &mut self.y[..len], n, logits, &mut self.scratch);
+            std::mem::swap(&mut self.x, &mut self.y);
+        }
+        &mut self.x[..len]
     }
 }

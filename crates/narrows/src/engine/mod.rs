@@ -18,7 +18,7 @@ mod chunks;
 mod layout;
 mod steps;
 
-pub(crate) use chunks::{Chunked, Part};
+pub(crate) use chunks::{Walk, each_chunk};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,0 +1,172 @@
+//! What can be typed. Parsing never acts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Compact codes of data, and what they lose: PCA and autoencoders.
+#[derive(Debug, Parser)]
+#[command(name = "narrows", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "First steps:
+  narrows fit single --data mnist          train an autoencoder on handwritten digits
+  narrows fit pca --data iris --code-size 2
+  narrows recipes                          what can be fitted
+  narrows data                             what it can be fitted on")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fit a recipe to data: writes a model and a report, and says what the model is worth
+    Fit(FitArguments),
+    /// Write the codes of rows
+    Encode(ApplyArguments),
+    /// Write the rows of codes
+    Decode(ApplyArguments),
+    /// Write rows encoded and decoded again
+    Reconstruct(ApplyArguments),
+    /// Measure what a model loses on data
+    Evaluate(EvaluateArguments),
+    /// Show a model, or the layers of a recipe
+    Show(ShowArguments),
+    /// List the built-in recipes
+    Recipes,
+    /// List the built-in data sets, or describe one data set
+    Data(DataArguments),
+}
+
+/// How a data set is read.
+#[derive(Debug, Clone, Args)]
+pub struct DataOptions {
+    /// Shape of an image, for rows that are flat in their file (28x28, 64x64x3)
+    #[arg(long, value_name = "HxWxC")]
+    pub shape: Option<String>,
+    /// Column of a table that holds the class: its name, or its number from 1
+    #[arg(long, value_name = "COLUMN", conflicts_with = "labels")]
+    pub label: Option<String>,
+    /// File with one class per row
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+}
+
+/// How a model is computed.
+#[derive(Debug, Clone, Args)]
+pub struct ComputeOptions {
+    /// Threads to use; the result does not depend on it [default: the processors available]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// Changes to a recipe.
+#[derive(Debug, Clone, Args)]
+pub struct RecipeOptions {
+    /// Numbers in a code: width of the middle, components of a PCA
+    #[arg(long, value_name = "K")]
+    pub code_size: Option<usize>,
+    /// Dense widths from the input to the code, the decoder mirrored (784-128-64-32)
+    #[arg(long, value_name = "WIDTHS")]
+    pub layers: Option<String>,
+    /// Set any field of the recipe, such as train.rate=0.5; may be given again
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `narrows fit`
+#[derive(Debug, Args)]
+pub struct FitArguments {
+    /// A built-in recipe (see `narrows recipes`) or a TOML file
+    pub recipe: String,
+    /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
+    #[arg(long)]
+    pub data: String,
+    /// Where the model goes [default: runs/RECIPE-DATA-N/model.narrows]
+    #[arg(long, value_name = "MODEL")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub recipe_options: RecipeOptions,
+    /// Times that all rows are seen
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Rows between two steps
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Where all chance comes from
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
+    #[arg(long, value_name = "DATA|SHARE")]
+    pub validation: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// Folder of the report [default: runs/RECIPE-DATA-N]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
+    /// Go on from the checkpoint beside --out, as if the run had never stopped
+    #[arg(long, requires = "out")]
+    pub resume: bool,
+}
+
+/// `narrows encode`, `decode`, `reconstruct`
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// A model file
+    pub model: PathBuf,
+    /// Rows (or codes, to decode): mnist, mnist:test, iris, or a file
+    pub data: String,
+    /// Where the result goes: .npy, or .csv
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+}
+
+/// `narrows evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// A model file
+    pub model: PathBuf,
+    /// Rows: mnist, mnist:test, iris, or a file
+    pub data: String,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `narrows show`
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// A model file, a built-in recipe or a TOML file
+    pub name: String,
+    #[command(flatten)]
+    pub recipe_options: RecipeOptions,
+    /// Shape of a row that the layers of a recipe are shown for
+    #[arg(long, value_name = "HxWxC", default_value = "28x28x1")]
+    pub shape: String,
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `narrows data`
+#[derive(Debug, Args)]
+pub struct DataArguments {
+    /// A built-in data set or a file
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+}

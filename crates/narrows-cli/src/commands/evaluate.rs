@@ -1,0 +1,53 @@
+//! `narrows evaluate`
+
+use std::process::ExitCode;
+
+use narrows::model::Model;
+use narrows::score::evaluate;
+use serde_json::json;
+
+use crate::arguments::EvaluateArguments;
+use crate::output;
+
+/// Measures what a model loses on data.
+pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
+    let model = Model::open(&arguments.model)?;
+    let dataset = super::open(&arguments.data, &arguments.data_options)?;
+    if dataset.rows.shape().len() != model.shape.len() {
+        anyhow::bail!(
+            "{}: the rows have {} numbers; the model was fitted on rows of {} numbers",
+            dataset.name,
+            dataset.rows.shape().len(),
+            model.shape.len()
+        );
+    }
+    let (found, _) = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))?;
+    if arguments.json {
+        output::line(json!({
+            "event": "evaluation",
+            "model": arguments.model,
+            "data": dataset.name,
+            "rows": found.rows,
+            "loss": found.loss,
+            "test_bce": found.bce,
+            "bce_floor": found.bce_floor,
+            "test_mse": found.mse,
+            "squared_error_per_row": found.squared_error_per_row,
+            "explained_variance": found.explained_variance,
+            "dead_units": found.dead_units,
+            "baselines": { "mean": found.mean_squared_error_per_row },
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut pairs = vec![("rows".to_owned(), format!("{} ({})", found.rows, dataset.name))];
+    if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
+        pairs.push(("BCE".to_owned(), format!("{bce:.5} (least possible {floor:.5})")));
+    }
+    pairs.push(("squared error per row".to_owned(), format!("{:.4}", found.squared_error_per_row)));
+    pairs.push(("  of the constant mean".to_owned(), format!("{:.4}", found.mean_squared_error_per_row)));
+    pairs.push(("squared error per number".to_owned(), format!("{:.6}", found.mse)));
+    pairs.push(("explained variance".to_owned(), format!("{:.2} %", found.explained_variance * 100.0)));
+    pairs.push(("dead code units".to_owned(), format!("{} of {}", found.dead_units, model.code_shape().len())));
+    output::pairs(&pairs)?;
+    Ok(ExitCode::SUCCESS)
+}

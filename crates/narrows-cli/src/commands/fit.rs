@@ -1,0 +1,294 @@
+//! `narrows fit`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use narrows::data::{Dataset, Shape, default_validation, hold_out};
+use narrows::event::{Ended, Event, Flow};
+use narrows::fit::{Fit, fit, write_report};
+use narrows::model::{Compute, Fitted};
+use narrows::recipe::Recipe;
+use narrows::spec::Spec;
+use serde_json::json;
+
+use crate::arguments::{FitArguments, RecipeOptions};
+use crate::{INTERRUPTED, output};
+
+/// The share of rows held out where nothing else is said.
+const HELD_OUT: f64 = 0.1;
+
+/// Fits a recipe to data.
+pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
+    let mut recipe = Recipe::open(&arguments.recipe)?;
+    for assignment in &arguments.recipe_options.set {
+        recipe.set(assignment)?;
+    }
+    let dataset = super::open(&arguments.data, &arguments.data_options)?;
+    let mut spec = recipe.spec()?;
+    apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape())?;
+    if let Spec::Autoencoder(network) = &mut spec {
+        network.train.epochs = arguments.epochs.unwrap_or(network.train.epochs);
+        network.train.batch = arguments.batch.unwrap_or(network.train.batch);
+        network.train.seed = arguments.seed.unwrap_or(network.train.seed);
+    }
+    spec.validate()?;
+    let seed = arguments.seed.unwrap_or(spec.seed());
+    let (training, validation) = split(arguments, dataset, seed)?;
+    let compute = super::compute(&arguments.compute);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        // Asked twice: now.
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    let mut progress = Progress::new(arguments.json, stop);
+    let fit = fit(&spec, &training, &validation, compute, &mut |event| progress.hear(event))?;
+    progress.finish();
+
+    let folder = match (&arguments.report, &arguments.out) {
+        (Some(folder), _) => folder.clone(),
+        (None, _) => new_run_folder(&recipe.name, &training.name)?,
+    };
+    let model_path = arguments.out.clone().unwrap_or_else(|| folder.join("model.narrows"));
+    fit.model.save(&model_path)?;
+    let pages = write_report(&folder, &recipe.name, &fit, &training, &validation, compute)?;
+
+    let done = Done { recipe: &recipe.name, fit: &fit, model_path: &model_path, page: &pages[0], compute };
+    if arguments.json { output::line(done.json())? } else { done.print(&training, &validation)? }
+    match &fit.ended {
+        Ended::Finished => Ok(ExitCode::SUCCESS),
+        Ended::Interrupted => {
+            eprintln!("interrupted: the best model so far is in {}", model_path.display());
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Ended::Diverged(reason) => {
+            anyhow::bail!(
+                "{reason} (try a smaller train.rate, or scale the data; the best model before that is in {})",
+                model_path.display()
+            )
+        }
+    }
+}
+
+/// Applies `--code-size` and `--layers` to a spec for rows of a shape.
+pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> anyhow::Result<()> {
+    match spec {
+        Spec::Autoencoder(network) => {
+            if let Some(layers) = &options.layers {
+                network.set_layers(layers, shape.len())?;
+            }
+            if let Some(size) = options.code_size {
+                network.set_code_size(size)?;
+            }
+        }
+        Spec::Pca(pca) => {
+            if options.layers.is_some() {
+                anyhow::bail!("--layers: a PCA has no layers; its size is --code-size");
+            }
+            pca.code_size = options.code_size.or(pca.code_size);
+        }
+    }
+    spec.validate()?;
+    Ok(())
+}
+
+/// The training and the held-out rows.
+fn split(arguments: &FitArguments, dataset: Dataset, seed: u64) -> anyhow::Result<(Dataset, Dataset)> {
+    let share = |text: &str| text.parse::<f64>().ok();
+    match arguments.validation.as_deref() {
+        Some(text) => match share(text) {
+            Some(share) => hold_out(&dataset, share, seed).context("--validation").map_err(Into::into),
+            None => {
+                let validation = super::open(text, &arguments.data_options)?;
+                Ok((dataset, validation))
+            }
+        },
+        None => match default_validation(&arguments.data) {
+            Some(name) => {
+                let validation = super::open(name, &arguments.data_options)?;
+                Ok((dataset, validation))
+            }
+            None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
+        },
+    }
+}
+
+/// Makes `runs/RECIPE-DATA-N` with the first N that is free.
+fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
+    let clean = |text: &str| -> String {
+        text.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect()
+    };
+    let stem = Path::new(data).file_name().map_or_else(|| data.into(), |name| name.to_string_lossy());
+    let stem = stem.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("data");
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).context("runs: cannot make the folder")?;
+    for number in 1.. {
+        let folder = runs.join(format!("{}-{}-{number}", clean(recipe), clean(stem)));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the folder", folder.display())),
+        }
+    }
+    unreachable!("numbers do not run out")
+}
+
+/// What the run says while it goes on: a bar on a terminal, lines of JSON, or nothing.
+struct Progress {
+    json: bool,
+    stop: Arc<AtomicBool>,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last: String,
+    failed: bool,
+}
+
+impl Progress {
+    fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
+        Self { json, stop, bar: None, started: Instant::now(), last: String::new(), failed: false }
+    }
+
+    fn hear(&mut self, event: &Event) -> Flow {
+        match event {
+            Event::Step { epoch, epochs, rows, total_rows, loss } if !self.json => {
+                let bar = self.bar.get_or_insert_with(|| {
+                    self.started = Instant::now();
+                    let bar = ProgressBar::with_draw_target(
+                        Some((epochs * total_rows) as u64),
+                        ProgressDrawTarget::stderr_with_hz(10),
+                    );
+                    let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}, {per_sec}, {eta} left")
+                        .expect("the template is valid")
+                        .with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                            let _ = write!(out, "{:.0} rows/s", state.per_sec());
+                        });
+                    bar.set_style(style);
+                    bar
+                });
+                bar.update(|state| state.set_pos(((epoch - 1) * total_rows + rows) as u64));
+                if bar.position() % 32 == 0 || rows == total_rows {
+                    bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
+                }
+            }
+            Event::Epoch(record) => {
+                self.last = format!(", held out {:.4}", record.validation_loss);
+                if self.json {
+                    let line = output::line(json!({
+                        "event": "epoch",
+                        "epoch": record.epoch,
+                        "train_loss": record.train_loss,
+                        "validation_loss": record.validation_loss,
+                        "seconds": record.seconds,
+                    }));
+                    // Nobody reads any more: stop and keep what there is.
+                    self.failed |= line.is_err();
+                }
+            }
+            Event::Stage(what) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message((*what).to_owned());
+                }
+            }
+            _ => {}
+        }
+        if self.failed || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What is said at the end.
+struct Done<'a> {
+    recipe: &'a str,
+    fit: &'a Fit,
+    model_path: &'a Path,
+    page: &'a Path,
+    compute: Compute,
+}
+
+impl Done<'_> {
+    fn json(&self) -> serde_json::Value {
+        let Self { recipe, fit, model_path, page, compute } = self;
+        let summary = fit.summary();
+        let found = &summary.evaluation;
+        let mut line = json!({
+            "event": "done",
+            "recipe": recipe,
+            "model": model_path,
+            "parameters": fit.model.parameter_count(),
+            "code_size": fit.model.code_shape().len(),
+            "threads": compute.threads,
+            "seconds": fit.seconds,
+            "train_loss": summary.train_loss,
+            "validation_loss": found.loss,
+            "test_bce": found.bce,
+            "bce_floor": found.bce_floor,
+            "test_mse": found.mse,
+            "squared_error_per_row": found.squared_error_per_row,
+            "explained_variance": found.explained_variance,
+            "dead_units": found.dead_units,
+            "baselines": summary.baselines,
+            "verdict": summary.verdict,
+            "epochs": summary.epochs,
+            "ended": match fit.ended {
+                Ended::Finished => "finished",
+                Ended::Interrupted => "interrupted",
+                Ended::Diverged(_) => "diverged",
+            },
+            "report": page,
+            "simd": compute.level.name(),
+        });
+        if let Fitted::Pca(pca) = &fit.model.fitted {
+            line["explained_variance_ratio"] = json!(pca.explained_variance_ratio());
+        }
+        line
+    }
+
+    fn print(&self, training: &Dataset, validation: &Dataset) -> anyhow::Result<()> {
+        let Self { recipe, fit, model_path, page, compute } = self;
+        let summary = fit.summary();
+        let found = &summary.evaluation;
+        let code_size = fit.model.code_shape().len();
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, value: String| pairs.push((name.to_owned(), value));
+        add("rows", format!("{} of {} for training, {} of {} held out", summary.training_rows, training.name, found.rows, validation.name));
+        add("row, code", format!("{} numbers, {code_size} numbers", fit.model.shape.len()));
+        add("parameters", fit.model.parameter_count().to_string());
+        let epochs = if summary.epochs > 0 { format!(", {} epochs", summary.epochs) } else { String::new() };
+        add("time", format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()));
+        if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
+            add("BCE", format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss));
+        }
+        add("squared error per row", format!("{:.4}", found.squared_error_per_row));
+        if !matches!(fit.model.fitted, Fitted::Pca(_)) {
+            add(&format!("  PCA-{code_size}"), format!("{:.4}", summary.baselines.pca));
+        }
+        add(&format!("  linear-{code_size}"), format!("{:.4}", summary.baselines.linear));
+        add("  constant mean", format!("{:.4}", summary.baselines.mean));
+        add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
+        if let Fitted::Pca(pca) = &fit.model.fitted {
+            let ratios: Vec<_> = pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
+            let more = if code_size > 4 { ", ..." } else { "" };
+            add("  by component", format!("{}{more}", ratios.join(", ")));
+        }
+        add("dead code units", format!("{} of {code_size}", found.dead_units));
+        output::line(format!("{recipe} on {}\n", training.name))?;
+        output::pairs(&pairs)?;
+        output::line(format!("\n{}\n", summary.verdict))?;
+        output::line(format!("model   {}", model_path.display()))?;
+        output::line(format!("report  {}", page.display()))
+    }
+}

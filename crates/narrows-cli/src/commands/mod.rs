@@ -1,0 +1,24 @@
+//! One file for each verb, and what several of them need.
+
+pub mod apply;
+pub mod data;
+pub mod evaluate;
+pub mod fit;
+pub mod recipes;
+pub mod show;
+
+use narrows::data::{Dataset, OpenOptions, Shape};
+use narrows::model::Compute;
+
+use crate::arguments::{ComputeOptions, DataOptions};
+
+/// Opens a data set as the options say.
+fn open(name: &str, options: &DataOptions) -> narrows::Result<Dataset> {
+    let shape = options.shape.as_deref().map(Shape::parse).transpose()?;
+    let options = OpenOptions { label: options.label.clone(), labels: options.labels.clone(), shape };
+    narrows::data::open(name, &options)
+}
+
+fn compute(options: &ComputeOptions) -> Compute {
+    Compute::new(options.threads.map(usize::from))
+}

@@ -1,0 +1,93 @@
+//! `narrows show`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use narrows::data::Shape;
+use narrows::model::{Model, pca_table};
+use narrows::plan::{LayerTable, Plan};
+use narrows::recipe::{Recipe, to_toml};
+use narrows::spec::Spec;
+use serde_json::json;
+
+use super::fit::apply_options;
+use crate::arguments::ShowArguments;
+use crate::output;
+
+/// Shows a model, or the layers of a recipe.
+pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let name = &arguments.name;
+    let is_recipe = Recipe::names().any(|recipe| recipe == name) || name.ends_with(".toml") || !Path::new(name).exists();
+    if is_recipe { recipe(arguments) } else { model(arguments) }
+}
+
+fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let mut recipe = Recipe::open(&arguments.name)?;
+    for assignment in &arguments.recipe_options.set {
+        recipe.set(assignment)?;
+    }
+    let shape = Shape::parse(&arguments.shape)?;
+    let mut spec = recipe.spec()?;
+    apply_options(&mut spec, &arguments.recipe_options, shape)?;
+    let (table, parameters) = match &spec {
+        Spec::Autoencoder(network) => {
+            let plan = Plan::new(network, shape).map_err(|error| error.at(&arguments.name))?;
+            (plan.table(), plan.parameter_count())
+        }
+        Spec::Pca(pca) => {
+            let k = pca.code_size.unwrap_or(32.min(shape.len()));
+            (pca_table(shape, k), shape.len() * (k + 1))
+        }
+    };
+    if arguments.json {
+        output::line(json!({
+            "event": "recipe", "recipe": recipe.name, "shape": shape, "parameters": parameters,
+            "layers": table_json(&table), "spec": spec,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(about) = spec.about() {
+        output::line(format!("{}: {about}\n", recipe.name))?;
+    }
+    output::layers(&table)?;
+    output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)\n"))?;
+    output::line(to_toml(&spec).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let model = Model::open(Path::new(&arguments.name))?;
+    let table = model.table();
+    if arguments.json {
+        output::line(json!({
+            "event": "model", "model": arguments.name, "shape": model.shape, "parameters": model.parameter_count(),
+            "code_size": model.code_shape().len(), "layers": table_json(&table), "spec": model.spec,
+            "summary": model.summary,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::layers(&table)?;
+    output::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape))?;
+    if let Some(summary) = &model.summary {
+        let trained = if summary.epochs > 0 { format!(" in {} epochs", summary.epochs) } else { String::new() };
+        output::line(format!("fitted on {} rows{trained}, judged on {}:", summary.training_rows, summary.evaluation.rows))?;
+        output::line(&summary.verdict)?;
+    }
+    output::line("")?;
+    output::line(to_toml(&model.spec).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table_json(table: &LayerTable) -> serde_json::Value {
+    table
+        .rows
+        .iter()
+        .map(|row| {
+            let cells = table.header.iter().zip(row).map(|(name, cell)| {
+                let value = cell.parse::<u64>().map_or_else(|_| json!(cell), |number| json!(number));
+                (name.clone(), value)
+            });
+            serde_json::Value::Object(cells.collect())
+        })
+        .collect()
+}

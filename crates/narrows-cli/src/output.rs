@@ -1,0 +1,46 @@
+//! Tables and lines on standard output.
+
+use std::io::Write;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use narrows::plan::LayerTable;
+
+/// Prints a line; a closed pipe is an error that `main` knows.
+pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
+}
+
+/// Prints pairs as two columns.
+pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    for (name, value) in pairs {
+        table.add_row([name, value]);
+    }
+    print(&table)
+}
+
+/// Prints a layer table, numbers to the right.
+pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    table.set_header(&layers.header);
+    for row in &layers.rows {
+        table.add_row(row);
+    }
+    for column in 2..layers.header.len() {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    print(&table)
+}
+
+fn print(table: &Table) -> anyhow::Result<()> {
+    for row in table.lines() {
+        line(row.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The front door: from a spec and rows to a model, with a verdict and a report.
+
+mod report;
+
+use std::time::Instant;
+
+use crate::data::{Dataset, Element, Source};
+use crate::engine::Rows;
+use crate::error::{Error, Result};
+use crate::event::{Ended, EpochRecord, Event, Flow};
+use crate::model::{Compute, Fitted, Model};
+use crate::moments::Moments;
+use crate::pca::Pca;
+use crate::plan::Plan;
+use crate::scaling::{Scaling, each_block};
+use crate::score::evaluate;
+use crate::summary::{Baselines, Summary};
+use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec};
+use crate::train::{Trained, initial_parameters, train};
+use crate::verdict::verdict;
+
+pub use report::write_report;
+
+/// A model, and how it came about.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// The model, with its summary.
+    pub model: Model,
+    /// The losses, epoch by epoch; empty for methods without epochs.
+    pub history: Vec<EpochRecord>,
+    /// Time spent finding the parameters from rows in memory, in seconds.
+    pub seconds: f64,
+    /// How it ended.
+    pub ended: Ended,
+    /// The codes of the held-out rows: n x code size.
+    pub validation_codes: Vec<f32>,
+}
+
+impl Fit {
+    /// How good the model was found to be.
+    ///
+    /// # Panics
+    /// Never: [`fit`] always writes a summary.
+    pub fn summary(&self) -> &Summary {
+        self.model.summary.as_ref().expect("fit writes a summary")
+    }
+}
+
+/// Fits a spec to rows, judged on held-out rows.
+///
+/// The same spec, rows and seed give the same model, to the byte, with any number of threads. `callback` hears of every
+/// step and can stop the run; then the best parameters so far are kept.
+pub fn fit(
+    spec: &Spec,
+    training: &Dataset,
+    validation: &Dataset,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Fit> {
+    spec.validate()?;
+    let (rows, held_out) = (&*training.rows, &*validation.rows);
+    let shape = rows.shape();
+    if held_out.shape().len() != shape.len() {
+        return Err(Error::data(format!(
+            "{}: its rows have {} numbers, those of {} have {}",
+            validation.name,
+            held_out.shape().len(),
+            training.name,
+            shape.len()
+        )));
+    }
+    let scaling = Scaling::learn(spec.scale(), rows)?;
+    let found = match spec {
+        Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
+        Spec::Autoencoder(spec) => {
+            if spec.loss != Loss::Mse {
+                for data in [training, validation] {
+                    check_unit_range(data, spec, &scaling)?;
+                }
+            }
+            fit_network(spec, rows, held_out, &scaling, compute, callback)?
+        }
+    };
+
+    callback(&Event::Stage("measuring mean, PCA and linear baselines"));
+    let moments = match found.moments {
+        Some(moments) => moments,
+        None => Moments::new(rows, &scaling, compute.level, compute.threads),
+    };
+    let mut model = Model {
+        spec: spec.clone(),
+        shape,
+        element: rows.element(),
+        training_mean: moments.mean.clone(),
+        fitted: found.fitted,
+        summary: None,
+        scaling,
+    };
+    let code_size = model.code_shape().len();
+    let baselines = Baselines::measure(&moments, code_size, held_out, &model.scaling, compute)?;
+    let (evaluation, validation_codes) = evaluate(&model, held_out, compute)?;
+    let verdict = verdict(spec, shape.len(), code_size, &evaluation, &baselines);
+    model.summary = Some(Summary {
+        training_rows: rows.rows(),
+        epochs: found.history.len(),
+        train_loss: found.train_loss.unwrap_or(evaluation.loss),
+        evaluation,
+        baselines,
+        verdict,
+    });
+    Ok(Fit { model, history: found.history, seconds: found.seconds, ended: found.ended, validation_codes })
+}
+
+/// What a method found.
+struct Found {
+    fitted: Fitted,
+    history: Vec<EpochRecord>,
+    train_loss: Option<f64>,
+    seconds: f64,
+    ended: Ended,
+    moments: Option<Moments>,
+}
+
+fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
+    let started = Instant::now();
+    let moments = Moments::new(rows, scaling, compute.level, compute.threads);
+    let pca = Pca::fit(&moments, spec.code_size, spec.whiten, compute.level)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let train_loss = pca.training_error() / rows.shape().len() as f64;
+    Ok(Found {
+        fitted: Fitted::Pca(pca),
+        history: Vec::new(),
+        train_loss: Some(train_loss),
+        seconds,
+        ended: Ended::Finished,
+        moments: Some(moments),
+    })
+}
+
+fn fit_network(
+    spec: &AutoencoderSpec,
+    rows: &dyn Source,
+    held_out: &dyn Source,
+    scaling: &Scaling,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Found> {
+    let plan = Plan::new(spec, rows.shape())?;
+    let start = initial_parameters(&plan, spec.train.seed);
+    let on = |source| Rows { source, scaling };
+    let Compute { level, threads } = compute;
+    let trained = train(&plan, &spec.train, &start, on(rows), on(held_out), level, threads, callback)?;
+    let Trained { parameters, history, seconds, ended } = trained;
+    let train_loss = history.last().map(|record| record.train_loss);
+    Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments: None })
+}
+
+/// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.
+fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -> Result<()> {
+    let rows = &*data.rows;
+    if rows.element() == Element::U8 && spec.scale == Scale::Unit && scaling.scales == [255.0] {
+        return Ok(());
+    }
+    let width = rows.shape().len();
+    let (mut first, mut wrong) = (0, None);
+    let mut scaled = Vec::new();
+    each_block(rows, |block| {
+        scaled.clear();
+        scaled.extend_from_slice(block);
+        scaling.apply_f64(&mut scaled, width);
+        // Held-out rows may lie a rounding error outside the range of the training rows.
+        if wrong.is_none() && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value)) {
+            wrong = Some((first + at / width + 1, at % width + 1, block[at], scaled[at]));
+        }
+        first += block.len() / width;
+    });
+    let Some((row, column, value, scaled)) = wrong else { return Ok(()) };
+    let name = match spec.loss {
+        Loss::Bce => "bce",
+        _ => "cross_entropy",
+    };
+    let after = if value == scaled { String::new() } else { format!(" ({scaled} after scaling)") };
+    Err(Error::data(format!(
+        "{}: row {row}, column {column}: {value}{after} lies outside 0..1, which loss = \"{name}\" needs",
+        data.name
+    ))
+    .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
+}

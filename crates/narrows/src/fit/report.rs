@@ -1,0 +1,198 @@
+//! What a fit puts into its report.
+
+use std::path::{Path, PathBuf};
+
+use super::Fit;
+use crate::data::{Dataset, Shape, Subset, Values};
+use crate::error::Result;
+use crate::model::{Compute, Fitted};
+use crate::plan::Op;
+use crate::recipe::to_toml;
+use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
+use crate::summary::Evaluation;
+use crate::spec::{Loss, Spec};
+
+/// Rows shown beside their reconstructions.
+const EXAMPLES: usize = 10;
+
+/// With fewer held-out rows than this, the map of the codes shows training rows.
+const FEW_ROWS: usize = 1000;
+
+/// Training rows on the map at most.
+const MAP_ROWS: usize = 10_000;
+
+/// Writes the report of a fit into a folder: pictures, charts and one page. Answers the paths written, the page first.
+///
+/// `recipe` is the name of the recipe. The bytes depend on the model and the rows alone.
+pub fn write_report(directory: &Path, recipe: &str, fit: &Fit, training: &Dataset, validation: &Dataset, compute: Compute) -> Result<Vec<PathBuf>> {
+    let model = &fit.model;
+    let summary = fit.summary();
+    let evaluation = &summary.evaluation;
+    let width = model.shape.len();
+    let code_size = model.code_shape().len();
+
+    let shown: Vec<usize> = (0..EXAMPLES.min(validation.rows.rows())).collect();
+    let examples = Subset::new(validation.rows.clone(), shown.clone());
+    let mut originals = vec![0.0f32; shown.len() * width];
+    validation.rows.read_f32(&shown, &mut originals);
+    let mut reconstructions = into_f32(model.reconstruct(&examples, compute)?);
+    // Pictures are drawn on the scale the model sees, where 0 is black and 1 is white; tables in their own units.
+    if model.shape.is_image() {
+        model.scaling.apply(compute.level, &mut originals, width);
+        model.scaling.apply(compute.level, &mut reconstructions, width);
+    }
+
+    let facts = facts(fit, training, validation);
+    let comparison = [
+        ("mean".to_owned(), summary.baselines.mean),
+        (format!("linear-{code_size}"), summary.baselines.linear),
+        (format!("PCA-{code_size}"), summary.baselines.pca),
+        (format!("this model ({recipe})"), evaluation.squared_error_per_row),
+    ];
+    // A PCA is its own baseline: one bar is enough.
+    let comparison: Vec<_> = comparison
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| *place != 2 || matches!(model.spec, Spec::Autoencoder(_)))
+        .map(|(_, bar)| bar)
+        .collect();
+
+    // A handful of held-out rows makes a poor map: then the training rows are drawn.
+    let draw_training = validation.rows.rows() < FEW_ROWS;
+    let training_codes = if draw_training {
+        let rows: Vec<usize> = (0..training.rows.rows().min(MAP_ROWS)).collect();
+        into_f32(model.encode(&Subset::new(training.rows.clone(), rows.clone()), compute)?)
+    } else {
+        Vec::new()
+    };
+    let (codes, labels) = if draw_training {
+        let drawn: Vec<usize> = (0..training_codes.len() / code_size).collect();
+        (&training_codes, training.labels.as_ref().map(|labels| labels.select(&drawn)))
+    } else {
+        (&fit.validation_codes, validation.labels.clone())
+    };
+    let column = |unit: usize| codes.iter().copied().skip(unit).step_by(code_size).collect::<Vec<f32>>();
+    let (first_unit, second_unit) = most_active(codes, code_size);
+    let (first, second) = (column(first_unit), column(second_unit));
+    let axes = [axis(&model.fitted, first_unit), axis(&model.fitted, second_unit)];
+    let weights = weights(&model.fitted, model.shape);
+    let spectrum = match &model.fitted {
+        Fitted::Pca(pca) => Some(pca.explained_variance_ratio()),
+        Fitted::Network { .. } => None,
+    };
+    let contents = Contents {
+        title: &format!("{recipe} on {}", training.name),
+        verdict: &summary.verdict,
+        facts: &facts,
+        layers: &model.table(),
+        comparison: &comparison,
+        history: &fit.history,
+        loss_name: loss_name(&model.spec),
+        loss_floor: evaluation.bce_floor,
+        examples: Some(Examples {
+            shape: model.shape,
+            originals: &originals,
+            corrupted: None,
+            reconstructions: &reconstructions,
+            low: 0.0,
+            high: 1.0,
+            feature_names: training.columns.as_deref().unwrap_or_default(),
+        }),
+        codes: (code_size > 1).then_some(CodeScatter {
+            first: &first,
+            second: &second,
+            axes: [&axes[0], &axes[1]],
+            labels: labels.as_ref(),
+        }),
+        weights: weights.as_deref().map(|images| WeightImages { shape: model.shape, images }),
+        spectrum: spectrum.as_deref(),
+        recipe: &to_toml(&model.spec),
+    };
+    write(directory, &contents)
+}
+
+fn into_f32(values: Values) -> Vec<f32> {
+    match values {
+        Values::U8(values) => values.into_iter().map(f32::from).collect(),
+        Values::F32(values) => values,
+        Values::F64(values) => values.into_iter().map(|value| value as f32).collect(),
+    }
+}
+
+fn loss_name(spec: &Spec) -> &'static str {
+    match spec {
+        Spec::Autoencoder(spec) => spec.loss.title(),
+        Spec::Pca(_) => Loss::Mse.title(),
+    }
+}
+
+fn axis(fitted: &Fitted, unit: usize) -> String {
+    match fitted {
+        Fitted::Pca(_) => format!("component {}", unit + 1),
+        Fitted::Network { .. } => format!("code unit {}", unit + 1),
+    }
+}
+
+/// The first two code units that are not dead.
+fn most_active(codes: &[f32], width: usize) -> (usize, usize) {
+    let alive = |unit: usize| {
+        let mut column = codes.iter().skip(unit).step_by(width);
+        let first = column.next();
+        column.any(|value| Some(value) != first)
+    };
+    let mut units = (0..width).filter(|&unit| alive(unit));
+    let first = units.next().unwrap_or(0);
+    let second = units.next().unwrap_or(if first == 0 { 1.min(width - 1) } else { 0 });
+    (first, second)
+}
+
+/// The figures of the page, in order.
+fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
+    let model = &fit.model;
+    let summary = fit.summary();
+    let Evaluation { rows, bce, bce_floor, mse, squared_error_per_row, explained_variance, dead_units, .. } =
+        summary.evaluation.clone();
+    let mut facts = vec![
+        ("Training rows".to_owned(), format!("{} ({})", summary.training_rows, training.name)),
+        ("Held-out rows".to_owned(), format!("{rows} ({})", validation.name)),
+        ("Row".to_owned(), format!("{} numbers ({})", model.shape.len(), model.shape)),
+        ("Code".to_owned(), format!("{} numbers", model.code_shape().len())),
+        ("Parameters".to_owned(), model.parameter_count().to_string()),
+    ];
+    if summary.epochs > 0 {
+        facts.push(("Epochs".to_owned(), summary.epochs.to_string()));
+    }
+    facts.push((format!("{}, training", loss_name(&model.spec)), format!("{:.5}", summary.train_loss)));
+    facts.push((format!("{}, held out", loss_name(&model.spec)), format!("{:.5}", summary.evaluation.loss)));
+    if let (Some(bce), Some(floor)) = (bce, bce_floor) {
+        facts.push(("Least possible BCE".to_owned(), format!("{floor:.5} (above it: {:.5})", bce - floor)));
+    }
+    facts.push(("Squared error per row".to_owned(), format!("{squared_error_per_row:.4}")));
+    facts.push(("Squared error per number".to_owned(), format!("{mse:.6}")));
+    facts.push(("Explained variance".to_owned(), format!("{:.2} %", explained_variance * 100.0)));
+    facts.push(("Dead code units".to_owned(), format!("{dead_units} of {}", model.code_shape().len())));
+    facts
+}
+
+/// One image for each unit next to the rows: what the code's units draw where the decoder is one layer, else what the
+/// first layer's units look for.
+fn weights(fitted: &Fitted, shape: Shape) -> Option<Vec<f32>> {
+    if !shape.is_image() {
+        return None;
+    }
+    match fitted {
+        Fitted::Pca(pca) => Some(pca.components.iter().map(|&value| value as f32).collect()),
+        Fitted::Network { plan, parameters } => {
+            let decoder = &plan.steps[plan.cut..];
+            if let [step] = decoder
+                && let Op::Dense { weights, .. } = &step.op
+            {
+                return Some(parameters[weights.clone()].to_vec());
+            }
+            let first = &plan.steps[0];
+            let Op::Dense { weights, .. } = &first.op else { return None };
+            let (weights, units) = (&parameters[weights.clone()], first.output.len());
+            Some((0..units).flat_map(|unit| weights.iter().skip(unit).step_by(units).copied()).collect())
+        }
+    }
+}

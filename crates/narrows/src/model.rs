@@ -1,0 +1,248 @@
+//! A fitted method: it encodes, decodes and reconstructs rows, in the units they came in.
+
+use narrows_kernels::{Level, activation, loss};
+
+use crate::data::{Element, Shape, Source, Values};
+use crate::engine::{Walk, each_chunk};
+use crate::error::{Error, Result};
+use crate::pca::Pca;
+use crate::plan::{LayerTable, Op, Plan};
+use crate::scaling::Scaling;
+use crate::summary::Summary;
+use crate::spec::{Loss, Spec};
+
+/// With what a model computes. Neither changes a result by more than the rounding of the SIMD level; threads change nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Compute {
+    /// The SIMD level.
+    pub level: Level,
+    /// Threads used.
+    pub threads: usize,
+}
+
+impl Compute {
+    /// The best level of this processor (see [`Level::detect`]) and `threads`, or as many as there are processors.
+    pub fn new(threads: Option<usize>) -> Self {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self { level: Level::detect(), threads: threads.unwrap_or_else(processors).max(1) }
+    }
+}
+
+/// A fitted method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// What was asked for.
+    pub spec: Spec,
+    /// The shape of a row.
+    pub shape: Shape,
+    /// The number type of the rows it was fitted on.
+    pub element: Element,
+    /// How rows are scaled before the method sees them.
+    pub scaling: Scaling,
+    /// The mean of the scaled training rows.
+    pub training_mean: Vec<f64>,
+    /// What was learned.
+    pub fitted: Fitted,
+    /// How good it was found to be when it was fitted.
+    pub summary: Option<Summary>,
+}
+
+/// What a method learned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fitted {
+    /// Directions and variances.
+    Pca(Pca),
+    /// A network and its parameters.
+    Network {
+        /// Shapes and places.
+        plan: Plan,
+        /// The flat buffer that the plan's ranges point into.
+        parameters: Vec<f32>,
+    },
+}
+
+impl Model {
+    /// The shape of a code.
+    pub fn code_shape(&self) -> Shape {
+        match &self.fitted {
+            Fitted::Pca(pca) => Shape::flat(pca.code_size()),
+            Fitted::Network { plan, .. } => plan.code(),
+        }
+    }
+
+    /// How many numbers were learned.
+    pub fn parameter_count(&self) -> usize {
+        match &self.fitted {
+            Fitted::Pca(pca) => pca.mean.len() + pca.components.len(),
+            Fitted::Network { plan, .. } => plan.parameter_count(),
+        }
+    }
+
+    /// The layer table.
+    pub fn table(&self) -> LayerTable {
+        match &self.fitted {
+            Fitted::Network { plan, .. } => plan.table(),
+            Fitted::Pca(pca) => pca_table(self.shape, pca.code_size()),
+        }
+    }
+
+    /// The codes of rows: n x code size. In f64 where a PCA is given f64 rows, else in f32.
+    pub fn encode(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
+        self.check(rows, self.shape, "the model was fitted on rows of")?;
+        self.map(rows, Direction::Encode, compute)
+    }
+
+    /// The rows of codes, in the units of the training rows: n x row length. In f64 where a PCA is given f64 codes.
+    pub fn decode(&self, codes: &dyn Source, compute: Compute) -> Result<Values> {
+        self.check(codes, self.code_shape(), "the model's codes have")?;
+        self.map(codes, Direction::Decode, compute)
+    }
+
+    /// Rows encoded and decoded again: the same bits as [`Model::encode`], then [`Model::decode`].
+    pub fn reconstruct(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
+        self.check(rows, self.shape, "the model was fitted on rows of")?;
+        self.map(rows, Direction::Both, compute)
+    }
+
+    fn check(&self, rows: &dyn Source, shape: Shape, reason: &str) -> Result<()> {
+        if rows.shape().len() == shape.len() {
+            return Ok(());
+        }
+        Err(Error::data(format!("the rows have {} numbers; {reason} {} numbers", rows.shape().len(), shape.len())))
+    }
+
+    fn map(&self, rows: &dyn Source, direction: Direction, compute: Compute) -> Result<Values> {
+        let n = rows.rows();
+        let (input, code, width) = (rows.shape().len(), self.code_shape().len(), self.shape.len());
+        let out_width = if direction == Direction::Encode { code } else { width };
+        let len = n
+            .checked_mul(out_width)
+            .ok_or_else(|| Error::data(format!("{n} rows of {out_width} numbers are too many for memory")))?;
+        let Compute { level, threads } = compute;
+        match &self.fitted {
+            Fitted::Network { plan, parameters } => {
+                let steps = match direction {
+                    Direction::Encode => &plan.steps[..plan.cut],
+                    Direction::Decode => &plan.steps[plan.cut..],
+                    Direction::Both => &plan.steps[..],
+                };
+                let mut out = vec![0.0f32; len];
+                let state = || (Walk::new(plan), Vec::new());
+                each_chunk(&mut out, out_width, threads, state, |(walk, buffer), first, chunk| {
+                    let count = chunk.len() / out_width;
+                    buffer.resize(count * input, 0.0);
+                    rows.read_f32(&(first..first + count).collect::<Vec<_>>(), buffer);
+                    if direction != Direction::Decode {
+                        self.scaling.apply(level, buffer, width);
+                    }
+                    chunk.copy_from_slice(walk.forward(level, steps, parameters, buffer, false));
+                    if direction != Direction::Encode {
+                        self.scaling.undo(level, chunk, width);
+                    }
+                    Ok(())
+                })?;
+                Ok(Values::F32(out))
+            }
+            Fitted::Pca(pca) => {
+                let double = rows.element() == Element::F64;
+                let mut out = vec![0.0f64; len];
+                each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
+                    let count = chunk.len() / out_width;
+                    buffer.resize(count * input, 0.0);
+                    rows.read_f64(&(first..first + count).collect::<Vec<_>>(), buffer);
+                    match direction {
+                        Direction::Encode => {
+                            self.scaling.apply_f64(buffer, width);
+                            pca.encode(chunk, buffer, level);
+                        }
+                        Direction::Decode => {
+                            pca.decode(chunk, buffer, level);
+                            self.scaling.undo_f64(chunk, width);
+                        }
+                        Direction::Both => {
+                            self.scaling.apply_f64(buffer, width);
+                            let mut codes = vec![0.0; count * code];
+                            pca.encode(&mut codes, buffer, level);
+                            if !double {
+                                // As they would be written down.
+                                codes.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+                            }
+                            pca.decode(chunk, &codes, level);
+                            self.scaling.undo_f64(chunk, width);
+                        }
+                    }
+                    Ok(())
+                })?;
+                Ok(if double { Values::F64(out) } else { Values::F32(out.into_iter().map(|value| value as f32).collect()) })
+            }
+        }
+    }
+
+    /// What the model makes of up to a chunk of scaled rows: their code, their reconstruction, and for a network with BCE
+    /// the summed loss of each row.
+    pub(crate) fn judge(&self, rows: &[f32], level: Level, walk: &mut Option<Walk>) -> Judged {
+        let width = self.shape.len();
+        let n = rows.len() / width;
+        match &self.fitted {
+            Fitted::Network { plan, parameters } => {
+                let walk = walk.get_or_insert_with(|| Walk::new(plan));
+                let codes = walk.forward(level, &plan.steps[..plan.cut], parameters, rows, false).to_vec();
+                let logits = plan.loss_takes_logits();
+                let mut outputs = walk.forward(level, &plan.steps[plan.cut..], parameters, &codes, logits).to_vec();
+                let mut losses = None;
+                if logits {
+                    let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());
+                    let last = &plan.steps[plan.steps.len() - 1];
+                    match plan.loss {
+                        Loss::Bce => loss::bce_logits(level, &mut sums, &mut copy, rows, 1.0),
+                        _ => loss::cross_entropy_logits(level, &mut sums, &mut copy, rows, 1.0),
+                    }
+                    losses = Some(sums);
+                    if last.op == Op::Softmax {
+                        activation::softmax(level, &mut outputs, width);
+                    }
+                    activation::forward(level, &mut outputs, last.activation);
+                }
+                Judged { codes, outputs, losses }
+            }
+            Fitted::Pca(pca) => {
+                let rows: Vec<f64> = rows.iter().map(|&value| f64::from(value)).collect();
+                let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
+                pca.encode(&mut codes, &rows, level);
+                pca.decode(&mut outputs, &codes, level);
+                let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+                Judged { codes: narrow(codes), outputs: narrow(outputs), losses: None }
+            }
+        }
+    }
+}
+
+/// See [`Model::judge`].
+pub(crate) struct Judged {
+    pub codes: Vec<f32>,
+    pub outputs: Vec<f32>,
+    pub losses: Option<Vec<f32>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Encode,
+    Decode,
+    Both,
+}
+
+/// The layer table of a PCA: the chain it is.
+pub fn pca_table(shape: Shape, code_size: usize) -> LayerTable {
+    let row = |name: &str, operation: String, from: String, to: String, count: usize| {
+        vec![name.to_owned(), operation, from, to, count.to_string()]
+    };
+    let (d, k) = (shape.len(), code_size);
+    LayerTable {
+        header: ["layer", "operation", "input", "output", "parameters"].map(str::to_owned).to_vec(),
+        rows: vec![
+            row("encoder.1", "subtract mean".into(), shape.to_string(), shape.to_string(), d),
+            row("encoder.2 (code)", format!("components {k}"), shape.to_string(), k.to_string(), k * d),
+            row("decoder.1", "components transposed, add mean".into(), k.to_string(), shape.to_string(), 0),
+        ],
+    }
+}

@@ -1,0 +1,57 @@
+//! What is known of a fit when it is over, as plain data: stored in the model file, shown by every interface.
+
+use serde::{Deserialize, Serialize};
+
+/// What a model loses on some rows. Errors are in the units the model sees: after scaling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// How many rows were judged.
+    pub rows: usize,
+    /// The loss that training makes small.
+    pub loss: f64,
+    /// Binary cross-entropy, a mean over rows and numbers; for models trained on it.
+    pub bce: Option<f64>,
+    /// The least BCE that any model can reach on these rows: their own entropy.
+    pub bce_floor: Option<f64>,
+    /// Squared error, a mean over rows and numbers.
+    pub mse: f64,
+    /// Squared error summed over a row's numbers, a mean over rows.
+    pub squared_error_per_row: f64,
+    /// The same for the constant mean of the training rows.
+    pub mean_squared_error_per_row: f64,
+    /// 1 - squared error / squared error of the constant mean.
+    pub explained_variance: f64,
+    /// Numbers of a code that are the same for every row.
+    pub dead_units: usize,
+}
+
+/// Squared errors per row of simpler methods, on the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baselines {
+    /// The constant mean of the training rows.
+    pub mean: f64,
+    /// PCA with a code of the same size.
+    pub pca: f64,
+    /// The linear autoencoder without biases, in closed form, with a code of the same size.
+    pub linear: f64,
+}
+
+/// How good a model was found to be when it was fitted; stored in its file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// How many rows it was fitted on.
+    pub training_rows: usize,
+    /// Epochs that were finished.
+    pub epochs: usize,
+    /// The loss on the training rows, over the last epoch.
+    pub train_loss: f64,
+    /// On the held-out rows.
+    pub evaluation: Evaluation,
+    /// On the same held-out rows.
+    pub baselines: Baselines,
+    /// One plain sentence.
+    pub verdict: String,
+}

@@ -1,0 +1,96 @@
+//! One plain sentence about a fit: what it is worth beside simpler methods, and what to do about it.
+
+use crate::spec::Spec;
+use crate::summary::{Baselines, Evaluation};
+
+/// Errors closer than this share are called equal.
+const EQUAL: f64 = 0.005;
+
+/// A model that loses this share of what the constant mean loses has learned nothing.
+const NOTHING: f64 = 0.97;
+
+/// The sentence for a fit of `spec` with codes of `code_size` numbers, for rows of `width` numbers.
+pub fn verdict(spec: &Spec, width: usize, code_size: usize, evaluation: &Evaluation, baselines: &Baselines) -> String {
+    let kept = evaluation.explained_variance * 100.0;
+    let error = evaluation.squared_error_per_row;
+    if baselines.mean <= 0.0 {
+        return "every held-out row equals the mean of the training rows: there is nothing to learn".into();
+    }
+    let network = match spec {
+        Spec::Pca(_) => {
+            return format!("PCA-{code_size} keeps {kept:.1} % of the variance of held-out rows in {code_size} of {width} numbers");
+        }
+        Spec::Autoencoder(network) => network,
+    };
+    let dead = match evaluation.dead_units {
+        0 => None,
+        dead => Some(format!("{dead} of {code_size} code units are dead (the same for every held-out row)")),
+    };
+    let mut parts = Vec::new();
+    if error >= NOTHING * baselines.mean {
+        parts.push("learned nothing: no better than the constant mean".to_owned());
+        parts.push(dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()));
+        parts.push("try another train.rate, more epochs, or another seed".to_owned());
+        return parts.join("; ");
+    }
+    let change = (baselines.pca - error) / baselines.pca.max(f64::MIN_POSITIVE);
+    parts.push(if baselines.pca <= 1e-9 * baselines.mean {
+        format!("keeps {kept:.1} % of the variance; PCA-{code_size} loses nothing here, so a linear code is enough")
+    } else if change > EQUAL {
+        format!("better than PCA-{code_size} by {:.0} %: squared error {error:.2} against {:.2} per row", change * 100.0, baselines.pca)
+    } else if change < -EQUAL {
+        format!("worse than PCA-{code_size} by {:.0} %: squared error {error:.2} against {:.2} per row", -change * 100.0, baselines.pca)
+    } else {
+        format!("as good as PCA-{code_size}: squared error {error:.2} against {:.2} per row", baselines.pca)
+    });
+    let worse = change < -EQUAL;
+    match dead {
+        Some(dead) => parts.push(format!("{dead}: a smaller train.rate or another seed may wake them")),
+        None if worse => parts.push(if network.train.epochs < 20 {
+            "train longer, or use PCA".to_owned()
+        } else {
+            "a PCA gives more at the same size".to_owned()
+        }),
+        None => {}
+    }
+    if code_size >= width {
+        parts.push(format!("the code is not smaller than the row ({code_size} numbers for {width}): it does not compress"));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    fn say(recipe: &str, error: f64, dead: usize, baselines: (f64, f64)) -> String {
+        let evaluation = Evaluation {
+            rows: 10,
+            loss: 0.1,
+            bce: None,
+            bce_floor: None,
+            mse: error / 100.0,
+            squared_error_per_row: error,
+            mean_squared_error_per_row: baselines.0,
+            explained_variance: 1.0 - error / baselines.0,
+            dead_units: dead,
+        };
+        let baselines = Baselines { mean: baselines.0, pca: baselines.1, linear: baselines.1 };
+        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), 100, 32, &evaluation, &baselines)
+    }
+
+    #[test]
+    fn says_what_a_reader_would() {
+        assert!(say("single", 8.0, 0, (50.0, 10.0)).starts_with("better than PCA-32 by 20 %"));
+        assert!(say("single", 12.0, 0, (50.0, 10.0)).starts_with("worse than PCA-32 by 20 %"));
+        assert!(say("single", 10.02, 0, (50.0, 10.0)).starts_with("as good as PCA-32"));
+        let dead = say("single", 12.0, 29, (50.0, 10.0));
+        assert!(dead.contains("29 of 32 code units are dead"), "{dead}");
+        let nothing = say("single", 49.9, 32, (50.0, 10.0));
+        assert!(nothing.starts_with("learned nothing") && nothing.contains("32 of 32"), "{nothing}");
+        assert!(say("pca", 10.0, 0, (50.0, 10.0)).contains("keeps 80.0 % of the variance"));
+        assert!(say("single", 0.0, 0, (0.0, 0.0)).contains("nothing to learn"));
+        assert!(!say("single", 1.0, 0, (50.0, 0.0)).contains("NaN"));
+    }
+}
