@@ -15,7 +15,7 @@ pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Prints pairs as two columns.
 pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    *table.style_mut() = NOTHING;
     for (name, value) in pairs {
         table.add_row([name, value]);
     }
@@ -25,7 +25,7 @@ pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
 /// Prints a layer table, numbers to the right.
 pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    *table.style_mut() = NOTHING;
     table.set_header(&layers.header);
     for row in &layers.rows {
         table.add_row(row);
