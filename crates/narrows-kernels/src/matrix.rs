@@ -382,7 +382,7 @@ fn run<S: Tile<T>, T: Copy, E: Epilogue<S, T>>(
     }
 }
 
-/// Copies columns `column..column + count` of B to `scratch`, step after step, filled up with zeros to whole registers.
+/// Copies columns `column..column + count` of B to `scratch`, step after step, filled up to whole registers.
 #[inline(always)]
 fn pack<S: Lanes<T>, T: Copy>(
     s: S,
@@ -404,20 +404,30 @@ fn pack<S: Lanes<T>, T: Copy>(
         }
         return;
     }
-    if count < wide {
-        // SAFETY: nothing is read.
-        let zero = unsafe { s.load_first(scratch.as_ptr(), 0) };
-        for at in (0..scratch.len()).step_by(S::COUNT) {
-            s.write(scratch, at, zero);
+    let (side, stride) = (S::SIDE, b.column_stride);
+    if b.row_stride != 1 || count < wide {
+        // Seldom: the last panel, or strides on both sides.
+        for (step, to) in scratch.chunks_exact_mut(wide).enumerate() {
+            for (j, to) in to.iter_mut().enumerate() {
+                // Columns outside B repeat its last one: their sums are not stored.
+                *to = b.data[step * b.row_stride + (column + j.min(count - 1)) * stride];
+            }
         }
-    }
-    if k == 0 {
         return;
     }
-    for j in 0..count {
-        let from = &b.data[(column + j) * b.column_stride..];
-        for (to, &value) in scratch[j..].iter_mut().step_by(wide).zip(from.iter().step_by(b.row_stride)) {
-            *to = value;
+    // The columns of B lie as rows: turn squares of them.
+    let whole = k - k % side;
+    for step in (0..whole).step_by(side) {
+        for j in (0..wide).step_by(side) {
+            let from = &b.data[(column + j) * stride + step..][..(side - 1) * stride + side];
+            let to = &mut scratch[step * wide + j..][..(side - 1) * wide + side];
+            // SAFETY: both slices reach from the first to the last number of the square.
+            unsafe { s.transpose(to.as_mut_ptr(), wide, from.as_ptr(), stride) }
+        }
+    }
+    for step in whole..k {
+        for j in 0..wide {
+            scratch[step * wide + j] = b.data[(column + j) * stride + step];
         }
     }
 }

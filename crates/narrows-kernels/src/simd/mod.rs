@@ -49,6 +49,23 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     /// `count <= COUNT`, and `count` numbers can be written at `to`.
     unsafe fn store_first(self, to: *mut T, value: Self::Vector, count: usize);
 
+    /// Numbers along a side of the square that [`Lanes::transpose`] turns.
+    const SIDE: usize = 4;
+
+    /// Turns a square: `to[j * to_stride + i] = from[i * from_stride + j]` for i and j below `SIDE`.
+    ///
+    /// # Safety
+    /// All of these numbers can be read and written.
+    #[inline(always)]
+    unsafe fn transpose(self, to: *mut T, to_stride: usize, from: *const T, from_stride: usize) {
+        for i in 0..Self::SIDE {
+            for j in 0..Self::SIDE {
+                // SAFETY: as the caller promises.
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) }
+            }
+        }
+    }
+
     /// The numbers from `at` on; zeros past the end.
     #[inline(always)]
     fn read(self, from: &[T], at: usize) -> Self::Vector {

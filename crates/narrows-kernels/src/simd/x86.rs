@@ -56,6 +56,14 @@ impl Lanes<f32> for Avx2 {
         fn add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 { _mm256_fmadd_ps(a, b, c) }
     }
+    const SIDE: usize = 8;
+
+    #[inline(always)]
+    unsafe fn transpose(self, to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
+        // SAFETY: as the caller promises; the token proves AVX2.
+        unsafe { transpose_8x8(to, to_stride, from, from_stride) }
+    }
+
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         // SAFETY: as the caller promises.
@@ -150,6 +158,14 @@ impl Lanes<f32> for Avx512 {
         fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
     }
+    const SIDE: usize = 8;
+
+    #[inline(always)]
+    unsafe fn transpose(self, to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
+        // SAFETY: as the caller promises; the token proves AVX2 too.
+        unsafe { transpose_8x8(to, to_stride, from, from_stride) }
+    }
+
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         // SAFETY: as the caller promises.
@@ -171,6 +187,36 @@ impl Lanes<f32> for Avx512 {
         debug_assert!(count <= 16);
         // SAFETY: lanes past `count` are masked and not touched.
         unsafe { _mm512_mask_storeu_ps(to, first_16(count), value) }
+    }
+}
+
+/// See [`Lanes::transpose`]: pairs of rows are woven together, then pairs of pairs, then halves are exchanged.
+///
+/// # Safety
+/// The processor has AVX2, and the square can be read and written.
+#[inline(always)]
+unsafe fn transpose_8x8(to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        // Rows i and i + 4 share a register: the last exchange, of halves, is done by the loads.
+        let load = |row: usize, half: usize| {
+            let low = _mm256_castps128_ps256(_mm_loadu_ps(from.add(row * from_stride + half)));
+            _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add((row + 4) * from_stride + half)))
+        };
+        for half in [0, 4] {
+            let (r0, r1, r2, r3) = (load(0, half), load(1, half), load(2, half), load(3, half));
+            let (t0, t1) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+            let (t2, t3) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+            let columns = [
+                _mm256_shuffle_ps::<0x44>(t0, t2),
+                _mm256_shuffle_ps::<0xee>(t0, t2),
+                _mm256_shuffle_ps::<0x44>(t1, t3),
+                _mm256_shuffle_ps::<0xee>(t1, t3),
+            ];
+            for (j, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((half + j) * to_stride), column);
+            }
+        }
     }
 }
 

@@ -1,0 +1,59 @@
+//! How fast the matrix product runs, on one thread, for the shapes that training `single` and `deep` on MNIST needs.
+//! `cargo run --release -p narrows-kernels --example products`
+
+use std::time::Instant;
+
+use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
+use narrows_kernels::{Activation, Level};
+
+/// The median seconds of `runs` calls, after one that warms up.
+fn median(runs: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut seconds: Vec<f64> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[runs / 2]
+}
+
+fn main() {
+    let rows = 64; // half a batch of 128: one of two threads
+    println!("{:<34} {:>8} {:>14} {:>9}", "product", "level", "shape", "GFLOP/s");
+    for level in Level::available() {
+        for (inputs, outputs) in [(784, 32), (32, 784), (784, 128), (128, 64), (64, 32), (128, 784)] {
+            let half = inputs / 2;
+            let cases = [
+                ("forward X W + b, relu", rows, outputs, inputs),
+                ("input gradient D W' * relu'", rows, inputs, outputs),
+                ("weight gradient X' D (half)", half, outputs, 2 * rows),
+            ];
+            for (case, (name, m, n, k)) in cases.into_iter().enumerate() {
+                let a = vec![0.5f32; m * k * if case == 2 { 2 } else { 1 }];
+                let b = vec![0.25f32; k * n];
+                let (bias, outputs) = (vec![0.1f32; n], vec![1.0f32; m * n]);
+                let mut c = vec![0.0f32; m * n];
+                let mut scratch = vec![0.0f32; scratch_len(k)];
+                let seconds = median(200, || {
+                    let (a, b, finish) = match case {
+                        0 => {
+                            let finish = Finish::Forward { bias: Some(&bias), activation: Activation::Relu };
+                            (View::new(&a, m, k), View::new(&b, k, n), finish)
+                        }
+                        1 => {
+                            let finish = Finish::Backward { activation: Activation::Relu, outputs: &outputs };
+                            (View::new(&a, m, k), View::new(&b, n, k).transposed(), finish)
+                        }
+                        _ => (View::new(&a, k, 2 * m).columns(0, m).transposed(), View::new(&b, k, n), Finish::Store),
+                    };
+                    multiply(level, &mut c, a, b, finish, &mut scratch);
+                });
+                let shape = format!("{m}x{n}x{k}");
+                println!("{name:<34} {:>8} {shape:>14} {:>9.1}", level.name(), 2.0 * (m * n * k) as f64 / seconds / 1e9);
+            }
+        }
+    }
+}
