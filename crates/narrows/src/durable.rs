@@ -31,6 +31,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a path that [`write`] could not write to, before long work rather than after it. Leaves nothing behind.
+pub fn probe(path: &Path) -> Result<()> {
+    let failed = |error| Error::io(path, "write", error);
+    if path.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    // Missing folders are made when there is something to put in; the nearest that is there must take a file.
+    let mut folder = path.parent();
+    while let Some(missing) = folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        folder = missing.parent();
+    }
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    tempfile::Builder::new().prefix(".narrows-").suffix(".tmp").tempfile_in(folder).map_err(failed)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +68,20 @@ mod tests {
         write(&file, b"a file, not a folder").unwrap();
         let error = write(&file.join("inside"), b"").unwrap_err().to_string();
         assert!(error.contains("file"), "{error}");
+    }
+
+    #[test]
+    fn a_probe_tells_beforehand_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        write(&file, b"a file, not a folder").unwrap();
+        probe(&folder.path().join("deep").join("deeper").join("new")).unwrap();
+        probe(&file).unwrap();
+        for refused in [file.join("inside"), file.join("deep").join("inside"), folder.path().to_owned()] {
+            let error = probe(&refused).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{}: cannot write", refused.display())), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read(&file).unwrap(), b"a file, not a folder");
     }
 }

@@ -16,7 +16,6 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// Which part of the work an [`Error`] belongs to.
@@ -38,7 +37,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of the given kind. The message names the place first: `digits.csv: row 3, column 2: ...`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), hint: None }))
     }
 
     /// A [`ErrorKind::Data`] error.
@@ -58,9 +57,7 @@ impl Error {
 
     /// A [`ErrorKind::Io`] error at a path: `runs/a.narrows: cannot write: disk full`.
     pub fn io(path: &std::path::Path, doing: &str, source: std::io::Error) -> Self {
-        let mut error = Self::new(ErrorKind::Io, format!("{}: cannot {doing}: {source}", path.display()));
-        error.0.source = Some(Box::new(source));
-        error
+        Self::new(ErrorKind::Io, format!("{}: cannot {doing}: {source}", path.display()))
     }
 
     /// Adds what the user can do.
@@ -93,8 +90,5 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
-    }
-}
+/// The message is the whole story: there is no `source` behind it, which a printer of chains would say twice.
+impl std::error::Error for Error {}

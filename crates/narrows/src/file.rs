@@ -230,7 +230,8 @@ impl Head {
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
         let Self { spec, shape, element, pca, summary } = self;
         let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
-        spec.validate().map_err(|error| error.at("the model's spec"))?;
+        let of_spec = |error: Error| Error::model(format!("the model's spec: {error}"));
+        spec.validate().map_err(of_spec)?;
         let sides = [shape.height, shape.width, shape.channels];
         let width = sides
             .iter()
@@ -246,7 +247,7 @@ impl Head {
         let training_mean = tensors.f64("training_mean", &[width])?;
         let fitted = match &spec {
             Spec::Autoencoder(network) => {
-                let plan = Plan::new(network, shape).map_err(|error| error.at("the model's spec"))?;
+                let plan = Plan::new(network, shape).map_err(of_spec)?;
                 // The tensors are as long as the file says they are; the buffer is made only when they are all there.
                 let values = plan
                     .parameters

@@ -178,13 +178,18 @@ impl Model {
         }
     }
 
-    /// What the model makes of up to a chunk of scaled rows: their code, their reconstruction, and for a network with BCE
-    /// the summed loss of each row.
-    pub(crate) fn judge(&self, rows: &[f32], level: Level, walk: &mut Option<Walk>) -> Judged {
+    /// What the model makes of up to a chunk of rows, all after scaling: the rows, their codes, their reconstructions, and
+    /// for a network with BCE or cross-entropy the summed loss of each row. A PCA is judged in double precision, as it
+    /// encodes: rows far from zero would lose their digits.
+    pub(crate) fn judge(&self, source: &dyn Source, indices: &[usize], level: Level, walk: &mut Option<Walk>) -> Judged {
         let width = self.shape.len();
-        let n = rows.len() / width;
+        let n = indices.len();
         match &self.fitted {
             Fitted::Network { plan, parameters } => {
+                let mut rows = vec![0.0f32; n * width];
+                source.read_f32(indices, &mut rows);
+                self.scaling.apply(level, &mut rows, width);
+                let rows = &rows[..];
                 let walk = walk.get_or_insert_with(|| Walk::new(plan));
                 let codes = walk.forward(level, &plan.steps[..plan.cut], parameters, rows, false).to_vec();
                 let logits = plan.loss_takes_logits();
@@ -203,15 +208,17 @@ impl Model {
                     }
                     activation::forward(level, &mut outputs, last.activation);
                 }
-                Judged { codes, outputs, losses }
+                let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
+                Judged { rows: wide(rows), codes: wide(&codes), outputs: wide(&outputs), losses }
             }
             Fitted::Pca(pca) => {
-                let rows: Vec<f64> = rows.iter().map(|&value| f64::from(value)).collect();
+                let mut rows = vec![0.0; n * width];
+                source.read_f64(indices, &mut rows);
+                self.scaling.apply_f64(&mut rows, width);
                 let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
                 pca.encode(&mut codes, &rows, level);
                 pca.decode(&mut outputs, &codes, level);
-                let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-                Judged { codes: narrow(codes), outputs: narrow(outputs), losses: None }
+                Judged { rows, codes, outputs, losses: None }
             }
         }
     }
@@ -219,8 +226,9 @@ impl Model {
 
 /// See [`Model::judge`].
 pub(crate) struct Judged {
-    pub codes: Vec<f32>,
-    pub outputs: Vec<f32>,
+    pub rows: Vec<f64>,
+    pub codes: Vec<f64>,
+    pub outputs: Vec<f64>,
     pub losses: Option<Vec<f32>>,
 }
 

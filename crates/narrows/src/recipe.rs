@@ -46,8 +46,13 @@ impl Recipe {
 
     /// Reads TOML text. `place` is what errors call it.
     pub fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
-        // The parser's own message points at the line; its first lines are enough.
-        let table = text.parse::<toml::Table>().map_err(|error| Error::recipe(error.to_string().trim_end()).at(place))?;
+        let table = text.parse::<toml::Table>().map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            let message = one_line(error.message());
+            Error::recipe(format!("{place}: line {line}, column {column}: {message}"))
+        })?;
         Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
     }
 
@@ -118,20 +123,25 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
     let value = toml::Value::Table(table);
     T::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
         let path = track.path().to_string();
-        let message = error.to_string();
-        let message = message.trim_end();
+        // Without the parser's second line, which says the path again.
+        let message = one_line(error.message());
         // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
         let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let hint = match &names[..] {
             [wrong, valid @ ..] if message.starts_with("unknown") => suggestion(wrong, valid.iter().copied()),
             _ => None,
         };
-        let error = Error::recipe(if path == "." { message.to_owned() } else { format!("{path}: {message}") });
+        let error = Error::recipe(if path == "." { message.clone() } else { format!("{path}: {message}") });
         match hint {
             Some(close) => error.hint(format!("did you mean `{close}`?")),
             None => error,
         }
     })
+}
+
+/// An error is one line, whatever the parser says and the recipe holds.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// A spec as the text of a recipe.

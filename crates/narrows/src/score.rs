@@ -24,20 +24,18 @@ pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(E
     // One line per row: its parts, then its code.
     let line = PARTS + code;
     let mut lines = vec![0.0f64; n * line];
-    each_chunk(&mut lines, line, compute.threads, || (None, Vec::new()), |(walk, buffer), first, chunk| {
-        let count = chunk.len() / line;
-        buffer.resize(count * width, 0.0f32);
-        rows.read_f32(&(first..first + count).collect::<Vec<_>>(), buffer);
-        model.scaling.apply(compute.level, buffer, width);
-        let judged = model.judge(buffer, compute.level, walk);
+    each_chunk(&mut lines, line, compute.threads, || None, |walk, first, chunk| {
+        let indices: Vec<usize> = (first..first + chunk.len() / line).collect();
+        let judged = model.judge(rows, &indices, compute.level, walk);
         for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
-            let (x, y) = (&buffer[i * width..(i + 1) * width], &judged.outputs[i * width..(i + 1) * width]);
+            let own = i * width..(i + 1) * width;
+            let (x, y) = (&judged.rows[own.clone()], &judged.outputs[own]);
             let square = |a: f64, b: f64| (a - b) * (a - b);
-            out[0] = x.iter().zip(y).map(|(&x, &y)| square(f64::from(x), f64::from(y))).sum();
+            out[0] = x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum();
             out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
-            out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(f64::from(x), mean)).sum();
-            out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(f64::from(x))).sum() } else { 0.0 };
-            out[PARTS..].iter_mut().zip(&judged.codes[i * code..]).for_each(|(out, &value)| *out = f64::from(value));
+            out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum();
+            out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(x)).sum() } else { 0.0 };
+            out[PARTS..].copy_from_slice(&judged.codes[i * code..(i + 1) * code]);
         }
         Ok(())
     })?;

@@ -1,6 +1,6 @@
 //! What is known of a fit when it is over, as plain data: stored in the model file, shown by every interface.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a model loses on some rows. Errors are in the units the model sees: after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -9,18 +9,23 @@ pub struct Evaluation {
     /// How many rows were judged.
     pub rows: usize,
     /// The loss that training makes small.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Binary cross-entropy, a mean over rows and numbers; for models trained on it.
     pub bce: Option<f64>,
     /// The least BCE that any model can reach on these rows: their own entropy.
     pub bce_floor: Option<f64>,
     /// Squared error, a mean over rows and numbers.
+    #[serde(deserialize_with = "number")]
     pub mse: f64,
     /// Squared error summed over a row's numbers, a mean over rows.
+    #[serde(deserialize_with = "number")]
     pub squared_error_per_row: f64,
     /// The same for the constant mean of the training rows.
+    #[serde(deserialize_with = "number")]
     pub mean_squared_error_per_row: f64,
     /// 1 - squared error / squared error of the constant mean.
+    #[serde(deserialize_with = "number")]
     pub explained_variance: f64,
     /// Numbers of a code that are the same for every row.
     pub dead_units: usize,
@@ -31,10 +36,13 @@ pub struct Evaluation {
 #[serde(deny_unknown_fields)]
 pub struct Baselines {
     /// The constant mean of the training rows.
+    #[serde(deserialize_with = "number")]
     pub mean: f64,
     /// PCA with a code of the same size.
+    #[serde(deserialize_with = "number")]
     pub pca: f64,
     /// The linear autoencoder without biases, in closed form, with a code of the same size.
+    #[serde(deserialize_with = "number")]
     pub linear: f64,
 }
 
@@ -47,6 +55,7 @@ pub struct Summary {
     /// Epochs that were finished.
     pub epochs: usize,
     /// The loss on the training rows, over the last epoch.
+    #[serde(deserialize_with = "number")]
     pub train_loss: f64,
     /// On the held-out rows.
     pub evaluation: Evaluation,
@@ -54,4 +63,10 @@ pub struct Summary {
     pub baselines: Baselines,
     /// One plain sentence.
     pub verdict: String,
+}
+
+/// JSON has no infinities: a figure of a network that has run away is written as null. Read as "not a number", so that
+/// such a model can still be opened and looked at.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -138,13 +138,20 @@ pub(crate) fn train(
                     validation_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
                     seconds,
                 };
-                lead.finish_epoch(record, &engine, plan);
-                if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
-                    stop.store(true, Ordering::Relaxed);
+                // The last update of an epoch is judged here: no batch comes after it.
+                if record.validation_loss.is_finite() && engine.parameters_are_finite() {
+                    lead.finish_epoch(record, &engine, plan);
+                    if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                } else {
+                    engine.set_broken();
+                    lead.broken = Some((epoch, step));
+                    lead.seconds += seconds;
                 }
             }
             member.wait();
-            if stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) || engine.is_broken() {
                 break 'epochs;
             }
         }
@@ -154,7 +161,7 @@ pub(crate) fn train(
     let ended = if let Some((epoch, step)) = lead.broken {
         let place = match engine.broken_parameter() {
             Some(name) => format!("the gradient of {name}"),
-            None => "the loss".to_owned(),
+            None => format!("the loss after {}", plan.steps[plan.steps.len() - 1].name),
         };
         Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
     } else if stop.load(Ordering::Relaxed) && lead.history.len() < settings.epochs {
@@ -162,13 +169,16 @@ pub(crate) fn train(
     } else {
         Ended::Finished
     };
-    let mut parameters = vec![0.0; plan.buffer_len];
-    if ended != Ended::Finished && !lead.best.is_empty() {
-        parameters = lead.best;
+    let parameters = if ended != Ended::Finished && !lead.best.is_empty() {
+        lead.best
+    } else if matches!(ended, Ended::Diverged(_)) || !engine.parameters_are_finite() {
+        // No epoch was good: what the steps have made is finite at best, and already on its way out.
+        start.to_vec()
     } else {
-        // The update that would have used a gradient that is not finite was not made.
+        let mut parameters = vec![0.0; plan.buffer_len];
         engine.copy_parameters(&mut parameters);
-    }
+        parameters
+    };
     Ok(Trained { parameters, history: lead.history, seconds: lead.seconds, ended })
 }
 

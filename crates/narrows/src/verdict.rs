@@ -27,7 +27,7 @@ pub fn verdict(spec: &Spec, width: usize, code_size: usize, evaluation: &Evaluat
         dead => Some(format!("{dead} of {code_size} code units are dead (the same for every held-out row)")),
     };
     let mut parts = Vec::new();
-    if error >= NOTHING * baselines.mean {
+    if !error.is_finite() || error >= NOTHING * baselines.mean {
         parts.push("learned nothing: no better than the constant mean".to_owned());
         parts.push(dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()));
         parts.push("try another train.rate, more epochs, or another seed".to_owned());

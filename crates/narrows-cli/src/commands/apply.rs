@@ -36,6 +36,7 @@ pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
 fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset)> {
     // Refused before the work, not after it.
     format_of(&arguments.out)?;
+    narrows::durable::probe(&arguments.out)?;
     Ok((Model::open(&arguments.model)?, super::open(&arguments.data, &arguments.data_options)?))
 }
 

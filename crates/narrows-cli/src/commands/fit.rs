@@ -40,6 +40,9 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or(spec.seed());
     let (training, validation) = split(arguments, dataset, seed)?;
     let compute = super::compute(&arguments.compute);
+    // What cannot be written is refused before the work, not after it.
+    let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
+    arguments.out.iter().chain(&page).try_for_each(|path| narrows::durable::probe(path))?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();

@@ -188,6 +188,11 @@ impl<'a> Engine<'a> {
         self.plan.parameters.iter().find(|parameter| bad(&parameter.range)).map(|parameter| parameter.name.as_str())
     }
 
+    /// Whether every parameter is a finite number. For between two phases.
+    pub fn parameters_are_finite(&self) -> bool {
+        vector::all_finite(self.level, &self.parameters.whole())
+    }
+
     /// Third phase: one step of this thread's part of the parameters. `step` counts from 1.
     pub fn update(&self, thread: usize, step: u64) {
         let mut gradients = self.gradients.piece(thread);

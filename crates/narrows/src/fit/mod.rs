@@ -184,5 +184,9 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         "{}: row {row}, column {column}: {value}{after} lies outside 0..1, which loss = \"{name}\" needs",
         data.name
     ))
-    .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
+    .hint(if spec.scale == Scale::MinMax {
+        "it lies outside the range of the training rows: hold out other rows, or use loss = \"mse\" with a decoder that ends in \"linear\""
+    } else {
+        "scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""
+    }))
 }

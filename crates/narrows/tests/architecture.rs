@@ -1,0 +1,287 @@
+//! Keeps the shape of the code: which part may know of which, and which words stay in one place.
+
+use std::path::{Path, PathBuf};
+
+/// The modules of the library, in the order of `lib.rs`: each may use those on the lines above its own, and those beside
+/// it on its line that come first. A new arrow against the order fails this test.
+const ORDER: &[&str] = &[
+    "error",
+    "durable",
+    "event",
+    // The two know nothing of each other's rows: `data` shuffles with `random` to hold rows out.
+    "random",
+    "data",
+    "spec",
+    "plan",
+    "recipe",
+    "scaling",
+    "engine",
+    "linalg",
+    "train",
+    "moments",
+    "pca",
+    "summary",
+    "model",
+    "file",
+    "score",
+    "verdict",
+    "report",
+    "fit",
+];
+
+/// The crates: each may use those before it.
+const CRATES: &[(&str, &[&str])] =
+    &[("narrows-kernels", &[]), ("narrows", &["narrows_kernels"]), ("narrows-cli", &["narrows"])];
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A source file without comments, texts and tests.
+struct Source {
+    /// `narrows/src/data/csv.rs`
+    path: String,
+    code: String,
+}
+
+fn sources(krate: &str) -> Vec<Source> {
+    let root = crates().join(krate).join("src");
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(crates()).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push(Source { path: name, code: std::fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{} has no sources", root.display());
+    // Files that a `#[cfg(test)] mod name;` brings in are tests, not code.
+    let mut tests = Vec::new();
+    for source in &mut found {
+        let (code, modules) = strip(&source.code);
+        let folder = source.path.strip_suffix("/mod.rs").or(source.path.strip_suffix(".rs")).unwrap();
+        tests.extend(modules.into_iter().map(|module| format!("{folder}/{module}.rs")));
+        source.code = code;
+    }
+    for test in &tests {
+        assert!(found.iter().any(|source| source.path == *test), "{test} is not there");
+    }
+    found.retain(|source| !tests.contains(&source.path));
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Takes comments, texts in quotes and `#[cfg(test)]` items out. Answers the names of test modules in their own files too.
+fn strip(text: &str) -> (String, Vec<String>) {
+    let (mut code, mut modules) = (String::new(), Vec::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            code.push_str(&without_comments_and_texts(line));
+            code.push('\n');
+            continue;
+        }
+        // An item ends with `;` on its first line, or where its indentation is met again.
+        let Some(first) = lines.next() else { break };
+        if let Some(module) = first.trim().strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
+            modules.push(module.to_owned());
+        }
+        if first.trim_end().ends_with(';') {
+            continue;
+        }
+        let indentation = &first[..first.len() - first.trim_start().len()];
+        for line in lines.by_ref() {
+            if line == format!("{indentation}}}") {
+                break;
+            }
+        }
+    }
+    (code, modules)
+}
+
+fn without_comments_and_texts(line: &str) -> String {
+    let mut out = String::new();
+    let mut characters = line.chars().peekable();
+    let mut in_text = false;
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' if in_text => drop(characters.next()),
+            '"' if !out.ends_with('\'') || in_text => in_text = !in_text,
+            '/' if !in_text && characters.peek() == Some(&'/') => break,
+            c if !in_text => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// The modules named behind `crate::` (or another prefix), also in lists: `crate::{error::Error, spec}`.
+fn named(code: &str, prefix: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices(prefix) {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
+        }
+        let rest = &code[at + prefix.len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut start = 0;
+            for (at, c) in list.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth > 0 => depth -= 1,
+                    ',' | '}' if depth == 0 => {
+                        found.push(word(list[start..at].trim()));
+                        start = at + 1;
+                        if c == '}' {
+                            break;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            found.push(word(rest));
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+/// The module that a file of the library belongs to.
+fn module(path: &str) -> &str {
+    path.strip_prefix("narrows/src/").unwrap().split(['/', '.']).next().unwrap()
+}
+
+#[test]
+fn the_list_is_the_library() {
+    let lib = std::fs::read_to_string(crates().join("narrows/src/lib.rs")).unwrap();
+    let mut declared: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    declared.sort_unstable();
+    let mut listed = ORDER.to_vec();
+    listed.sort_unstable();
+    assert_eq!(declared, listed, "a module is missing in ORDER, or is gone");
+}
+
+#[test]
+fn modules_use_only_those_above_them() {
+    let place = |module: &str| ORDER.iter().position(|name| *name == module);
+    let (mut arrows, mut wrong) = (0, Vec::new());
+    for source in sources("narrows") {
+        let module = module(&source.path);
+        if module == "lib" {
+            continue;
+        }
+        let own = place(module).unwrap();
+        for used in named(&source.code, "crate::") {
+            // Types that `lib.rs` gives out once more are known by the module they come from.
+            let used = if ["Error", "ErrorKind", "Result"].contains(&&*used) { "error" } else { &used };
+            let Some(other) = place(used) else { panic!("{}: crate::{used} is no module", source.path) };
+            arrows += 1;
+            if other > own {
+                wrong.push(format!("{} uses {used}", source.path));
+            }
+        }
+    }
+    assert!(arrows > 50, "only {arrows} uses were found: the test reads wrongly");
+    assert!(wrong.is_empty(), "against the order: {wrong:#?}");
+}
+
+#[test]
+fn no_file_reaches_over_its_module() {
+    for source in sources("narrows") {
+        let depth = source.path.matches('/').count() - usize::from(source.path.ends_with("/mod.rs")) - 1;
+        for (at, _) in source.code.match_indices("super::super::") {
+            panic!("{} (depth {depth}): ...{}", source.path, &source.code[at..][..30.min(source.code.len() - at)]);
+        }
+        assert!(depth > 1 || !source.code.contains("super::"), "{} reaches over its module", source.path);
+    }
+}
+
+#[test]
+fn crates_use_only_those_below_them() {
+    let ours = ["narrows_kernels", "narrows", "narrows_cli"];
+    for (krate, allowed) in CRATES {
+        let manifest = std::fs::read_to_string(crates().join(krate).join("Cargo.toml")).unwrap();
+        for name in ours {
+            let dashed = name.replace('_', "-");
+            let depends = manifest.lines().any(|line| {
+                line.split(['.', ' ', '=']).next() == Some(&dashed) && !line.starts_with("name")
+            });
+            assert!(!depends || allowed.contains(&name), "{krate} depends on {dashed}");
+        }
+        for source in sources(krate) {
+            for name in ours.iter().filter(|name| !allowed.contains(name)) {
+                let used = named(&source.code, &format!("{name}::"));
+                assert!(used.is_empty(), "{} uses {name}::{used:?}", source.path);
+            }
+        }
+    }
+}
+
+/// Files whose code has a word, of all crates.
+fn files_with(word: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut files = Vec::new();
+    for (krate, _) in CRATES {
+        for source in sources(krate) {
+            let mut uses = source.code.match_indices(word).filter(|(at, _)| {
+                !source.code[..*at].ends_with(is_part) && !source.code[at + word.len()..].starts_with(is_part)
+            });
+            if uses.next().is_some() {
+                files.push(source.path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn unsafe_code_stays_in_the_kernels() {
+    let files = files_with("unsafe");
+    assert!(files.iter().all(|file| file.starts_with("narrows-kernels/")), "{files:?}");
+    assert!(!files.is_empty(), "the kernels have unsafe code: the test reads wrongly");
+    for root in ["narrows/src/lib.rs", "narrows-cli/src/main.rs"] {
+        let text = std::fs::read_to_string(crates().join(root)).unwrap();
+        assert!(text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{root}");
+    }
+}
+
+#[test]
+fn threads_are_made_in_one_place() {
+    for word in ["thread::spawn", "thread::scope", "thread::Builder"] {
+        let files = files_with(word);
+        assert!(files.iter().all(|file| file == "narrows-kernels/src/lockstep.rs"), "{word}: {files:?}");
+    }
+    // Asking how many processors there are is no thread.
+    let mut files = files_with("std::thread");
+    files.sort();
+    assert_eq!(files, ["narrows-kernels/src/lockstep.rs", "narrows/src/model.rs"]);
+}
+
+#[test]
+fn files_are_made_in_one_place() {
+    for word in ["fs::write", "File::create", "File::create_new", "fs::copy", "fs::rename", "OpenOptions::new", "NamedTempFile"] {
+        let files = files_with(word);
+        assert!(files.iter().all(|file| file == "narrows/src/durable.rs"), "{word}: {files:?}");
+    }
+    assert_eq!(files_with("tempfile"), ["narrows/src/durable.rs"]);
+}
+
+#[test]
+fn the_test_itself_can_read() {
+    let text = "use crate::a::B; // crate::comment\nlet s = \"crate::text\"; crate::inline::c();\nuse crate::{d, e::{f, g}, h::I};\n\
+                #[cfg(test)]\nmod tests {\n    use crate::testing;\n}\nuse other_crate::z;\n#[cfg(test)]\nmod outside;\n";
+    let (code, modules) = strip(text);
+    assert_eq!(named(&code, "crate::"), ["a", "inline", "d", "e", "h"]);
+    assert_eq!(modules, ["outside"]);
+    assert_eq!(without_comments_and_texts(r#"let a = "x\"y"; b // c"#), "let a = ; b ");
+}
