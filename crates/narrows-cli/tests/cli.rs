@@ -1,0 +1,9 @@
+//! The command from outside: the real program in an empty folder, as a script or a person would run it.
+
+mod cli {
+    pub mod apply;
+    pub mod fit;
+    pub mod mistakes;
+    pub mod run;
+    pub mod shown;
+}

@@ -1,0 +1,89 @@
+//! encode, decode, reconstruct, evaluate: what one process writes, another reads, and the numbers are the same.
+
+use super::run::{Place, csv, npy, number};
+
+#[test]
+fn encode_then_decode_is_reconstruct_for_a_pca_in_double_precision() {
+    let place = Place::new();
+    place.fit("pca --data iris --validation iris --code-size 2 --out m.narrows --report r");
+    place.ok("encode m.narrows iris --out codes.npy");
+    place.ok("decode m.narrows codes.npy --out decoded.npy");
+    place.ok("reconstruct m.narrows iris --out rebuilt.npy");
+    let (dtype, shape, codes) = npy(&place.path("codes.npy"));
+    assert_eq!((&*dtype, &*shape), ("<f8", &[150, 2][..]));
+    // scikit-learn: PCA(2).fit_transform(iris)[0]
+    assert!((codes[0] + 2.684_125_63).abs() < 1e-8 && (codes[1] - 0.319_397_25).abs() < 1e-8, "{:?}", &codes[..2]);
+    let decoded = npy(&place.path("decoded.npy"));
+    assert_eq!((&*decoded.0, &*decoded.1), ("<f8", &[150, 4][..]));
+    assert_eq!(decoded, npy(&place.path("rebuilt.npy")));
+    assert_eq!(place.bytes("decoded.npy"), place.bytes("rebuilt.npy"));
+
+    // The same through text: as many digits as it takes.
+    place.ok("encode m.narrows iris --out codes.csv");
+    place.ok("decode m.narrows codes.csv --out decoded.csv");
+    place.ok("reconstruct m.narrows iris --out rebuilt.csv");
+    let (header, rows) = csv(&place.path("codes.csv"));
+    assert_eq!(header, ["code_1", "code_2"]);
+    assert_eq!(rows.concat(), codes);
+    let (header, rows) = csv(&place.path("rebuilt.csv"));
+    assert_eq!(header, ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]);
+    assert_eq!(rows.concat(), decoded.2);
+    assert_eq!(csv(&place.path("decoded.csv")).1, rows);
+}
+
+#[test]
+fn encode_then_decode_is_reconstruct_for_images_of_bytes() {
+    let place = Place::new();
+    place.fit("pca --data mnist:test --code-size 5 --out pca.narrows --report r");
+    place.fit("single --data mnist:test --code-size 8 --epochs 1 --out net.narrows --report r");
+    for (model, k) in [("pca", 5), ("net", 8)] {
+        place.ok(&format!("encode {model}.narrows mnist:test --out codes.npy"));
+        place.ok(&format!("decode {model}.narrows codes.npy --out decoded.npy"));
+        place.ok(&format!("reconstruct {model}.narrows mnist:test --out rebuilt.npy --threads 1"));
+        let (dtype, shape, _) = npy(&place.path("codes.npy"));
+        assert_eq!((&*dtype, &*shape), ("<f4", &[10_000, k][..]));
+        let (_, shape, values) = npy(&place.path("decoded.npy"));
+        assert_eq!(shape, [10_000, 28, 28]);
+        assert!(place.bytes("decoded.npy") == place.bytes("rebuilt.npy"), "{model}");
+        // In the units of the images: bytes, whose mean on the test set is 33.79 (0.1325 x 255).
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - 33.79).abs() < 1.0, "{model}: {mean}");
+    }
+}
+
+#[test]
+fn a_network_on_a_table_gives_its_own_units_back() {
+    let place = Place::new();
+    place.fit("single --data iris --validation iris --layers 4-8-2 --set scale=min_max --epochs 200 --batch 15 --set train.optimizer=adam --set train.rate=0.01 --out m.narrows --report r");
+    place.ok("encode m.narrows iris --out codes.csv");
+    place.ok("decode m.narrows codes.csv --out decoded.csv");
+    place.ok("reconstruct m.narrows iris --out rebuilt.csv");
+    let decoded = csv(&place.path("decoded.csv")).1;
+    assert_eq!(decoded, csv(&place.path("rebuilt.csv")).1);
+    // Centimetres again: the first flower is 5.1, 3.5, 1.4, 0.2.
+    assert_eq!(decoded.len(), 150);
+    for (got, want) in decoded[0].iter().zip([5.1, 3.5, 1.4, 0.2]) {
+        assert!((got - want).abs() < 0.4, "{:?}", decoded[0]);
+    }
+}
+
+#[test]
+fn a_saved_model_is_worth_the_same_in_another_process() {
+    let place = Place::new();
+    for (recipe, data) in [("pca --code-size 3", "iris"), ("single --epochs 1", "mnist:test"), ("deep --epochs 1 --set loss=mse", "mnist:test")] {
+        let done = place.fit(&format!("{recipe} --data {data} --validation {data} --out m.narrows --report r"));
+        let found = place.json(&format!("evaluate m.narrows {data} --json --threads 1"));
+        assert_eq!(found.len(), 1);
+        let found = &found[0];
+        assert_eq!(found["event"], "evaluation");
+        for field in ["test_bce", "bce_floor", "test_mse", "squared_error_per_row", "explained_variance", "dead_units"] {
+            assert_eq!(found[field], done[field], "{recipe}: {field}");
+        }
+        assert_eq!(found["loss"], done["validation_loss"]);
+        // Two roads to the same number: one sums about the mean in single, one in double precision.
+        let (a, b) = (number(&found["baselines"], "mean"), number(&done["baselines"], "mean"));
+        assert!((a / b - 1.0).abs() < 1e-6, "{a} {b}");
+        let text = place.ok(&format!("evaluate m.narrows {data}")).stdout;
+        assert!(text.contains("explained variance"), "{text}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Every mistake is one line that says where it is and what to do; nothing else is printed, and nothing is written.
+
+use super::run::Place;
+
+/// A folder with a model and some files that are not what they seem.
+fn place() -> Place {
+    let place = Place::new();
+    place.fit("pca --data iris --code-size 2 --out m.narrows --report r");
+    place.write("two.csv", "a,b\n1,2\n3,4\n5,7\n");
+    place.write("ragged.csv", "a,b\n1,2\n3\n");
+    place.write("words.csv", "a,b\n1,2\n3,blue\n");
+    place.write("one.csv", "a,b\n1,2\n");
+    place.write("empty.csv", "");
+    place.write("broken.toml", "method = \"pca\n");
+    place.write("later.toml", "# a comment\nmethod = \"pca\"\nscale = = 3\n");
+    place.write("misspelt.toml", "method = \"pca\"\ncode_sise = 3\n");
+    place.write("layer.toml", "method = \"autoencoder\"\nloss = \"mse\"\nencoder = [{ dense = 2 }, \"rellu\"]\ndecoder = [{ dense = \"input\" }]\n");
+    place.write("narrow.toml", "method = \"autoencoder\"\nloss = \"mse\"\nencoder = [{ dense = 2 }]\ndecoder = [{ dense = 3 }]\n");
+    place.write("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    place.write("cut.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (9, 9), }");
+    place.write("cut.narrows", &place.bytes("m.narrows")[..500]);
+    let mut flipped = place.bytes("m.narrows");
+    let last = flipped.len() - 3;
+    flipped[last] ^= 1;
+    place.write("flipped.narrows", flipped);
+    place
+}
+
+#[test]
+fn each_mistake_is_one_line_that_says_where_and_what() {
+    let place = place();
+    let before = place.list(".");
+    // What is typed; what the line must say.
+    let cases: &[(&str, &[&str])] = &[
+        // Recipes.
+        ("fit sigle --data iris", &["sigle", "did you mean `single`", "pca, single, deep"]),
+        ("fit absent.toml --data iris", &["absent.toml", "path of a TOML file"]),
+        ("fit broken.toml --data iris", &["broken.toml", "line 1"]),
+        ("fit later.toml --data iris", &["later.toml", "line 3, column 9"]),
+        ("fit misspelt.toml --data iris", &["misspelt.toml", "code_sise", "did you mean `code_size`"]),
+        ("fit layer.toml --data iris", &["layer.toml", "encoder[1]", "did you mean `relu`"]),
+        ("fit narrow.toml --data iris", &["decoder", "3", "4", "{ dense = \"input\" }"]),
+        ("fit picture.png --data iris", &["picture.png"]),
+        ("fit single --data iris --set train.epoch=3", &["train", "epoch", "did you mean `epochs`"]),
+        ("fit single --data iris --set train.rate=fast", &["train.rate", "fast"]),
+        ("fit single --data iris --set train.rate=-1", &["train.rate", "-1"]),
+        ("fit single --data iris --set train.rho=2", &["train.rho", "2"]),
+        ("fit single --data iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
+        ("fit single --data iris --set loss=huber", &["loss", "huber"]),
+        ("fit single --data iris --set encoder=[]", &["encoder", "at least one layer"]),
+        ("fit single --data iris --epochs 0", &["train.epochs", "at least 1"]),
+        ("fit single --data iris --batch 0", &["train.batch", "at least 1"]),
+        ("fit single --data iris --layers 5-3", &["5-3", "4 numbers"]),
+        ("fit single --data iris --layers 4", &["expected widths", "4-128-32"]),
+        ("fit single --data iris --layers 4-x", &["4-x", "expected widths"]),
+        ("fit single --data iris --code-size 0", &["code size", "at least 1"]),
+        ("fit pca --data iris --layers 4-2", &["--layers", "--code-size"]),
+        ("fit pca --data iris --code-size 5", &["code size 5", "1 to 4"]),
+        ("fit pca --data iris --code-size 0", &["code_size", "at least one"]),
+        // Data.
+        ("fit pca --data irsi", &["irsi", "did you mean `iris`"]),
+        ("fit pca --data absent.csv", &["absent.csv", "no such file"]),
+        ("fit pca --data .", &["folders"]),
+        ("fit pca --data picture.png", &["picture.png", "these are read"]),
+        ("fit pca --data broken.toml", &["broken.toml", "these are read"]),
+        ("fit pca --data empty.csv", &["empty.csv"]),
+        ("fit pca --data ragged.csv", &["ragged.csv", "3"]),
+        ("fit pca --data words.csv", &["words.csv", "blue", "column 2"]),
+        ("fit pca --data one.csv", &["one.csv", "one row"]),
+        ("fit pca --data cut.npy", &["cut.npy"]),
+        ("fit pca --data iris --label species", &["--label", "--labels"]),
+        ("fit pca --data two.csv --label kind", &["two.csv", "kind"]),
+        ("fit pca --data two.csv --labels absent.txt", &["absent.txt"]),
+        ("fit pca --data iris --labels two.csv", &["two.csv"]),
+        ("fit pca --data iris --shape 3x3", &["3x3", "4 numbers"]),
+        ("fit pca --data iris --shape 2xtwo", &["2xtwo", "HEIGHTxWIDTH"]),
+        ("fit pca --data iris --validation 1.5", &["--validation", "1.5", "below 1"]),
+        ("fit pca --data iris --validation 0", &["--validation", "above 0"]),
+        ("fit pca --data iris --validation two.csv", &["two.csv", "2 numbers", "have 4"]),
+        ("fit pca --data iris --validation absent.npy", &["absent.npy"]),
+        // BCE on numbers that are no shares: the first flower is 5.1 cm long.
+        ("fit single --data iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
+        ("fit deep --data two.csv --validation 0.4", &["two.csv", "row 1, column ", "outside 0..1", "min_max"]),
+        // Where nothing can be written.
+        ("fit pca --data iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
+        ("fit pca --data iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
+        ("fit pca --data iris --out r", &["r: cannot write"]),
+        ("encode m.narrows iris --out two.csv/x.npy", &["two.csv/x.npy", "cannot write"]),
+        // Models, and what they are applied to.
+        ("encode absent.narrows iris --out x.npy", &["absent.narrows", "cannot read"]),
+        ("encode two.csv iris --out x.npy", &["two.csv"]),
+        ("encode cut.narrows iris --out x.npy", &["cut.narrows", "not a whole"]),
+        ("evaluate flipped.narrows iris", &["flipped.narrows", "damaged", "fit the model again"]),
+        ("show flipped.narrows", &["flipped.narrows", "damaged"]),
+        ("encode m.narrows two.csv --out x.npy", &["two.csv", "2 numbers", "rows of 4"]),
+        ("decode m.narrows iris --out x.npy", &["iris", "4 numbers", "codes have 2"]),
+        ("reconstruct m.narrows two.csv --out x.npy", &["two.csv", "2 numbers", "rows of 4"]),
+        ("evaluate m.narrows mnist:test", &["mnist:test", "784 numbers", "rows of 4"]),
+        ("encode m.narrows iris --out x.txt", &["x.txt", ".npy or .csv"]),
+        ("encode m.narrows iris --out x", &["x", ".npy or .csv"]),
+        ("show absent", &["absent", "recipes: pca"]),
+        ("show deep --shape 0x3", &["0x3"]),
+        ("data absent.csv", &["absent.csv", "built in are"]),
+    ];
+    for (line, parts) in cases {
+        for json in [false, true] {
+            let has_json = ["fit", "evaluate", "show"].iter().any(|verb| line.starts_with(verb));
+            if json && !has_json {
+                continue;
+            }
+            let run = place.run(&format!("{line}{}", if json { " --json" } else { "" }));
+            assert_eq!(run.code, 1, "{line}: {}{}", run.stdout, run.stderr);
+            assert!(run.stdout.is_empty(), "{line}: {}", run.stdout);
+            assert!(run.stderr.starts_with("error: "), "{line}: {}", run.stderr);
+            assert_eq!(run.stderr.lines().count(), 1, "{line}: {}", run.stderr);
+            for part in *parts {
+                assert!(run.stderr.contains(part), "{line}: `{part}` is not in: {}", run.stderr);
+            }
+            assert!(run.stderr.matches("os error").count() <= 1, "the reason is said once: {}", run.stderr);
+        }
+    }
+    assert_eq!(place.list("."), before, "a refused run leaves nothing");
+}
+
+#[test]
+fn an_old_model_survives_a_refused_run() {
+    let place = place();
+    let before = place.bytes("m.narrows");
+    for line in ["fit single --data iris --out m.narrows --report r", "fit pca --data iris --code-size 9 --out m.narrows --report r"] {
+        assert_eq!(place.run(line).code, 1);
+        assert_eq!(place.bytes("m.narrows"), before);
+    }
+}
+
+#[test]
+fn min_max_with_held_out_rows_outside_it_is_not_told_to_use_min_max() {
+    let place = Place::new();
+    let mut table = "a,b\n".to_owned();
+    for i in 1..=20 {
+        table += &format!("{i},{}\n", i % 7);
+    }
+    place.write("t.csv", table);
+    place.write("v.csv", "a,b\n5,5\n25,3\n");
+    let run = place.run("fit single --data t.csv --validation v.csv --set scale=min_max");
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("v.csv: row 2, column 1: 25") && run.stderr.contains("range of the training rows"), "{}", run.stderr);
+    assert!(!run.stderr.contains("min_max"), "{}", run.stderr);
+}
