@@ -5,28 +5,10 @@ use std::path::{Path, PathBuf};
 /// The modules of the library, in the order of `lib.rs`: each may use those on the lines above its own, and those beside
 /// it on its line that come first. A new arrow against the order fails this test.
 const ORDER: &[&str] = &[
-    "error",
-    "durable",
-    "event",
+    "error", "durable", "event",
     // The two know nothing of each other's rows: `data` shuffles with `random` to hold rows out.
-    "random",
-    "data",
-    "spec",
-    "plan",
-    "recipe",
-    "scaling",
-    "engine",
-    "linalg",
-    "train",
-    "moments",
-    "pca",
-    "summary",
-    "model",
-    "file",
-    "score",
-    "verdict",
-    "report",
-    "fit",
+    "random", "data", "spec", "plan", "recipe", "scaling", "engine", "linalg", "train", "moments", "pca",
+    "summary", "model", "file", "score", "verdict", "report", "fit",
 ];
 
 /// The crates: each may use those before it.
@@ -200,7 +182,11 @@ fn no_file_reaches_over_its_module() {
     for source in sources("narrows") {
         let depth = source.path.matches('/').count() - usize::from(source.path.ends_with("/mod.rs")) - 1;
         for (at, _) in source.code.match_indices("super::super::") {
-            panic!("{} (depth {depth}): ...{}", source.path, &source.code[at..][..30.min(source.code.len() - at)]);
+            panic!(
+                "{} (depth {depth}): ...{}",
+                source.path,
+                &source.code[at..][..30.min(source.code.len() - at)]
+            );
         }
         assert!(depth > 1 || !source.code.contains("super::"), "{} reaches over its module", source.path);
     }
@@ -213,9 +199,9 @@ fn crates_use_only_those_below_them() {
         let manifest = std::fs::read_to_string(crates().join(krate).join("Cargo.toml")).unwrap();
         for name in ours {
             let dashed = name.replace('_', "-");
-            let depends = manifest.lines().any(|line| {
-                line.split(['.', ' ', '=']).next() == Some(&dashed) && !line.starts_with("name")
-            });
+            let depends = manifest
+                .lines()
+                .any(|line| line.split(['.', ' ', '=']).next() == Some(&dashed) && !line.starts_with("name"));
             assert!(!depends || allowed.contains(&name), "{krate} depends on {dashed}");
         }
         for source in sources(krate) {
@@ -269,7 +255,15 @@ fn threads_are_made_in_one_place() {
 
 #[test]
 fn files_are_made_in_one_place() {
-    for word in ["fs::write", "File::create", "File::create_new", "fs::copy", "fs::rename", "OpenOptions::new", "NamedTempFile"] {
+    for word in [
+        "fs::write",
+        "File::create",
+        "File::create_new",
+        "fs::copy",
+        "fs::rename",
+        "OpenOptions::new",
+        "NamedTempFile",
+    ] {
         let files = files_with(word);
         assert!(files.iter().all(|file| file == "narrows/src/durable.rs"), "{word}: {files:?}");
     }

@@ -95,14 +95,28 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
     for scale in ["none", "unit", "min_max", "standard"] {
         for whiten in [false, true] {
             for size in 1..=4 {
-                cases.push((format!("method = 'pca'\nscale = '{scale}'\nwhiten = {whiten}\ncode_size = {size}"), &iris));
+                cases.push((
+                    format!("method = 'pca'\nscale = '{scale}'\nwhiten = {whiten}\ncode_size = {size}"),
+                    &iris,
+                ));
             }
         }
-        cases.push((network(scale, "{dense=3}, 'tanh', {dense=2}", "'relu', {dense=5, bias=false}, {dense='input'}", "mse"), &iris));
+        cases.push((
+            network(
+                scale,
+                "{dense=3}, 'tanh', {dense=2}",
+                "'relu', {dense=5, bias=false}, {dense='input'}",
+                "mse",
+            ),
+            &iris,
+        ));
     }
     cases.push((network("min_max", "{dense=1, bias=false}", "{dense='input'}, 'sigmoid'", "bce"), &iris));
     cases.push((network("unit", "{dense=7}, 'relu'", "{dense='input'}, 'sigmoid'", "bce"), &images));
-    cases.push((network("unit", "'softmax', {dense=30}, 'tanh'", "{dense='input'}, 'softmax'", "cross_entropy"), &images));
+    cases.push((
+        network("unit", "'softmax', {dense=30}, 'tanh'", "{dense='input'}, 'softmax'", "cross_entropy"),
+        &images,
+    ));
     cases.push((network("standard", "{dense=17}, 'sigmoid'", "{dense='input'}", "mse"), &wide_rows));
     cases.push(("method = 'pca'\ncode_size = 4\nwhiten = true".into(), &wide_rows));
     cases.push(("method = 'pca'".into(), &images));
@@ -117,7 +131,8 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
         assert_eq!(codes, again.encode(&*dataset.rows, compute).unwrap(), "{text}");
         // Another fit of the same, with another number of threads, is the same file.
         let spec = Recipe::parse("test", "test", &text).unwrap().spec().unwrap();
-        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| Flow::Continue).unwrap();
+        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| Flow::Continue)
+            .unwrap();
         assert_eq!(bytes, twin.model.to_bytes().unwrap(), "{text}");
     }
 }
@@ -142,8 +157,13 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     let dataset = dataset(Values::F64(rows), Shape::flat(4));
     let text = "method='autoencoder'\nscale='none'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={epochs=1}";
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
-    let fit = narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
-    assert!(matches!(&fit.ended, narrows::event::Ended::Diverged(reason) if reason.contains("epoch 1, step 1")), "{:?}", fit.ended);
+    let fit =
+        narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+    assert!(
+        matches!(&fit.ended, narrows::event::Ended::Diverged(reason) if reason.contains("epoch 1, step 1")),
+        "{:?}",
+        fit.ended
+    );
     let bytes = fit.model.to_bytes().unwrap();
     let again = Model::from_bytes(&bytes).unwrap();
     assert_eq!(again.fitted, fit.model.fitted);
@@ -215,17 +235,18 @@ impl Parts {
     }
 
     fn bytes_with(&self, metadata: Option<HashMap<String, String>>) -> Vec<u8> {
-        let views = self
-            .tensors
-            .iter()
-            .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+        let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
+            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
         safetensors::serialize(views, metadata).unwrap()
     }
 
     fn f64(&self, name: &str) -> Vec<f64> {
         let (_, dtype, shape, bytes) = self.tensors.iter().find(|tensor| tensor.0 == name).unwrap();
         let values: Vec<f64> = match dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
+            Dtype::F32 => {
+                bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
+            }
             Dtype::F64 => bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
             other => panic!("{other:?}"),
         };
@@ -409,8 +430,13 @@ fn other_files_are_refused() {
     }
     let parts = Parts::of(&golden_bytes(GOLDEN[0]));
     refused(&parts.bytes_with(None), &["not a Narrows model"]);
-    refused(&parts.bytes_with(Some(HashMap::from([("format".into(), "pt".into())]))), &["not a Narrows model"]);
-    for text in ["", "{}", "[]", "null", "{\"version\":\"1\"}", "{\"version\":-1}", "{\"version\":1}", "not json"] {
+    refused(
+        &parts.bytes_with(Some(HashMap::from([("format".into(), "pt".into())]))),
+        &["not a Narrows model"],
+    );
+    for text in
+        ["", "{}", "[]", "null", "{\"version\":\"1\"}", "{\"version\":-1}", "{\"version\":1}", "not json"]
+    {
         refused(&parts.bytes_with(Some(HashMap::from([("narrows".into(), text.into())]))), &["damaged"]);
     }
     let unsigned = parts.metadata().replace(&parts.hash(), &"0".repeat(64));
@@ -437,7 +463,10 @@ fn signed_files_with_wrong_tensors_are_refused_by_the_tensors_name() {
             // Without its spectrum a PCA has no size; the message says so instead.
             let size = tensor == "pca.explained_variance";
             refused(&missing, &[if size { "number of components" } else { &tensor }]);
-            refused(&changed(&|parts| parts.tensors[at].0 += "s"), &[if size { "number of components" } else { &tensor }]);
+            refused(
+                &changed(&|parts| parts.tensors[at].0 += "s"),
+                &[if size { "number of components" } else { &tensor }],
+            );
             let wrong_type = changed(&|parts| {
                 let (_, dtype, shape, bytes) = &mut parts.tensors[at];
                 let count: usize = shape.iter().product();

@@ -24,8 +24,12 @@ fn a_pca_prints_one_line_with_the_published_ratios() {
     assert_eq!(done["event"], "done");
     assert_eq!((&done["recipe"], &done["code_size"]), (&"pca".into(), &4.into()));
     assert_eq!(done["test_bce"], Value::Null);
-    let ratios: Vec<f64> =
-        done["explained_variance_ratio"].as_array().unwrap().iter().map(|ratio| ratio.as_f64().unwrap()).collect();
+    let ratios: Vec<f64> = done["explained_variance_ratio"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|ratio| ratio.as_f64().unwrap())
+        .collect();
     assert_eq!(ratios.len(), 4);
     for (got, want) in ratios.iter().zip([0.92461872, 0.05306648, 0.01710261, 0.00521218]) {
         assert!((got - want).abs() < 5e-9, "{ratios:?}");
@@ -56,7 +60,11 @@ fn runs_are_numbered_and_the_report_lies_beside_the_model() {
     }
     // The same run is the same bytes, pictures and page included.
     for file in &files {
-        assert!(place.bytes(&format!("runs/pca-iris-1/{file}")) == place.bytes(&format!("runs/pca-iris-3/{file}")), "{file}");
+        assert!(
+            place.bytes(&format!("runs/pca-iris-1/{file}"))
+                == place.bytes(&format!("runs/pca-iris-3/{file}")),
+            "{file}"
+        );
     }
     assert!(place.bytes("runs/pca-iris-1/codes.png").starts_with(b"\x89PNG\r\n\x1a\n"));
     let page = String::from_utf8(place.bytes("runs/pca-iris-1/report.html")).unwrap();
@@ -78,7 +86,11 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         assert_eq!(kinds, ["epoch", "epoch", "done"]);
         for (at, line) in lines[..2].iter().enumerate() {
             assert_eq!(line["epoch"], at + 1);
-            assert!(number(line, "train_loss") > 0.0 && number(line, "validation_loss") > 0.0 && number(line, "seconds") > 0.0);
+            assert!(
+                number(line, "train_loss") > 0.0
+                    && number(line, "validation_loss") > 0.0
+                    && number(line, "seconds") > 0.0
+            );
         }
         let done = &lines[2];
         assert_eq!(done["threads"], threads);
@@ -93,7 +105,10 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         assert!(number(done, "test_bce") > number(done, "bce_floor"));
         assert!(place.bytes(&format!("{threads}.narrows")) == place.bytes("1.narrows"), "{threads} threads");
         let figures = |lines: &[Value]| {
-            lines.iter().map(|line| (line["train_loss"].clone(), line["validation_loss"].clone())).collect::<Vec<_>>()
+            lines
+                .iter()
+                .map(|line| (line["train_loss"].clone(), line["validation_loss"].clone()))
+                .collect::<Vec<_>>()
         };
         let first = first.get_or_insert_with(|| lines.clone());
         assert_eq!(figures(first), figures(&lines));
@@ -104,7 +119,14 @@ fn epochs_are_lines_and_threads_change_no_byte() {
 fn without_json_a_table_and_the_paths_are_printed() {
     let place = Place::new();
     let run = place.ok("fit pca --data iris --code-size 2");
-    for part in ["135 of iris", "15 of iris:held-out", "squared error per row", "PCA-2 keeps", "runs/pca-iris-1/model.narrows", "runs/pca-iris-1/report.html"] {
+    for part in [
+        "135 of iris",
+        "15 of iris:held-out",
+        "squared error per row",
+        "PCA-2 keeps",
+        "runs/pca-iris-1/model.narrows",
+        "runs/pca-iris-1/report.html",
+    ] {
         assert!(run.stdout.contains(part), "{part} is not in: {}", run.stdout);
     }
     assert!(!run.stdout.contains('\u{1b}'), "no colours for a pipe");
@@ -114,18 +136,22 @@ fn without_json_a_table_and_the_paths_are_printed() {
 #[test]
 fn options_change_what_they_name() {
     let place = Place::new();
-    let quick = "--data mnist:test --epochs 1 --out m.narrows --report r";
-    assert_eq!(place.fit(&format!("single --layers 784-64-16 {quick}"))["parameters"], 785 * 64 + 65 * 16 + 17 * 64 + 65 * 784);
+    let done = place.fit("single --layers 784-64-16 --data mnist:test --epochs 1 --out m.narrows --report r");
+    assert_eq!((&done["code_size"], &done["epochs"]), (&16.into(), &1.into()));
+    assert_eq!(done["parameters"], 785 * 64 + 65 * 16 + 17 * 64 + 65 * 784);
+    let quick = "--data iris --set scale=min_max --set loss=mse --epochs 3 --out m.narrows --report r";
     assert_eq!(place.fit(&format!("deep --code-size 5 {quick}"))["code_size"], 5);
     // A seed, a batch and a rate: other numbers; the same ones again: the same.
     let loss = |more: &str| number(&place.fit(&format!("single --code-size 4 {quick} {more}")), "train_loss");
     let plain = loss("");
     assert_eq!(plain, loss("--seed 0 --batch 128 --set train.rate=1.0"));
-    for other in ["--seed 1", "--batch 64", "--set train.rate=0.5", "--set train.optimizer=adam --set train.rate=0.01"] {
+    for other in
+        ["--seed 1", "--batch 32", "--set train.rate=0.5", "--set train.optimizer=adam --set train.rate=0.01"]
+    {
         assert_ne!(plain, loss(other), "{other}");
     }
     // A field by --set is the option's field.
-    assert_eq!(loss("--batch 200"), loss("--set train.batch=200"));
+    assert_eq!(loss("--batch 20"), loss("--set train.batch=20"));
 }
 
 #[test]
@@ -142,7 +168,9 @@ fn held_out_rows_are_a_share_or_other_data() {
     place.write("few.csv", "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n");
     assert_eq!(rows("--validation few.csv"), (150, 2));
     // Which rows are held out is the seed's choice.
-    let error = |seed: u64| number(&place.fit(&format!("pca --data iris --code-size 2 --seed {seed}")), "squared_error_per_row");
+    let error = |seed: u64| {
+        number(&place.fit(&format!("pca --data iris --code-size 2 --seed {seed}")), "squared_error_per_row")
+    };
     assert_eq!(error(1), error(1));
     assert_ne!(error(1), error(2));
 }
@@ -154,11 +182,13 @@ fn tables_images_and_labels_come_from_files() {
     let mut labels = String::new();
     for i in 0..40u32 {
         let x = |j: u32| f64::from((i * 37 + j * 101 + i * i * j) % 97) / 97.0;
-        table += &format!("{},{},{},{},{}\n", x(1), x(2), x(3), x(4), if i % 3 == 0 { "red" } else { "blue" });
+        table +=
+            &format!("{},{},{},{},{}\n", x(1), x(2), x(3), x(4), if i % 3 == 0 { "red" } else { "blue" });
         labels += if i % 3 == 0 { "red\n" } else { "blue\n" };
     }
     place.write("t.csv", &table);
-    let plain: String = table.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect();
+    let plain: String =
+        table.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect();
     place.write("plain.csv", plain);
     place.write("labels.txt", labels);
     let by_column = place.fit("pca --data t.csv --label kind --out a.narrows --report a");
@@ -174,7 +204,10 @@ fn tables_images_and_labels_come_from_files() {
 
     // A flat row that is said to be an image is drawn, and written, as one.
     place.fit("pca --data plain.csv --shape 2x2 --code-size 2 --out d.narrows --report d");
-    assert!(place.list("d").contains(&"weights.png".to_owned()) && !place.list("a").contains(&"weights.png".to_owned()));
+    assert!(
+        place.list("d").contains(&"weights.png".to_owned())
+            && !place.list("a").contains(&"weights.png".to_owned())
+    );
     place.ok("reconstruct d.narrows plain.csv --out y.npy");
     assert_eq!(npy(&place.path("y.npy")).1, [40, 2, 2]);
     // What the program wrote itself it can read: .npy as data.
@@ -191,7 +224,10 @@ fn a_recipe_of_ones_own_is_a_file() {
          decoder = [{ dense = 6 }, \"tanh\", { dense = \"input\" }]\nloss = \"mse\"\n[train]\noptimizer = \"adam\"\nrate = 0.01\nepochs = 150\nbatch = 15\n",
     );
     let done = place.fit("mine.toml --data iris --validation iris");
-    assert_eq!((&done["recipe"], &done["code_size"], &done["epochs"]), (&"mine".into(), &2.into(), &150.into()));
+    assert_eq!(
+        (&done["recipe"], &done["code_size"], &done["epochs"]),
+        (&"mine".into(), &2.into(), &150.into())
+    );
     assert_eq!(done["model"], "runs/mine-iris-1/model.narrows");
     assert!(number(&done, "explained_variance") > 0.9, "{done}");
     // What was asked for is in the model, word for word.
@@ -218,7 +254,9 @@ fn plain_arithmetic_learns_nearly_the_same() {
 fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     let place = Place::new();
     let mut child = place
-        .command("fit single --data mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json")
+        .command(
+            "fit single --data mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json",
+        )
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -232,7 +270,10 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert!(stderr.contains("interrupted") && stderr.contains("m.narrows") && !stderr.contains("panicked"), "{stderr}");
+    assert!(
+        stderr.contains("interrupted") && stderr.contains("m.narrows") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
     let done = last.last().unwrap();
     assert_eq!((&done["event"], &done["ended"]), (&"done".into(), &"interrupted".into()));
     assert_eq!(done["epochs"], last.len(), "the first line was read before");
@@ -240,7 +281,8 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     let shown = &place.json("show m.narrows --json")[0];
     assert_eq!(shown["summary"]["epochs"], done["epochs"]);
     // The best of the finished epochs was kept: its loss is the least of those printed.
-    let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap()).chain(last[..last.len() - 1].iter().cloned());
+    let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap())
+        .chain(last[..last.len() - 1].iter().cloned());
     let best = losses.map(|line| number(&line, "validation_loss")).fold(f64::INFINITY, f64::min);
     assert!((number(done, "validation_loss") / best - 1.0).abs() < 1e-5);
     assert_eq!(place.list("."), ["m.narrows", "r"], "nothing half-written is left");
@@ -250,7 +292,9 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
 fn a_reader_that_leaves_ends_the_run_quietly() {
     let place = Place::new();
     let mut child = place
-        .command("fit single --data mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json")
+        .command(
+            "fit single --data mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json",
+        )
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -15,9 +15,15 @@ fn place() -> Place {
     place.write("later.toml", "# a comment\nmethod = \"pca\"\nscale = = 3\n");
     place.write("misspelt.toml", "method = \"pca\"\ncode_sise = 3\n");
     place.write("layer.toml", "method = \"autoencoder\"\nloss = \"mse\"\nencoder = [{ dense = 2 }, \"rellu\"]\ndecoder = [{ dense = \"input\" }]\n");
-    place.write("narrow.toml", "method = \"autoencoder\"\nloss = \"mse\"\nencoder = [{ dense = 2 }]\ndecoder = [{ dense = 3 }]\n");
+    place.write(
+        "narrow.toml",
+        "method = \"autoencoder\"\nloss = \"mse\"\nencoder = [{ dense = 2 }]\ndecoder = [{ dense = 3 }]\n",
+    );
     place.write("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
-    place.write("cut.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (9, 9), }");
+    place.write(
+        "cut.npy",
+        b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (9, 9), }",
+    );
     place.write("cut.narrows", &place.bytes("m.narrows")[..500]);
     let mut flipped = place.bytes("m.narrows");
     let last = flipped.len() - 3;
@@ -47,7 +53,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single --data iris --set train.rho=2", &["train.rho", "2"]),
         ("fit single --data iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
         ("fit single --data iris --set loss=huber", &["loss", "huber"]),
-        ("fit single --data iris --set encoder=[]", &["encoder", "at least one layer"]),
+        ("fit single --data iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
         ("fit single --data iris --epochs 0", &["train.epochs", "at least 1"]),
         ("fit single --data iris --batch 0", &["train.batch", "at least 1"]),
         ("fit single --data iris --layers 5-3", &["5-3", "4 numbers"]),
@@ -65,7 +71,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit pca --data broken.toml", &["broken.toml", "these are read"]),
         ("fit pca --data empty.csv", &["empty.csv"]),
         ("fit pca --data ragged.csv", &["ragged.csv", "3"]),
-        ("fit pca --data words.csv", &["words.csv", "blue", "column 2"]),
+        ("fit pca --data words.csv", &["words.csv", "line 3", "blue", "column `b`"]),
         ("fit pca --data one.csv", &["one.csv", "one row"]),
         ("fit pca --data cut.npy", &["cut.npy"]),
         ("fit pca --data iris --label species", &["--label", "--labels"]),
@@ -80,7 +86,10 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit pca --data iris --validation absent.npy", &["absent.npy"]),
         // BCE on numbers that are no shares: the first flower is 5.1 cm long.
         ("fit single --data iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
-        ("fit deep --data two.csv --validation 0.4", &["two.csv", "row 1, column ", "outside 0..1", "min_max"]),
+        (
+            "fit deep --data two.csv --validation 0.4",
+            &["two.csv", "row 1, column ", "outside 0..1", "min_max"],
+        ),
         // Where nothing can be written.
         ("fit pca --data iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
         ("fit pca --data iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
@@ -126,7 +135,10 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
 fn an_old_model_survives_a_refused_run() {
     let place = place();
     let before = place.bytes("m.narrows");
-    for line in ["fit single --data iris --out m.narrows --report r", "fit pca --data iris --code-size 9 --out m.narrows --report r"] {
+    for line in [
+        "fit single --data iris --out m.narrows --report r",
+        "fit pca --data iris --code-size 9 --out m.narrows --report r",
+    ] {
         assert_eq!(place.run(line).code, 1);
         assert_eq!(place.bytes("m.narrows"), before);
     }
@@ -143,6 +155,11 @@ fn min_max_with_held_out_rows_outside_it_is_not_told_to_use_min_max() {
     place.write("v.csv", "a,b\n5,5\n25,3\n");
     let run = place.run("fit single --data t.csv --validation v.csv --set scale=min_max");
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("v.csv: row 2, column 1: 25") && run.stderr.contains("range of the training rows"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("v.csv: row 2, column 1: 25")
+            && run.stderr.contains("range of the training rows"),
+        "{}",
+        run.stderr
+    );
     assert!(!run.stderr.contains("min_max"), "{}", run.stderr);
 }

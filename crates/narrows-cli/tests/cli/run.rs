@@ -34,8 +34,10 @@ impl Place {
 
     /// The names in a folder, sorted.
     pub fn list(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.path(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let entries =
+            std::fs::read_dir(self.path(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -136,6 +138,7 @@ pub fn csv(path: &Path) -> (Vec<String>, Vec<Vec<f64>>) {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap().split(',').map(str::to_owned).collect();
-    let row = |line: &str| line.split(',').map(|cell| cell.parse().unwrap_or_else(|_| panic!("{cell}"))).collect();
+    let row =
+        |line: &str| line.split(',').map(|cell| cell.parse().unwrap_or_else(|_| panic!("{cell}"))).collect();
     (header, lines.map(row).collect())
 }
