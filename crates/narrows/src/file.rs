@@ -15,8 +15,8 @@ use crate::model::{Fitted, Model};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
-use crate::summary::Summary;
 use crate::spec::Spec;
+use crate::summary::Summary;
 
 /// The version this library writes.
 const VERSION: u64 = 1;
@@ -63,11 +63,19 @@ struct Tensor {
 
 impl Tensor {
     fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self { dtype: Dtype::F32, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+        Self {
+            dtype: Dtype::F32,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
     }
 
     fn f64(shape: Vec<usize>, values: &[f64]) -> Self {
-        Self { dtype: Dtype::F64, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
+        Self {
+            dtype: Dtype::F64,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
     }
 }
 
@@ -112,14 +120,20 @@ impl Model {
             pca: pca_head,
             summary: self.summary.clone(),
         };
-        let bug = |error: &dyn std::fmt::Display| Error::model(format!("this model cannot be written: {error}"));
+        let bug =
+            |error: &dyn std::fmt::Display| Error::model(format!("this model cannot be written: {error}"));
         let head = serde_json::value::to_raw_value(&head).map_err(|error| bug(&error))?;
-        let sha256 = content_hash(head.get(), tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)));
+        let sha256 = content_hash(
+            head.get(),
+            tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)),
+        );
         let envelope = Envelope { version: VERSION, sha256, model: &head };
         let envelope = serde_json::to_string(&envelope).map_err(|error| bug(&error))?;
         let views = tensors
             .iter()
-            .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
+            .map(|(name, tensor)| {
+                Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?))
+            })
             .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| bug(&error))?;
         // One entry only: the encoder writes a map in random order.
@@ -141,13 +155,19 @@ impl Model {
         struct Version {
             version: u64,
         }
-        let damaged = |what: &str| Error::model(format!("the file is damaged: {what}")).hint("fit the model again, or use a copy");
-        let Version { version } = serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
+        let damaged = |what: &str| {
+            Error::model(format!("the file is damaged: {what}")).hint("fit the model again, or use a copy")
+        };
+        let Version { version } =
+            serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
         if version != VERSION {
-            return Err(Error::model(format!("the file has format version {version}; this program reads version {VERSION}"))
-                .hint("use a newer program for a newer file"));
+            return Err(Error::model(format!(
+                "the file has format version {version}; this program reads version {VERSION}"
+            ))
+            .hint("use a newer program for a newer file"));
         }
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
+        let envelope: Envelope<'_> =
+            serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
         let mut views: Vec<_> = file.tensors();
         views.sort_by(|a, b| a.0.cmp(&b.0));
         let hash = content_hash(
@@ -165,7 +185,10 @@ impl Model {
 }
 
 /// SHA-256 over the description and, in the order of their names, each tensor's name, type, shape and bytes.
-fn content_hash<'a>(head: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+fn content_hash<'a>(
+    head: &str,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
     let mut hash = Sha256::new();
     // Lengths go in before what they measure, so that no two contents make one stream of bytes.
     let mut part = |bytes: &[u8]| {
@@ -188,7 +211,8 @@ struct Tensors<'a> {
 
 impl Tensors<'_> {
     fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>> {
-        let view = self.views.remove(name).ok_or_else(|| Error::model(format!("tensor {name} is missing")))?;
+        let view =
+            self.views.remove(name).ok_or_else(|| Error::model(format!("tensor {name} is missing")))?;
         if view.dtype() != dtype || view.shape() != shape {
             return Err(Error::model(format!(
                 "tensor {name} is {:?} {:?}; the model needs {dtype:?} {shape:?}",
@@ -217,7 +241,11 @@ impl Tensors<'_> {
     }
 }
 
-fn finite<T: Copy>(name: &str, values: impl Iterator<Item = T>, is_finite: impl Fn(T) -> bool) -> Result<Vec<T>> {
+fn finite<T: Copy>(
+    name: &str,
+    values: impl Iterator<Item = T>,
+    is_finite: impl Fn(T) -> bool,
+) -> Result<Vec<T>> {
     let values: Vec<T> = values.collect();
     if values.iter().all(|&value| is_finite(value)) {
         Ok(values)
@@ -261,7 +289,10 @@ impl Head {
             }
             Spec::Pca(settings) => {
                 let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
-                let k = tensors.views.get("pca.explained_variance").map_or(0, |view| view.shape().iter().product());
+                let k = tensors
+                    .views
+                    .get("pca.explained_variance")
+                    .map_or(0, |view| view.shape().iter().product());
                 if k == 0 || k > width || head.rows < 2 {
                     return Err(wrong("the number of components or rows"));
                 }

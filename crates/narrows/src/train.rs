@@ -106,7 +106,8 @@ pub(crate) fn train(
                 engine.update(me, step);
                 if let Some(lead) = &mut lead {
                     let loss = sum / (seen * loss_width(plan)) as f64;
-                    let event = Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
+                    let event =
+                        Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
                     if (lead.callback)(&event) == Flow::Stop {
                         stop.store(true, Ordering::Relaxed);
                     }

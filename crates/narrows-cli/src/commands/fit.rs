@@ -63,7 +63,11 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let pages = write_report(&folder, &recipe.name, &fit, &training, &validation, compute)?;
 
     let done = Done { recipe: &recipe.name, fit: &fit, model_path: &model_path, page: &pages[0], compute };
-    if arguments.json { output::line(done.json())? } else { done.print(&training, &validation)? }
+    if arguments.json {
+        output::line(done.json())?
+    } else {
+        done.print(&training, &validation)?
+    }
     match &fit.ended {
         Ended::Finished => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
@@ -136,7 +140,9 @@ fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
         match std::fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the folder", folder.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{}: cannot make the folder", folder.display()));
+            }
         }
     }
     unreachable!("numbers do not run out")
@@ -166,11 +172,15 @@ impl Progress {
                         Some((epochs * total_rows) as u64),
                         ProgressDrawTarget::stderr_with_hz(10),
                     );
-                    let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}, {per_sec}, {eta} left")
-                        .expect("the template is valid")
-                        .with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                            let _ = write!(out, "{:.0} rows/s", state.per_sec());
-                        });
+                    let style =
+                        ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}, {per_sec}, {eta} left")
+                            .expect("the template is valid")
+                            .with_key(
+                                "per_sec",
+                                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                                    let _ = write!(out, "{:.0} rows/s", state.per_sec());
+                                },
+                            );
                     bar.set_style(style);
                     bar
                 });
@@ -264,13 +274,25 @@ impl Done<'_> {
         let code_size = fit.model.code_shape().len();
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut add = |name: &str, value: String| pairs.push((name.to_owned(), value));
-        add("rows", format!("{} of {} for training, {} of {} held out", summary.training_rows, training.name, found.rows, validation.name));
+        add(
+            "rows",
+            format!(
+                "{} of {} for training, {} of {} held out",
+                summary.training_rows, training.name, found.rows, validation.name
+            ),
+        );
         add("row, code", format!("{} numbers, {code_size} numbers", fit.model.shape.len()));
         add("parameters", fit.model.parameter_count().to_string());
         let epochs = if summary.epochs > 0 { format!(", {} epochs", summary.epochs) } else { String::new() };
-        add("time", format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()));
+        add(
+            "time",
+            format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()),
+        );
         if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
-            add("BCE", format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss));
+            add(
+                "BCE",
+                format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss),
+            );
         }
         add("squared error per row", format!("{:.4}", found.squared_error_per_row));
         if !matches!(fit.model.fitted, Fitted::Pca(_)) {
@@ -280,7 +302,8 @@ impl Done<'_> {
         add("  constant mean", format!("{:.4}", summary.baselines.mean));
         add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
         if let Fitted::Pca(pca) = &fit.model.fitted {
-            let ratios: Vec<_> = pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
+            let ratios: Vec<_> =
+                pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
         }

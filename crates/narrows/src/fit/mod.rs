@@ -14,8 +14,8 @@ use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::{Scaling, each_block};
 use crate::score::evaluate;
-use crate::summary::{Baselines, Summary};
 use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec};
+use crate::summary::{Baselines, Summary};
 use crate::train::{Trained, initial_parameters, train};
 use crate::verdict::verdict;
 
@@ -152,7 +152,14 @@ fn fit_network(
     let trained = train(&plan, &spec.train, &start, on(rows), on(held_out), level, threads, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
     let train_loss = history.last().map(|record| record.train_loss);
-    Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments: None })
+    Ok(Found {
+        fitted: Fitted::Network { plan, parameters },
+        history,
+        train_loss,
+        seconds,
+        ended,
+        moments: None,
+    })
 }
 
 /// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.
@@ -169,7 +176,9 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         scaled.extend_from_slice(block);
         scaling.apply_f64(&mut scaled, width);
         // Held-out rows may lie a rounding error outside the range of the training rows.
-        if wrong.is_none() && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value)) {
+        if wrong.is_none()
+            && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value))
+        {
             wrong = Some((first + at / width + 1, at % width + 1, block[at], scaled[at]));
         }
         first += block.len() / width;
