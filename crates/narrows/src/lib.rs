@@ -46,6 +46,10 @@ mod engine;
 mod linalg;
 mod train;
 
+mod container;
+
+mod checkpoint;
+
 mod moments;
 pub mod pca;
 

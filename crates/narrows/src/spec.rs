@@ -239,6 +239,16 @@ pub enum Optimizer {
     Adam(narrows_kernels::optimizer::Adam),
 }
 
+impl Optimizer {
+    /// How many numbers it remembers for each parameter.
+    pub fn memories(&self) -> usize {
+        match self {
+            Self::Sgd(_) | Self::RmsProp(_) => 1,
+            Self::Adadelta(_) | Self::Adam(_) => 2,
+        }
+    }
+}
+
 impl Train {
     /// The optimiser with the usual values where the recipe is silent. A setting that the optimiser does not have, or a
     /// value outside its range, is refused.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
 use narrows::event::{Ended, Event, Flow};
-use narrows::fit::{Fit, fit, write_report};
+use narrows::fit::{CheckpointOptions, Fit, fit_with_checkpoints, write_report};
 use narrows::model::{Compute, Fitted};
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
@@ -50,15 +50,27 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
-    let mut progress = Progress::new(arguments.json, stop);
-    let fit = fit(&spec, &training, &validation, compute, &mut |event| progress.hear(event))?;
-    progress.finish();
-
-    let folder = match (&arguments.report, &arguments.out) {
-        (Some(folder), _) => folder.clone(),
-        (None, _) => new_run_folder(&recipe.name, &training.name)?,
+    // A run that goes on reports beside its model, unless told otherwise.
+    let resumed =
+        arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent).map(Path::to_owned);
+    let (folder, is_new) = match arguments.report.clone().or(resumed) {
+        Some(folder) => (folder, false),
+        None => (new_run_folder(&recipe.name, &training.name)?, true),
     };
     let model_path = arguments.out.clone().unwrap_or_else(|| folder.join("model.narrows"));
+
+    let mut progress = Progress::new(arguments.json, stop);
+    let checkpoints = CheckpointOptions { model: &model_path, resume: arguments.resume };
+    let fitted =
+        fit_with_checkpoints(&spec, &training, &validation, compute, Some(checkpoints), &mut |event| {
+            progress.hear(event)
+        });
+    progress.finish();
+    if fitted.is_err() && is_new {
+        // Only where it is empty: nothing that was written is lost.
+        let _ = std::fs::remove_dir(&folder);
+    }
+    let fit = fitted?;
     fit.model.save(&model_path)?;
     let pages = write_report(&folder, &recipe.name, &fit, &training, &validation, compute)?;
 
@@ -71,7 +83,8 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     match &fit.ended {
         Ended::Finished => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
-            eprintln!("interrupted: the best model so far is in {}", model_path.display());
+            let model = model_path.display();
+            eprintln!("interrupted: the best model so far is in {model}; go on with --out {model} --resume");
             Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Diverged(reason) => {
@@ -203,6 +216,10 @@ impl Progress {
                     self.failed |= line.is_err();
                 }
             }
+            Event::Warning(what) => match &self.bar {
+                Some(bar) => bar.suspend(|| eprintln!("warning: {what}")),
+                None => eprintln!("warning: {what}"),
+            },
             Event::Stage(what) => {
                 if let Some(bar) = &self.bar {
                     bar.set_message((*what).to_owned());

@@ -57,30 +57,31 @@ pub(crate) struct Engine<'a> {
 pub(crate) struct Scratch(Vec<f32>);
 
 impl<'a> Engine<'a> {
-    /// An engine for batches of up to `batch` rows and a team of `threads`.
+    /// An engine for batches of up to `batch` rows and a team of `threads`, from these parameters and what the optimiser
+    /// remembers.
     pub fn new(
         plan: &'a Plan,
         level: Level,
         optimizer: Optimizer,
         batch: usize,
         threads: usize,
-        start: &[f32],
+        parameters: &[f32],
+        memory: &[Vec<f32>],
     ) -> Self {
         let layout = Layout::new(plan, batch, threads);
-        let of_parameters = |name| Shared::new(name, plan.buffer_len, layout.parameter_pieces.clone());
-        let mut parameters = of_parameters("parameters");
-        parameters.as_mut_slice().copy_from_slice(start);
-        let memories = match optimizer {
-            Optimizer::Sgd(_) | Optimizer::RmsProp(_) => 1,
-            Optimizer::Adadelta(_) | Optimizer::Adam(_) => 2,
+        let of_parameters = |name, values: &[f32]| {
+            let mut shared = Shared::new(name, plan.buffer_len, layout.parameter_pieces.clone());
+            shared.as_mut_slice().copy_from_slice(values);
+            shared
         };
+        assert_eq!(memory.len(), optimizer.memories());
         Self {
             plan,
             level,
             optimizer,
-            parameters,
-            gradients: of_parameters("gradients"),
-            memory: (0..memories).map(|_| of_parameters("optimizer memory")).collect(),
+            parameters: of_parameters("parameters", parameters),
+            gradients: of_parameters("gradients", &vec![0.0; plan.buffer_len]),
+            memory: memory.iter().map(|values| of_parameters("optimizer memory", values)).collect(),
             work: Shared::new("work space", layout.work_len, layout.work_pieces.clone()),
             layout,
             broken: AtomicBool::new(false),
@@ -245,6 +246,14 @@ impl<'a> Engine<'a> {
     /// Copies the parameters. For between two phases.
     pub fn copy_parameters(&self, to: &mut [f32]) {
         to.copy_from_slice(&self.parameters.whole());
+    }
+
+    /// Copies the parameters and the optimiser's memory. For between two phases.
+    pub fn copy_state(&self, parameters: &mut [f32], memory: &mut [Vec<f32>]) {
+        self.copy_parameters(parameters);
+        for (to, from) in memory.iter_mut().zip(&self.memory) {
+            to.copy_from_slice(&from.whole());
+        }
     }
 
     /// Copies the gradients. For between two phases.

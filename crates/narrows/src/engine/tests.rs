@@ -80,7 +80,15 @@ fn gradients(
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
-    let engine = Engine::new(plan, level, optimizer, batch, threads, start);
+    let engine = Engine::new(
+        plan,
+        level,
+        optimizer,
+        batch,
+        threads,
+        start,
+        &vec![vec![0.0; start.len()]; optimizer.memories()],
+    );
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling };
     narrows_kernels::lockstep::run(threads, (), |member, _| {
@@ -190,7 +198,15 @@ fn one_step_of_each_optimizer_through_the_engine() {
         for threads in [1, 2, 3] {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
-            let engine = Engine::new(&plan, Level::detect(), optimizer, 7, threads, &start);
+            let engine = Engine::new(
+                &plan,
+                Level::detect(),
+                optimizer,
+                7,
+                threads,
+                &start,
+                &vec![vec![0.0; start.len()]; optimizer.memories()],
+            );
             let indices: Vec<usize> = (0..7).collect();
             narrows_kernels::lockstep::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();
