@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn phases_see_each_others_work() {
         for threads in [1, 2, 3, 4] {
-            let pieces = (0..threads).map(|t| vec![t * 10..t * 10 + 10]).collect();
+            let pieces = (0..threads).map(|t| Vec::from([t * 10..t * 10 + 10])).collect();
             let buffer = Shared::<f32>::new("numbers", threads * 10, pieces);
             let steps = 2000;
             let result = run(threads, "lead", |member, lead| {
