@@ -11,7 +11,8 @@ use narrows::recipe::Recipe;
 fn main() -> narrows::Result<()> {
     // The first 5,000 images of MNIST's test set; a tenth of them is held out.
     let digits = data::open("mnist:test", &OpenOptions::default())?;
-    let some = Dataset { rows: Arc::new(Subset::new(digits.rows, (0..5_000).collect())), labels: None, ..digits };
+    let some =
+        Dataset { rows: Arc::new(Subset::new(digits.rows, (0..5_000).collect())), labels: None, ..digits };
     let (training, held_out) = data::hold_out(&some, 0.1, 0)?;
 
     let mut recipe = Recipe::open("single")?;

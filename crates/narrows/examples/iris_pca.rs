@@ -33,7 +33,8 @@ fn main() -> narrows::Result<()> {
     }
 
     // Codes of different components are uncorrelated, and each has the variance of its component.
-    let product = |a: usize, b: usize| codes.chunks_exact(2).map(|code| code[a] * code[b]).sum::<f64>() / 149.0;
+    let product =
+        |a: usize, b: usize| codes.chunks_exact(2).map(|code| code[a] * code[b]).sum::<f64>() / 149.0;
     assert!(product(0, 1).abs() < 1e-12);
     assert!((product(0, 0) - pca.explained_variance[0]).abs() < 1e-12);
     Ok(())

@@ -38,7 +38,9 @@ fn main() -> narrows::Result<()> {
     assert_eq!(codes.len(), held_out.rows.rows() * 2);
     let codes = Table::new(codes, Shape::flat(2))?;
     let rows = model.decode(&codes, compute)?;
-    let (Values::F32(rows), mut originals) = (rows, vec![0.0; 4]) else { unreachable!("networks answer in f32") };
+    let (Values::F32(rows), mut originals) = (rows, vec![0.0; 4]) else {
+        unreachable!("networks answer in f32")
+    };
     held_out.rows.read_f32(&[0], &mut originals);
     println!("a flower {originals:.2?}, decoded {:.2?}", &rows[..4]);
     assert!(originals.iter().zip(&rows).all(|(a, b)| (a - b).abs() < 1.0));

@@ -34,8 +34,8 @@
 //! | [`error`] | what went wrong, where, and what to do about it |
 //! | [`durable`] | the one function that creates files |
 //! | [`event`] | progress as plain data; the callback's answer can stop a run |
-//! | [`data`] | rows: where they come from, how they are read, which are held out |
 //! | `random` | random numbers that depend on what they are for, and on nothing else |
+//! | [`data`] | rows: where they come from, how they are read, which are held out |
 //! | [`spec`] | a method with its settings, as plain data |
 //! | [`plan`] | a network compiled for rows of a known shape |
 //! | [`recipe`] | specs as TOML files, the built-in ones among them |
@@ -62,8 +62,9 @@ pub mod error;
 pub mod durable;
 pub mod event;
 
-pub mod data;
 mod random;
+
+pub mod data;
 
 pub mod spec;
 
