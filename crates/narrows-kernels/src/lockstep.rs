@@ -382,8 +382,8 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)]
     fn refuses_pieces_that_overlap() {
-        #[allow(clippy::single_range_in_vec_init)]
         let wrong = [vec![vec![0..5], vec![4..6]], vec![vec![0..3, 2..4]], vec![vec![0..11]]];
         for pieces in wrong {
             assert!(std::panic::catch_unwind(|| Shared::<f32>::new("numbers", 10, pieces)).is_err());

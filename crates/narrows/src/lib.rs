@@ -76,6 +76,10 @@ mod engine;
 mod linalg;
 mod train;
 
+mod container;
+
+mod checkpoint;
+
 mod moments;
 pub mod pca;
 

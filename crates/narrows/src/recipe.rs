@@ -40,14 +40,17 @@ impl Recipe {
             });
         }
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
-        let stem = path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        let stem =
+            path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&stem, name, &text)
     }
 
     /// Reads TOML text. `place` is what errors call it.
     pub fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
         // The parser's own message points at the line; its first lines are enough.
-        let table = text.parse::<toml::Table>().map_err(|error| Error::recipe(error.to_string().trim_end()).at(place))?;
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| Error::recipe(error.to_string().trim_end()).at(place))?;
         Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
     }
 
@@ -88,21 +91,26 @@ impl Recipe {
 
     /// The spec that the fields make, checked. Errors name the recipe and the field.
     pub fn spec(&self) -> Result<Spec> {
-        self.read_spec().and_then(|spec| spec.validate().map(|()| spec)).map_err(|error| error.at(&self.place))
+        self.read_spec()
+            .and_then(|spec| spec.validate().map(|()| spec))
+            .map_err(|error| error.at(&self.place))
     }
 
     fn read_spec(&self) -> Result<Spec> {
         let mut table = self.table.clone();
         let methods = ["pca", "autoencoder"];
-        let method = table.remove("method").ok_or_else(|| {
-            Error::recipe(format!("method: missing (allowed: {})", methods.join(", ")))
-        })?;
+        let method = table
+            .remove("method")
+            .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
         match method.as_str() {
             Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
             Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
             other => {
                 let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
-                let error = Error::recipe(format!("method: unknown method `{wrong}` (allowed: {})", methods.join(", ")));
+                let error = Error::recipe(format!(
+                    "method: unknown method `{wrong}` (allowed: {})",
+                    methods.join(", ")
+                ));
                 Err(match suggestion(&wrong, methods) {
                     Some(close) => error.hint(format!("did you mean `{close}`?")),
                     None => error,
@@ -126,7 +134,8 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
             [wrong, valid @ ..] if message.starts_with("unknown") => suggestion(wrong, valid.iter().copied()),
             _ => None,
         };
-        let error = Error::recipe(if path == "." { message.to_owned() } else { format!("{path}: {message}") });
+        let error =
+            Error::recipe(if path == "." { message.to_owned() } else { format!("{path}: {message}") });
         match hint {
             Some(close) => error.hint(format!("did you mean `{close}`?")),
             None => error,
@@ -158,7 +167,8 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, parts: &[&str]) {
-        let error = Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
+        let error =
+            Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }

@@ -24,23 +24,34 @@ pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(E
     // One line per row: its parts, then its code.
     let line = PARTS + code;
     let mut lines = vec![0.0f64; n * line];
-    each_chunk(&mut lines, line, compute.threads, || (None, Vec::new()), |(walk, buffer), first, chunk| {
-        let count = chunk.len() / line;
-        buffer.resize(count * width, 0.0f32);
-        rows.read_f32(&(first..first + count).collect::<Vec<_>>(), buffer);
-        model.scaling.apply(compute.level, buffer, width);
-        let judged = model.judge(buffer, compute.level, walk);
-        for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
-            let (x, y) = (&buffer[i * width..(i + 1) * width], &judged.outputs[i * width..(i + 1) * width]);
-            let square = |a: f64, b: f64| (a - b) * (a - b);
-            out[0] = x.iter().zip(y).map(|(&x, &y)| square(f64::from(x), f64::from(y))).sum();
-            out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
-            out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(f64::from(x), mean)).sum();
-            out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(f64::from(x))).sum() } else { 0.0 };
-            out[PARTS..].iter_mut().zip(&judged.codes[i * code..]).for_each(|(out, &value)| *out = f64::from(value));
-        }
-        Ok(())
-    })?;
+    each_chunk(
+        &mut lines,
+        line,
+        compute.threads,
+        || (None, Vec::new()),
+        |(walk, buffer), first, chunk| {
+            let count = chunk.len() / line;
+            buffer.resize(count * width, 0.0f32);
+            rows.read_f32(&(first..first + count).collect::<Vec<_>>(), buffer);
+            model.scaling.apply(compute.level, buffer, width);
+            let judged = model.judge(buffer, compute.level, walk);
+            for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
+                let (x, y) =
+                    (&buffer[i * width..(i + 1) * width], &judged.outputs[i * width..(i + 1) * width]);
+                let square = |a: f64, b: f64| (a - b) * (a - b);
+                out[0] = x.iter().zip(y).map(|(&x, &y)| square(f64::from(x), f64::from(y))).sum();
+                out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
+                out[2] =
+                    x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(f64::from(x), mean)).sum();
+                out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(f64::from(x))).sum() } else { 0.0 };
+                out[PARTS..]
+                    .iter_mut()
+                    .zip(&judged.codes[i * code..])
+                    .for_each(|(out, &value)| *out = f64::from(value));
+            }
+            Ok(())
+        },
+    )?;
     let sum = |part: usize| lines.chunks_exact(line).map(|line| line[part]).sum::<f64>();
     let (squared, losses, about_mean, floor) = (sum(0), sum(1), sum(2), sum(3));
     let numbers = (n * width) as f64;
@@ -98,31 +109,46 @@ impl Baselines {
         let linear = moments.about_zero(k, compute.level)?.directions;
         let zero = vec![0.0; width];
         let mut errors = vec![0.0f64; rows.rows() * 3];
-        each_chunk(&mut errors, 3, compute.threads, || vec![0.0; scratch_len(width)], |scratch, first, chunk| {
-            let count = chunk.len() / 3;
-            let mut x = vec![0.0; count * width];
-            rows.read_f64(&(first..first + count).collect::<Vec<_>>(), &mut x);
-            scaling.apply_f64(&mut x, width);
-            let mut residual = |centre: &[f64], directions: &[f64], k: usize| -> Vec<f64> {
-                let centred: Vec<f64> =
-                    x.chunks_exact(width).flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c)).collect();
-                let mut codes = vec![0.0; count * k];
-                let rows = View::new(&centred, count, width);
-                let directions = View::new(directions, k, width).transposed();
-                multiply_f64(compute.level, &mut codes, rows, directions, FinishWide::Store, scratch);
-                // The directions are orthonormal: what is lost is what the code does not hold.
-                let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-                (0..count)
-                    .map(|i| (square(&centred[i * width..(i + 1) * width]) - square(&codes[i * k..(i + 1) * k])).max(0.0))
-                    .collect()
-            };
-            let lost =
-                [residual(&moments.mean, &[], 0), residual(&moments.mean, &pca, k), residual(&zero, &linear, k)];
-            for (i, out) in chunk.chunks_exact_mut(3).enumerate() {
-                (0..3).for_each(|method| out[method] = lost[method][i]);
-            }
-            Ok(())
-        })?;
+        each_chunk(
+            &mut errors,
+            3,
+            compute.threads,
+            || vec![0.0; scratch_len(width)],
+            |scratch, first, chunk| {
+                let count = chunk.len() / 3;
+                let mut x = vec![0.0; count * width];
+                rows.read_f64(&(first..first + count).collect::<Vec<_>>(), &mut x);
+                scaling.apply_f64(&mut x, width);
+                let mut residual = |centre: &[f64], directions: &[f64], k: usize| -> Vec<f64> {
+                    let centred: Vec<f64> = x
+                        .chunks_exact(width)
+                        .flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c))
+                        .collect();
+                    let mut codes = vec![0.0; count * k];
+                    let rows = View::new(&centred, count, width);
+                    let directions = View::new(directions, k, width).transposed();
+                    multiply_f64(compute.level, &mut codes, rows, directions, FinishWide::Store, scratch);
+                    // The directions are orthonormal: what is lost is what the code does not hold.
+                    let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+                    (0..count)
+                        .map(|i| {
+                            (square(&centred[i * width..(i + 1) * width])
+                                - square(&codes[i * k..(i + 1) * k]))
+                            .max(0.0)
+                        })
+                        .collect()
+                };
+                let lost = [
+                    residual(&moments.mean, &[], 0),
+                    residual(&moments.mean, &pca, k),
+                    residual(&zero, &linear, k),
+                ];
+                for (i, out) in chunk.chunks_exact_mut(3).enumerate() {
+                    (0..3).for_each(|method| out[method] = lost[method][i]);
+                }
+                Ok(())
+            },
+        )?;
         let mean = |method: usize| errors.iter().skip(method).step_by(3).sum::<f64>() / rows.rows() as f64;
         Ok(Self { mean: mean(0), pca: mean(1), linear: mean(2) })
     }
