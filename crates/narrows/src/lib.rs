@@ -43,6 +43,8 @@
 //! | `engine` | forward, backward and update over a plan, on threads in lockstep |
 //! | `linalg` | eigenvectors, and the rule that decides their signs |
 //! | `train` | epochs, the order of the rows, the best so far |
+//! | `container` | safetensors with a version, a content hash and a description |
+//! | `checkpoint` | the state of training in two files, so that a run can go on |
 //! | `moments` | mean and scatter of rows, and the directions in which they spread |
 //! | [`pca`] | principal component analysis |
 //! | [`summary`] | what is known of a fit when it is over |
