@@ -4,7 +4,7 @@
 //! chain, so the plan is a list of [`Step`]s with a cut in it: what is left of the cut encodes, what is right decodes.
 //! There is no graph and no differentiation engine; backward is the same list walked in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape here, its arithmetic in [`crate::engine`]; the compiler lists the places.
+//! A new kind of layer is a new [`Op`]: its shape here, its arithmetic in `engine`; the compiler lists the places.
 
 use std::ops::Range;
 

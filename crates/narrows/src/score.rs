@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn dead_units_are_counted() {
-        let codes = [0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_01];
+        let codes = [0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_04];
         assert_eq!(dead_units(&codes, 3), 2);
         assert_eq!(dead_units(&[1.0, -1.0], 1), 0);
     }

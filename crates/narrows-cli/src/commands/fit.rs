@@ -123,7 +123,7 @@ fn split(arguments: &FitArguments, dataset: Dataset, seed: u64) -> anyhow::Resul
     let share = |text: &str| text.parse::<f64>().ok();
     match arguments.validation.as_deref() {
         Some(text) => match share(text) {
-            Some(share) => hold_out(&dataset, share, seed).context("--validation").map_err(Into::into),
+            Some(share) => hold_out(&dataset, share, seed).context("--validation"),
             None => {
                 let validation = super::open(text, &arguments.data_options)?;
                 Ok((dataset, validation))
@@ -198,7 +198,7 @@ impl Progress {
                     bar
                 });
                 bar.update(|state| state.set_pos(((epoch - 1) * total_rows + rows) as u64));
-                if bar.position() % 32 == 0 || rows == total_rows {
+                if bar.position().is_multiple_of(32) || rows == total_rows {
                     bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
                 }
             }

@@ -362,6 +362,7 @@ fn a_scatter_of_many_rows_is_thinned_evenly() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn says_which_path_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a-file");
