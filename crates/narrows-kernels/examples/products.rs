@@ -47,12 +47,20 @@ fn main() {
                             let finish = Finish::Backward { activation: Activation::Relu, outputs: &outputs };
                             (View::new(&a, m, k), View::new(&b, n, k).transposed(), finish)
                         }
-                        _ => (View::new(&a, k, 2 * m).columns(0, m).transposed(), View::new(&b, k, n), Finish::Store),
+                        _ => (
+                            View::new(&a, k, 2 * m).columns(0, m).transposed(),
+                            View::new(&b, k, n),
+                            Finish::Store,
+                        ),
                     };
                     multiply(level, &mut c, a, b, finish, &mut scratch);
                 });
                 let shape = format!("{m}x{n}x{k}");
-                println!("{name:<34} {:>8} {shape:>14} {:>9.1}", level.name(), 2.0 * (m * n * k) as f64 / seconds / 1e9);
+                println!(
+                    "{name:<34} {:>8} {shape:>14} {:>9.1}",
+                    level.name(),
+                    2.0 * (m * n * k) as f64 / seconds / 1e9
+                );
             }
         }
     }

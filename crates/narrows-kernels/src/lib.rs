@@ -15,6 +15,20 @@
 //! | [`plain`] | the plain twin of every fast function: its oracle and its documentation |
 //!
 //! All `unsafe` code of the project lives in this crate.
+//!
+//! ```
+//! use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
+//! use narrows_kernels::{Activation, Level};
+//!
+//! // relu(X W + b): two rows of three numbers, a layer of two units.
+//! let x = [1.0, 2.0, 3.0, -1.0, 0.0, 1.0]; // 2 x 3
+//! let w = [1.0, -1.0, 0.0, 1.0, 2.0, -2.0]; // 3 x 2
+//! let (bias, mut y) = ([0.5, 0.0], [0.0; 4]);
+//! let finish = Finish::Forward { bias: Some(&bias), activation: Activation::Relu };
+//! let mut scratch = vec![0.0; scratch_len(3)];
+//! multiply(Level::detect(), &mut y, View::new(&x, 2, 3), View::new(&w, 3, 2), finish, &mut scratch);
+//! assert_eq!(y, [7.5, 0.0, 1.5, 0.0]);
+//! ```
 
 pub mod activation;
 pub mod lockstep;

@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn phases_see_each_others_work() {
         for threads in [1, 2, 3, 4] {
-            let pieces = (0..threads).map(|t| vec![t * 10..t * 10 + 10]).collect();
+            let pieces = (0..threads).map(|t| Vec::from([t * 10..t * 10 + 10])).collect();
             let buffer = Shared::<f32>::new("numbers", threads * 10, pieces);
             let steps = 2000;
             let result = run(threads, "lead", |member, lead| {
@@ -382,8 +382,8 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)]
     fn refuses_pieces_that_overlap() {
-        #[allow(clippy::single_range_in_vec_init)]
         let wrong = [vec![vec![0..5], vec![4..6]], vec![vec![0..3, 2..4]], vec![vec![0..11]]];
         for pieces in wrong {
             assert!(std::panic::catch_unwind(|| Shared::<f32>::new("numbers", 10, pieces)).is_err());

@@ -29,7 +29,8 @@ pub fn bce_logits(level: Level, losses: &mut [f32], outputs: &mut [f32], targets
             let both = math::logistic(s, zs);
             let loss = s.add(s.mul_add(s.negate(zs), ts, s.max(zero, zs)), both.softplus_of_minus_abs);
             // Lanes past the end of the row read z = t = 0, whose loss is ln 2, not 0: they do not count.
-            sum = s.add(sum, s.first(loss, z.len() - at));
+            let left = z.len() - at;
+            sum = s.add(sum, if left < <S as Lanes<f32>>::COUNT { s.first(loss, left) } else { loss });
             s.write(z, at, s.mul(weight, s.sub(both.sigmoid, ts)));
         }
         s.sum(sum)

@@ -226,7 +226,7 @@ trait Tile<T: Copy>: Lanes<T> {
 
     /// # Safety
     /// As [`tile`], with `1 <= rows <= HEIGHT`.
-    unsafe fn run<E: Epilogue<Self, T>>(self, rows: usize, work: Work<T>, finish: E);
+    unsafe fn run<E: Epilogue<Self, T>, const UNIT: bool>(self, rows: usize, work: Work<T>, finish: E);
 }
 
 macro_rules! tiles {
@@ -235,11 +235,11 @@ macro_rules! tiles {
             const HEIGHT: usize = $height;
 
             #[inline(always)]
-            unsafe fn run<E: Epilogue<Self, $T>>(self, rows: usize, work: Work<$T>, finish: E) {
+            unsafe fn run<E: Epilogue<Self, $T>, const UNIT: bool>(self, rows: usize, work: Work<$T>, finish: E) {
                 // SAFETY: as the caller promises.
                 unsafe {
                     match rows {
-                        $($rows => tile::<Self, $T, E, $rows>(self, work, finish),)*
+                        $($rows => tile::<Self, $T, E, $rows, UNIT>(self, work, finish),)*
                         _ => unreachable!("tiles of 1 to {} rows", $height),
                     }
                 }
@@ -287,10 +287,17 @@ struct Work<T> {
 ///
 /// # Safety
 /// A holds `ROWS` rows of `depth` numbers at its strides; B holds `depth` times `WIDE` whole registers at `b_step`; C can
-/// be read and written for `ROWS` rows of `count` numbers, `count` between 1 and two registers.
+/// be read and written for `ROWS` rows of `count` numbers, `count` between 1 and two registers. With `UNIT` the rows of A
+/// are one number apart.
 #[inline(always)]
-unsafe fn tile<S: Lanes<T>, T: Copy, E: Epilogue<S, T>, const ROWS: usize>(s: S, work: Work<T>, finish: E) {
+unsafe fn tile<S: Lanes<T>, T: Copy, E: Epilogue<S, T>, const ROWS: usize, const UNIT: bool>(
+    s: S,
+    work: Work<T>,
+    finish: E,
+) {
     let Work { depth, a, a_row, a_step, b, b_step, c, c_row, row, column, count, columns } = work;
+    // Known when compiled, one of A's two strides costs no arithmetic in the loop.
+    let (a_row, a_step) = if UNIT { (1, a_step) } else { (a_row, a_step) };
     let lanes = S::COUNT;
     // How many numbers of each of the two registers are inside C.
     let inside = [count.min(lanes), count.saturating_sub(lanes)];
@@ -377,7 +384,13 @@ fn run<S: Tile<T>, T: Copy, E: Epilogue<S, T>>(
             // SAFETY: `View::fits` (asserted by the callers) says that rows row..row + rows of A lie inside their slice,
             // and columns column..column + count of B inside theirs; the panel in scratch has k whole registers pairs
             // (`check`); C has m rows of n numbers.
-            unsafe { s.run(rows, work, finish) }
+            unsafe {
+                if a.row_stride == 1 {
+                    s.run::<E, true>(rows, work, finish);
+                } else {
+                    s.run::<E, false>(rows, work, finish);
+                }
+            }
         }
     }
 }

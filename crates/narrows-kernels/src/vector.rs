@@ -2,6 +2,27 @@
 
 use crate::simd::{Lanes, Level, Simd, dispatch};
 
+/// Bytes as numbers.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn from_bytes(level: Level, out: &mut [f32], bytes: &[u8]) {
+    assert_eq!(out.len(), bytes.len());
+    #[inline(always)]
+    fn run<S: Simd>(s: S, out: &mut [f32], bytes: &[u8]) {
+        let whole = out.len() - out.len() % <S as Lanes<f32>>::COUNT;
+        for at in (0..whole).step_by(<S as Lanes<f32>>::COUNT) {
+            // SAFETY: a vector's bytes lie between `at` and `whole`.
+            let numbers = unsafe { s.load_bytes(bytes.as_ptr().add(at)) };
+            s.write(out, at, numbers);
+        }
+        for at in whole..out.len() {
+            out[at] = f32::from(bytes[at]);
+        }
+    }
+    dispatch!(level, s => run(s, out, bytes));
+}
+
 /// Column sums over rows: `out[j] = sum over i of values[i * stride + first + j]`, rows added in order, so that a cut of
 /// the columns changes no bit.
 ///

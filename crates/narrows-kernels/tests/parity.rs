@@ -287,6 +287,12 @@ fn columns_and_scales() {
                 values[n - 1] = kept;
             }
         }
+        for n in lengths() {
+            let bytes: Vec<u8> = (0..n + 1).map(|i| (i * 97 % 256) as u8).collect();
+            let mut out = vec![0.0; n];
+            vector::from_bytes(level, &mut out, &bytes[1..]);
+            assert!(out.iter().zip(&bytes[1..]).all(|(&number, &byte)| number == f32::from(byte)));
+        }
         // Bytes over 255 are exactly 0 and 1 at the ends: BCE refuses anything outside.
         let mut ends = vec![0.0, 255.0, 51.0];
         vector::standardize(level, &mut ends, 3, &[0.0], &[255.0]);

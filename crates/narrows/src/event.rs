@@ -19,6 +19,8 @@ pub enum Event {
     },
     /// All rows were seen once more.
     Epoch(EpochRecord),
+    /// Something went wrong that does not end the run.
+    Warning(String),
     /// A part of the work outside training began: `baselines`, `report`, ...
     Stage(&'static str),
 }

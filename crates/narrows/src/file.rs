@@ -1,13 +1,11 @@
-//! The model file: safetensors with one metadata string. `FORMAT.md` is its specification.
+//! The model file: what of a [`Model`] goes where. The container is [`crate::container`]'s, the specification `FORMAT.md`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
+use crate::container::{self, Kind, Tensor, Tensors};
 use crate::data::{Element, Shape};
 use crate::durable;
 use crate::error::{Error, Result};
@@ -15,24 +13,10 @@ use crate::model::{Fitted, Model};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
-use crate::summary::Summary;
 use crate::spec::Spec;
+use crate::summary::Summary;
 
-/// The version this library writes.
-const VERSION: u64 = 1;
-
-/// The name of the metadata string.
-const KEY: &str = "narrows";
-
-/// The metadata string.
-#[derive(Serialize, Deserialize)]
-struct Envelope<'a> {
-    version: u64,
-    /// SHA-256 of `model` as it stands here, and of each tensor.
-    sha256: String,
-    #[serde(borrow)]
-    model: &'a RawValue,
-}
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", version: 1 };
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -52,23 +36,6 @@ struct Head {
 struct PcaHead {
     rows: usize,
     total_variance: f64,
-}
-
-/// A tensor on its way into or out of a file.
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Tensor {
-    fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self { dtype: Dtype::F32, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
-    }
-
-    fn f64(shape: Vec<usize>, values: &[f64]) -> Self {
-        Self { dtype: Dtype::F64, shape, bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
-    }
 }
 
 impl Model {
@@ -112,117 +79,13 @@ impl Model {
             pca: pca_head,
             summary: self.summary.clone(),
         };
-        let bug = |error: &dyn std::fmt::Display| Error::model(format!("this model cannot be written: {error}"));
-        let head = serde_json::value::to_raw_value(&head).map_err(|error| bug(&error))?;
-        let sha256 = content_hash(head.get(), tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)));
-        let envelope = Envelope { version: VERSION, sha256, model: &head };
-        let envelope = serde_json::to_string(&envelope).map_err(|error| bug(&error))?;
-        let views = tensors
-            .iter()
-            .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| bug(&error))?;
-        // One entry only: the encoder writes a map in random order.
-        let metadata = HashMap::from([(KEY.to_owned(), envelope)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|error| bug(&error))
+        container::encode(&MODEL, &head, &tensors)
     }
 
     /// Reads a model from the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let foreign = || Error::model("not a Narrows model file");
-        let (_, metadata) = SafeTensors::read_metadata(bytes)
-            .map_err(|error| Error::model(format!("not a whole safetensors file: {error}")))?;
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|error| Error::model(format!("not a whole safetensors file: {error}")))?;
-        let text = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or_else(foreign)?;
-
-        /// Only what every version has.
-        #[derive(Deserialize)]
-        struct Version {
-            version: u64,
-        }
-        let damaged = |what: &str| Error::model(format!("the file is damaged: {what}")).hint("fit the model again, or use a copy");
-        let Version { version } = serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
-        if version != VERSION {
-            return Err(Error::model(format!("the file has format version {version}; this program reads version {VERSION}"))
-                .hint("use a newer program for a newer file"));
-        }
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
-        let mut views: Vec<_> = file.tensors();
-        views.sort_by(|a, b| a.0.cmp(&b.0));
-        let hash = content_hash(
-            envelope.model.get(),
-            views.iter().map(|(name, view)| (&**name, view.dtype(), view.shape(), view.data())),
-        );
-        if hash != envelope.sha256 {
-            return Err(damaged("its content does not have the hash that it was written with"));
-        }
-        let head: Head = serde_json::from_str(envelope.model.get())
-            .map_err(|error| Error::model(format!("the description of the model cannot be read: {error}")))?;
-        let tensors = Tensors { views: views.into_iter().collect() };
+        let (head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
         head.into_model(tensors)
-    }
-}
-
-/// SHA-256 over the description and, in the order of their names, each tensor's name, type, shape and bytes.
-fn content_hash<'a>(head: &str, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
-    let mut hash = Sha256::new();
-    // Lengths go in before what they measure, so that no two contents make one stream of bytes.
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(head.as_bytes());
-    for (name, dtype, shape, bytes) in tensors {
-        part(name.as_bytes());
-        part(format!("{dtype:?} {shape:?}").as_bytes());
-        part(bytes);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The tensors of a file, taken out one by one.
-struct Tensors<'a> {
-    views: BTreeMap<String, TensorView<'a>>,
-}
-
-impl Tensors<'_> {
-    fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>> {
-        let view = self.views.remove(name).ok_or_else(|| Error::model(format!("tensor {name} is missing")))?;
-        if view.dtype() != dtype || view.shape() != shape {
-            return Err(Error::model(format!(
-                "tensor {name} is {:?} {:?}; the model needs {dtype:?} {shape:?}",
-                view.dtype(),
-                view.shape()
-            )));
-        }
-        Ok(view.data().to_vec())
-    }
-
-    fn f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let bytes = self.take(name, Dtype::F32, shape)?;
-        let (numbers, _) = bytes.as_chunks::<4>();
-        finite(name, numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)), |value| value.is_finite())
-    }
-
-    fn f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
-        let bytes = self.take(name, Dtype::F64, shape)?;
-        let (numbers, _) = bytes.as_chunks::<8>();
-        finite(name, numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)), |value| value.is_finite())
-    }
-
-    /// The length of a vector that may have one entry, or one for each column.
-    fn one_or(&self, name: &str, width: usize) -> usize {
-        if self.views.get(name).is_some_and(|view| view.shape() == [1]) { 1 } else { width }
-    }
-}
-
-fn finite<T: Copy>(name: &str, values: impl Iterator<Item = T>, is_finite: impl Fn(T) -> bool) -> Result<Vec<T>> {
-    let values: Vec<T> = values.collect();
-    if values.iter().all(|&value| is_finite(value)) {
-        Ok(values)
-    } else {
-        Err(Error::model(format!("tensor {name} holds numbers that are not finite")))
     }
 }
 
@@ -262,7 +125,10 @@ impl Head {
             }
             Spec::Pca(settings) => {
                 let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
-                let k = tensors.views.get("pca.explained_variance").map_or(0, |view| view.shape().iter().product());
+                let k = tensors
+                    .views
+                    .get("pca.explained_variance")
+                    .map_or(0, |view| view.shape().iter().product());
                 if k == 0 || k > width || head.rows < 2 {
                     return Err(wrong("the number of components or rows"));
                 }
@@ -276,9 +142,7 @@ impl Head {
                 })
             }
         };
-        if let Some(name) = tensors.views.keys().next() {
-            return Err(Error::model(format!("tensor {name} has no place in this model")));
-        }
+        tensors.finish(&MODEL)?;
         let scaling = Scaling::from_parts(offsets, scales);
         Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary })
     }

@@ -1,8 +1,8 @@
 //! Eigenvectors of symmetric matrices, and the one rule that decides their signs.
 
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::diag::Diag;
 use faer::{Mat, MatRef, Par};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +18,8 @@ pub(crate) struct Eigen {
 ///
 /// The solver runs on one thread: with more it gives other bits.
 pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
-    let failed = || Error::new(ErrorKind::Diverged, "the eigenvalues of the covariance could not be computed");
+    let failed =
+        || Error::new(ErrorKind::Diverged, "the eigenvalues of the covariance could not be computed");
     // The solver may not end on numbers that are not finite.
     if !matrix.iter().all(|value| value.is_finite()) {
         return Err(failed().hint("the numbers are too large: scale the data"));
@@ -26,7 +27,8 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
     let matrix = MatRef::from_row_major_slice(matrix, size, size);
     let mut values = Diag::<f64>::zeros(size);
     let mut vectors = Mat::<f64>::zeros(size, size);
-    let request = self_adjoint_evd_scratch::<f64>(size, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    let request =
+        self_adjoint_evd_scratch::<f64>(size, ComputeEigenvectors::Yes, Par::Seq, Default::default());
     let mut memory = MemBuffer::new(request);
     self_adjoint_evd(
         matrix,

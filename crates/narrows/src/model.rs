@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::pca::Pca;
 use crate::plan::{LayerTable, Op, Plan};
 use crate::scaling::Scaling;
-use crate::summary::Summary;
 use crate::spec::{Loss, Spec};
+use crate::summary::Summary;
 
 /// With what a model computes. Neither changes a result by more than the rounding of the SIMD level; threads change nothing.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +108,11 @@ impl Model {
         if rows.shape().len() == shape.len() {
             return Ok(());
         }
-        Err(Error::data(format!("the rows have {} numbers; {reason} {} numbers", rows.shape().len(), shape.len())))
+        Err(Error::data(format!(
+            "the rows have {} numbers; {reason} {} numbers",
+            rows.shape().len(),
+            shape.len()
+        )))
     }
 
     fn map(&self, rows: &dyn Source, direction: Direction, compute: Compute) -> Result<Values> {
@@ -173,7 +177,11 @@ impl Model {
                     }
                     Ok(())
                 })?;
-                Ok(if double { Values::F64(out) } else { Values::F32(out.into_iter().map(|value| value as f32).collect()) })
+                Ok(if double {
+                    Values::F64(out)
+                } else {
+                    Values::F32(out.into_iter().map(|value| value as f32).collect())
+                })
             }
         }
     }
@@ -181,7 +189,13 @@ impl Model {
     /// What the model makes of up to a chunk of rows, all after scaling: the rows, their codes, their reconstructions, and
     /// for a network with BCE or cross-entropy the summed loss of each row. A PCA is judged in double precision, as it
     /// encodes: rows far from zero would lose their digits.
-    pub(crate) fn judge(&self, source: &dyn Source, indices: &[usize], level: Level, walk: &mut Option<Walk>) -> Judged {
+    pub(crate) fn judge(
+        &self,
+        source: &dyn Source,
+        indices: &[usize],
+        level: Level,
+        walk: &mut Option<Walk>,
+    ) -> Judged {
         let width = self.shape.len();
         let n = indices.len();
         match &self.fitted {
@@ -193,7 +207,8 @@ impl Model {
                 let walk = walk.get_or_insert_with(|| Walk::new(plan));
                 let codes = walk.forward(level, &plan.steps[..plan.cut], parameters, rows, false).to_vec();
                 let logits = plan.loss_takes_logits();
-                let mut outputs = walk.forward(level, &plan.steps[plan.cut..], parameters, &codes, logits).to_vec();
+                let mut outputs =
+                    walk.forward(level, &plan.steps[plan.cut..], parameters, &codes, logits).to_vec();
                 let mut losses = None;
                 if logits {
                     let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());

@@ -89,7 +89,7 @@ impl Moments {
     }
 
     /// The `k` directions of most spread about zero: the eigenvectors of X'X, the best that a network without biases can
-    /// use (METHODS: the linear autoencoder in closed form).
+    /// use (the linear autoencoder in closed form).
     pub fn about_zero(&self, k: usize, level: Level) -> Result<Principal> {
         self.principal(k, level, true)
     }

@@ -4,7 +4,7 @@
 //! chain, so the plan is a list of [`Step`]s with a cut in it: what is left of the cut encodes, what is right decodes.
 //! There is no graph and no differentiation engine; backward is the same list walked in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape here, its arithmetic in [`crate::engine`]; the compiler lists the places.
+//! A new kind of layer is a new [`Op`]: its shape here, its arithmetic in `engine`; the compiler lists the places.
 
 use std::ops::Range;
 
@@ -109,8 +109,11 @@ impl Plan {
         }
         let output = plan.output();
         if output.len() != input.len() {
-            return Err(Error::recipe(format!("decoder: gives {output} numbers, the input has {}", input.len()))
-                .hint("end it with { dense = \"input\" }"));
+            return Err(Error::recipe(format!(
+                "decoder: gives {output} numbers, the input has {}",
+                input.len()
+            ))
+            .hint("end it with { dense = \"input\" }"));
         }
         Ok(plan)
     }
@@ -130,11 +133,22 @@ impl Plan {
                     let output = if outputs == self.input.len() { self.input } else { Shape::flat(outputs) };
                     let (fan_in, fan_out) = (input.len(), outputs);
                     let weights = self
-                        .parameter(&name, "weights", vec![fan_in, fan_out], ParameterKind::Weights { fan_in, fan_out })
+                        .parameter(
+                            &name,
+                            "weights",
+                            vec![fan_in, fan_out],
+                            ParameterKind::Weights { fan_in, fan_out },
+                        )
                         .ok_or_else(|| {
-                            Error::recipe(format!("{part}[{place}]: {fan_in} x {fan_out} weights are too many"))
+                            Error::recipe(format!(
+                                "{part}[{place}]: {fan_in} x {fan_out} weights are too many"
+                            ))
                         })?;
-                    let bias = if *bias { self.parameter(&name, "bias", vec![outputs], ParameterKind::Bias) } else { None };
+                    let bias = if *bias {
+                        self.parameter(&name, "bias", vec![outputs], ParameterKind::Bias)
+                    } else {
+                        None
+                    };
                     let op = Op::Dense { weights, bias };
                     self.steps.push(Step { name, op, activation: Activation::Linear, input, output });
                 }
@@ -152,11 +166,16 @@ impl Plan {
                     // An activation joins the step before it, unless that belongs to the other side of the cut, has one
                     // already, or is no weighted sum.
                     match self.steps[first..].last_mut() {
-                        Some(step) if matches!(step.op, Op::Dense { .. }) && step.activation == Activation::Linear => {
+                        Some(step)
+                            if matches!(step.op, Op::Dense { .. })
+                                && step.activation == Activation::Linear =>
+                        {
                             step.activation = activation;
                         }
                         _ if activation == Activation::Linear => {}
-                        _ => self.steps.push(Step { name, op: Op::Identity, activation, input, output: input }),
+                        _ => {
+                            self.steps.push(Step { name, op: Op::Identity, activation, input, output: input })
+                        }
                     }
                 }
             }
@@ -165,7 +184,13 @@ impl Plan {
     }
 
     /// Gives a parameter its place; none where the numbers would not fit a 32-bit count.
-    fn parameter(&mut self, step: &str, role: &str, shape: Vec<usize>, kind: ParameterKind) -> Option<Range<usize>> {
+    fn parameter(
+        &mut self,
+        step: &str,
+        role: &str,
+        shape: Vec<usize>,
+        kind: ParameterKind,
+    ) -> Option<Range<usize>> {
         let len = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))?;
         let start = self.buffer_len.next_multiple_of(ALIGNMENT);
         let end = start.checked_add(len).filter(|&end| end <= u32::MAX as usize)?;
@@ -212,14 +237,27 @@ impl Plan {
                 Activation::Tanh => "tanh",
             };
             if !function.is_empty() {
-                operation = if operation.is_empty() { function.to_owned() } else { format!("{operation}, {function}") };
+                operation = if operation.is_empty() {
+                    function.to_owned()
+                } else {
+                    format!("{operation}, {function}")
+                };
             }
             let count: usize = match &step.op {
-                Op::Dense { weights, bias } => weights.len() + bias.as_ref().map_or(0, ExactSizeIterator::len),
+                Op::Dense { weights, bias } => {
+                    weights.len() + bias.as_ref().map_or(0, ExactSizeIterator::len)
+                }
                 Op::Softmax | Op::Identity => 0,
             };
-            let name = if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
-            rows.push(vec![name, operation, step.input.to_string(), step.output.to_string(), count.to_string()]);
+            let name =
+                if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
+            rows.push(vec![
+                name,
+                operation,
+                step.input.to_string(),
+                step.output.to_string(),
+                count.to_string(),
+            ]);
         }
         LayerTable { header, rows }
     }
@@ -241,7 +279,9 @@ mod tests {
     use crate::spec::Spec;
 
     fn plan(recipe: &str, shape: Shape) -> Result<Plan> {
-        let Spec::Autoencoder(spec) = Recipe::parse("test", "test", recipe)?.spec()? else { panic!("an autoencoder") };
+        let Spec::Autoencoder(spec) = Recipe::parse("test", "test", recipe)?.spec()? else {
+            panic!("an autoencoder")
+        };
         Plan::new(&spec, shape)
     }
 

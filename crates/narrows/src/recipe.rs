@@ -40,7 +40,8 @@ impl Recipe {
             });
         }
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
-        let stem = path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        let stem =
+            path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&stem, name, &text)
     }
 
@@ -93,21 +94,26 @@ impl Recipe {
 
     /// The spec that the fields make, checked. Errors name the recipe and the field.
     pub fn spec(&self) -> Result<Spec> {
-        self.read_spec().and_then(|spec| spec.validate().map(|()| spec)).map_err(|error| error.at(&self.place))
+        self.read_spec()
+            .and_then(|spec| spec.validate().map(|()| spec))
+            .map_err(|error| error.at(&self.place))
     }
 
     fn read_spec(&self) -> Result<Spec> {
         let mut table = self.table.clone();
         let methods = ["pca", "autoencoder"];
-        let method = table.remove("method").ok_or_else(|| {
-            Error::recipe(format!("method: missing (allowed: {})", methods.join(", ")))
-        })?;
+        let method = table
+            .remove("method")
+            .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
         match method.as_str() {
             Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
             Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
             other => {
                 let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
-                let error = Error::recipe(format!("method: unknown method `{wrong}` (allowed: {})", methods.join(", ")));
+                let error = Error::recipe(format!(
+                    "method: unknown method `{wrong}` (allowed: {})",
+                    methods.join(", ")
+                ));
                 Err(match suggestion(&wrong, methods) {
                     Some(close) => error.hint(format!("did you mean `{close}`?")),
                     None => error,
@@ -168,7 +174,8 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, parts: &[&str]) {
-        let error = Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
+        let error =
+            Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }

@@ -69,7 +69,8 @@ impl Scaling {
                         }
                     }
                 });
-                let scales = squares.iter().map(|square| non_zero((square / (n - 1.0).max(1.0)).sqrt())).collect();
+                let scales =
+                    squares.iter().map(|square| non_zero((square / (n - 1.0).max(1.0)).sqrt())).collect();
                 Self::from_parts(mean, scales)
             }
         })

@@ -24,21 +24,27 @@ pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(E
     // One line per row: its parts, then its code.
     let line = PARTS + code;
     let mut lines = vec![0.0f64; n * line];
-    each_chunk(&mut lines, line, compute.threads, || None, |walk, first, chunk| {
-        let indices: Vec<usize> = (first..first + chunk.len() / line).collect();
-        let judged = model.judge(rows, &indices, compute.level, walk);
-        for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
-            let own = i * width..(i + 1) * width;
-            let (x, y) = (&judged.rows[own.clone()], &judged.outputs[own]);
-            let square = |a: f64, b: f64| (a - b) * (a - b);
-            out[0] = x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum();
-            out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
-            out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum();
-            out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(x)).sum() } else { 0.0 };
-            out[PARTS..].copy_from_slice(&judged.codes[i * code..(i + 1) * code]);
-        }
-        Ok(())
-    })?;
+    each_chunk(
+        &mut lines,
+        line,
+        compute.threads,
+        || None,
+        |walk, first, chunk| {
+            let indices: Vec<usize> = (first..first + chunk.len() / line).collect();
+            let judged = model.judge(rows, &indices, compute.level, walk);
+            for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
+                let own = i * width..(i + 1) * width;
+                let (x, y) = (&judged.rows[own.clone()], &judged.outputs[own]);
+                let square = |a: f64, b: f64| (a - b) * (a - b);
+                out[0] = x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum();
+                out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
+                out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum();
+                out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(x)).sum() } else { 0.0 };
+                out[PARTS..].copy_from_slice(&judged.codes[i * code..(i + 1) * code]);
+            }
+            Ok(())
+        },
+    )?;
     let sum = |part: usize| lines.chunks_exact(line).map(|line| line[part]).sum::<f64>();
     let (squared, losses, about_mean, floor) = (sum(0), sum(1), sum(2), sum(3));
     let numbers = (n * width) as f64;
@@ -96,31 +102,46 @@ impl Baselines {
         let linear = moments.about_zero(k, compute.level)?.directions;
         let zero = vec![0.0; width];
         let mut errors = vec![0.0f64; rows.rows() * 3];
-        each_chunk(&mut errors, 3, compute.threads, || vec![0.0; scratch_len(width)], |scratch, first, chunk| {
-            let count = chunk.len() / 3;
-            let mut x = vec![0.0; count * width];
-            rows.read_f64(&(first..first + count).collect::<Vec<_>>(), &mut x);
-            scaling.apply_f64(&mut x, width);
-            let mut residual = |centre: &[f64], directions: &[f64], k: usize| -> Vec<f64> {
-                let centred: Vec<f64> =
-                    x.chunks_exact(width).flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c)).collect();
-                let mut codes = vec![0.0; count * k];
-                let rows = View::new(&centred, count, width);
-                let directions = View::new(directions, k, width).transposed();
-                multiply_f64(compute.level, &mut codes, rows, directions, FinishWide::Store, scratch);
-                // The directions are orthonormal: what is lost is what the code does not hold.
-                let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-                (0..count)
-                    .map(|i| (square(&centred[i * width..(i + 1) * width]) - square(&codes[i * k..(i + 1) * k])).max(0.0))
-                    .collect()
-            };
-            let lost =
-                [residual(&moments.mean, &[], 0), residual(&moments.mean, &pca, k), residual(&zero, &linear, k)];
-            for (i, out) in chunk.chunks_exact_mut(3).enumerate() {
-                (0..3).for_each(|method| out[method] = lost[method][i]);
-            }
-            Ok(())
-        })?;
+        each_chunk(
+            &mut errors,
+            3,
+            compute.threads,
+            || vec![0.0; scratch_len(width)],
+            |scratch, first, chunk| {
+                let count = chunk.len() / 3;
+                let mut x = vec![0.0; count * width];
+                rows.read_f64(&(first..first + count).collect::<Vec<_>>(), &mut x);
+                scaling.apply_f64(&mut x, width);
+                let mut residual = |centre: &[f64], directions: &[f64], k: usize| -> Vec<f64> {
+                    let centred: Vec<f64> = x
+                        .chunks_exact(width)
+                        .flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c))
+                        .collect();
+                    let mut codes = vec![0.0; count * k];
+                    let rows = View::new(&centred, count, width);
+                    let directions = View::new(directions, k, width).transposed();
+                    multiply_f64(compute.level, &mut codes, rows, directions, FinishWide::Store, scratch);
+                    // The directions are orthonormal: what is lost is what the code does not hold.
+                    let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+                    (0..count)
+                        .map(|i| {
+                            (square(&centred[i * width..(i + 1) * width])
+                                - square(&codes[i * k..(i + 1) * k]))
+                            .max(0.0)
+                        })
+                        .collect()
+                };
+                let lost = [
+                    residual(&moments.mean, &[], 0),
+                    residual(&moments.mean, &pca, k),
+                    residual(&zero, &linear, k),
+                ];
+                for (i, out) in chunk.chunks_exact_mut(3).enumerate() {
+                    (0..3).for_each(|method| out[method] = lost[method][i]);
+                }
+                Ok(())
+            },
+        )?;
         let mean = |method: usize| errors.iter().skip(method).step_by(3).sum::<f64>() / rows.rows() as f64;
         Ok(Self { mean: mean(0), pca: mean(1), linear: mean(2) })
     }
@@ -138,7 +159,7 @@ mod tests {
 
     #[test]
     fn dead_units_are_counted() {
-        let codes = [0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_01];
+        let codes = [0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_04];
         assert_eq!(dead_units(&codes, 3), 2);
         assert_eq!(dead_units(&[1.0, -1.0], 1), 0);
     }

@@ -239,6 +239,16 @@ pub enum Optimizer {
     Adam(narrows_kernels::optimizer::Adam),
 }
 
+impl Optimizer {
+    /// How many numbers it remembers for each parameter.
+    pub fn memories(&self) -> usize {
+        match self {
+            Self::Sgd(_) | Self::RmsProp(_) => 1,
+            Self::Adadelta(_) | Self::Adam(_) => 2,
+        }
+    }
+}
+
 impl Train {
     /// The optimiser with the usual values where the recipe is silent. A setting that the optimiser does not have, or a
     /// value outside its range, is refused.
@@ -262,7 +272,9 @@ impl Train {
         ];
         for (field, given, optimizers) in settings {
             if given && !optimizers.contains(&self.optimizer) {
-                return Err(Error::recipe(format!("train.{field}: the optimizer {name} has no such setting")));
+                return Err(Error::recipe(format!(
+                    "train.{field}: the optimizer {name} has no such setting"
+                )));
             }
         }
         let positive = |field: &str, value: f32| {
@@ -365,8 +377,10 @@ impl Spec {
                             .hint("or use loss = \"mse\""));
                     }
                     Loss::CrossEntropy if !ends_in(Function::Softmax) => {
-                        return Err(Error::recipe("loss: cross_entropy needs a decoder that ends in \"softmax\"")
-                            .hint("or use loss = \"mse\""));
+                        return Err(Error::recipe(
+                            "loss: cross_entropy needs a decoder that ends in \"softmax\"",
+                        )
+                        .hint("or use loss = \"mse\""));
                     }
                     _ => {}
                 }
@@ -381,7 +395,9 @@ impl AutoencoderSpec {
     /// mirrored. Functions are kept: between layers the encoder's first, at the end the decoder's last.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
         let wrong = || {
-            Error::recipe(format!("layers `{short}`: expected widths from the input to the code, such as {input}-128-32"))
+            Error::recipe(format!(
+                "layers `{short}`: expected widths from the input to the code, such as {input}-128-32"
+            ))
         };
         let widths = short
             .split('-')
@@ -393,7 +409,9 @@ impl AutoencoderSpec {
             return Err(wrong());
         }
         if *first != input {
-            return Err(Error::recipe(format!("layers `{short}`: a row of the data has {input} numbers, not {first}")));
+            return Err(Error::recipe(format!(
+                "layers `{short}`: a row of the data has {input} numbers, not {first}"
+            )));
         }
         let function = |layers: &[Layer]| {
             layers.iter().find_map(|layer| match layer {
@@ -476,10 +494,17 @@ impl<'de> Deserialize<'de> for Layer {
                     match key.as_str() {
                         "dense" => units = Some(map.next_value::<Units>()?),
                         "bias" => bias = map.next_value()?,
-                        other => return Err(de::Error::custom(unknown("layer or setting", other, &["dense", "bias"]))),
+                        other => {
+                            return Err(de::Error::custom(unknown(
+                                "layer or setting",
+                                other,
+                                &["dense", "bias"],
+                            )));
+                        }
                     }
                 }
-                let units = units.ok_or_else(|| de::Error::custom("which layer? expected { dense = UNITS }"))?;
+                let units =
+                    units.ok_or_else(|| de::Error::custom("which layer? expected { dense = UNITS }"))?;
                 Ok(Layer::Dense { units, bias })
             }
         }

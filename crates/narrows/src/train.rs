@@ -2,7 +2,7 @@
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use narrows_kernels::{Level, lockstep};
 
@@ -11,7 +11,37 @@ use crate::error::Result;
 use crate::event::{Ended, EpochRecord, Event, Flow};
 use crate::plan::{ParameterKind, Plan};
 use crate::random::{Purpose, generator, shuffle, uniform};
-use crate::spec::Train;
+use crate::spec::{Optimizer, Train};
+
+/// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    /// Steps taken.
+    pub step: u64,
+    pub parameters: Vec<f32>,
+    /// What the optimiser remembers.
+    pub memory: Vec<Vec<f32>>,
+    /// The parameters with the least loss on the held-out rows; empty before the first epoch.
+    pub best: Vec<f32>,
+    /// That loss.
+    pub best_loss: f64,
+    /// One record for each epoch that was finished.
+    pub history: Vec<EpochRecord>,
+}
+
+impl State {
+    /// The state before the first epoch.
+    pub fn new(parameters: Vec<f32>, optimizer: Optimizer) -> Self {
+        let memory = vec![vec![0.0; parameters.len()]; optimizer.memories()];
+        Self { step: 0, parameters, memory, best: Vec::new(), best_loss: f64::INFINITY, history: Vec::new() }
+    }
+}
+
+/// Keeps states: called with the state after an epoch now and then, and with the last one when training ends early.
+pub(crate) type Keep<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
+
+/// How often a state is kept.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What training gives.
 pub(crate) struct Trained {
@@ -40,40 +70,37 @@ pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
     parameters
 }
 
-/// Trains from `start` on `rows`, watched by the loss on `validation`.
+/// Trains from `start` on `rows`, watched by the loss on `validation`. From a state of an earlier run it goes on as if that
+/// had never stopped.
 ///
 /// All threads run the same loop; the first one, the leader, also shuffles, keeps the records and calls back. What it
 /// decides for all (an order, a stop) it decides between two barriers, and all read it after the second.
 pub(crate) fn train(
     plan: &Plan,
     settings: &Train,
-    start: &[f32],
+    start: State,
     rows: Rows<'_>,
     validation: Rows<'_>,
     level: Level,
     threads: usize,
+    keep: &mut Keep<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Trained> {
     let n = rows.source.rows();
     let batch = settings.batch.min(n);
-    let engine = Engine::new(plan, level, settings.optimizer()?, batch, threads, start);
+    let engine =
+        Engine::new(plan, level, settings.optimizer()?, batch, threads, &start.parameters, &start.memory);
+    let (epochs_before, steps_before) = (start.history.len(), start.step);
     let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
     let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
     let stop = AtomicBool::new(false);
 
-    let lead = Leader {
-        callback,
-        best: Vec::new(),
-        best_loss: f64::INFINITY,
-        history: Vec::with_capacity(settings.epochs),
-        seconds: 0.0,
-        broken: None,
-    };
+    let lead = Leader { callback, keep, kept: Instant::now(), state: start, seconds: 0.0, broken: None };
     let lead = lockstep::run(threads, lead, |member, mut lead| {
         let me = member.index();
         let mut scratch = engine.scratch();
-        let mut step = 0u64;
-        'epochs: for epoch in 1..=settings.epochs {
+        let mut step = steps_before;
+        'epochs: for epoch in epochs_before + 1..=settings.epochs {
             let started = Instant::now();
             if lead.is_some() {
                 let mut order = order.write().expect("no thread panics with the order");
@@ -106,7 +133,8 @@ pub(crate) fn train(
                 engine.update(me, step);
                 if let Some(lead) = &mut lead {
                     let loss = sum / (seen * loss_width(plan)) as f64;
-                    let event = Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
+                    let event =
+                        Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
                     if (lead.callback)(&event) == Flow::Stop {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -140,7 +168,7 @@ pub(crate) fn train(
                 };
                 // The last update of an epoch is judged here: no batch comes after it.
                 if record.validation_loss.is_finite() && engine.parameters_are_finite() {
-                    lead.finish_epoch(record, &engine, plan);
+                    lead.finish_epoch(record, step, &engine);
                     if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -164,43 +192,56 @@ pub(crate) fn train(
             None => format!("the loss after {}", plan.steps[plan.steps.len() - 1].name),
         };
         Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
-    } else if stop.load(Ordering::Relaxed) && lead.history.len() < settings.epochs {
+    } else if stop.load(Ordering::Relaxed) && lead.state.history.len() < settings.epochs {
         Ended::Interrupted
     } else {
         Ended::Finished
     };
-    let parameters = if ended != Ended::Finished && !lead.best.is_empty() {
-        lead.best
+    let Leader { state, seconds, keep, .. } = lead;
+    let mut parameters = vec![0.0; plan.buffer_len];
+    if ended != Ended::Finished && !state.best.is_empty() {
+        parameters.copy_from_slice(&state.best);
     } else if matches!(ended, Ended::Diverged(_)) || !engine.parameters_are_finite() {
-        // No epoch was good: what the steps have made is finite at best, and already on its way out.
-        start.to_vec()
+        // No epoch was good: what the steps have made since is finite at best, and already on its way out.
+        parameters.copy_from_slice(&state.parameters);
     } else {
-        let mut parameters = vec![0.0; plan.buffer_len];
         engine.copy_parameters(&mut parameters);
-        parameters
-    };
-    Ok(Trained { parameters, history: lead.history, seconds: lead.seconds, ended })
+    }
+    if ended == Ended::Interrupted {
+        keep(&state)?;
+    }
+    Ok(Trained { parameters, history: state.history, seconds, ended })
 }
 
 /// What only the first thread does.
-struct Leader<'a> {
+struct Leader<'a, 'k> {
     callback: &'a mut (dyn FnMut(&Event) -> Flow + Send),
-    best: Vec<f32>,
-    best_loss: f64,
-    history: Vec<EpochRecord>,
+    keep: &'a mut Keep<'k>,
+    /// When a state was last kept.
+    kept: Instant,
+    /// As it was after the last epoch.
+    state: State,
     seconds: f64,
     broken: Option<(usize, u64)>,
 }
 
-impl Leader<'_> {
-    fn finish_epoch(&mut self, record: EpochRecord, engine: &Engine<'_>, plan: &Plan) {
-        self.history.push(record);
+impl Leader<'_, '_> {
+    fn finish_epoch(&mut self, record: EpochRecord, step: u64, engine: &Engine<'_>) {
         self.seconds += record.seconds;
+        let state = &mut self.state;
+        engine.copy_state(&mut state.parameters, &mut state.memory);
+        state.step = step;
+        state.history.push(record);
         // A loss that is not a number is worse than any other.
-        if record.validation_loss < self.best_loss {
-            self.best_loss = record.validation_loss;
-            self.best.resize(plan.buffer_len, 0.0);
-            engine.copy_parameters(&mut self.best);
+        if record.validation_loss < state.best_loss {
+            state.best_loss = record.validation_loss;
+            state.best.clone_from(&state.parameters);
+        }
+        if self.kept.elapsed() >= KEEP_EVERY {
+            self.kept = Instant::now();
+            if let Err(error) = (self.keep)(&self.state) {
+                (self.callback)(&Event::Warning(format!("no checkpoint was written: {error}")));
+            }
         }
     }
 }

@@ -10,7 +10,13 @@ const EQUAL: f64 = 0.005;
 const NOTHING: f64 = 0.97;
 
 /// The sentence for a fit of `spec` with codes of `code_size` numbers, for rows of `width` numbers.
-pub fn verdict(spec: &Spec, width: usize, code_size: usize, evaluation: &Evaluation, baselines: &Baselines) -> String {
+pub fn verdict(
+    spec: &Spec,
+    width: usize,
+    code_size: usize,
+    evaluation: &Evaluation,
+    baselines: &Baselines,
+) -> String {
     let kept = evaluation.explained_variance * 100.0;
     let error = evaluation.squared_error_per_row;
     if baselines.mean <= 0.0 {
@@ -18,7 +24,9 @@ pub fn verdict(spec: &Spec, width: usize, code_size: usize, evaluation: &Evaluat
     }
     let network = match spec {
         Spec::Pca(_) => {
-            return format!("PCA-{code_size} keeps {kept:.1} % of the variance of held-out rows in {code_size} of {width} numbers");
+            return format!(
+                "PCA-{code_size} keeps {kept:.1} % of the variance of held-out rows in {code_size} of {width} numbers"
+            );
         }
         Spec::Autoencoder(network) => network,
     };
@@ -54,7 +62,9 @@ pub fn verdict(spec: &Spec, width: usize, code_size: usize, evaluation: &Evaluat
         None => {}
     }
     if code_size >= width {
-        parts.push(format!("the code is not smaller than the row ({code_size} numbers for {width}): it does not compress"));
+        parts.push(format!(
+            "the code is not smaller than the row ({code_size} numbers for {width}): it does not compress"
+        ));
     }
     parts.join("; ")
 }

@@ -1,6 +1,8 @@
 //! Opens real files, made elsewhere, and checks what is known of them from their makers.
 //! They lie in `../shared/data` beside the workspace; tests that need them say so and pass where they are absent.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::path::{Path, PathBuf};
 
 use narrows::data::{self, Dataset, Element, OpenOptions, Shape};

@@ -417,7 +417,7 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn other_files_are_refused() {
-    refused(b"", &["safetensors"]);
+    refused(b"", &["not a Narrows model"]);
     refused(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89", &[]);
     refused(b"sepal,petal\n1,2\n3,4\n", &[]);
     refused(&[0xff; 4096], &[]);

@@ -12,7 +12,9 @@ use crate::arguments::ApplyArguments;
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
-    let codes = model.encode(&*dataset.rows, super::compute(&arguments.compute)).map_err(|error| error.at(&dataset.name))?;
+    let codes = model
+        .encode(&*dataset.rows, super::compute(&arguments.compute))
+        .map_err(|error| error.at(&dataset.name))?;
     let shape = model.code_shape();
     let header = (1..=shape.len()).map(|unit| format!("code_{unit}")).collect();
     write(&arguments.out, codes, shape, header)
@@ -21,14 +23,18 @@ pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
 /// Writes the rows of codes.
 pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
-    let rows = model.decode(&*dataset.rows, super::compute(&arguments.compute)).map_err(|error| error.at(&dataset.name))?;
+    let rows = model
+        .decode(&*dataset.rows, super::compute(&arguments.compute))
+        .map_err(|error| error.at(&dataset.name))?;
     write(&arguments.out, rows, model.shape, column_names(model.shape))
 }
 
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
-    let rows = model.reconstruct(&*dataset.rows, super::compute(&arguments.compute)).map_err(|error| error.at(&dataset.name))?;
+    let rows = model
+        .reconstruct(&*dataset.rows, super::compute(&arguments.compute))
+        .map_err(|error| error.at(&dataset.name))?;
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
     write(&arguments.out, rows, model.shape, header)
 }

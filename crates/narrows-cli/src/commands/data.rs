@@ -13,7 +13,8 @@ const BLOCK: usize = 256;
 /// Lists the built-in data sets, or describes one data set.
 pub fn run(arguments: &DataArguments) -> anyhow::Result<ExitCode> {
     let Some(name) = &arguments.name else {
-        let rows: Vec<_> = builtin_names().iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect();
+        let rows: Vec<_> =
+            builtin_names().iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect();
         output::pairs(&rows)?;
         output::line("\nOr a file: .idx (MNIST's format), .npy, .csv, .tsv, gzipped or not.")?;
         return Ok(ExitCode::SUCCESS);
@@ -48,7 +49,8 @@ pub fn run(arguments: &DataArguments) -> anyhow::Result<ExitCode> {
     if let Some(labels) = &dataset.labels {
         let mut counts = vec![0usize; labels.names.len()];
         labels.classes.iter().for_each(|&class| counts[class as usize] += 1);
-        let classes: Vec<_> = labels.names.iter().zip(&counts).map(|(name, count)| format!("{name} ({count})")).collect();
+        let classes: Vec<_> =
+            labels.names.iter().zip(&counts).map(|(name, count)| format!("{name} ({count})")).collect();
         pairs.push(("classes".to_owned(), classes.join(", ")));
     }
     if let Some(columns) = &dataset.columns {

@@ -10,7 +10,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
 use narrows::event::{Ended, Event, Flow};
-use narrows::fit::{Fit, fit, write_report};
+use narrows::fit::{CheckpointOptions, Fit, fit_with_checkpoints, write_report};
 use narrows::model::{Compute, Fitted};
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
@@ -53,24 +53,42 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
-    let mut progress = Progress::new(arguments.json, stop);
-    let fit = fit(&spec, &training, &validation, compute, &mut |event| progress.hear(event))?;
-    progress.finish();
-
-    let folder = match (&arguments.report, &arguments.out) {
-        (Some(folder), _) => folder.clone(),
-        (None, _) => new_run_folder(&recipe.name, &training.name)?,
+    // A run that goes on reports beside its model, unless told otherwise.
+    let resumed =
+        arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent).map(Path::to_owned);
+    let (folder, is_new) = match arguments.report.clone().or(resumed) {
+        Some(folder) => (folder, false),
+        None => (new_run_folder(&recipe.name, &training.name)?, true),
     };
     let model_path = arguments.out.clone().unwrap_or_else(|| folder.join("model.narrows"));
+
+    let mut progress = Progress::new(arguments.json, stop);
+    let checkpoints = CheckpointOptions { model: &model_path, resume: arguments.resume };
+    let fitted =
+        fit_with_checkpoints(&spec, &training, &validation, compute, Some(checkpoints), &mut |event| {
+            progress.hear(event)
+        });
+    progress.finish();
+    if fitted.is_err() && is_new {
+        // Only where it is empty: nothing that was written is lost.
+        let _ = std::fs::remove_dir(&folder);
+        let _ = folder.parent().map(std::fs::remove_dir);
+    }
+    let fit = fitted?;
     fit.model.save(&model_path)?;
     let pages = write_report(&folder, &recipe.name, &fit, &training, &validation, compute)?;
 
     let done = Done { recipe: &recipe.name, fit: &fit, model_path: &model_path, page: &pages[0], compute };
-    if arguments.json { output::line(done.json())? } else { done.print(&training, &validation)? }
+    if arguments.json {
+        output::line(done.json())?
+    } else {
+        done.print(&training, &validation)?
+    }
     match &fit.ended {
         Ended::Finished => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
-            eprintln!("interrupted: the best model so far is in {}", model_path.display());
+            let model = model_path.display();
+            eprintln!("interrupted: the best model so far is in {model}; go on with --out {model} --resume");
             Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Diverged(reason) => {
@@ -109,7 +127,7 @@ fn split(arguments: &FitArguments, dataset: Dataset, seed: u64) -> anyhow::Resul
     let share = |text: &str| text.parse::<f64>().ok();
     match arguments.validation.as_deref() {
         Some(text) => match share(text) {
-            Some(share) => hold_out(&dataset, share, seed).context("--validation").map_err(Into::into),
+            Some(share) => hold_out(&dataset, share, seed).context("--validation"),
             None => {
                 let validation = super::open(text, &arguments.data_options)?;
                 Ok((dataset, validation))
@@ -139,7 +157,9 @@ fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
         match std::fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot make the folder", folder.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{}: cannot make the folder", folder.display()));
+            }
         }
     }
     unreachable!("numbers do not run out")
@@ -169,16 +189,20 @@ impl Progress {
                         Some((epochs * total_rows) as u64),
                         ProgressDrawTarget::stderr_with_hz(10),
                     );
-                    let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}, {per_sec}, {eta} left")
-                        .expect("the template is valid")
-                        .with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                            let _ = write!(out, "{:.0} rows/s", state.per_sec());
-                        });
+                    let style =
+                        ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}, {per_sec}, {eta} left")
+                            .expect("the template is valid")
+                            .with_key(
+                                "per_sec",
+                                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                                    let _ = write!(out, "{:.0} rows/s", state.per_sec());
+                                },
+                            );
                     bar.set_style(style);
                     bar
                 });
                 bar.update(|state| state.set_pos(((epoch - 1) * total_rows + rows) as u64));
-                if bar.position() % 32 == 0 || rows == total_rows {
+                if bar.position().is_multiple_of(32) || rows == total_rows {
                     bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
                 }
             }
@@ -196,6 +220,10 @@ impl Progress {
                     self.failed |= line.is_err();
                 }
             }
+            Event::Warning(what) => match &self.bar {
+                Some(bar) => bar.suspend(|| eprintln!("warning: {what}")),
+                None => eprintln!("warning: {what}"),
+            },
             Event::Stage(what) => {
                 if let Some(bar) = &self.bar {
                     bar.set_message((*what).to_owned());
@@ -267,13 +295,25 @@ impl Done<'_> {
         let code_size = fit.model.code_shape().len();
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut add = |name: &str, value: String| pairs.push((name.to_owned(), value));
-        add("rows", format!("{} of {} for training, {} of {} held out", summary.training_rows, training.name, found.rows, validation.name));
+        add(
+            "rows",
+            format!(
+                "{} of {} for training, {} of {} held out",
+                summary.training_rows, training.name, found.rows, validation.name
+            ),
+        );
         add("row, code", format!("{} numbers, {code_size} numbers", fit.model.shape.len()));
         add("parameters", fit.model.parameter_count().to_string());
         let epochs = if summary.epochs > 0 { format!(", {} epochs", summary.epochs) } else { String::new() };
-        add("time", format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()));
+        add(
+            "time",
+            format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()),
+        );
         if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
-            add("BCE", format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss));
+            add(
+                "BCE",
+                format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss),
+            );
         }
         add("squared error per row", format!("{:.4}", found.squared_error_per_row));
         if !matches!(fit.model.fitted, Fitted::Pca(_)) {
@@ -283,7 +323,8 @@ impl Done<'_> {
         add("  constant mean", format!("{:.4}", summary.baselines.mean));
         add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
         if let Fitted::Pca(pca) = &fit.model.fitted {
-            let ratios: Vec<_> = pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
+            let ratios: Vec<_> =
+                pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
         }

@@ -17,7 +17,8 @@ use crate::output;
 /// Shows a model, or the layers of a recipe.
 pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let name = &arguments.name;
-    let is_recipe = Recipe::names().any(|recipe| recipe == name) || name.ends_with(".toml") || !Path::new(name).exists();
+    let is_recipe =
+        Recipe::names().any(|recipe| recipe == name) || name.ends_with(".toml") || !Path::new(name).exists();
     if is_recipe { recipe(arguments) } else { model(arguments) }
 }
 
@@ -69,8 +70,12 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     output::layers(&table)?;
     output::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape))?;
     if let Some(summary) = &model.summary {
-        let trained = if summary.epochs > 0 { format!(" in {} epochs", summary.epochs) } else { String::new() };
-        output::line(format!("fitted on {} rows{trained}, judged on {}:", summary.training_rows, summary.evaluation.rows))?;
+        let trained =
+            if summary.epochs > 0 { format!(" in {} epochs", summary.epochs) } else { String::new() };
+        output::line(format!(
+            "fitted on {} rows{trained}, judged on {}:",
+            summary.training_rows, summary.evaluation.rows
+        ))?;
         output::line(&summary.verdict)?;
     }
     output::line("")?;

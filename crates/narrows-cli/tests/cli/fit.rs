@@ -285,7 +285,11 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
         .chain(last[..last.len() - 1].iter().cloned());
     let best = losses.map(|line| number(&line, "validation_loss")).fold(f64::INFINITY, f64::min);
     assert!((number(done, "validation_loss") / best - 1.0).abs() < 1e-5);
-    assert_eq!(place.list("."), ["m.narrows", "r"], "nothing half-written is left");
+    // Model, report and the state to go on from; nothing half-written.
+    let files = place.list(".");
+    let expected =
+        |name: &str| name == "m.narrows" || name == "r" || name.starts_with("m.narrows.checkpoint-");
+    assert!(files.iter().all(|name| expected(name)) && files.len() >= 3, "{files:?}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         // Models, and what they are applied to.
         ("encode absent.narrows iris --out x.npy", &["absent.narrows", "cannot read"]),
         ("encode two.csv iris --out x.npy", &["two.csv"]),
-        ("encode cut.narrows iris --out x.npy", &["cut.narrows", "not a whole"]),
+        ("encode cut.narrows iris --out x.npy", &["cut.narrows", "damaged", "use a copy"]),
         ("evaluate flipped.narrows iris", &["flipped.narrows", "damaged", "fit the model again"]),
         ("show flipped.narrows", &["flipped.narrows", "damaged"]),
         ("encode m.narrows two.csv --out x.npy", &["two.csv", "2 numbers", "rows of 4"]),

@@ -108,6 +108,11 @@ pub(crate) trait Simd: Lanes<f32> {
     fn round(self, a: F<Self>) -> F<Self>;
     /// 2 to the power of a whole number between -126 and 127.
     fn power_of_two(self, a: F<Self>) -> F<Self>;
+    /// As many bytes as the vector has numbers, as numbers.
+    ///
+    /// # Safety
+    /// `COUNT` bytes can be read at `from`.
+    unsafe fn load_bytes(self, from: *const u8) -> F<Self>;
     /// Where `x > 0`: `a`, else `b`.
     fn where_positive(self, x: F<Self>, a: F<Self>, b: F<Self>) -> F<Self>;
     /// The first `count` numbers (or all, where there are fewer), then zeros.
@@ -149,8 +154,13 @@ impl Level {
     pub const VARIABLE: &'static str = "NARROWS_SIMD";
 
     /// The best level of this processor, lowered to what [`Level::VARIABLE`] names. A name that is unknown, or a level
-    /// that the processor lacks, changes nothing.
+    /// that the processor lacks, changes nothing. Asked once per process.
     pub fn detect() -> Self {
+        static DETECTED: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *DETECTED.get_or_init(Self::ask)
+    }
+
+    fn ask() -> Self {
         let best = *Self::available().last().expect("the plain level is always there");
         match std::env::var(Self::VARIABLE) {
             Ok(name) => Self::available().into_iter().find(|level| level.name() == name).unwrap_or(best),

@@ -91,6 +91,13 @@ impl Lanes<f64> for Neon {
 }
 
 impl Simd for Neon {
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller vouches for 4 bytes.
+        let numbers: [f32; 4] = std::array::from_fn(|i| f32::from(unsafe { *from.add(i) }));
+        // SAFETY: the array holds a vector.
+        unsafe { vld1q_f32(numbers.as_ptr()) }
+    }
     methods! {
         fn sub(a: float32x4_t, b: float32x4_t) -> float32x4_t { vsubq_f32(a, b) }
         fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t { vmulq_f32(a, b) }

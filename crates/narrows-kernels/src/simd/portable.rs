@@ -92,6 +92,11 @@ impl<const N: usize> Simd for Portable<N> {
         std::array::from_fn(|i| f32::from_bits(((a[i] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> F<Self> {
+        // SAFETY: the caller vouches for N bytes.
+        std::array::from_fn(|i| f32::from(unsafe { *from.add(i) }))
+    }
+    #[inline(always)]
     fn where_positive(self, x: F<Self>, a: F<Self>, b: F<Self>) -> F<Self> {
         std::array::from_fn(|i| if x[i] > 0.0 { a[i] } else { b[i] })
     }

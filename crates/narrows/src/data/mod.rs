@@ -15,6 +15,7 @@
 //! Each may be packed with gzip, which is known by its content. Bytes and booleans stay bytes, 8 and 16-bit integers
 //! become f32, larger ones and text f64.
 
+mod array;
 pub mod csv;
 mod embedded;
 mod idx;
@@ -23,6 +24,7 @@ pub mod npy;
 mod number;
 mod rows;
 
+pub use array::Number;
 pub use rows::{Element, Labels, Shape, Source, Subset, Table, Values};
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use narrows_kernels::{Level, vector};
+
 use crate::error::{Error, Result};
 
 /// What one row is: an image of `height` x `width` x `channels` numbers (channel last), or a flat vector.
@@ -224,7 +226,14 @@ impl Source for Table {
     fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
         let width = self.shape.len();
         match &self.values {
-            Values::U8(values) => gather(values, width, indices, out, f32::from),
+            Values::U8(values) => {
+                // The way of every image into training: by SIMD.
+                assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
+                let level = Level::detect();
+                for (&index, out) in indices.iter().zip(out.chunks_exact_mut(width)) {
+                    vector::from_bytes(level, out, &values[index * width..(index + 1) * width]);
+                }
+            }
             Values::F32(values) => gather(values, width, indices, out, |v| v),
             Values::F64(values) => gather(values, width, indices, out, |v| v as f32),
         }

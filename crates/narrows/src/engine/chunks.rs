@@ -55,7 +55,14 @@ impl Walk {
     }
 
     /// Takes up to a chunk of rows through `steps`. With `logits` the last step stops before its last function.
-    pub fn forward(&mut self, level: Level, steps: &[Step], parameters: &[f32], rows: &[f32], logits: bool) -> &mut [f32] {
+    pub fn forward(
+        &mut self,
+        level: Level,
+        steps: &[Step],
+        parameters: &[f32],
+        rows: &[f32],
+        logits: bool,
+    ) -> &mut [f32] {
         let n = rows.len() / steps[0].input.len();
         self.x[..rows.len()].copy_from_slice(rows);
         let mut len = rows.len();

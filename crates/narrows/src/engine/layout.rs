@@ -47,7 +47,8 @@ impl Layout {
     pub fn new(plan: &Plan, batch: usize, threads: usize) -> Self {
         let outputs: Vec<usize> = plan.steps.iter().map(|step| step.output.len()).collect();
         let deltas = &outputs[..outputs.len() - 1];
-        let widths = std::iter::once(plan.input.len()).chain(outputs.iter().copied()).chain(deltas.iter().copied());
+        let widths =
+            std::iter::once(plan.input.len()).chain(outputs.iter().copied()).chain(deltas.iter().copied());
         let mut work_len = 0;
         let matrices: Vec<Matrix> = widths
             .chain([1])
@@ -69,7 +70,9 @@ impl Layout {
             let (mut own, mut places) = (Vec::new(), Vec::new());
             for (step_index, step) in plan.steps.iter().enumerate() {
                 let Op::Dense { weights, bias } = &step.op else { continue };
-                for (range, is_bias) in std::iter::once((weights, false)).chain(bias.iter().map(|bias| (bias, true))) {
+                for (range, is_bias) in
+                    std::iter::once((weights, false)).chain(bias.iter().map(|bias| (bias, true)))
+                {
                     let parameter = plan.parameters.iter().position(|parameter| parameter.range == *range);
                     let (count, width) =
                         if is_bias { (range.len(), 1) } else { (step.input.len(), step.output.len()) };
@@ -82,7 +85,16 @@ impl Layout {
             parts.push(own);
             parameter_pieces.push(places);
         }
-        Self { batch, steps: plan.steps.len(), matrices, work_len, rows, work_pieces, parts, parameter_pieces }
+        Self {
+            batch,
+            steps: plan.steps.len(),
+            matrices,
+            work_len,
+            rows,
+            work_pieces,
+            parts,
+            parameter_pieces,
+        }
     }
 
     pub fn input(&self) -> usize {

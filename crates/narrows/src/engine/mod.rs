@@ -57,23 +57,31 @@ pub(crate) struct Engine<'a> {
 pub(crate) struct Scratch(Vec<f32>);
 
 impl<'a> Engine<'a> {
-    /// An engine for batches of up to `batch` rows and a team of `threads`.
-    pub fn new(plan: &'a Plan, level: Level, optimizer: Optimizer, batch: usize, threads: usize, start: &[f32]) -> Self {
+    /// An engine for batches of up to `batch` rows and a team of `threads`, from these parameters and what the optimiser
+    /// remembers.
+    pub fn new(
+        plan: &'a Plan,
+        level: Level,
+        optimizer: Optimizer,
+        batch: usize,
+        threads: usize,
+        parameters: &[f32],
+        memory: &[Vec<f32>],
+    ) -> Self {
         let layout = Layout::new(plan, batch, threads);
-        let of_parameters = |name| Shared::new(name, plan.buffer_len, layout.parameter_pieces.clone());
-        let mut parameters = of_parameters("parameters");
-        parameters.as_mut_slice().copy_from_slice(start);
-        let memories = match optimizer {
-            Optimizer::Sgd(_) | Optimizer::RmsProp(_) => 1,
-            Optimizer::Adadelta(_) | Optimizer::Adam(_) => 2,
+        let of_parameters = |name, values: &[f32]| {
+            let mut shared = Shared::new(name, plan.buffer_len, layout.parameter_pieces.clone());
+            shared.as_mut_slice().copy_from_slice(values);
+            shared
         };
+        assert_eq!(memory.len(), optimizer.memories());
         Self {
             plan,
             level,
             optimizer,
-            parameters,
-            gradients: of_parameters("gradients"),
-            memory: (0..memories).map(|_| of_parameters("optimizer memory")).collect(),
+            parameters: of_parameters("parameters", parameters),
+            gradients: of_parameters("gradients", &vec![0.0; plan.buffer_len]),
+            memory: memory.iter().map(|values| of_parameters("optimizer memory", values)).collect(),
             work: Shared::new("work space", layout.work_len, layout.work_pieces.clone()),
             layout,
             broken: AtomicBool::new(false),
@@ -82,7 +90,8 @@ impl<'a> Engine<'a> {
 
     /// Memory for one thread.
     pub fn scratch(&self) -> Scratch {
-        let widest = self.plan.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
+        let widest =
+            self.plan.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
         Scratch(vec![0.0; matrix::scratch_len(widest.max(self.layout.batch))])
     }
 
@@ -98,8 +107,11 @@ impl<'a> Engine<'a> {
         let mut work = self.work.piece(thread);
         let width = plan.input.len();
         let input = &mut work.range(self.layout.input())[..n * width];
-        rows.source.read_f32(&indices[own], input);
-        rows.scaling.apply(level, input, width);
+        // Row by row: what is read is scaled while it is in the nearest cache.
+        for (index, row) in own.zip(input.chunks_exact_mut(width)) {
+            rows.source.read_f32(&indices[index..=index], row);
+            rows.scaling.apply(level, row, width);
+        }
 
         let last = plan.steps.len() - 1;
         for (i, step) in plan.steps.iter().enumerate() {
@@ -129,7 +141,8 @@ impl<'a> Engine<'a> {
             let step = &plan.steps[i];
             let before = &plan.steps[i - 1];
             // Softmax needs its own output; what is the last step's is gone, and its loss has dealt with it.
-            let softmax_alone = matches!(step.op, crate::plan::Op::Softmax) && !(i == last && plan.loss_takes_logits());
+            let softmax_alone =
+                matches!(step.op, crate::plan::Op::Softmax) && !(i == last && plan.loss_takes_logits());
             if softmax_alone {
                 let [delta, output] = work.ranges([self.layout.delta(i), self.layout.output(i)]);
                 let len = n * step.output.len();
@@ -140,7 +153,17 @@ impl<'a> Engine<'a> {
                 work.ranges([self.layout.delta(i), self.layout.output(i - 1), self.layout.delta(i - 1)]);
             let len = n * step.input.len();
             let (x, delta_before) = (&x[..len], &mut delta_before[..len]);
-            steps::backward(level, step, &parameters, &delta[..n * step.output.len()], delta_before, x, before.activation, n, &mut scratch.0);
+            steps::backward(
+                level,
+                step,
+                &parameters,
+                &delta[..n * step.output.len()],
+                delta_before,
+                x,
+                before.activation,
+                n,
+                &mut scratch.0,
+            );
         }
     }
 
@@ -184,8 +207,13 @@ impl<'a> Engine<'a> {
     /// The first parameter whose gradient is not finite.
     pub fn broken_parameter(&self) -> Option<&str> {
         let gradients = self.gradients.whole();
-        let bad = |range: &std::ops::Range<usize>| gradients[range.clone()].iter().any(|value| !value.is_finite());
-        self.plan.parameters.iter().find(|parameter| bad(&parameter.range)).map(|parameter| parameter.name.as_str())
+        let bad =
+            |range: &std::ops::Range<usize>| gradients[range.clone()].iter().any(|value| !value.is_finite());
+        self.plan
+            .parameters
+            .iter()
+            .find(|parameter| bad(&parameter.range))
+            .map(|parameter| parameter.name.as_str())
     }
 
     /// Whether every parameter is a finite number. For between two phases.
@@ -212,7 +240,9 @@ impl<'a> Engine<'a> {
                     optimizer::adam(self.level, p, m.range(slot), v.range(slot), g, settings);
                 }
                 ([v], Optimizer::Sgd(settings)) => optimizer::sgd(self.level, p, v.range(slot), g, settings),
-                ([e], Optimizer::RmsProp(settings)) => optimizer::rmsprop(self.level, p, e.range(slot), g, settings),
+                ([e], Optimizer::RmsProp(settings)) => {
+                    optimizer::rmsprop(self.level, p, e.range(slot), g, settings)
+                }
                 _ => unreachable!("each optimiser has its memory"),
             }
         }
@@ -221,6 +251,14 @@ impl<'a> Engine<'a> {
     /// Copies the parameters. For between two phases.
     pub fn copy_parameters(&self, to: &mut [f32]) {
         to.copy_from_slice(&self.parameters.whole());
+    }
+
+    /// Copies the parameters and the optimiser's memory. For between two phases.
+    pub fn copy_state(&self, parameters: &mut [f32], memory: &mut [Vec<f32>]) {
+        self.copy_parameters(parameters);
+        for (to, from) in memory.iter_mut().zip(&self.memory) {
+            to.copy_from_slice(&from.whole());
+        }
     }
 
     /// Copies the gradients. For between two phases.

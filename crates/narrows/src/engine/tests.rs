@@ -34,8 +34,11 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool) -> Vec<f64>
     let y: Vec<f64> = match &step.op {
         Op::Dense { weights, bias } => (0..step.output.len())
             .map(|j| {
-                let sum: f64 =
-                    x.iter().enumerate().map(|(i, x)| x * parameters[weights.start + i * step.output.len() + j]).sum();
+                let sum: f64 = x
+                    .iter()
+                    .enumerate()
+                    .map(|(i, x)| x * parameters[weights.start + i * step.output.len() + j])
+                    .sum();
                 sum + bias.as_ref().map_or(0.0, |bias| parameters[bias.start + j])
             })
             .collect(),
@@ -48,7 +51,9 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool) -> Vec<f64>
 
 fn network(encoder: &str, decoder: &str, loss: &str, width: usize) -> Plan {
     let text = format!("method='autoencoder'\nloss='{loss}'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-    let Spec::Autoencoder(spec) = Recipe::parse("test", "test", &text).unwrap().spec().unwrap() else { panic!() };
+    let Spec::Autoencoder(spec) = Recipe::parse("test", "test", &text).unwrap().spec().unwrap() else {
+        panic!()
+    };
     Plan::new(&spec, Shape::flat(width)).unwrap()
 }
 
@@ -63,12 +68,27 @@ fn rows(count: usize, width: usize) -> Vec<f32> {
         .collect()
 }
 
-fn gradients(plan: &Plan, level: Level, threads: usize, start: &[f32], data: &[f32], batch: usize) -> Vec<f32> {
+fn gradients(
+    plan: &Plan,
+    level: Level,
+    threads: usize,
+    start: &[f32],
+    data: &[f32],
+    batch: usize,
+) -> Vec<f32> {
     let width = plan.input.len();
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
-    let engine = Engine::new(plan, level, optimizer, batch, threads, start);
+    let engine = Engine::new(
+        plan,
+        level,
+        optimizer,
+        batch,
+        threads,
+        start,
+        &vec![vec![0.0; start.len()]; optimizer.memories()],
+    );
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling };
     narrows_kernels::lockstep::run(threads, (), |member, _| {
@@ -94,8 +114,16 @@ fn every_network_has_the_gradient_of_its_loss() {
     for function in functions {
         // As hidden function, after a function, and at the end.
         cases.push((format!("{{dense=4}}, '{function}'"), "{dense='input'}, 'sigmoid'".to_owned(), "bce"));
-        cases.push((format!("{{dense=5}}, 'tanh', '{function}'"), "{dense=3, bias=false}, 'relu', {dense='input'}".to_owned(), "mse"));
-        cases.push((format!("'{function}', {{dense=4}}"), "'tanh', {dense='input'}, 'softmax'".to_owned(), "cross_entropy"));
+        cases.push((
+            format!("{{dense=5}}, 'tanh', '{function}'"),
+            "{dense=3, bias=false}, 'relu', {dense='input'}".to_owned(),
+            "mse",
+        ));
+        cases.push((
+            format!("'{function}', {{dense=4}}"),
+            "'tanh', {dense='input'}, 'softmax'".to_owned(),
+            "cross_entropy",
+        ));
         if function != "softmax" {
             cases.push(("{dense=4}".to_owned(), format!("{{dense='input'}}, '{function}'"), "mse"));
             cases.push(("{dense=4}".to_owned(), format!("{{dense='input'}}, 'tanh', '{function}'"), "mse"));
@@ -152,7 +180,9 @@ fn one_step_of_each_optimizer_through_the_engine() {
         let text = format!(
             "method='autoencoder'\nloss='mse'\nencoder=[{{dense=5}}]\ndecoder=[{{dense='input'}}]\n[train]\noptimizer='{name}'\nrate=0.1"
         );
-        let Spec::Autoencoder(spec) = Recipe::parse("t", "t", &text).unwrap().spec().unwrap() else { panic!() };
+        let Spec::Autoencoder(spec) = Recipe::parse("t", "t", &text).unwrap().spec().unwrap() else {
+            panic!()
+        };
         spec.train.optimizer().unwrap()
     };
     for name in ["adadelta", "sgd", "rmsprop", "adam", "adamw"] {
@@ -168,7 +198,15 @@ fn one_step_of_each_optimizer_through_the_engine() {
         for threads in [1, 2, 3] {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
-            let engine = Engine::new(&plan, Level::detect(), optimizer, 7, threads, &start);
+            let engine = Engine::new(
+                &plan,
+                Level::detect(),
+                optimizer,
+                7,
+                threads,
+                &start,
+                &vec![vec![0.0; start.len()]; optimizer.memories()],
+            );
             let indices: Vec<usize> = (0..7).collect();
             narrows_kernels::lockstep::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();
@@ -188,7 +226,12 @@ fn one_step_of_each_optimizer_through_the_engine() {
                     if name == "adamw" && parameter.kind == ParameterKind::Bias {
                         expected += 0.1 * 0.01 * f64::from(start[at]);
                     }
-                    assert!((f64::from(got[at]) - expected).abs() < 2e-4, "{name} {} {} {expected}", parameter.name, got[at]);
+                    assert!(
+                        (f64::from(got[at]) - expected).abs() < 2e-4,
+                        "{name} {} {} {expected}",
+                        parameter.name,
+                        got[at]
+                    );
                 }
             }
         }

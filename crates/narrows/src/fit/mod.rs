@@ -2,8 +2,10 @@
 
 mod report;
 
+use std::path::Path;
 use std::time::Instant;
 
+use crate::checkpoint::Checkpoints;
 use crate::data::{Dataset, Element, Source};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
@@ -14,9 +16,9 @@ use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::{Scaling, each_block};
 use crate::score::evaluate;
-use crate::summary::{Baselines, Summary};
 use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec};
-use crate::train::{Trained, initial_parameters, train};
+use crate::summary::{Baselines, Summary};
+use crate::train::{State, Trained, initial_parameters, train};
 use crate::verdict::verdict;
 
 pub use report::write_report;
@@ -57,6 +59,28 @@ pub fn fit(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
+    fit_with_checkpoints(spec, training, validation, compute, None, callback)
+}
+
+/// Where a fit keeps its checkpoints.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointOptions<'a> {
+    /// The path of the model that will be written; the checkpoints are kept beside it while training goes on.
+    pub model: &'a Path,
+    /// Whether to go on from the newest of them, as if the run had never stopped.
+    pub resume: bool,
+}
+
+/// As [`fit`], with the state of training kept in files every ten seconds and when it is interrupted. The files are
+/// removed when training is finished.
+pub fn fit_with_checkpoints(
+    spec: &Spec,
+    training: &Dataset,
+    validation: &Dataset,
+    compute: Compute,
+    checkpoints: Option<CheckpointOptions<'_>>,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Fit> {
     spec.validate()?;
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let shape = rows.shape();
@@ -78,7 +102,7 @@ pub fn fit(
                     check_unit_range(data, spec, &scaling)?;
                 }
             }
-            fit_network(spec, rows, held_out, &scaling, compute, callback)?
+            fit_network(spec, rows, held_out, &scaling, compute, checkpoints, callback)?
         }
     };
 
@@ -143,16 +167,34 @@ fn fit_network(
     held_out: &dyn Source,
     scaling: &Scaling,
     compute: Compute,
+    checkpoints: Option<CheckpointOptions<'_>>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
-    let start = initial_parameters(&plan, spec.train.seed);
+    let optimizer = spec.train.optimizer()?;
+    let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows));
+    let start = match (&mut files, checkpoints) {
+        (Some(files), Some(CheckpointOptions { resume: true, .. })) => files.newest(&plan, optimizer)?,
+        _ => State::new(initial_parameters(&plan, spec.train.seed), optimizer),
+    };
     let on = |source| Rows { source, scaling };
     let Compute { level, threads } = compute;
-    let trained = train(&plan, &spec.train, &start, on(rows), on(held_out), level, threads, callback)?;
+    let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state, &plan));
+    let trained =
+        train(&plan, &spec.train, start, on(rows), on(held_out), level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
+    if let (Some(files), Ended::Finished) = (&files, &ended) {
+        files.remove();
+    }
     let train_loss = history.last().map(|record| record.train_loss);
-    Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments: None })
+    Ok(Found {
+        fitted: Fitted::Network { plan, parameters },
+        history,
+        train_loss,
+        seconds,
+        ended,
+        moments: None,
+    })
 }
 
 /// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.
@@ -169,7 +211,9 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         scaled.extend_from_slice(block);
         scaling.apply_f64(&mut scaled, width);
         // Held-out rows may lie a rounding error outside the range of the training rows.
-        if wrong.is_none() && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value)) {
+        if wrong.is_none()
+            && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value))
+        {
             wrong = Some((first + at / width + 1, at % width + 1, block[at], scaled[at]));
         }
         first += block.len() / width;

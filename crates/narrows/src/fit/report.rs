@@ -9,8 +9,8 @@ use crate::model::{Compute, Fitted};
 use crate::plan::Op;
 use crate::recipe::to_toml;
 use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
-use crate::summary::Evaluation;
 use crate::spec::{Loss, Spec};
+use crate::summary::Evaluation;
 
 /// Rows shown beside their reconstructions.
 const EXAMPLES: usize = 10;
@@ -24,7 +24,14 @@ const MAP_ROWS: usize = 10_000;
 /// Writes the report of a fit into a folder: pictures, charts and one page. Answers the paths written, the page first.
 ///
 /// `recipe` is the name of the recipe. The bytes depend on the model and the rows alone.
-pub fn write_report(directory: &Path, recipe: &str, fit: &Fit, training: &Dataset, validation: &Dataset, compute: Compute) -> Result<Vec<PathBuf>> {
+pub fn write_report(
+    directory: &Path,
+    recipe: &str,
+    fit: &Fit,
+    training: &Dataset,
+    validation: &Dataset,
+    compute: Compute,
+) -> Result<Vec<PathBuf>> {
     let model = &fit.model;
     let summary = fit.summary();
     let evaluation = &summary.evaluation;
@@ -150,8 +157,9 @@ fn most_active(codes: &[f32], width: usize) -> (usize, usize) {
 fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
     let summary = fit.summary();
-    let Evaluation { rows, bce, bce_floor, mse, squared_error_per_row, explained_variance, dead_units, .. } =
-        summary.evaluation.clone();
+    let Evaluation {
+        rows, bce, bce_floor, mse, squared_error_per_row, explained_variance, dead_units, ..
+    } = summary.evaluation.clone();
     let mut facts = vec![
         ("Training rows".to_owned(), format!("{} ({})", summary.training_rows, training.name)),
         ("Held-out rows".to_owned(), format!("{rows} ({})", validation.name)),

@@ -33,7 +33,12 @@ pub struct Pca {
 
 impl Pca {
     /// Fits `code_size` components (without a number 32, or as many as rows and columns allow).
-    pub(crate) fn fit(moments: &Moments, code_size: Option<usize>, whiten: bool, level: Level) -> Result<Self> {
+    pub(crate) fn fit(
+        moments: &Moments,
+        code_size: Option<usize>,
+        whiten: bool,
+        level: Level,
+    ) -> Result<Self> {
         let (n, d) = (moments.rows, moments.width);
         if n < 2 {
             return Err(Error::data("a principal component analysis needs at least 2 rows"));
@@ -41,7 +46,9 @@ impl Pca {
         let most = n.min(d);
         let k = code_size.unwrap_or(USUAL_COMPONENTS.min(most));
         if k == 0 || k > most {
-            return Err(Error::recipe(format!("code size {k}: {n} rows of {d} numbers allow 1 to {most} components")));
+            return Err(Error::recipe(format!(
+                "code size {k}: {n} rows of {d} numbers allow 1 to {most} components"
+            )));
         }
         let principal = moments.about_mean(k, level)?;
         let degrees = (n - 1) as f64;
@@ -80,7 +87,9 @@ impl Pca {
     /// What a code is divided by when whitened. A direction without spread has codes of 0, and 1 divides those.
     fn deviations(&self) -> impl Iterator<Item = f64> {
         let floor = self.explained_variance.first().copied().unwrap_or(0.0) * 1e-15;
-        self.explained_variance.iter().map(move |&variance| if variance > floor { variance.sqrt() } else { 1.0 })
+        self.explained_variance
+            .iter()
+            .map(move |&variance| if variance > floor { variance.sqrt() } else { 1.0 })
     }
 
     /// Codes (n x k) of scaled rows (n x d).
@@ -95,7 +104,14 @@ impl Pca {
             row.iter_mut().zip(&self.mean).for_each(|(value, mean)| *value -= mean);
         }
         let components = View::new(&self.components, k, d).transposed();
-        multiply_f64(level, codes, View::new(&centred, n, d), components, FinishWide::Store, &mut vec![0.0; scratch_len(d)]);
+        multiply_f64(
+            level,
+            codes,
+            View::new(&centred, n, d),
+            components,
+            FinishWide::Store,
+            &mut vec![0.0; scratch_len(d)],
+        );
         if self.whiten {
             for code in codes.chunks_exact_mut(k) {
                 code.iter_mut().zip(self.deviations()).for_each(|(value, deviation)| *value /= deviation);
@@ -118,7 +134,14 @@ impl Pca {
         }
         let components = View::new(&self.components, k, d);
         let finish = FinishWide::Bias(&self.mean);
-        multiply_f64(level, rows, View::new(&codes, n, k), components, finish, &mut vec![0.0; scratch_len(k)]);
+        multiply_f64(
+            level,
+            rows,
+            View::new(&codes, n, k),
+            components,
+            finish,
+            &mut vec![0.0; scratch_len(k)],
+        );
     }
 }
 

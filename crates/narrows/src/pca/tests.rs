@@ -107,7 +107,10 @@ fn codes_are_uncorrelated_and_have_the_eigenvalues_as_variances() {
                     } else {
                         pca.explained_variance[a]
                     };
-                    assert!((covariance - want).abs() < 1e-10 * pca.total_variance.max(1.0), "{n}x{d} {a},{b}: {covariance}");
+                    assert!(
+                        (covariance - want).abs() < 1e-10 * pca.total_variance.max(1.0),
+                        "{n}x{d} {a},{b}: {covariance}"
+                    );
                 }
             }
         }
@@ -134,7 +137,8 @@ fn all_components_rebuild_the_rows_and_fewer_lose_the_dropped_eigenvalues() {
         // The sign rule.
         let pca = fit(rows, d, Some(most), false);
         for component in pca.components.chunks(d) {
-            let largest = component.iter().copied().fold(0.0f64, |a, b| if b.abs() > a.abs() { b } else { a });
+            let largest =
+                component.iter().copied().fold(0.0f64, |a, b| if b.abs() > a.abs() { b } else { a });
             assert!(largest > 0.0);
         }
     }
@@ -150,13 +154,18 @@ fn a_mean_of_a_million_costs_no_digits() {
     let bytes: Vec<u8> = (0..600u32).map(|i| (i * i * 7 % 251) as u8).collect();
     let wide = bytes.iter().map(|&byte| f64::from(byte)).collect();
     let table = Table::new(Values::U8(bytes), Shape::flat(6)).unwrap();
-    close(&fit_source(&table, Scale::None, None, false).explained_variance, &fit(wide, 6, None, false).explained_variance, 0.0);
+    close(
+        &fit_source(&table, Scale::None, None, false).explained_variance,
+        &fit(wide, 6, None, false).explained_variance,
+        0.0,
+    );
 }
 
 #[test]
 fn poor_data_work_and_no_data_are_refused() {
     // Constant columns, doubled columns, fewer rows than columns: finite, orthonormal, errors as defined.
-    let constant: Vec<f64> = (0..20).flat_map(|i| [f64::from(i), 3.0, f64::from(i) * 2.0, f64::from(i % 3)]).collect();
+    let constant: Vec<f64> =
+        (0..20).flat_map(|i| [f64::from(i), 3.0, f64::from(i) * 2.0, f64::from(i % 3)]).collect();
     let pca = fit(constant.clone(), 4, Some(4), true);
     close(&decode(&pca, &encode(&pca, &constant)), &constant, 1e-11);
     assert!(pca.explained_variance[2..].iter().all(|&variance| variance < 1e-12));
@@ -187,7 +196,10 @@ fn threads_and_input_stay_out_of_the_result() {
     let table = Table::new(Values::F64(rows.clone()), Shape::flat(101)).unwrap();
     let scaling = Scaling::learn(Scale::None, &table).unwrap();
     let results: Vec<Pca> = (1..=4)
-        .map(|threads| Pca::fit(&Moments::new(&table, &scaling, Level::detect(), threads), None, false, Level::detect()).unwrap())
+        .map(|threads| {
+            Pca::fit(&Moments::new(&table, &scaling, Level::detect(), threads), None, false, Level::detect())
+                .unwrap()
+        })
         .collect();
     assert!(results.iter().all(|result| *result == results[0]));
     assert_eq!(table.values(), &Values::F64(rows), "the input is as it was");

@@ -44,7 +44,8 @@ fn looks() {
     sample.history = (1..=50)
         .map(|epoch| {
             let loss = 0.093 + 0.18 / f64::from(epoch);
-            EpochRecord { seconds: 1.0,
+            EpochRecord {
+                seconds: 1.0,
                 epoch: epoch as usize,
                 train_loss: loss,
                 validation_loss: (loss - 0.001 + 0.002 * f64::from(epoch).sin()),
@@ -120,7 +121,8 @@ fn looks() {
     sample.originals = (0..256 * 4).map(|at| (at as f32 / 20.0).sin() * (at / 256 + 1) as f32).collect();
     sample.reconstructions = sample.originals.iter().map(|value| value * 0.9).collect();
     sample.history = (1..=400)
-        .map(|epoch| EpochRecord { seconds: 1.0,
+        .map(|epoch| EpochRecord {
+            seconds: 1.0,
             epoch,
             train_loss: 30.0 / (epoch * epoch) as f64 + 0.01,
             validation_loss: f64::NAN,

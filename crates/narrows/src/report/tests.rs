@@ -30,7 +30,12 @@ impl Sample {
             layers: LayerTable { header: vec!["Layer".into()], rows: vec![vec!["dense 32".into()]] },
             comparison: vec![("mean".into(), 52.9), ("PCA-32".into(), 13.2), ("this model".into(), 9.1)],
             history: [1, 2]
-                .map(|epoch| EpochRecord { seconds: 1.0, epoch, train_loss: 0.5 / epoch as f64, validation_loss: (0.3) })
+                .map(|epoch| EpochRecord {
+                    seconds: 1.0,
+                    epoch,
+                    train_loss: 0.5 / epoch as f64,
+                    validation_loss: (0.3),
+                })
                 .into(),
             floor: Some(0.058),
             shape: Shape::image(2, 3, 1),
@@ -316,7 +321,12 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     sample.history = strange
         .iter()
         .enumerate()
-        .map(|(epoch, &value)| EpochRecord { seconds: 1.0, epoch, train_loss: value, validation_loss: (-value) })
+        .map(|(epoch, &value)| EpochRecord {
+            seconds: 1.0,
+            epoch,
+            train_loss: value,
+            validation_loss: (-value),
+        })
         .collect();
     sample.comparison = strange.map(|value| ("method".to_owned(), value)).into();
     sample.spectrum = strange.into();
@@ -327,7 +337,8 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     sample.shape = Shape::flat(9);
     sample.written();
 
-    sample.history = vec![EpochRecord { seconds: 1.0, epoch: 1, train_loss: f64::NAN, validation_loss: f64::NAN }];
+    sample.history =
+        vec![EpochRecord { seconds: 1.0, epoch: 1, train_loss: f64::NAN, validation_loss: f64::NAN }];
     sample.codes = [vec![f32::NAN; 3], vec![0.0; 3]];
     sample.comparison = vec![("this model".into(), f64::NAN)];
     let files = sample.written();
@@ -351,6 +362,7 @@ fn a_scatter_of_many_rows_is_thinned_evenly() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn says_which_path_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a-file");

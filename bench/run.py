@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Seconds per epoch of Narrows and of other libraries, in alternation on this machine. See README.md beside this file."""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROWS = 60_000
+
+# The widths of the dense layers, from the input to the output.
+WIDTHS = {
+    "single": [784, 32, 784],
+    "deep": [784, 128, 64, 32, 64, 128, 784],
+}
+
+
+def operations_per_row(widths):
+    """Multiplications and additions of one training row: forward, weight gradients, input gradients.
+
+    Each takes two per weight, 6 in all; the first layer needs no gradient of its input, which saves 2 per weight of it.
+    """
+    weights = [a * b for a, b in zip(widths, widths[1:])]
+    return 6 * sum(weights) - 2 * weights[0]
+
+
+def run(command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr.strip()}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def narrows(options, model):
+    """The median over the epochs of one run, and the run's last line."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = run([options.narrows, "fit", model, "--data", "mnist", "--epochs", options.epochs, "--threads",
+                     options.threads, "--out", f"{folder}/model.narrows", "--report", folder, "--json"])
+    seconds = [line["seconds"] for line in lines if line["event"] == "epoch"]
+    return statistics.median(seconds), lines[-1]
+
+
+def peer(options, name, model):
+    """The median over the epochs of one run."""
+    command = [options.python, options.peers, name, model, "--epochs", options.epochs, "--threads", options.threads]
+    return run(command + (["--data", options.data] if options.data else []))[-1]["seconds_per_epoch"]
+
+
+def processor():
+    try:
+        names = re.findall(r"^model name\s*:\s*(.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
+        return f"{names[0]}, {len(names)} processors"
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def revision():
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--narrows", default=ROOT / "target/release/narrows", help="the program [target/release/narrows]")
+    parser.add_argument("--peers", help="the peers' script: PEERS PEER MODEL --epochs N --threads T prints one JSON line")
+    parser.add_argument("--python", default=sys.executable, help="the Python that has the peers' libraries")
+    parser.add_argument("--data", help="the folder of MNIST for the peers' script")
+    parser.add_argument("--peer", nargs="+", default=["torch", "torch-compiled", "keras-jax"], help="peers to run")
+    parser.add_argument("--model", nargs="+", default=list(WIDTHS), choices=WIDTHS, help="networks to train")
+    parser.add_argument("--rounds", type=int, default=5, help="how often all are run in turn [5]")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of one run [3]")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each [2]")
+    options = parser.parse_args()
+    peers = options.peer if options.peers else []
+
+    machine = f"{processor()}, {options.threads} threads"
+    record = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine,
+        "threads": options.threads,
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+        "revision": revision(),
+        "rounds": options.rounds,
+        "epochs": options.epochs,
+        "rows": ROWS,
+        "models": {},
+    }
+    for model in options.model:
+        seconds = {name: [] for name in ["narrows", *peers]}
+        for turn in range(options.rounds):
+            one, done = narrows(options, model)
+            seconds["narrows"].append(one)
+            for name in peers:
+                seconds[name].append(peer(options, name, model))
+            print(f"{model}, round {turn + 1}: " + ", ".join(f"{name} {s[-1]:.4f} s" for name, s in seconds.items()),
+                  file=sys.stderr)
+        medians = {name: statistics.median(s) for name, s in seconds.items()}
+        operations = operations_per_row(WIDTHS[model]) * ROWS
+        fastest = min((medians[name] for name in peers), default=None)
+        record["simd"] = done["simd"]
+        record["models"][model] = {
+            "seconds_per_epoch": seconds,
+            "median_seconds_per_epoch": medians,
+            "operations_per_epoch": operations,
+            "narrows_gflops": operations / medians["narrows"] / 1e9,
+            "narrows_images_per_second": ROWS / medians["narrows"],
+            "fastest_peer_to_narrows": fastest and fastest / medians["narrows"],
+        }
+
+    print(f"Seconds per epoch of 60,000 images, median of {options.rounds} rounds. {machine}, {record['simd']}.\n")
+    print("| network | Narrows | " + "".join(f"{name} | " for name in peers) + "fastest peer / Narrows | GFLOP/s of Narrows |")
+    print("|---|" + "---|" * (len(peers) + 3))
+    for model, found in record["models"].items():
+        cells = [f"{found['median_seconds_per_epoch'][name]:.3f}" for name in ["narrows", *peers]]
+        ratio = found["fastest_peer_to_narrows"]
+        cells += [f"{ratio:.1f}" if ratio else "", f"{found['narrows_gflops']:.0f}"]
+        print(f"| {model} | " + " | ".join(cells) + " |")
+
+    records = ROOT / "bench/records"
+    records.mkdir(exist_ok=True)
+    path = records / f"{record['date'][:19].replace(':', '')}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

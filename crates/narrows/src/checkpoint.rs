@@ -1,0 +1,174 @@
+//! Checkpoints: the state of training after an epoch, kept in two files beside the model in turn, so that a run that was
+//! stopped or killed goes on as if it had never stopped, bit for bit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::container::{self, Kind, Tensor};
+use crate::data::Source;
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::event::EpochRecord;
+use crate::plan::Plan;
+use crate::spec::{AutoencoderSpec, Optimizer};
+use crate::train::State;
+
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", version: 1 };
+
+/// Rows that go into the fingerprint of a data set at most.
+const FINGERPRINT_ROWS: usize = 1000;
+
+/// Where the checkpoints of a run are, and what run it is.
+pub(crate) struct Checkpoints {
+    paths: [PathBuf; 2],
+    /// Which of the two is written next.
+    next: usize,
+    run: Run,
+}
+
+/// What must be the same for a run to go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// With any number of epochs: a run may go on for longer.
+    spec: AutoencoderSpec,
+    /// SHA-256 of the number of rows, their length, and some of them.
+    data: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    run: Run,
+    step: u64,
+    best_loss: f64,
+    /// Train loss, validation loss and seconds of each epoch.
+    history: Vec<(f64, f64, f64)>,
+}
+
+impl Checkpoints {
+    /// The checkpoints of a run whose model goes to `model`.
+    pub fn new(model: &Path, spec: &AutoencoderSpec, rows: &dyn Source) -> Self {
+        let beside = |number: usize| {
+            let mut name = model.as_os_str().to_owned();
+            name.push(format!(".checkpoint-{number}"));
+            PathBuf::from(name)
+        };
+        let mut spec = spec.clone();
+        spec.train.epochs = 1;
+        Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data: fingerprint(rows) } }
+    }
+
+    /// Writes a state over the older of the two files.
+    pub fn keep(&mut self, state: &State, plan: &Plan) -> Result<()> {
+        durable::write(&self.paths[self.next], &self.to_bytes(state, plan)?)?;
+        self.next = 1 - self.next;
+        Ok(())
+    }
+
+    /// The newest state that is whole and belongs to this run.
+    pub fn newest(&mut self, plan: &Plan, optimizer: Optimizer) -> Result<State> {
+        let mut found: Option<State> = None;
+        let mut reason = None;
+        for (number, path) in self.paths.iter().enumerate() {
+            if !path.exists() {
+                continue;
+            }
+            let state =
+                std::fs::read(path).map_err(|error| Error::io(path, "read", error)).and_then(|bytes| {
+                    self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
+                });
+            match state {
+                Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
+                    found = Some(state);
+                    self.next = 1 - number;
+                }
+                Ok(_) => {}
+                Err(error) => reason = Some(error),
+            }
+        }
+        match (found, reason) {
+            (Some(state), _) => Ok(state),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::model(format!(
+                "{}: there is no checkpoint to resume from",
+                self.paths[0].display()
+            ))
+            .hint("leave out --resume to begin anew")),
+        }
+    }
+
+    /// Removes the files: the run is over.
+    pub fn remove(&self) {
+        for path in &self.paths {
+            // A file that is not there, or cannot be removed, does no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn to_bytes(&self, state: &State, plan: &Plan) -> Result<Vec<u8>> {
+        let vector = |values: &[f32]| Tensor::f32(vec![values.len()], values);
+        let mut tensors = BTreeMap::from([("parameters".to_owned(), vector(&state.parameters))]);
+        for (number, memory) in state.memory.iter().enumerate() {
+            tensors.insert(format!("memory.{number}"), vector(memory));
+        }
+        if !state.best.is_empty() {
+            tensors.insert("best".to_owned(), vector(&state.best));
+        }
+        debug_assert_eq!(state.parameters.len(), plan.buffer_len);
+        let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
+        // JSON has no infinity; before a best loss there is none.
+        let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
+        container::encode(
+            &CHECKPOINT,
+            &Head { run: self.run.clone(), step: state.step, best_loss, history },
+            &tensors,
+        )
+    }
+
+    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
+        let (head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
+        if head.run.spec != self.run.spec {
+            return Err(Error::model("the checkpoint is of a run with other settings")
+                .hint("give the same recipe and options; only --epochs may change"));
+        }
+        if head.run.data != self.run.data {
+            return Err(Error::model("the checkpoint is of a run on other rows"));
+        }
+        let shape = [plan.buffer_len];
+        let parameters = tensors.f32("parameters", &shape)?;
+        let memory = (0..optimizer.memories())
+            .map(|number| tensors.f32(&format!("memory.{number}"), &shape))
+            .collect::<Result<_>>()?;
+        let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
+        tensors.finish(&CHECKPOINT)?;
+        let history = head
+            .history
+            .iter()
+            .enumerate()
+            .map(|(place, &(train_loss, validation_loss, seconds))| EpochRecord {
+                epoch: place + 1,
+                train_loss,
+                validation_loss,
+                seconds,
+            })
+            .collect();
+        Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })
+    }
+}
+
+fn fingerprint(rows: &dyn Source) -> String {
+    let (count, width) = (rows.rows(), rows.shape().len());
+    let mut hash = Sha256::new();
+    hash.update((count as u64).to_le_bytes());
+    hash.update((width as u64).to_le_bytes());
+    let mut row = vec![0.0; width];
+    for index in (0..count).step_by(count.div_ceil(FINGERPRINT_ROWS).max(1)) {
+        rows.read_f64(&[index], &mut row);
+        row.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,205 @@
+//! The container of every file this library writes for itself: safetensors with one metadata string that holds a version,
+//! a content hash and a description. `FORMAT.md` is its specification.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// One kind of file.
+pub(crate) struct Kind {
+    /// The name of the metadata string.
+    pub key: &'static str,
+    /// What errors call it.
+    pub name: &'static str,
+    /// The version this library writes, and reads.
+    pub version: u64,
+}
+
+/// The metadata string.
+#[derive(Serialize, Deserialize)]
+struct Envelope<'a> {
+    version: u64,
+    /// SHA-256 of `model` as it stands here, and of each tensor.
+    sha256: String,
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+/// A tensor on its way into or out of a file.
+pub(crate) struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Tensor {
+    pub fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
+        Self {
+            dtype: Dtype::F32,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    pub fn f64(shape: Vec<usize>, values: &[f64]) -> Self {
+        Self {
+            dtype: Dtype::F64,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// The bytes of a file of a kind. The same content gives the same bytes.
+pub(crate) fn encode(
+    kind: &Kind,
+    description: &impl Serialize,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<Vec<u8>> {
+    let bug = |error: &dyn std::fmt::Display| {
+        Error::model(format!("this {} cannot be written: {error}", kind.name))
+    };
+    let model = serde_json::value::to_raw_value(description).map_err(|error| bug(&error))?;
+    let sha256 =
+        content_hash(model.get(), tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)));
+    let envelope = Envelope { version: kind.version, sha256, model: &model };
+    let envelope = serde_json::to_string(&envelope).map_err(|error| bug(&error))?;
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
+        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| bug(&error))?;
+    // One entry only: the encoder writes a map in random order.
+    let metadata = HashMap::from([(kind.key.to_owned(), envelope)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| bug(&error))
+}
+
+/// The description and the tensors of a file of a kind. A file that is damaged, foreign or of another version is refused
+/// with the reason.
+pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> Result<(T, Tensors<'a>)> {
+    /// Only what every version has.
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    let torn = |error: safetensors::SafeTensorError| {
+        Error::model(format!("not a {}, or a damaged one: {error}", kind.name))
+            .hint("is it the right file? use a copy, or fit again")
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(torn)?;
+    let file = SafeTensors::deserialize(bytes).map_err(torn)?;
+    let text = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|map| map.get(kind.key))
+        .ok_or_else(|| Error::model(format!("a safetensors file, but not a {}", kind.name)))?;
+    let damaged =
+        |what: &str| Error::model(format!("the file is damaged: {what}")).hint("use a copy, or fit again");
+    let Version { version } =
+        serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
+    if version != kind.version {
+        return Err(Error::model(format!(
+            "format version {version}; this program reads version {}",
+            kind.version
+        ))
+        .hint("use a newer program for a newer file"));
+    }
+    let envelope: Envelope<'_> =
+        serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
+    let views: BTreeMap<String, TensorView<'a>> = file.tensors().into_iter().collect();
+    let hash = content_hash(
+        envelope.model.get(),
+        views.iter().map(|(name, view)| (&**name, view.dtype(), view.shape(), view.data())),
+    );
+    if hash != envelope.sha256 {
+        return Err(damaged("its content does not have the hash that it was written with"));
+    }
+    let description = serde_json::from_str(envelope.model.get()).map_err(|error| {
+        Error::model(format!("the description of the {} cannot be read: {error}", kind.name))
+    })?;
+    Ok((description, Tensors { views }))
+}
+
+/// SHA-256 over the description and, in the order of their names, each tensor's name, type, shape and bytes.
+fn content_hash<'a>(
+    head: &str,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
+    let mut hash = Sha256::new();
+    // Lengths go in before what they measure, so that no two contents make one stream of bytes.
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(head.as_bytes());
+    for (name, dtype, shape, bytes) in tensors {
+        part(name.as_bytes());
+        part(format!("{dtype:?} {shape:?}").as_bytes());
+        part(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The tensors of a file, taken out one by one.
+pub(crate) struct Tensors<'a> {
+    pub views: BTreeMap<String, TensorView<'a>>,
+}
+
+impl Tensors<'_> {
+    fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>> {
+        let view =
+            self.views.remove(name).ok_or_else(|| Error::model(format!("tensor {name} is missing")))?;
+        if view.dtype() != dtype || view.shape() != shape {
+            return Err(Error::model(format!(
+                "tensor {name} is {:?} {:?}; the model needs {dtype:?} {shape:?}",
+                view.dtype(),
+                view.shape()
+            )));
+        }
+        Ok(view.data().to_vec())
+    }
+
+    pub fn f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let bytes = self.take(name, Dtype::F32, shape)?;
+        let (numbers, _) = bytes.as_chunks::<4>();
+        finite(name, numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)), |value| value.is_finite())
+    }
+
+    pub fn f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
+        let bytes = self.take(name, Dtype::F64, shape)?;
+        let (numbers, _) = bytes.as_chunks::<8>();
+        finite(name, numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)), |value| value.is_finite())
+    }
+
+    /// Refuses a tensor that nobody took.
+    pub fn finish(&self, kind: &Kind) -> Result<()> {
+        match self.views.keys().next() {
+            Some(name) => Err(Error::model(format!("tensor {name} has no place in this {}", kind.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// The length of a vector that may have one entry, or one for each column.
+    pub fn one_or(&self, name: &str, width: usize) -> usize {
+        if self.views.get(name).is_some_and(|view| view.shape() == [1]) { 1 } else { width }
+    }
+}
+
+fn finite<T: Copy>(
+    name: &str,
+    values: impl Iterator<Item = T>,
+    is_finite: impl Fn(T) -> bool,
+) -> Result<Vec<T>> {
+    let values: Vec<T> = values.collect();
+    if values.iter().all(|&value| is_finite(value)) {
+        Ok(values)
+    } else {
+        Err(Error::model(format!("tensor {name} holds numbers that are not finite")))
+    }
+}
