@@ -8,7 +8,7 @@ const ORDER: &[&str] = &[
     "error",
     "durable",
     "event",
-    // The two know nothing of each other's rows: `data` shuffles with `random` to hold rows out.
+    // `data` holds rows out at random.
     "random",
     "data",
     "spec",

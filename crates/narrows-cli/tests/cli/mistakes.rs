@@ -99,7 +99,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("encode absent.narrows iris --out x.npy", &["absent.narrows", "cannot read"]),
         ("encode two.csv iris --out x.npy", &["two.csv"]),
         ("encode cut.narrows iris --out x.npy", &["cut.narrows", "damaged", "use a copy"]),
-        ("evaluate flipped.narrows iris", &["flipped.narrows", "damaged", "fit the model again"]),
+        ("evaluate flipped.narrows iris", &["flipped.narrows", "damaged", "use a copy"]),
         ("show flipped.narrows", &["flipped.narrows", "damaged"]),
         ("encode m.narrows two.csv --out x.npy", &["two.csv", "2 numbers", "rows of 4"]),
         ("decode m.narrows iris --out x.npy", &["iris", "4 numbers", "codes have 2"]),
