@@ -27,12 +27,15 @@ where
     std::thread::scope(|scope| {
         for index in 1..threads {
             let (barrier, work) = (&barrier, &work);
-            std::thread::Builder::new()
-                .name(format!("narrows-{index}"))
-                .spawn_scoped(scope, move || {
+            let started =
+                std::thread::Builder::new().name(format!("narrows-{index}")).spawn_scoped(scope, move || {
                     work(Member { index, barrier }, None);
-                })
-                .expect("the system starts a thread");
+                });
+            if let Err(error) = started {
+                // Those that wait already must not wait for ever.
+                barrier.poison();
+                panic!("the system starts no thread {index} of {threads}: {error}");
+            }
         }
         work(Member { index: 0, barrier: &barrier }, Some(lead))
     })

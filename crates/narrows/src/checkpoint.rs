@@ -27,6 +27,7 @@ pub(crate) struct Checkpoints {
     /// Which of the two is written next.
     next: usize,
     run: Run,
+    steps_per_epoch: u64,
 }
 
 /// What must be the same for a run to go on.
@@ -35,7 +36,7 @@ pub(crate) struct Checkpoints {
 struct Run {
     /// With any number of epochs: a run may go on for longer.
     spec: AutoencoderSpec,
-    /// SHA-256 of the number of rows, their length, and some of them.
+    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them.
     data: String,
 }
 
@@ -51,7 +52,7 @@ struct Head {
 
 impl Checkpoints {
     /// The checkpoints of a run whose model goes to `model`.
-    pub fn new(model: &Path, spec: &AutoencoderSpec, rows: &dyn Source) -> Self {
+    pub fn new(model: &Path, spec: &AutoencoderSpec, rows: &dyn Source, held_out: &dyn Source) -> Self {
         let beside = |number: usize| {
             let mut name = model.as_os_str().to_owned();
             name.push(format!(".checkpoint-{number}"));
@@ -59,7 +60,9 @@ impl Checkpoints {
         };
         let mut spec = spec.clone();
         spec.train.epochs = 1;
-        Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data: fingerprint(rows) } }
+        let steps_per_epoch = rows.rows().div_ceil(spec.train.batch) as u64;
+        let data = format!("{} {}", fingerprint(rows), fingerprint(held_out));
+        Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch }
     }
 
     /// Writes a state over the older of the two files.
@@ -137,6 +140,9 @@ impl Checkpoints {
         }
         if head.run.data != self.run.data {
             return Err(Error::model("the checkpoint is of a run on other rows"));
+        }
+        if head.step != head.history.len() as u64 * self.steps_per_epoch {
+            return Err(Error::model("the checkpoint's steps do not fit its epochs"));
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;

@@ -7,8 +7,8 @@ use crate::engine::{Walk, each_chunk};
 use crate::error::{Error, Result};
 use crate::pca::Pca;
 use crate::plan::{LayerTable, Op, Plan};
-use crate::scaling::Scaling;
-use crate::spec::{Loss, Spec};
+use crate::scaling::{Scaling, each_block};
+use crate::spec::{Loss, Scale, Spec};
 use crate::summary::Summary;
 
 /// With what a model computes. Neither changes a result by more than the rounding of the SIMD level; threads change nothing.
@@ -88,7 +88,7 @@ impl Model {
 
     /// The codes of rows: n x code size. In f64 where a PCA is given f64 rows, else in f32.
     pub fn encode(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
-        self.check(rows, self.shape, "the model was fitted on rows of")?;
+        self.check_rows(rows)?;
         self.map(rows, Direction::Encode, compute)
     }
 
@@ -100,8 +100,14 @@ impl Model {
 
     /// Rows encoded and decoded again: the same bits as [`Model::encode`], then [`Model::decode`].
     pub fn reconstruct(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
-        self.check(rows, self.shape, "the model was fitted on rows of")?;
+        self.check_rows(rows)?;
         self.map(rows, Direction::Both, compute)
+    }
+
+    /// Refuses rows that the model cannot be applied to: of another length, or in shares where it knows bytes.
+    pub(crate) fn check_rows(&self, rows: &dyn Source) -> Result<()> {
+        self.check(rows, self.shape, "the model was fitted on rows of")?;
+        check_units(self.element, self.spec.scale(), rows)
     }
 
     fn check(&self, rows: &dyn Source, shape: Shape, reason: &str) -> Result<()> {
@@ -135,9 +141,11 @@ impl Model {
                 each_chunk(&mut out, out_width, threads, state, |(walk, buffer), first, chunk| {
                     let count = chunk.len() / out_width;
                     buffer.resize(count * input, 0.0);
-                    rows.read_f32(&(first..first + count).collect::<Vec<_>>(), buffer);
-                    if direction != Direction::Decode {
-                        self.scaling.apply(level, buffer, width);
+                    let indices: Vec<usize> = (first..first + count).collect();
+                    if direction == Direction::Decode {
+                        rows.read_f32(&indices, buffer);
+                    } else {
+                        self.scaling.read(rows, &indices, buffer, level);
                     }
                     chunk.copy_from_slice(walk.forward(level, steps, parameters, buffer, false));
                     if direction != Direction::Encode {
@@ -201,8 +209,7 @@ impl Model {
         match &self.fitted {
             Fitted::Network { plan, parameters } => {
                 let mut rows = vec![0.0f32; n * width];
-                source.read_f32(indices, &mut rows);
-                self.scaling.apply(level, &mut rows, width);
+                self.scaling.read(source, indices, &mut rows, level);
                 let rows = &rows[..];
                 let walk = walk.get_or_insert_with(|| Walk::new(plan));
                 let codes = walk.forward(level, &plan.steps[..plan.cut], parameters, rows, false).to_vec();
@@ -237,6 +244,21 @@ impl Model {
             }
         }
     }
+}
+
+/// Refuses rows in shares (0..1) where the rows that a method was fitted on were bytes: dividing them by 255 would leave
+/// nothing, without a word.
+pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &dyn Source) -> Result<()> {
+    if fitted_on != Element::U8 || scale != Scale::Unit || rows.element() == Element::U8 {
+        return Ok(());
+    }
+    let mut largest = 0.0f64;
+    each_block(rows, |block| largest = block.iter().fold(largest, |a, b| a.max(b.abs())));
+    if largest > 0.0 && largest <= 1.0 {
+        return Err(Error::data("the rows lie in 0..1; the model was fitted on bytes and divides by 255")
+            .hint("multiply the rows by 255"));
+    }
+    Ok(())
 }
 
 /// See [`Model::judge`].

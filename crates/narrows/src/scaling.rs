@@ -2,7 +2,7 @@
 
 use narrows_kernels::{Level, vector};
 
-use crate::data::{Element, Source};
+use crate::data::{Element, Source, Table, Values};
 use crate::error::Result;
 use crate::spec::Scale;
 
@@ -79,6 +79,44 @@ impl Scaling {
     /// Whether a number comes out as it went in.
     fn is_identity(&self) -> bool {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
+    }
+
+    /// Reads rows of a source and scales them. Rows in double precision are scaled before they are rounded to single: what
+    /// scaling takes away (a mean of a million, say) must not have cost the digits of what is left.
+    ///
+    /// # Panics
+    /// As [`Source::read_f32`].
+    pub fn read(&self, source: &dyn Source, indices: &[usize], out: &mut [f32], level: Level) {
+        let width = source.shape().len();
+        if source.element() == Element::F64 && !self.is_identity() {
+            let mut wide = vec![0.0; out.len()];
+            source.read_f64(indices, &mut wide);
+            self.apply_f64(&mut wide, width);
+            out.iter_mut().zip(wide).for_each(|(out, value)| *out = value as f32);
+        } else {
+            source.read_f32(indices, out);
+            self.apply(level, out, width);
+        }
+    }
+
+    /// Rows in single precision, already scaled, for training on rows in double precision; none for other rows, which are
+    /// scaled as they are read. Refuses numbers that single precision cannot hold.
+    pub(crate) fn prepare(&self, source: &dyn Source, level: Level) -> Result<Option<Table>> {
+        if source.element() != Element::F64 {
+            return Ok(None);
+        }
+        let indices: Vec<usize> = (0..source.rows()).collect();
+        let mut rows = vec![0.0; source.rows() * source.shape().len()];
+        self.read(source, &indices, &mut rows, level);
+        let table = Table::new(Values::F32(rows), source.shape());
+        table
+            .map(Some)
+            .map_err(|error| error.at("in single precision").hint("scale the columns: scale = \"standard\""))
+    }
+
+    /// The scaling that changes nothing.
+    pub fn identity() -> Self {
+        Self::from_parts(vec![0.0], vec![1.0])
     }
 
     /// Scales rows in place.

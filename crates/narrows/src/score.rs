@@ -16,6 +16,7 @@ const PARTS: usize = 4;
 
 /// Judges a model on rows. Also answers their codes (n x code size).
 pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(Evaluation, Vec<f32>)> {
+    model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());
     let loss = match &model.fitted {
         Fitted::Network { plan, .. } => plan.loss,

@@ -24,8 +24,9 @@ pub fn verdict(
     }
     let network = match spec {
         Spec::Pca(_) => {
+            let size = if code_size < width { "" } else { ": all there are, so it does not compress" };
             return format!(
-                "PCA-{code_size} keeps {kept:.1} % of the variance of held-out rows in {code_size} of {width} numbers"
+                "PCA-{code_size} keeps {kept:.1} % of the variance in {code_size} of {width} numbers{size}"
             );
         }
         Spec::Autoencoder(network) => network,
@@ -51,7 +52,7 @@ pub fn verdict(
     } else {
         format!("as good as PCA-{code_size}: squared error {error:.2} against {:.2} per row", baselines.pca)
     });
-    let worse = change < -EQUAL;
+    let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
     match dead {
         Some(dead) => parts.push(format!("{dead}: a smaller train.rate or another seed may wake them")),
         None if worse => parts.push(if network.train.epochs < 20 {

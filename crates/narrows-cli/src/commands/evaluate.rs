@@ -13,15 +13,8 @@ use crate::output;
 pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let model = Model::open(&arguments.model)?;
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
-    if dataset.rows.shape().len() != model.shape.len() {
-        anyhow::bail!(
-            "{}: the rows have {} numbers; the model was fitted on rows of {} numbers",
-            dataset.name,
-            dataset.rows.shape().len(),
-            model.shape.len()
-        );
-    }
-    let (found, _) = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))?;
+    let (found, _) = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))
+        .map_err(|error| error.at(&dataset.name))?;
     if arguments.json {
         output::line(json!({
             "event": "evaluation",

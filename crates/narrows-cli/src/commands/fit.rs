@@ -16,7 +16,7 @@ use narrows::recipe::Recipe;
 use narrows::spec::Spec;
 use serde_json::json;
 
-use crate::arguments::{FitArguments, RecipeOptions};
+use crate::arguments::{DataOptions, FitArguments, RecipeOptions};
 use crate::{INTERRUPTED, output};
 
 /// The share of rows held out where nothing else is said.
@@ -31,10 +31,16 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
     let mut spec = recipe.spec()?;
     apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape())?;
-    if let Spec::Autoencoder(network) = &mut spec {
-        network.train.epochs = arguments.epochs.unwrap_or(network.train.epochs);
-        network.train.batch = arguments.batch.unwrap_or(network.train.batch);
-        network.train.seed = arguments.seed.unwrap_or(network.train.seed);
+    match &mut spec {
+        Spec::Autoencoder(network) => {
+            network.train.epochs = arguments.epochs.unwrap_or(network.train.epochs);
+            network.train.batch = arguments.batch.unwrap_or(network.train.batch);
+            network.train.seed = arguments.seed.unwrap_or(network.train.seed);
+        }
+        Spec::Pca(_) if arguments.epochs.is_some() || arguments.batch.is_some() => {
+            anyhow::bail!("--epochs, --batch: a PCA is found in one step, without epochs or batches");
+        }
+        Spec::Pca(_) => {}
     }
     spec.validate()?;
     let seed = arguments.seed.unwrap_or(spec.seed());
@@ -129,14 +135,15 @@ fn split(arguments: &FitArguments, dataset: Dataset, seed: u64) -> anyhow::Resul
         Some(text) => match share(text) {
             Some(share) => hold_out(&dataset, share, seed).context("--validation"),
             None => {
-                let validation = super::open(text, &arguments.data_options)?;
-                Ok((dataset, validation))
+                // The file of labels belongs to the training rows.
+                let options = DataOptions { labels: None, ..arguments.data_options.clone() };
+                Ok((dataset, super::open(text, &options)?))
             }
         },
         None => match default_validation(&arguments.data) {
             Some(name) => {
-                let validation = super::open(name, &arguments.data_options)?;
-                Ok((dataset, validation))
+                let options = DataOptions { labels: None, ..arguments.data_options.clone() };
+                Ok((dataset, super::open(name, &options)?))
             }
             None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
         },

@@ -145,7 +145,7 @@ fn an_old_model_survives_a_refused_run() {
 }
 
 #[test]
-fn min_max_with_held_out_rows_outside_it_is_not_told_to_use_min_max() {
+fn held_out_rows_may_reach_beyond_a_range_learned_from_the_training_rows() {
     let place = Place::new();
     let mut table = "a,b\n".to_owned();
     for i in 1..=20 {
@@ -153,13 +153,27 @@ fn min_max_with_held_out_rows_outside_it_is_not_told_to_use_min_max() {
     }
     place.write("t.csv", table);
     place.write("v.csv", "a,b\n5,5\n25,3\n");
-    let run = place.run("fit single --data t.csv --validation v.csv --set scale=min_max");
+    let run = place.run("fit single --data t.csv --validation v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    // With no range learned they are refused, as training rows are.
+    let run = place.run("fit single --data t.csv --validation v.csv --epochs 1");
     assert_eq!(run.code, 1);
     assert!(
-        run.stderr.contains("v.csv: row 2, column 1: 25")
-            && run.stderr.contains("range of the training rows"),
+        run.stderr.contains("t.csv: row 2, column 1: 2") && run.stderr.contains("min_max"),
         "{}",
         run.stderr
     );
-    assert!(!run.stderr.contains("min_max"), "{}", run.stderr);
+}
+
+#[test]
+fn a_pca_has_no_epochs_and_labels_belong_to_the_training_rows() {
+    let place = Place::new();
+    let run = place.run("fit pca --data iris --epochs 3");
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("without epochs"), "{}", run.stderr);
+    place.write("t.csv", "a,b\n1,2\n3,5\n4,1\n");
+    place.write("l.csv", "class\nx\ny\nx\n");
+    place.write("v.csv", "a,b\n2,2\n");
+    let run = place.run("fit pca --data t.csv --labels l.csv --validation v.csv --out m.narrows --report r");
+    assert_eq!(run.code, 0, "{}", run.stderr);
 }

@@ -306,7 +306,7 @@ mod tests {
                 .clone()
         };
         assert_eq!(one("|u1", b"\x01\xff"), Values::U8(vec![1, 255]));
-        assert_eq!(one("|b1", b"\x00\x01"), Values::U8(vec![0, 1]));
+        assert_eq!(one("|b1", b"\x00\x01"), Values::F32(vec![0.0, 1.0]));
         assert_eq!(one("|i1", b"\x80\x7f"), Values::F32(vec![-128.0, 127.0]));
         assert_eq!(one("<u2", b"\x01\x00\xff\xff"), Values::F32(vec![1.0, 65535.0]));
         assert_eq!(one(">u2", b"\x00\x01\xff\xff"), Values::F32(vec![1.0, 65535.0]));

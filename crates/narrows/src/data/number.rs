@@ -61,7 +61,8 @@ pub(super) fn read(mut input: Input, dimensions: &[u64], number: Number, big_end
     // The conversions of 64-bit integers saturate: magnitudes of 2^53 and more are refused below.
     let values = match number {
         Number::U8 => Values::U8(input.bytes(count)?),
-        Number::Bool => Values::U8(input.numbers(count, |[byte]| u8::from(byte != 0))?),
+        // 0 and 1 are shares already: as bytes they would be divided by 255.
+        Number::Bool => Values::F32(input.numbers(count, |[byte]| f32::from(u8::from(byte != 0)))?),
         Number::I8 => Values::F32(numbers!(i8 as f32)),
         Number::U16 => Values::F32(numbers!(u16 as f32)),
         Number::I16 => Values::F32(numbers!(i16 as f32)),

@@ -225,25 +225,26 @@ impl<'a> Engine<'a> {
     pub fn update(&self, thread: usize, step: u64) {
         let mut gradients = self.gradients.piece(thread);
         let mut parameters = self.parameters.piece(thread);
-        let mut memory: Vec<_> = self.memory.iter().map(|memory| memory.piece(thread)).collect();
+        let mut first = self.memory[0].piece(thread);
+        let mut second = self.memory.get(1).map(|memory| memory.piece(thread));
+        let level = self.level;
         for (slot, part) in self.layout.parts[thread].iter().enumerate() {
-            let (p, g) = (parameters.range(slot), &*gradients.range(slot));
-            match (&mut memory[..], self.optimizer) {
-                ([e, d], Optimizer::Adadelta(settings)) => {
-                    optimizer::adadelta(self.level, p, e.range(slot), d.range(slot), g, settings);
-                }
-                ([m, v], Optimizer::Adam(mut settings)) => {
+            let (p, g, a) = (parameters.range(slot), &*gradients.range(slot), first.range(slot));
+            let b = second.as_mut().map(|second| second.range(slot));
+            match (self.optimizer, b) {
+                (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
+                (Optimizer::Adam(mut settings), Some(b)) => {
                     settings.step = step;
                     if self.plan.parameters[part.parameter].kind == ParameterKind::Bias {
                         settings.weight_decay = 0.0;
                     }
-                    optimizer::adam(self.level, p, m.range(slot), v.range(slot), g, settings);
+                    optimizer::adam(level, p, a, b, g, settings);
                 }
-                ([v], Optimizer::Sgd(settings)) => optimizer::sgd(self.level, p, v.range(slot), g, settings),
-                ([e], Optimizer::RmsProp(settings)) => {
-                    optimizer::rmsprop(self.level, p, e.range(slot), g, settings)
+                (Optimizer::Sgd(settings), _) => optimizer::sgd(level, p, a, g, settings),
+                (Optimizer::RmsProp(settings), _) => optimizer::rmsprop(level, p, a, g, settings),
+                (Optimizer::Adadelta(_) | Optimizer::Adam(_), None) => {
+                    unreachable!("these remember two numbers")
                 }
-                _ => unreachable!("each optimiser has its memory"),
             }
         }
     }

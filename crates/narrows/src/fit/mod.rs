@@ -10,7 +10,7 @@ use crate::data::{Dataset, Element, Source};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::model::{Compute, Fitted, Model};
+use crate::model::{Compute, Fitted, Model, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
@@ -93,13 +93,16 @@ pub fn fit_with_checkpoints(
             shape.len()
         )));
     }
+    check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
     let scaling = Scaling::learn(spec.scale(), rows)?;
     let found = match spec {
         Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
         Spec::Autoencoder(spec) => {
             if spec.loss != Loss::Mse {
-                for data in [training, validation] {
-                    check_unit_range(data, spec, &scaling)?;
+                check_unit_range(training, spec, &scaling)?;
+                // Where the range was learned from the training rows, others may reach beyond it; they are only judged.
+                if matches!(spec.scale, Scale::None | Scale::Unit) {
+                    check_unit_range(validation, spec, &scaling)?;
                 }
             }
             fit_network(spec, rows, held_out, &scaling, compute, checkpoints, callback)?
@@ -172,16 +175,22 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
-    let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows));
+    let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows, held_out));
     let start = match (&mut files, checkpoints) {
         (Some(files), Some(CheckpointOptions { resume: true, .. })) => files.newest(&plan, optimizer)?,
         _ => State::new(initial_parameters(&plan, spec.train.seed), optimizer),
     };
-    let on = |source| Rows { source, scaling };
     let Compute { level, threads } = compute;
+    let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
+    let identity = Scaling::identity();
+    let learn = prepared[0]
+        .as_ref()
+        .map_or(Rows { source: rows, scaling }, |table| Rows { source: table, scaling: &identity });
+    let judge = prepared[1]
+        .as_ref()
+        .map_or(Rows { source: held_out, scaling }, |table| Rows { source: table, scaling: &identity });
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state, &plan));
-    let trained =
-        train(&plan, &spec.train, start, on(rows), on(held_out), level, threads, &mut keep, callback)?;
+    let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
     if let (Some(files), Ended::Finished) = (&files, &ended) {
         files.remove();
@@ -210,7 +219,7 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         scaled.clear();
         scaled.extend_from_slice(block);
         scaling.apply_f64(&mut scaled, width);
-        // Held-out rows may lie a rounding error outside the range of the training rows.
+        // Scaling may round a little past the ends.
         if wrong.is_none()
             && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value))
         {
@@ -228,9 +237,5 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         "{}: row {row}, column {column}: {value}{after} lies outside 0..1, which loss = \"{name}\" needs",
         data.name
     ))
-    .hint(if spec.scale == Scale::MinMax {
-        "it lies outside the range of the training rows: hold out other rows, or use loss = \"mse\" with a decoder that ends in \"linear\""
-    } else {
-        "scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""
-    }))
+    .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
 }
