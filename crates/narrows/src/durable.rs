@@ -31,7 +31,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a path that [`write`] could not write to, before long work rather than after it. Leaves nothing behind.
+/// Refuses a path that [`write()`] could not write to, before long work rather than after it. Leaves nothing behind.
 pub fn probe(path: &Path) -> Result<()> {
     let failed = |error| Error::io(path, "write", error);
     if path.is_dir() {
