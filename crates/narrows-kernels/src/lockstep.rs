@@ -194,13 +194,14 @@ impl<T: Number> Shared<T> {
     /// # Panics
     /// Where a range reaches past the end, or two ranges overlap.
     pub fn new(name: &'static str, len: usize, pieces: Vec<Vec<Range<usize>>>) -> Self {
+        let inside = |range: &Range<usize>| range.start <= range.end && range.end <= len;
+        assert!(pieces.iter().flatten().all(inside), "{name}: a piece past the end");
         let mut all: Vec<_> = pieces.iter().flatten().filter(|range| !range.is_empty()).collect();
         all.sort_by_key(|range| range.start);
         assert!(all.windows(2).all(|pair| pair[0].end <= pair[1].start), "{name}: pieces overlap");
-        assert!(all.last().is_none_or(|range| range.end <= len), "{name}: a piece past the end");
         let padding = LINE / size_of::<T>();
-        let memory: Box<[UnsafeCell<T>]> =
-            (0..len + padding).map(|_| UnsafeCell::new(T::default())).collect();
+        let cells = len.checked_add(padding).expect("a buffer that fits into memory");
+        let memory: Box<[UnsafeCell<T>]> = (0..cells).map(|_| UnsafeCell::new(T::default())).collect();
         let start = memory.as_ptr().align_offset(LINE).min(padding);
         let states = pieces.iter().map(|_| AtomicIsize::new(0)).collect();
         Self { name, memory, start, len, pieces, states }
@@ -230,11 +231,11 @@ impl<T: Number> Shared<T> {
     pub fn whole(&self) -> Whole<'_, T> {
         let mut borrowed = Whole { shared: self, pieces: 0 };
         for (index, state) in self.states.iter().enumerate() {
-            let before = state.fetch_add(1, Ordering::Acquire);
-            if before < 0 {
-                state.fetch_sub(1, Ordering::Release);
-                panic!("{}: piece {index} is being written", self.name);
-            }
+            // In one step: a writer's mark is never touched, not even for a moment.
+            let counted = state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |readers| {
+                (readers >= 0).then_some(readers + 1)
+            });
+            assert!(counted.is_ok(), "{}: piece {index} is being written", self.name);
             borrowed.pieces = index + 1;
         }
         borrowed
@@ -385,9 +386,15 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::single_range_in_vec_init)]
+    #[allow(clippy::single_range_in_vec_init, clippy::reversed_empty_ranges)]
     fn refuses_pieces_that_overlap() {
-        let wrong = [vec![vec![0..5], vec![4..6]], vec![vec![0..3, 2..4]], vec![vec![0..11]]];
+        let wrong = [
+            vec![vec![0..5], vec![4..6]],
+            vec![vec![0..3, 2..4]],
+            vec![vec![0..11]],
+            vec![vec![1000..1000]],
+            vec![vec![5..3]],
+        ];
         for pieces in wrong {
             assert!(std::panic::catch_unwind(|| Shared::<f32>::new("numbers", 10, pieces)).is_err());
         }

@@ -39,7 +39,7 @@ impl<'a, T> View<'a, T> {
     /// # Panics
     /// Where the slice has another length.
     pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
-        assert_eq!(data.len(), rows * columns, "a matrix of {rows} x {columns}");
+        assert_eq!(rows.checked_mul(columns), Some(data.len()), "a matrix of {rows} x {columns}");
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
@@ -49,7 +49,7 @@ impl<'a, T> View<'a, T> {
     /// Where they reach past the matrix.
     #[must_use]
     pub fn columns(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.columns);
+        assert!(first <= self.columns && count <= self.columns - first);
         let start = (first * self.column_stride).min(self.data.len());
         Self { data: &self.data[start..], columns: count, ..self }
     }
@@ -168,16 +168,62 @@ pub fn multiply_f64(
 
 fn check<T>(c: usize, a: &View<'_, T>, b: &View<'_, T>, scratch: usize) {
     assert_eq!(a.columns, b.rows, "the inner dimensions");
-    assert_eq!(c, a.rows * b.columns, "the outer dimensions");
+    assert_eq!(a.rows.checked_mul(b.columns), Some(c), "the outer dimensions");
     assert!(a.fits() && b.fits());
     assert!(scratch >= scratch_len(a.columns), "scratch for a depth of {}", a.columns);
 }
 
-/// What is done to a register of a tile, and where its chain starts.
+/// Where the numbers of a tile are in C.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    column: usize,
+    /// Columns of C.
+    columns: usize,
+}
+
+/// The registers of a tile.
+type Sums<V, const ROWS: usize> = [[V; WIDE]; ROWS];
+
+/// What is done to a tile before it is stored, and where its chains start. Decisions are taken once for a tile.
 trait Epilogue<S: Lanes<T>, T: Copy>: Copy {
     fn accumulates(self) -> bool;
-    /// The register at row `row` and columns `column..` of C, of which the first `count` are inside.
-    fn apply(self, s: S, value: S::Vector, row: usize, column: usize, columns: usize) -> S::Vector;
+    fn apply<const ROWS: usize>(
+        self,
+        s: S,
+        sums: Sums<S::Vector, ROWS>,
+        place: Place,
+    ) -> Sums<S::Vector, ROWS>;
+}
+
+/// Applies a function to each register of a tile. Loops over numbers, not over references: a reference would keep the
+/// registers in memory.
+macro_rules! each {
+    ($sums:ident, $value:ident => $result:expr) => {
+        for i in 0..ROWS {
+            for w in 0..WIDE {
+                let $value = $sums[i][w];
+                $sums[i][w] = $result;
+            }
+        }
+    };
+}
+
+/// Adds one number per column.
+#[inline(always)]
+fn add_bias<S: Lanes<T>, T: Copy, const ROWS: usize>(
+    s: S,
+    mut sums: Sums<S::Vector, ROWS>,
+    bias: &[T],
+    column: usize,
+) -> Sums<S::Vector, ROWS> {
+    let bias = [s.read(bias, column), s.read(bias, column + S::COUNT)];
+    for i in 0..ROWS {
+        for w in 0..WIDE {
+            sums[i][w] = s.add(sums[i][w], bias[w]);
+        }
+    }
+    sums
 }
 
 impl<S: Simd> Epilogue<S, f32> for Finish<'_> {
@@ -187,20 +233,32 @@ impl<S: Simd> Epilogue<S, f32> for Finish<'_> {
     }
 
     #[inline(always)]
-    fn apply(self, s: S, value: F<S>, row: usize, column: usize, columns: usize) -> F<S> {
+    fn apply<const ROWS: usize>(self, s: S, mut sums: Sums<F<S>, ROWS>, place: Place) -> Sums<F<S>, ROWS> {
         match self {
-            Finish::Store | Finish::Accumulate => value,
+            Finish::Store | Finish::Accumulate => {}
             Finish::Forward { bias, activation } => {
-                let value = match bias {
-                    Some(bias) => s.add(value, s.read(bias, column)),
-                    None => value,
-                };
-                activation.apply(s, value)
+                if let Some(bias) = bias {
+                    sums = add_bias(s, sums, bias, place.column);
+                }
+                match activation {
+                    Activation::Linear => {}
+                    Activation::Relu => each!(sums, x => Activation::Relu.apply(s, x)),
+                    Activation::Sigmoid => each!(sums, x => Activation::Sigmoid.apply(s, x)),
+                    Activation::Tanh => each!(sums, x => Activation::Tanh.apply(s, x)),
+                }
             }
+            Finish::Backward { activation: Activation::Linear, .. } => {}
             Finish::Backward { activation, outputs } => {
-                activation.back(s, value, s.read(&outputs[row * columns..(row + 1) * columns], column))
+                for i in 0..ROWS {
+                    let outputs = &outputs[(place.row + i) * place.columns..][..place.columns];
+                    for w in 0..WIDE {
+                        let y = s.read(outputs, place.column + w * <S as Lanes<f32>>::COUNT);
+                        sums[i][w] = activation.back(s, sums[i][w], y);
+                    }
+                }
             }
         }
+        sums
     }
 }
 
@@ -211,10 +269,15 @@ impl<S: Lanes<f64>> Epilogue<S, f64> for FinishWide<'_> {
     }
 
     #[inline(always)]
-    fn apply(self, s: S, value: S::Vector, _row: usize, column: usize, _columns: usize) -> S::Vector {
+    fn apply<const ROWS: usize>(
+        self,
+        s: S,
+        sums: Sums<S::Vector, ROWS>,
+        place: Place,
+    ) -> Sums<S::Vector, ROWS> {
         match self {
-            FinishWide::Bias(bias) => s.add(value, s.read(bias, column)),
-            _ => value,
+            FinishWide::Bias(bias) => add_bias(s, sums, bias, place.column),
+            FinishWide::Store | FinishWide::Accumulate => sums,
         }
     }
 }
@@ -325,16 +388,15 @@ unsafe fn tile<S: Lanes<T>, T: Copy, E: Epilogue<S, T>, const ROWS: usize, const
             a = a.wrapping_add(a_step);
             b = b.wrapping_add(b_step);
         }
+        let sums = finish.apply(s, sums, Place { row, column, columns });
+        let whole = count == WIDE * lanes;
         for i in 0..ROWS {
             for w in 0..WIDE {
-                if inside[w] > 0 {
-                    let value = finish.apply(s, sums[i][w], row + i, column + w * lanes, columns);
-                    let to = c.add(i * c_row + w * lanes);
-                    if inside[w] == lanes {
-                        s.store(to, value);
-                    } else {
-                        s.store_first(to, value, inside[w]);
-                    }
+                let to = c.add(i * c_row + (w * lanes).min(count));
+                if whole {
+                    s.store(to, sums[i][w]);
+                } else {
+                    s.store_first(to, sums[i][w], inside[w]);
                 }
             }
         }
@@ -581,6 +643,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let refused = |work: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err();
+        let numbers = [0.0f32; 8];
+        assert!(refused(&|| {
+            View::new(&numbers[..2], usize::MAX / 3 + 1, 3);
+        }));
+        assert!(refused(&|| {
+            let _ = View::new(&numbers, 2, 4).columns(1, usize::MAX);
+        }));
+        assert!(refused(&|| {
+            let (a, b) = (View::new(&[], 1 << 33, 0), View::new(&[], 0, 1 << 31));
+            multiply(Level::detect(), &mut [], a, b, Finish::Store, &mut []);
+        }));
     }
 
     #[test]

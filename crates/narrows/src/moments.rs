@@ -192,5 +192,7 @@ fn dual_directions(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> 
         direction.iter_mut().for_each(|value| *value /= length);
     }
     complete_basis(&mut directions, d, known);
-    Ok((directions, eigen.values))
+    // Below the floor there is only rounding: no spread.
+    let squares = eigen.values.into_iter().map(|value| if value > floor { value } else { 0.0 }).collect();
+    Ok((directions, squares))
 }

@@ -132,6 +132,9 @@ impl Plan {
                     // An output with the length of a row gets the row's shape, so that pictures can be made of it.
                     let output = if outputs == self.input.len() { self.input } else { Shape::flat(outputs) };
                     let (fan_in, fan_out) = (input.len(), outputs);
+                    let too_many = || {
+                        Error::recipe(format!("{part}[{place}]: {fan_in} x {fan_out} weights are too many"))
+                    };
                     let weights = self
                         .parameter(
                             &name,
@@ -139,13 +142,10 @@ impl Plan {
                             vec![fan_in, fan_out],
                             ParameterKind::Weights { fan_in, fan_out },
                         )
-                        .ok_or_else(|| {
-                            Error::recipe(format!(
-                                "{part}[{place}]: {fan_in} x {fan_out} weights are too many"
-                            ))
-                        })?;
+                        .ok_or_else(too_many)?;
                     let bias = if *bias {
-                        self.parameter(&name, "bias", vec![outputs], ParameterKind::Bias)
+                        let bias = self.parameter(&name, "bias", vec![outputs], ParameterKind::Bias);
+                        Some(bias.ok_or_else(too_many)?)
                     } else {
                         None
                     };

@@ -72,6 +72,7 @@ fn what_cannot_be_resumed_is_refused() {
     refused(&spec("adam", 5), "no checkpoint");
     run(&spec("adam", 5), &model, false, 2).unwrap();
     refused(&spec("sgd", 5), "other settings");
+    refused(&spec("adam", 1), "has 2 epochs already");
     // More epochs are no other run.
     let longer = run(&spec("adam", 8), &model, true, 6).unwrap();
     assert_eq!(longer.history.len(), 6);

@@ -177,7 +177,21 @@ fn fit_network(
     let optimizer = spec.train.optimizer()?;
     let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows, held_out));
     let start = match (&mut files, checkpoints) {
-        (Some(files), Some(CheckpointOptions { resume: true, .. })) => files.newest(&plan, optimizer)?,
+        (Some(files), Some(CheckpointOptions { resume: true, .. })) => {
+            let state = files.newest(&plan, optimizer)?;
+            let (done, asked) = (state.history.len(), spec.train.epochs);
+            if done > asked {
+                return Err(Error::recipe(format!(
+                    "train.epochs: the checkpoint has {done} epochs already, {asked} are asked for"
+                )));
+            }
+            state
+        }
+        (Some(files), _) => {
+            // What an older run left must not be taken for this one's.
+            files.remove();
+            State::new(initial_parameters(&plan, spec.train.seed), optimizer)
+        }
         _ => State::new(initial_parameters(&plan, spec.train.seed), optimizer),
     };
     let Compute { level, threads } = compute;

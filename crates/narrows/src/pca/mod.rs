@@ -86,7 +86,9 @@ impl Pca {
 
     /// What a code is divided by when whitened. A direction without spread has codes of 0, and 1 divides those.
     fn deviations(&self) -> impl Iterator<Item = f64> {
-        let floor = self.explained_variance.first().copied().unwrap_or(0.0) * 1e-15;
+        let floor = self.explained_variance.first().copied().unwrap_or(0.0)
+            * self.rows.min(self.mean.len()) as f64
+            * 1e-15;
         self.explained_variance
             .iter()
             .map(move |&variance| if variance > floor { variance.sqrt() } else { 1.0 })
