@@ -43,14 +43,17 @@ pub fn verdict(
         return parts.join("; ");
     }
     let change = (baselines.pca - error) / baselines.pca.max(f64::MIN_POSITIVE);
+    let errors = format!("squared error {} against {} per row", figure(error), figure(baselines.pca));
     parts.push(if baselines.pca <= 1e-9 * baselines.mean {
         format!("keeps {kept:.1} % of the variance; PCA-{code_size} loses nothing here, so a linear code is enough")
     } else if change > EQUAL {
-        format!("better than PCA-{code_size} by {:.0} %: squared error {error:.2} against {:.2} per row", change * 100.0, baselines.pca)
+        format!("better than PCA-{code_size} by {:.0} %: {errors}", change * 100.0)
+    } else if change < -1.0 {
+        format!("worse than PCA-{code_size}, {:.1} times its error: {errors}", 1.0 - change)
     } else if change < -EQUAL {
-        format!("worse than PCA-{code_size} by {:.0} %: squared error {error:.2} against {:.2} per row", -change * 100.0, baselines.pca)
+        format!("worse than PCA-{code_size} by {:.0} %: {errors}", -change * 100.0)
     } else {
-        format!("as good as PCA-{code_size}: squared error {error:.2} against {:.2} per row", baselines.pca)
+        format!("as good as PCA-{code_size}: {errors}")
     });
     let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
     match dead {
@@ -68,6 +71,13 @@ pub fn verdict(
         ));
     }
     parts.join("; ")
+}
+
+/// A number with two decimals, or with three digits where it is small.
+fn figure(value: f64) -> String {
+    let decimals =
+        if value > 0.0 && value < 1.0 { (2.0 - value.log10().floor()).min(12.0) as usize } else { 2 };
+    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
@@ -95,6 +105,10 @@ mod tests {
     fn says_what_a_reader_would() {
         assert!(say("single", 8.0, 0, (50.0, 10.0)).starts_with("better than PCA-32 by 20 %"));
         assert!(say("single", 12.0, 0, (50.0, 10.0)).starts_with("worse than PCA-32 by 20 %"));
+        assert!(say("single", 30.0, 0, (50.0, 10.0)).starts_with("worse than PCA-32, 3.0 times its error"));
+        assert!(
+            say("single", 0.0234567, 0, (50.0, 0.1)).contains("squared error 0.0235 against 0.100 per row")
+        );
         assert!(say("single", 10.02, 0, (50.0, 10.0)).starts_with("as good as PCA-32"));
         let dead = say("single", 12.0, 29, (50.0, 10.0));
         assert!(dead.contains("29 of 32 code units are dead"), "{dead}");
