@@ -66,8 +66,8 @@ impl Checkpoints {
     }
 
     /// Writes a state over the older of the two files.
-    pub fn keep(&mut self, state: &State, plan: &Plan) -> Result<()> {
-        durable::write(&self.paths[self.next], &self.to_bytes(state, plan)?)?;
+    pub fn keep(&mut self, state: &State) -> Result<()> {
+        durable::write(&self.paths[self.next], &self.to_bytes(state)?)?;
         self.next = 1 - self.next;
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Checkpoints {
         }
     }
 
-    fn to_bytes(&self, state: &State, plan: &Plan) -> Result<Vec<u8>> {
+    fn to_bytes(&self, state: &State) -> Result<Vec<u8>> {
         let vector = |values: &[f32]| Tensor::f32(vec![values.len()], values);
         let mut tensors = BTreeMap::from([("parameters".to_owned(), vector(&state.parameters))]);
         for (number, memory) in state.memory.iter().enumerate() {
@@ -121,7 +121,6 @@ impl Checkpoints {
         if !state.best.is_empty() {
             tensors.insert("best".to_owned(), vector(&state.best));
         }
-        debug_assert_eq!(state.parameters.len(), plan.buffer_len);
         let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
         // JSON has no infinity; before a best loss there is none.
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
@@ -176,5 +175,5 @@ fn fingerprint(rows: &dyn Source) -> String {
         rows.read_f64(&[index], &mut row);
         row.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    container::hexadecimal(hash)
 }

@@ -143,6 +143,11 @@ fn content_hash<'a>(
         part(format!("{dtype:?} {shape:?}").as_bytes());
         part(bytes);
     }
+    hexadecimal(hash)
+}
+
+/// A hash as it is written down: 64 lower-case digits.
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -209,6 +209,11 @@ impl Plan {
         self.steps[self.cut - 1].output
     }
 
+    /// Numbers in the longest row between two steps, input and output included.
+    pub fn widest(&self) -> usize {
+        self.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0)
+    }
+
     /// How many numbers are learned.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.range.len()).sum()

@@ -49,7 +49,7 @@ pub(crate) struct Walk {
 impl Walk {
     /// Memory for any steps of a plan.
     pub fn new(plan: &Plan) -> Self {
-        let widest = plan.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
+        let widest = plan.widest();
         let buffer = || vec![0.0; CHUNK * widest];
         Self { x: buffer(), y: buffer(), scratch: vec![0.0; matrix::scratch_len(widest)] }
     }

@@ -90,9 +90,7 @@ impl<'a> Engine<'a> {
 
     /// Memory for one thread.
     pub fn scratch(&self) -> Scratch {
-        let widest =
-            self.plan.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0);
-        Scratch(vec![0.0; matrix::scratch_len(widest.max(self.layout.batch))])
+        Scratch(vec![0.0; matrix::scratch_len(self.plan.widest().max(self.layout.batch))])
     }
 
     /// First phase: reads the rows `indices`, goes forward, and where `train` is set back again. Leaves outputs, deltas

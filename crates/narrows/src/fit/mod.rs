@@ -203,7 +203,7 @@ fn fit_network(
     let judge = prepared[1]
         .as_ref()
         .map_or(Rows { source: held_out, scaling }, |table| Rows { source: table, scaling: &identity });
-    let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state, &plan));
+    let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
     let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
     if let (Some(files), Ended::Finished) = (&files, &ended) {
