@@ -7,6 +7,10 @@
 //! | module | what |
 //! |---|---|
 //! | [`matrix`] | the product of two matrices with bias, activation or derivative applied as it is stored |
+//! | [`convolution`] | plain, strided, transposed, of an upsampled image: forward and both gradients |
+//! | [`pooling`] | maximum, mean, nearest upsampling, and their gradients |
+//! | [`image`] | where the pixels of an image lie in memory |
+//! | [`noise`] | normal numbers and corrupted rows |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
@@ -31,13 +35,19 @@
 //! ```
 
 pub mod activation;
+pub mod convolution;
+pub mod image;
 pub mod lockstep;
 pub mod loss;
 pub mod matrix;
 pub mod optimizer;
+pub mod noise;
 pub mod plain;
+pub mod pooling;
 mod simd;
 pub mod vector;
 
 pub use activation::Activation;
+pub use convolution::Convolution;
+pub use image::{Border, Image};
 pub use simd::Level;

@@ -2,6 +2,7 @@
 //! and, in the tests of this crate, the oracle. Sums here run in f64.
 
 use crate::activation::Activation;
+use crate::convolution::{Geometry, Kind};
 use crate::matrix::{Finish, FinishWide, View};
 use crate::optimizer::{Adadelta, Adam, RmsProp, Sgd};
 
@@ -66,6 +67,88 @@ pub fn multiply_f64(c: &mut [f64], a: View<'_, f64>, b: View<'_, f64>, finish: F
             };
         }
     }
+}
+
+/// Every connection of a convolution, by the definition: calls `work` with (row, column) of the output, (row, column) of
+/// the input, and (row, column) of the kernel.
+fn each_connection(
+    geometry: &Geometry,
+    mut work: impl FnMut((usize, usize), (usize, usize), (usize, usize)),
+) {
+    let Geometry { kind, kernel, padding, input, output } = *geometry;
+    // The input that an output reads with a kernel position, along one axis.
+    let pair = |from: isize, to: usize| usize::try_from(from).ok().filter(|&at| at < to);
+    let source = |r: usize, k: usize, padding: usize, inputs: usize| {
+        let (r, k, p) = (r as isize, k as isize, padding as isize);
+        match kind {
+            Kind::Plain { stride } => pair(stride as isize * r + k - p, inputs),
+            Kind::Upsampled { factor } => pair(r + k - p, factor * inputs).map(|at| at / factor),
+            Kind::Transposed { stride } => {
+                let stride = stride as isize;
+                (0..inputs).find(|&i| stride * i as isize + k - p == r)
+            }
+        }
+    };
+    for r in 0..output.height {
+        for c in 0..output.width {
+            for k in 0..kernel.0 {
+                for l in 0..kernel.1 {
+                    let row = source(r, k, padding.0, input.height);
+                    let column = source(c, l, padding.1, input.width);
+                    if let (Some(row), Some(column)) = (row, column) {
+                        work((r, c), (row, column), (k, l));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the numbers of a pixel begin in an image without a border, and in the kernel.
+fn pixel(width: usize, numbers: usize, (row, column): (usize, usize)) -> usize {
+    (row * width + column) * numbers
+}
+
+/// Twin of [`crate::Convolution::forward`] before the activation, on images without borders: y from x, w and b.
+pub fn convolve(geometry: &Geometry, x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64> {
+    let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
+    let mut y: Vec<f64> =
+        b.iter().copied().cycle().take(geometry.output.height * geometry.output.width * outputs).collect();
+    each_connection(geometry, |to, from, at| {
+        let to = pixel(geometry.output.width, outputs, to);
+        let from = pixel(geometry.input.width, inputs, from);
+        let at = pixel(geometry.kernel.1, inputs * outputs, at);
+        for i in 0..inputs {
+            for o in 0..outputs {
+                y[to + o] += x[from + i] * w[at + i * outputs + o];
+            }
+        }
+    });
+    y
+}
+
+/// Twin of [`crate::Convolution::backward`] (without the derivative) and [`crate::Convolution::gradient`]: the gradients at
+/// x and w from the one at y.
+pub fn convolve_backward(
+    geometry: &Geometry,
+    x: &[f64],
+    w: &[f64],
+    y_gradient: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
+    let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
+    let (mut x_gradient, mut w_gradient) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+    each_connection(geometry, |to, from, at| {
+        let to = pixel(geometry.output.width, outputs, to);
+        let from = pixel(geometry.input.width, inputs, from);
+        let at = pixel(geometry.kernel.1, inputs * outputs, at);
+        for i in 0..inputs {
+            for o in 0..outputs {
+                x_gradient[from + i] += y_gradient[to + o] * w[at + i * outputs + o];
+                w_gradient[at + i * outputs + o] += y_gradient[to + o] * x[from + i];
+            }
+        }
+    });
+    (x_gradient, w_gradient)
 }
 
 /// Softmax of a row.

@@ -115,6 +115,8 @@ pub(crate) trait Simd: Lanes<f32> {
     unsafe fn load_bytes(self, from: *const u8) -> F<Self>;
     /// Where `x > 0`: `a`, else `b`.
     fn where_positive(self, x: F<Self>, a: F<Self>, b: F<Self>) -> F<Self>;
+    /// Where `x == y`: `a`, else `b`.
+    fn where_equal(self, x: F<Self>, y: F<Self>, a: F<Self>, b: F<Self>) -> F<Self>;
     /// The first `count` numbers (or all, where there are fewer), then zeros.
     fn first(self, a: F<Self>, count: usize) -> F<Self>;
     /// The sum of the numbers, in a fixed order.
@@ -184,6 +186,18 @@ impl Level {
             }
         }
         levels
+    }
+
+    /// The level for rows of so few numbers: half of a wide register would stay empty.
+    pub(crate) fn for_columns(self, columns: usize) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if columns <= 8 => Self(Kind::Avx2),
+            _ => {
+                let _ = columns;
+                self
+            }
+        }
     }
 
     /// `plain`, `neon`, `avx2` or `avx512`.

@@ -112,6 +112,9 @@ impl Simd for Neon {
         fn where_positive(x: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
             vbslq_f32(vcgtq_f32(x, vdupq_n_f32(0.0)), a, b)
         }
+        fn where_equal(x: float32x4_t, y: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+            vbslq_f32(vceqq_f32(x, y), a, b)
+        }
         fn first(a: float32x4_t, count: usize) -> float32x4_t {{
             let mut numbers = [0.0f32; 4];
             vst1q_f32(numbers.as_mut_ptr(), a);

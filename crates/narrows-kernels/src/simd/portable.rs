@@ -101,6 +101,10 @@ impl<const N: usize> Simd for Portable<N> {
         std::array::from_fn(|i| if x[i] > 0.0 { a[i] } else { b[i] })
     }
     #[inline(always)]
+    fn where_equal(self, x: F<Self>, y: F<Self>, a: F<Self>, b: F<Self>) -> F<Self> {
+        std::array::from_fn(|i| if x[i] == y[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
     fn sum(self, a: F<Self>) -> f32 {
         a.into_iter().sum()
     }

@@ -143,6 +143,9 @@ impl Simd for Avx2 {
         fn where_positive(x: __m256, a: __m256, b: __m256) -> __m256 {
             _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps()))
         }
+        fn where_equal(x: __m256, y: __m256, a: __m256, b: __m256) -> __m256 {
+            _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_EQ_OQ>(x, y))
+        }
         fn first(a: __m256, count: usize) -> __m256 {
             _mm256_and_ps(a, _mm256_loadu_ps(MASK.as_ptr().add(8 - count.min(8)).cast()))
         }
@@ -289,6 +292,9 @@ impl Simd for Avx512 {
         }
         fn where_positive(x: __m512, a: __m512, b: __m512) -> __m512 {
             _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()), b, a)
+        }
+        fn where_equal(x: __m512, y: __m512, a: __m512, b: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(x, y), b, a)
         }
         fn first(a: __m512, count: usize) -> __m512 { _mm512_maskz_mov_ps(first_16(count.min(16)), a) }
         fn sum(a: __m512) -> f32 { _mm512_reduce_add_ps(a) }

@@ -1,0 +1,551 @@
+//! The inner loops of every convolution: products of matrices whose rows lie where the pixels lie.
+//!
+//! A [`Window`] is one phase of a convolution: places in an image, and at each place `rows` runs of `run` numbers, `pitch`
+//! apart, that meet the weights. Channel last, the taps along a row of the image lie one after the other, so a run is
+//! `taps x channels` numbers in one piece. With the image's border in place nothing is special at its edges.
+//!
+//! | product | shape | sums run over |
+//! |---|---|---|
+//! | [`multiply`] | places x columns | the numbers of the runs |
+//! | [`gradient`] | numbers of the runs x columns | the places |
+//!
+//! Both hold a tile of sums in registers, [`TALL`] and two registers wide, as [`crate::matrix`] does, or twice as tall and
+//! one register wide. With one, two or three columns (the last layer of an image network) most of a register would be
+//! empty: there the registers lie along the runs ("narrow").
+
+use crate::matrix::Finish;
+use crate::simd::{Lanes, Simd};
+
+/// Where a place begins in the images that a window connects.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// In the image that is read: the first number of the first run.
+    pub from: u32,
+    /// In the image that is written.
+    pub to: u32,
+    /// In a third image that belongs to the place: the gradient of what is written, or the outputs of the layer before.
+    pub beside: u32,
+}
+
+/// One phase of a convolution.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    pub places: Vec<Place>,
+    pub rows: usize,
+    pub run: usize,
+    pub pitch: usize,
+    pub columns: usize,
+    /// Numbers that each image must have: past the last that is reached.
+    pub from_len: usize,
+    pub to_len: usize,
+    pub beside_len: usize,
+}
+
+impl Window {
+    /// Numbers that meet the weights at a place.
+    pub fn depth(&self) -> usize {
+        self.rows * self.run
+    }
+
+    /// Numbers of the packed weights, at any level.
+    pub fn packed_len(&self) -> usize {
+        self.depth() * self.columns.next_multiple_of(WIDEST)
+    }
+
+    /// A window over these places, which reach as far as the lengths say.
+    pub fn new(places: Vec<Place>, rows: usize, run: usize, pitch: usize, columns: usize) -> Self {
+        let reach = |of: fn(&Place) -> u32, more: usize| {
+            places.iter().map(|place| of(place) as usize + more).max().unwrap_or(0)
+        };
+        let span = if rows * run == 0 { 0 } else { (rows - 1) * pitch + run };
+        Self {
+            from_len: reach(|place| place.from, span),
+            to_len: reach(|place| place.to, columns),
+            beside_len: reach(|place| place.beside, columns),
+            places,
+            rows,
+            run,
+            pitch,
+            columns,
+        }
+    }
+}
+
+/// Numbers in the widest register.
+const WIDEST: usize = 16;
+
+/// Columns of a narrow window at most, for registers of `count` numbers.
+fn is_narrow(window: &Window, count: usize) -> bool {
+    2 * window.columns <= count && window.run >= count
+}
+
+/// Places of a narrow tile.
+const NARROW: usize = 8;
+
+/// Places that [`gradient`] goes through before it turns to the next tile: what they read stays in the nearest cache.
+const BLOCK: usize = 96;
+
+/// The tile heights of a level for tiles of two registers and of one.
+pub(super) trait Tall: Simd {
+    /// Rows of a tile two registers wide.
+    const TALL: usize;
+    /// Rows of a tile one register wide.
+    const TALLEST: usize;
+
+    /// # Safety
+    /// As [`multiply_tile`], with `1 <= work.places.len()`, at most `TALL` (or `TALLEST`, one register wide).
+    unsafe fn multiply(self, wide: bool, work: Multiply<'_>, finish: Finish<'_>);
+    /// # Safety
+    /// As [`gradient_tile`], with `1 <= rows.len()`, at most `TALL` (or `TALLEST`, one register wide).
+    unsafe fn gradient(self, wide: bool, whole: bool, work: Gradient<'_>);
+}
+
+macro_rules! tall {
+    ([$($generics:tt)*] $S:ty, $tall:literal: $($rows:literal)*; $tallest:literal: $($more:literal)*) => {
+        impl $($generics)* Tall for $S {
+            const TALL: usize = $tall;
+            const TALLEST: usize = $tallest;
+
+            #[inline(always)]
+            unsafe fn multiply(self, wide: bool, work: Multiply<'_>, finish: Finish<'_>) {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    match (wide, work.places.len()) {
+                        $((true, $rows) => multiply_tile::<Self, $rows, 2>(self, work, finish),)*
+                        $((false, $rows) => multiply_tile::<Self, $rows, 1>(self, work, finish),)*
+                        $((false, $more) => multiply_tile::<Self, $more, 1>(self, work, finish),)*
+                        _ => unreachable!("tiles of 1 to {} places", $tallest),
+                    }
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn gradient(self, wide: bool, whole: bool, work: Gradient<'_>) {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    match (wide, work.rows.len()) {
+                        $((true, $rows) => if whole {
+                            gradient_tile::<Self, $rows, 2, true>(self, work)
+                        } else {
+                            gradient_tile::<Self, $rows, 2, false>(self, work)
+                        },)*
+                        $((false, $rows) => if whole {
+                            gradient_tile::<Self, $rows, 1, true>(self, work)
+                        } else {
+                            gradient_tile::<Self, $rows, 1, false>(self, work)
+                        },)*
+                        $((false, $more) => if whole {
+                            gradient_tile::<Self, $more, 1, true>(self, work)
+                        } else {
+                            gradient_tile::<Self, $more, 1, false>(self, work)
+                        },)*
+                        _ => unreachable!("tiles of 1 to {} rows", $tallest),
+                    }
+                }
+            }
+        }
+    };
+}
+tall!([<const N: usize>] crate::simd::Portable<N>, 4: 1 2 3 4; 6: 5 6);
+#[cfg(target_arch = "x86_64")]
+tall!([] crate::simd::Avx2, 6: 1 2 3 4 5 6; 12: 7 8 9 10 11 12);
+#[cfg(target_arch = "x86_64")]
+tall!([] crate::simd::Avx512, 12: 1 2 3 4 5 6 7 8 9 10 11 12; 14: 13 14);
+#[cfg(target_arch = "aarch64")]
+tall!([] crate::simd::Neon, 12: 1 2 3 4 5 6 7 8 9 10 11 12; 14: 13 14);
+
+/// `count` things in the least number of parts of at most `most`, as even as can be: where each part begins and ends.
+#[inline(always)]
+fn parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = count.div_ceil(most);
+    (0..parts).map(move |part| (part * count / parts, (part + 1) * count / parts))
+}
+
+/// Columns `(first, register pairs?, columns inside)` of each panel.
+#[inline(always)]
+fn panels(columns: usize, count: usize) -> impl Iterator<Item = (usize, bool, usize)> {
+    (0..columns).step_by(2 * count).map(move |first| {
+        let left = columns - first;
+        (first, left > count, left.min(2 * count))
+    })
+}
+
+/// Packs weights (depth x columns, row after row) for [`multiply`]: panel by panel, each filled up to whole registers with
+/// zeros; or for a narrow window column by column.
+#[inline(always)]
+pub(super) fn pack<S: Simd>(_: S, packed: &mut [f32], weights: &[f32], window: &Window) {
+    let (depth, columns, count) = (window.depth(), window.columns, <S as Lanes<f32>>::COUNT);
+    assert!(weights.len() == depth * columns && packed.len() >= window.packed_len());
+    if depth == 0 {
+        return;
+    }
+    if is_narrow(window, count) {
+        for (column, to) in packed.chunks_exact_mut(depth).take(columns).enumerate() {
+            to.iter_mut().zip(weights.iter().skip(column).step_by(columns)).for_each(|(to, &from)| *to = from);
+        }
+        return;
+    }
+    let mut packed = packed;
+    for (first, pair, inside) in panels(columns, count) {
+        let width = if pair { 2 * count } else { count };
+        let (panel, rest) = packed.split_at_mut(depth * width);
+        for (to, from) in panel.chunks_exact_mut(width).zip(weights.chunks_exact(columns)) {
+            to[..inside].copy_from_slice(&from[first..first + inside]);
+            to[inside..].fill(0.0);
+        }
+        packed = rest;
+    }
+}
+
+/// What a tile of [`multiply`] works on.
+#[derive(Clone, Copy)]
+pub(super) struct Multiply<'a> {
+    places: &'a [Place],
+    input: *const f32,
+    rows: usize,
+    run: usize,
+    pitch: usize,
+    /// The packed panel.
+    weights: *const f32,
+    output: *mut f32,
+    /// First column of the panel, how many columns are inside, and columns in all.
+    first: usize,
+    inside: usize,
+}
+
+/// At each place of `to`: finish(the runs at the place of `from` times the weights). For [`Finish::Backward`] the outputs
+/// lie at `beside`.
+#[inline(always)]
+pub(super) fn multiply<S: Tall>(
+    s: S,
+    to: &mut [f32],
+    from: &[f32],
+    packed: &[f32],
+    window: &Window,
+    finish: Finish<'_>,
+) {
+    assert!(to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len());
+    match finish {
+        Finish::Forward { bias: Some(bias), .. } => assert_eq!(bias.len(), window.columns),
+        Finish::Backward { outputs, .. } => assert!(outputs.len() >= window.beside_len),
+        _ => {}
+    }
+    let count = <S as Lanes<f32>>::COUNT;
+    if is_narrow(window, count) {
+        return multiply_narrow(s, to, from, packed, window, finish);
+    }
+    let Window { places, rows, run, pitch, columns, .. } = window;
+    let mut weights = packed.as_ptr();
+    for (first, pair, inside) in panels(*columns, count) {
+        for (start, end) in parts(places.len(), if pair { S::TALL } else { S::TALLEST }) {
+            let work = Multiply {
+                places: &places[start..end],
+                input: from.as_ptr(),
+                rows: *rows,
+                run: *run,
+                pitch: *pitch,
+                weights,
+                output: to.as_mut_ptr(),
+                first,
+                inside,
+            };
+            // SAFETY: `Window::new` measured how far the places reach, and the slices are that long (asserted); the
+            // packed weights hold depth whole registers for every panel up to this one.
+            unsafe { s.multiply(pair, work, finish) }
+        }
+        weights = weights.wrapping_add(window.depth() * if pair { 2 * count } else { count });
+    }
+}
+
+/// A tile: `ROWS` places x `WIDE` registers.
+///
+/// # Safety
+/// There are `ROWS` places; at each, `rows` runs of `run` numbers can be read from `input`, and `inside` columns from
+/// `first` on written to `output` and, for a backward finish, read from its outputs; the panel has `WIDE` whole registers
+/// for each number of the runs, and `inside` is at most that wide.
+#[inline(always)]
+unsafe fn multiply_tile<S: Simd, const ROWS: usize, const WIDE: usize>(
+    s: S,
+    work: Multiply<'_>,
+    finish: Finish<'_>,
+) {
+    let Multiply { places, input, rows, run, pitch, weights, output, first, inside } = work;
+    let lanes = <S as Lanes<f32>>::COUNT;
+    // SAFETY: as the caller promises; a register outside is loaded and stored with a count of 0 at the end of its row.
+    unsafe {
+        let mut from = [input; ROWS];
+        for i in 0..ROWS {
+            from[i] = input.add(places.get_unchecked(i).from as usize);
+        }
+        let mut sums = [[s.constant(0.0); WIDE]; ROWS];
+        let mut weights = weights;
+        let mut row_start = 0;
+        for _ in 0..rows {
+            for at in row_start..row_start + run {
+                let mut ws = [s.constant(0.0); WIDE];
+                for w in 0..WIDE {
+                    ws[w] = s.load(weights.add(w * lanes));
+                }
+                for i in 0..ROWS {
+                    let x = s.constant(*from[i].add(at));
+                    for w in 0..WIDE {
+                        sums[i][w] = s.mul_add(x, ws[w], sums[i][w]);
+                    }
+                }
+                weights = weights.add(WIDE * lanes);
+            }
+            row_start += pitch;
+        }
+        let whole = inside == WIDE * lanes;
+        let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
+        let load = |from: *const f32, w: usize| {
+            if whole { s.load(from) } else { s.load_first(from, counts[w]) }
+        };
+        if let Finish::Forward { bias: Some(bias), .. } = finish {
+            for w in 0..WIDE {
+                let bias = load(bias.as_ptr().add(first + (w * lanes).min(inside)), w);
+                for i in 0..ROWS {
+                    sums[i][w] = s.add(sums[i][w], bias);
+                }
+            }
+        }
+        for i in 0..ROWS {
+            let place = places.get_unchecked(i);
+            for w in 0..WIDE {
+                let column = first + (w * lanes).min(inside);
+                let to = output.add(place.to as usize + column);
+                let sum = sums[i][w];
+                let value = match finish {
+                    Finish::Store => sum,
+                    Finish::Accumulate => s.add(sum, load(to, w)),
+                    Finish::Forward { activation, .. } => activation.apply(s, sum),
+                    Finish::Backward { activation, outputs } => {
+                        let y = load(outputs.as_ptr().add(place.beside as usize + column), w);
+                        activation.back(s, sum, y)
+                    }
+                };
+                if whole {
+                    s.store(to, value);
+                } else {
+                    s.store_first(to, value, counts[w]);
+                }
+            }
+        }
+    }
+}
+
+/// [`multiply`] for few columns: registers lie along the runs; a tile is [`NARROW`] places of one column.
+#[inline(always)]
+fn multiply_narrow<S: Simd>(
+    s: S,
+    to: &mut [f32],
+    from: &[f32],
+    packed: &[f32],
+    window: &Window,
+    finish: Finish<'_>,
+) {
+    let Window { places, rows, run, pitch, .. } = window;
+    let (depth, lanes) = (window.depth(), <S as Lanes<f32>>::COUNT);
+    let whole = run - run % lanes;
+    for (column, weights) in packed.chunks_exact(depth).take(window.columns).enumerate() {
+        for (start, end) in parts(places.len(), NARROW) {
+            let places = &places[start..end];
+            // A short tile does its last place again.
+            let place = |i: usize| places[i.min(places.len() - 1)];
+            let mut sums = [s.constant(0.0); NARROW];
+            let mut starts = [from.as_ptr(); NARROW];
+            for i in 0..NARROW {
+                starts[i] = starts[i].wrapping_add(place(i).from as usize);
+            }
+            for row in 0..*rows {
+                // SAFETY: `Window::new` measured how far the places reach, and `from` is that long (asserted by the
+                // caller); `weights` has `rows` times `run` numbers.
+                unsafe {
+                    let weights = weights.as_ptr().add(row * run);
+                    for at in (0..whole).step_by(lanes) {
+                        let w = s.load(weights.add(at));
+                        for i in 0..NARROW {
+                            sums[i] = s.mul_add(w, s.load(starts[i].add(row * pitch + at)), sums[i]);
+                        }
+                    }
+                    if whole < *run {
+                        let w = s.load_first(weights.add(whole), run - whole);
+                        for i in 0..NARROW {
+                            let x = s.load_first(starts[i].add(row * pitch + whole), run - whole);
+                            sums[i] = s.mul_add(w, x, sums[i]);
+                        }
+                    }
+                }
+            }
+            let mut values = sums.map(|sum| s.sum(sum));
+            let mut others = [0.0; NARROW];
+            for i in 0..NARROW {
+                match finish {
+                    Finish::Store => {}
+                    Finish::Accumulate => values[i] += to[place(i).to as usize + column],
+                    Finish::Forward { bias, .. } => values[i] += bias.map_or(0.0, |bias| bias[column]),
+                    Finish::Backward { outputs, .. } => others[i] = outputs[place(i).beside as usize + column],
+                }
+            }
+            for at in (0..NARROW).step_by(lanes) {
+                let (value, other) = (s.read(&values, at), s.read(&others, at));
+                let value = match finish {
+                    Finish::Store | Finish::Accumulate => value,
+                    Finish::Forward { activation, .. } => activation.apply(s, value),
+                    Finish::Backward { activation, .. } => activation.back(s, value, other),
+                };
+                s.write(&mut values, at, value);
+            }
+            for (place, value) in places.iter().zip(values) {
+                to[place.to as usize + column] = value;
+            }
+        }
+    }
+}
+
+/// What a tile of [`gradient`] works on.
+#[derive(Clone, Copy)]
+pub(super) struct Gradient<'a> {
+    /// For each row of the tile, where its number lies from the beginning of a place.
+    rows: &'a [usize],
+    places: &'a [Place],
+    input: *const f32,
+    /// The gradient of the outputs, from the first column of the panel on.
+    delta: *const f32,
+    /// The tile's first number, and numbers from a row to the next.
+    sums: *mut f32,
+    sums_row: usize,
+    inside: usize,
+}
+
+/// Adds to `sums` (depth x columns; for a narrow window columns x depth) the products of the runs at each place of `from`
+/// with the numbers at `beside` of `delta`.
+#[inline(always)]
+pub(super) fn gradient<S: Tall>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
+    let (depth, columns, lanes) = (window.depth(), window.columns, <S as Lanes<f32>>::COUNT);
+    assert!(sums.len() == depth * columns);
+    assert!(from.len() >= window.from_len && delta.len() >= window.beside_len);
+    if is_narrow(window, lanes) {
+        return gradient_narrow(s, sums, from, delta, window);
+    }
+    let offset = |row: usize| row / window.run * window.pitch + row % window.run;
+    for (start, end) in parts(window.places.len(), BLOCK) {
+        for (first, pair, inside) in panels(columns, lanes) {
+            let whole = inside == if pair { 2 * lanes } else { lanes };
+            for (row, end_row) in parts(depth, if pair { S::TALL } else { S::TALLEST }) {
+                let mut rows = [0; 16];
+                let rows = &mut rows[..end_row - row];
+                rows.iter_mut().zip(row..).for_each(|(to, row)| *to = offset(row));
+                let work = Gradient {
+                    rows,
+                    places: &window.places[start..end],
+                    input: from.as_ptr(),
+                    delta: delta.as_ptr().wrapping_add(first),
+                    sums: sums[row * columns + first..].as_mut_ptr(),
+                    sums_row: columns,
+                    inside,
+                };
+                // SAFETY: `Window::new` measured how far the places reach, and the slices are that long (asserted);
+                // rows row..end_row of the sums have `inside` numbers from `first` on.
+                unsafe { s.gradient(pair, whole, work) }
+            }
+        }
+    }
+}
+
+/// A tile: `ROWS` numbers of the runs x `WIDE` registers.
+///
+/// # Safety
+/// There are `ROWS` rows; at each place, each row's number can be read from `input` and `inside` numbers from `delta`; each
+/// row of `sums` has `inside` numbers. With `WHOLE`, `inside` is `WIDE` registers.
+#[inline(always)]
+unsafe fn gradient_tile<S: Simd, const ROWS: usize, const WIDE: usize, const WHOLE: bool>(
+    s: S,
+    work: Gradient<'_>,
+) {
+    let Gradient { rows, places, input, delta, sums: to, sums_row, inside } = work;
+    let lanes = <S as Lanes<f32>>::COUNT;
+    let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
+    // SAFETY: as the caller promises; a register outside is loaded and stored with a count of 0 at the end of its row.
+    unsafe {
+        let at = |i: usize, w: usize| to.add(i * sums_row + (w * lanes).min(inside));
+        let mut sums = [[s.constant(0.0); WIDE]; ROWS];
+        let mut from = [input; ROWS];
+        for i in 0..ROWS {
+            from[i] = input.add(*rows.get_unchecked(i));
+            for w in 0..WIDE {
+                sums[i][w] = if WHOLE { s.load(at(i, w)) } else { s.load_first(at(i, w), counts[w]) };
+            }
+        }
+        for place in places {
+            let mut ds = [s.constant(0.0); WIDE];
+            for w in 0..WIDE {
+                let d = delta.add(place.beside as usize + (w * lanes).min(inside));
+                ds[w] = if WHOLE { s.load(d) } else { s.load_first(d, counts[w]) };
+            }
+            for i in 0..ROWS {
+                let x = s.constant(*from[i].add(place.from as usize));
+                for w in 0..WIDE {
+                    sums[i][w] = s.mul_add(x, ds[w], sums[i][w]);
+                }
+            }
+        }
+        for i in 0..ROWS {
+            for w in 0..WIDE {
+                if WHOLE {
+                    s.store(at(i, w), sums[i][w]);
+                } else {
+                    s.store_first(at(i, w), sums[i][w], counts[w]);
+                }
+            }
+        }
+    }
+}
+
+/// [`gradient`] for few columns: registers lie along the runs; a tile is up to [`NARROW`] of them.
+#[inline(always)]
+fn gradient_narrow<S: Simd>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
+    let Window { places, rows, run, pitch, .. } = window;
+    let (depth, lanes) = (window.depth(), <S as Lanes<f32>>::COUNT);
+    for (column, sums) in sums.chunks_exact_mut(depth).enumerate() {
+        for row in 0..*rows {
+            let sums = &mut sums[row * run..(row + 1) * run];
+            let whole = run - run % (NARROW * lanes);
+            for at in (0..whole).step_by(NARROW * lanes) {
+                // SAFETY: `Window::new` measured how far the places reach, and the slices are that long (asserted by the
+                // caller); NARROW registers lie between `at` and `whole`.
+                unsafe {
+                    let to = sums.as_mut_ptr().add(at);
+                    let mut tile = [s.constant(0.0); NARROW];
+                    for i in 0..NARROW {
+                        tile[i] = s.load(to.add(i * lanes));
+                    }
+                    for place in places {
+                        let d = s.constant(*delta.as_ptr().add(place.beside as usize + column));
+                        let x = from.as_ptr().add(place.from as usize + row * pitch + at);
+                        for i in 0..NARROW {
+                            tile[i] = s.mul_add(d, s.load(x.add(i * lanes)), tile[i]);
+                        }
+                    }
+                    for i in 0..NARROW {
+                        s.store(to.add(i * lanes), tile[i]);
+                    }
+                }
+            }
+            for at in (whole..*run).step_by(lanes) {
+                let mut sum = s.read(sums, at);
+                for place in places {
+                    let d = s.constant(delta[place.beside as usize + column]);
+                    let start = place.from as usize + row * pitch;
+                    sum = s.mul_add(d, s.read(&from[start..start + run], at), sum);
+                }
+                s.write(sums, at, sum);
+            }
+        }
+    }
+}
+
+/// Whether the sums of [`gradient`] lie columns x depth.
+pub(super) fn sums_are_transposed<S: Simd>(_: S, window: &Window) -> bool {
+    is_narrow(window, <S as Lanes<f32>>::COUNT)
+}

@@ -1,0 +1,174 @@
+//! Convolutions and pools against their plain twins, at odd sizes and channel counts, at every SIMD level of this processor.
+
+use narrows_kernels::convolution::{Direction, Geometry, Images, Kind};
+use narrows_kernels::{Activation, Border, Convolution, Image, Level, image, plain};
+
+/// Numbers between -1 and 1, the same on every run.
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 8_388_608.0 - 1.0
+        })
+        .collect()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+#[track_caller]
+fn close(what: &str, got: &[f32], want: &[f64], allowed: f64) {
+    assert_eq!(got.len(), want.len());
+    for (at, (&got, &want)) in got.iter().zip(want).enumerate() {
+        assert!((f64::from(got) - want).abs() <= allowed, "{what} [{at}]: {got}, want {want}");
+    }
+}
+
+/// The image inside its border, the border zero.
+fn placed(numbers: &[f32], plain: Image, place: Image) -> Vec<f32> {
+    let mut to = vec![0.0; place.len()];
+    image::copy(&mut to, place, numbers, plain);
+    to
+}
+
+fn taken(numbers: &[f32], plain: Image, place: Image) -> Vec<f32> {
+    let mut to = vec![0.0; plain.len()];
+    image::copy(&mut to, plain, numbers, place);
+    to
+}
+
+/// Border cells of an image that are not zero.
+fn spilled(numbers: &[f32], plain: Image, place: Image) -> bool {
+    let inside = taken(numbers, plain, place);
+    let count = |numbers: &[f32]| numbers.iter().filter(|&&number| number != 0.0).count();
+    count(numbers) != count(&inside)
+}
+
+/// Runs all three products of a convolution at every level and compares them with the definition.
+#[track_caller]
+fn check(geometry: Geometry) {
+    let Geometry { kernel, input, output, .. } = geometry;
+    let (x, dy) = (numbers(input.len(), 1), numbers(output.len(), 2));
+    let (w, b) = (numbers(geometry.weights_len(), 3), numbers(output.channels, 4));
+    let y = plain::convolve(&geometry, &wide(&x), &wide(&w), &wide(&b));
+    let (dx, dw) = plain::convolve_backward(&geometry, &wide(&x), &wide(&w), &wide(&dy));
+
+    // Borders larger than needed on the images that are written: they must stay as they are.
+    let odd = Border { top: 1, bottom: 2, left: 2, right: 1 };
+    let images = Images {
+        input: input.with_border(geometry.input_border()),
+        output: output.with_border(odd),
+        output_gradient: output.with_border(geometry.output_gradient_border()),
+        input_gradient: input.with_border(odd),
+    };
+    let convolution = Convolution::new(geometry, images, true);
+    let x_placed = placed(&x, input, images.input);
+    let dy_placed = placed(&dy, output, images.output_gradient);
+    let depth = kernel.0 * kernel.1 * input.channels.max(output.channels) + output.height * output.width;
+    let allowed = 1e-6 * (depth as f64 + 8.0);
+    for level in Level::available() {
+        let what = |name: &str| format!("{name} at {}, {geometry:?}", level.name());
+        let mut scratch = vec![f32::NAN; convolution.scratch_len()];
+        let mut pack = |direction| {
+            let mut packed = vec![f32::NAN; convolution.packed_len(direction)];
+            convolution.pack(level, direction, &mut packed, &w, &mut scratch);
+            packed
+        };
+        let (forward, backward) = (pack(Direction::Forward), pack(Direction::Backward));
+        for (bias, activation) in [(Some(&b[..]), Activation::Relu), (None, Activation::Tanh)] {
+            let want: Vec<f64> = y
+                .iter()
+                .enumerate()
+                .map(|(at, y)| {
+                    let bias = if bias.is_some() { 0.0 } else { f64::from(b[at % output.channels]) };
+                    plain::activate(activation, y - bias)
+                })
+                .collect();
+            let mut got = vec![0.0; images.output.len()];
+            convolution.forward(level, &mut got, &x_placed, &forward, bias, activation);
+            assert!(!spilled(&got, output, images.output), "{}", what("a border"));
+            close(&what("forward"), &taken(&got, output, images.output), &want, allowed);
+
+            let want: Vec<f64> =
+                dx.iter().zip(&x).map(|(d, &x)| d * plain::derivative(activation, f64::from(x))).collect();
+            let mut got = vec![0.0; images.input_gradient.len()];
+            convolution.backward(level, &mut got, &dy_placed, &backward, activation, &x_placed);
+            assert!(!spilled(&got, input, images.input_gradient), "{}", what("a border"));
+            close(&what("input gradient"), &taken(&got, input, images.input_gradient), &want, allowed);
+        }
+        let mut sums = vec![0.0; convolution.sums_len()];
+        // Twice: sums are added to.
+        convolution.gradient(level, &mut sums, &x_placed, &dy_placed);
+        convolution.gradient(level, &mut sums, &x_placed, &dy_placed);
+        let mut got = vec![f32::NAN; geometry.weights_len()];
+        convolution.fold(level, &mut got, &sums);
+        let want: Vec<f64> = dw.iter().map(|d| 2.0 * d).collect();
+        close(&what("weight gradient"), &got, &want, 2.0 * allowed);
+    }
+}
+
+fn geometry(
+    kind: Kind,
+    kernel: (usize, usize),
+    padding: (usize, usize),
+    input: (usize, usize, usize),
+    output: (usize, usize, usize),
+) -> Geometry {
+    let image = |(height, width, channels)| Image::plain(height, width, channels);
+    Geometry { kind, kernel, padding, input: image(input), output: image(output) }
+}
+
+const PLAIN: Kind = Kind::Plain { stride: 1 };
+const DOUBLED: Kind = Kind::Upsampled { factor: 2 };
+const CHANNELS: [usize; 9] = [1, 2, 3, 5, 8, 16, 17, 32, 48];
+
+#[test]
+fn three_by_three_at_all_channel_counts() {
+    for inputs in CHANNELS {
+        for outputs in CHANNELS {
+            check(geometry(PLAIN, (3, 3), (1, 1), (5, 7, inputs), (5, 7, outputs)));
+            check(geometry(DOUBLED, (3, 3), (1, 1), (3, 2, inputs), (6, 4, outputs)));
+        }
+    }
+}
+
+#[test]
+fn the_layers_of_conv_and_denoising() {
+    for (kind, padding, input, output) in [
+        (PLAIN, 1, (28, 28, 1), (28, 28, 16)),
+        (PLAIN, 1, (14, 14, 16), (14, 14, 8)),
+        (PLAIN, 1, (4, 4, 8), (4, 4, 8)),
+        (DOUBLED, 0, (8, 8, 8), (14, 14, 16)),
+        (DOUBLED, 1, (14, 14, 16), (28, 28, 1)),
+        (PLAIN, 1, (14, 14, 32), (14, 14, 32)),
+        (DOUBLED, 1, (7, 7, 32), (14, 14, 32)),
+    ] {
+        check(geometry(kind, (3, 3), (padding, padding), input, output));
+    }
+}
+
+#[test]
+fn every_kind_kernel_stride_and_padding() {
+    for kernel in [(1, 1), (2, 2), (3, 3), (2, 3), (5, 4)] {
+        for padding in [(0, 0), (kernel.0 - 1, kernel.1 - 1), (kernel.0 / 2, kernel.1 / 2)] {
+            for step in 1..=3 {
+                for (input, output) in [((6, 5, 3), (4, 9, 9)), ((5, 8, 9), (3, 2, 2)), ((7, 7, 2), (13, 14, 17))] {
+                    check(geometry(Kind::Plain { stride: step }, kernel, padding, input, output));
+                    check(geometry(Kind::Upsampled { factor: step }, kernel, padding, input, output));
+                    check(geometry(Kind::Transposed { stride: step }, kernel, padding, input, output));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_and_columns_of_one_pixel() {
+    for input in [(1, 1, 3), (1, 9, 1), (9, 1, 8)] {
+        let same = |channels| (input.0, input.1, channels);
+        check(geometry(PLAIN, (3, 3), (1, 1), input, same(4)));
+        check(geometry(DOUBLED, (3, 3), (1, 1), input, (2 * input.0, 2 * input.1, 5)));
+    }
+}
