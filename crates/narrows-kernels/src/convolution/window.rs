@@ -9,9 +9,9 @@
 //! | [`multiply`] | places x columns | the numbers of the runs |
 //! | [`gradient`] | numbers of the runs x columns | the places |
 //!
-//! Both hold a tile of sums in registers, [`TALL`] and two registers wide, as [`crate::matrix`] does, or twice as tall and
+//! Both hold a tile of sums in registers, some places tall and two registers wide, as [`crate::matrix`] does, or taller and
 //! one register wide. With one, two or three columns (the last layer of an image network) most of a register would be
-//! empty: there the registers lie along the runs ("narrow").
+//! empty: there the registers lie along the runs.
 
 use crate::matrix::Finish;
 use crate::simd::{Lanes, Simd};
@@ -74,9 +74,16 @@ impl Window {
 /// Numbers in the widest register.
 const WIDEST: usize = 16;
 
-/// Columns of a narrow window at most, for registers of `count` numbers.
+/// Whether products along the runs are faster than products along the columns, for registers of `count` numbers: at most
+/// half of one would be filled.
 fn is_narrow(window: &Window, count: usize) -> bool {
     2 * window.columns <= count && window.run >= count
+}
+
+/// Whether the sums of [`gradient`] lie along the runs, columns x depth: the columns fill one register at most, and
+/// spreading a number for every multiplication would keep the loads busier than the arithmetic.
+fn gradient_is_along_runs(window: &Window, count: usize) -> bool {
+    window.columns <= count && window.run >= count
 }
 
 /// Places of a narrow tile.
@@ -148,7 +155,7 @@ macro_rules! tall {
 }
 tall!([<const N: usize>] crate::simd::Portable<N>, 4: 1 2 3 4; 6: 5 6);
 #[cfg(target_arch = "x86_64")]
-tall!([] crate::simd::Avx2, 6: 1 2 3 4 5 6; 12: 7 8 9 10 11 12);
+tall!([] crate::simd::Avx2, 6: 1 2 3 4 5 6; 10: 7 8 9 10);
 #[cfg(target_arch = "x86_64")]
 tall!([] crate::simd::Avx512, 12: 1 2 3 4 5 6 7 8 9 10 11 12; 14: 13 14);
 #[cfg(target_arch = "aarch64")]
@@ -158,7 +165,12 @@ tall!([] crate::simd::Neon, 12: 1 2 3 4 5 6 7 8 9 10 11 12; 14: 13 14);
 #[inline(always)]
 fn parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let parts = count.div_ceil(most);
-    (0..parts).map(move |part| (part * count / parts, (part + 1) * count / parts))
+    let (size, longer) = if parts == 0 { (0, 0) } else { (count / parts, count % parts) };
+    let mut start = 0;
+    (0..parts).map(move |part| {
+        let end = start + size + usize::from(part < longer);
+        (std::mem::replace(&mut start, end), end)
+    })
 }
 
 /// Columns `(first, register pairs?, columns inside)` of each panel.
@@ -279,23 +291,28 @@ unsafe fn multiply_tile<S: Simd, const ROWS: usize, const WIDE: usize>(
         }
         let mut sums = [[s.constant(0.0); WIDE]; ROWS];
         let mut weights = weights;
-        let mut row_start = 0;
-        for _ in 0..rows {
-            for at in row_start..row_start + run {
-                let mut ws = [s.constant(0.0); WIDE];
-                for w in 0..WIDE {
-                    ws[w] = s.load(weights.add(w * lanes));
-                }
-                for i in 0..ROWS {
-                    let x = s.constant(*from[i].add(at));
-                    for w in 0..WIDE {
-                        sums[i][w] = s.mul_add(x, ws[w], sums[i][w]);
+        // A macro, not a closure: the sums must stay in registers.
+        macro_rules! runs {
+            ($rows:expr, $run:expr) => {
+                for row in 0..$rows {
+                    for at in row * pitch..row * pitch + $run {
+                        let mut ws = [s.constant(0.0); WIDE];
+                        for w in 0..WIDE {
+                            ws[w] = s.load(weights.add(w * lanes));
+                        }
+                        for i in 0..ROWS {
+                            let x = s.constant(*from[i].add(at));
+                            for w in 0..WIDE {
+                                sums[i][w] = s.mul_add(x, ws[w], sums[i][w]);
+                            }
+                        }
+                        weights = weights.add(WIDE * lanes);
                     }
                 }
-                weights = weights.add(WIDE * lanes);
-            }
-            row_start += pitch;
+            };
         }
+        // Grey images, 3 x 3: nine steps are too few for a loop.
+        if rows == 3 && run == 3 { runs!(3, 3) } else { runs!(rows, run) }
         let whole = inside == WIDE * lanes;
         let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
         let load = |from: *const f32, w: usize| {
@@ -418,15 +435,15 @@ pub(super) struct Gradient<'a> {
     inside: usize,
 }
 
-/// Adds to `sums` (depth x columns; for a narrow window columns x depth) the products of the runs at each place of `from`
+/// Adds to `sums` (depth x columns, or columns x depth: see [`sums_are_transposed`]) the products of the runs at each place of `from`
 /// with the numbers at `beside` of `delta`.
 #[inline(always)]
 pub(super) fn gradient<S: Tall>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
     let (depth, columns, lanes) = (window.depth(), window.columns, <S as Lanes<f32>>::COUNT);
     assert!(sums.len() == depth * columns);
     assert!(from.len() >= window.from_len && delta.len() >= window.beside_len);
-    if is_narrow(window, lanes) {
-        return gradient_narrow(s, sums, from, delta, window);
+    if gradient_is_along_runs(window, lanes) {
+        return gradient_along_runs(s, sums, from, delta, window);
     }
     let offset = |row: usize| row / window.run * window.pitch + row % window.run;
     for (start, end) in parts(window.places.len(), BLOCK) {
@@ -502,44 +519,115 @@ unsafe fn gradient_tile<S: Simd, const ROWS: usize, const WIDE: usize, const WHO
     }
 }
 
-/// [`gradient`] for few columns: registers lie along the runs; a tile is up to [`NARROW`] of them.
+/// [`gradient`] for few columns: registers lie along the runs. A tile is two columns and up to six registers of the
+/// runs, or one column and up to eight.
 #[inline(always)]
-fn gradient_narrow<S: Simd>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
-    let Window { places, rows, run, pitch, .. } = window;
+fn gradient_along_runs<S: Simd>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
+    let Window { places, rows, run, pitch, columns, .. } = window;
     let (depth, lanes) = (window.depth(), <S as Lanes<f32>>::COUNT);
-    for (column, sums) in sums.chunks_exact_mut(depth).enumerate() {
-        for row in 0..*rows {
-            let sums = &mut sums[row * run..(row + 1) * run];
-            let whole = run - run % (NARROW * lanes);
-            for at in (0..whole).step_by(NARROW * lanes) {
+    // Whole registers of each run, of all rows; what is left of a run comes last.
+    let whole = run / lanes;
+    for (start, end) in parts(places.len(), BLOCK) {
+        let places = &places[start..end];
+        for (column, end_column) in parts(*columns, 2) {
+            let most = [0, 8, 6][end_column - column];
+            for (register, end_register) in parts(rows * whole, most) {
+                let mut offsets = [(0, 0); 8];
+                let offsets = &mut offsets[..end_register - register];
+                for (offset, register) in offsets.iter_mut().zip(register..) {
+                    let (row, at) = (register / whole, register % whole * lanes);
+                    *offset = (row * pitch + at, row * run + at);
+                }
+                let work = Along {
+                    offsets,
+                    places,
+                    input: from.as_ptr(),
+                    delta: delta.as_ptr().wrapping_add(column),
+                    sums: sums[column * depth..].as_mut_ptr(),
+                    depth,
+                };
                 // SAFETY: `Window::new` measured how far the places reach, and the slices are that long (asserted by the
-                // caller); NARROW registers lie between `at` and `whole`.
+                // caller); `sums` has a row of `depth` numbers for each column.
                 unsafe {
-                    let to = sums.as_mut_ptr().add(at);
-                    let mut tile = [s.constant(0.0); NARROW];
-                    for i in 0..NARROW {
-                        tile[i] = s.load(to.add(i * lanes));
+                    macro_rules! tile {
+                        ($($columns:literal $registers:literal,)*) => {
+                            match (end_column - column, end_register - register) {
+                                $(($columns, $registers) => along_tile::<S, $columns, $registers>(s, work),)*
+                                _ => unreachable!("tiles of up to 2 columns"),
+                            }
+                        };
                     }
-                    for place in places {
-                        let d = s.constant(*delta.as_ptr().add(place.beside as usize + column));
-                        let x = from.as_ptr().add(place.from as usize + row * pitch + at);
-                        for i in 0..NARROW {
-                            tile[i] = s.mul_add(d, s.load(x.add(i * lanes)), tile[i]);
-                        }
-                    }
-                    for i in 0..NARROW {
-                        s.store(to.add(i * lanes), tile[i]);
-                    }
+                    tile!(1 1, 1 2, 1 3, 1 4, 1 5, 1 6, 1 7, 1 8, 2 1, 2 2, 2 3, 2 4, 2 5, 2 6,);
                 }
             }
-            for at in (whole..*run).step_by(lanes) {
-                let mut sum = s.read(sums, at);
+        }
+        let rest = whole * lanes;
+        if rest == *run {
+            continue;
+        }
+        for (column, sums) in sums.chunks_exact_mut(depth).enumerate() {
+            for (row, sums) in sums.chunks_exact_mut(*run).enumerate() {
+                let mut sum = s.read(sums, rest);
                 for place in places {
                     let d = s.constant(delta[place.beside as usize + column]);
                     let start = place.from as usize + row * pitch;
-                    sum = s.mul_add(d, s.read(&from[start..start + run], at), sum);
+                    sum = s.mul_add(d, s.read(&from[start..start + run], rest), sum);
                 }
-                s.write(sums, at, sum);
+                s.write(sums, rest, sum);
+            }
+        }
+    }
+}
+
+/// What a tile of [`gradient_along_runs`] works on.
+#[derive(Clone, Copy)]
+struct Along<'a> {
+    /// Where each register lies from the beginning of a place, and in a row of the sums.
+    offsets: &'a [(usize, usize)],
+    places: &'a [Place],
+    input: *const f32,
+    /// The gradient of the outputs, from the first column of the tile on.
+    delta: *const f32,
+    /// The row of the tile's first column, and numbers of a row.
+    sums: *mut f32,
+    depth: usize,
+}
+
+/// A tile: `COLUMNS` x `REGISTERS`.
+///
+/// # Safety
+/// There are `REGISTERS` offsets; at each place, a register can be read from `input` at each of them, and `COLUMNS`
+/// numbers from `delta`; the sums have `COLUMNS` rows of `depth` numbers, and each offset has a register there.
+#[inline(always)]
+unsafe fn along_tile<S: Simd, const COLUMNS: usize, const REGISTERS: usize>(s: S, work: Along<'_>) {
+    let Along { offsets, places, input, delta, sums: to, depth } = work;
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut from = [input; REGISTERS];
+        let mut sums = [[s.constant(0.0); REGISTERS]; COLUMNS];
+        for r in 0..REGISTERS {
+            let (read, written) = *offsets.get_unchecked(r);
+            from[r] = input.add(read);
+            for c in 0..COLUMNS {
+                sums[c][r] = s.load(to.add(c * depth + written));
+            }
+        }
+        for place in places {
+            let mut ds = [s.constant(0.0); COLUMNS];
+            for c in 0..COLUMNS {
+                ds[c] = s.constant(*delta.add(place.beside as usize + c));
+            }
+            for r in 0..REGISTERS {
+                let x = s.load(from[r].add(place.from as usize));
+                for c in 0..COLUMNS {
+                    sums[c][r] = s.mul_add(ds[c], x, sums[c][r]);
+                }
+            }
+        }
+        for r in 0..REGISTERS {
+            let (_, written) = *offsets.get_unchecked(r);
+            for c in 0..COLUMNS {
+                s.store(to.add(c * depth + written), sums[c][r]);
             }
         }
     }
@@ -547,5 +635,5 @@ fn gradient_narrow<S: Simd>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32],
 
 /// Whether the sums of [`gradient`] lie columns x depth.
 pub(super) fn sums_are_transposed<S: Simd>(_: S, window: &Window) -> bool {
-    is_narrow(window, <S as Lanes<f32>>::COUNT)
+    gradient_is_along_runs(window, <S as Lanes<f32>>::COUNT)
 }
