@@ -3,6 +3,9 @@
 //! A convolution reads past the edges of its image and must find zeros there. So an image that will be read by one is
 //! stored with a border, which is zero from the start and never written; no kernel asks whether it stands at an edge.
 
+use crate::activation::{self, Activation};
+use crate::simd::{Lanes, Level, Simd, dispatch};
+
 /// Pixels around an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Border {
@@ -85,6 +88,69 @@ pub fn copy(to: &mut [f32], to_image: Image, from: &[f32], from_image: Image) {
     for row in 0..to_image.height {
         to[to_image.row(row)].copy_from_slice(&from[from_image.row(row)]);
     }
+}
+
+/// [`copy`] for gradients: what comes is multiplied by the derivative of the activation that made `outputs`, an image
+/// without a border.
+///
+/// # Panics
+/// As [`copy`].
+pub fn copy_backward(
+    level: Level,
+    to: &mut [f32],
+    to_image: Image,
+    from: &[f32],
+    outputs: &[f32],
+    activation: Activation,
+) {
+    let plain = to_image.with_border(Border::NONE);
+    copy(to, to_image, from, plain);
+    assert_eq!(outputs.len(), plain.len());
+    for row in 0..plain.height {
+        activation::backward(level, &mut to[to_image.row(row)], &outputs[plain.row(row)], activation);
+    }
+}
+
+/// Adds each pixel of an image to `sums`, channel by channel.
+///
+/// # Panics
+/// Where a length does not fit.
+pub fn add_pixels(level: Level, sums: &mut [f32], numbers: &[f32], image: Image) {
+    assert!(sums.len() == image.channels && numbers.len() == image.len());
+    #[inline(always)]
+    fn run<S: Simd>(s: S, sums: &mut [f32], numbers: &[f32], image: Image) {
+        let (lanes, channels) = (<S as Lanes<f32>>::COUNT, image.channels);
+        if channels == 1 {
+            // A register holds pixels, not channels.
+            let mut sum = s.constant(0.0);
+            for row in 0..image.height {
+                let pixels = &numbers[image.row(row)];
+                for at in (0..pixels.len()).step_by(lanes) {
+                    sum = s.add(sum, s.read(pixels, at));
+                }
+            }
+            sums[0] += s.sum(sum);
+            return;
+        }
+        for at in (0..channels).step_by(lanes) {
+            // Four sums, so that an addition need not wait for the one before.
+            let mut parts = [s.read(sums, at), s.constant(0.0), s.constant(0.0), s.constant(0.0)];
+            for row in 0..image.height {
+                let mut fours = numbers[image.row(row)].chunks_exact(4 * channels);
+                for four in &mut fours {
+                    for i in 0..4 {
+                        parts[i] = s.add(parts[i], s.read(&four[i * channels..(i + 1) * channels], at));
+                    }
+                }
+                for pixel in fours.remainder().chunks_exact(channels) {
+                    parts[0] = s.add(parts[0], s.read(pixel, at));
+                }
+            }
+            let sum = s.add(s.add(parts[0], parts[1]), s.add(parts[2], parts[3]));
+            s.write(sums, at, sum);
+        }
+    }
+    dispatch!(level, s => run(s, sums, numbers, image));
 }
 
 #[cfg(test)]

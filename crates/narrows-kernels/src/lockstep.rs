@@ -267,15 +267,24 @@ impl<T: Number> Piece<'_, T> {
     /// # Panics
     /// Where there is none, or one is named twice.
     pub fn ranges<const N: usize>(&mut self, ranges: [usize; N]) -> [&mut [T]; N] {
+        self.some_ranges(ranges.map(Some))
+    }
+
+    /// As [`Piece::ranges`], with nothing where none is named.
+    ///
+    /// # Panics
+    /// As [`Piece::ranges`].
+    pub fn some_ranges<const N: usize>(&mut self, ranges: [Option<usize>; N]) -> [&mut [T]; N] {
         for (at, range) in ranges.iter().enumerate() {
-            assert!(!ranges[..at].contains(range), "{}: range {range} twice", self.shared.name);
+            let twice = range.is_some() && ranges[..at].contains(range);
+            assert!(!twice, "{}: range {range:?} twice", self.shared.name);
         }
         let own = &self.shared.pieces[self.index];
         ranges.map(|range| {
-            let range = &own[range];
+            let range = range.map_or(0..0, |range| own[range].clone());
             // SAFETY: the state of the piece is WRITER while `self` lives, so nobody else reaches its ranges; they lie
             // inside the buffer and do not overlap (`Shared::new`), and `&mut self` with distinct numbers hands out each
-            // of them once.
+            // of them once. An empty range reaches nothing.
             unsafe {
                 std::slice::from_raw_parts_mut(
                     self.shared.base().add(self.shared.start + range.start),

@@ -43,6 +43,25 @@ pub fn column_sums(level: Level, out: &mut [f32], values: &[f32], stride: usize,
     dispatch!(level, s => run(s, out, values, stride, first));
 }
 
+/// The sum of several slices, added in their order.
+///
+/// # Panics
+/// Where a slice has another length.
+pub fn sum_of<'a>(level: Level, out: &mut [f32], slices: impl Iterator<Item = &'a [f32]>) {
+    out.fill(0.0);
+    #[inline(always)]
+    fn run<S: Simd>(s: S, out: &mut [f32], slice: &[f32]) {
+        for at in (0..out.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let sum = s.add(s.read(out, at), s.read(slice, at));
+            s.write(out, at, sum);
+        }
+    }
+    for slice in slices {
+        assert_eq!(slice.len(), out.len());
+        dispatch!(level, s => run(s, out, slice));
+    }
+}
+
 /// `(value - offset) / scale` for each column of rows in place; one offset and scale for all columns, or one each.
 ///
 /// # Panics

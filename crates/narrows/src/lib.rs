@@ -70,6 +70,7 @@ pub mod data;
 
 pub mod spec;
 
+mod corruption;
 pub mod plan;
 pub mod recipe;
 pub mod scaling;

@@ -2,6 +2,7 @@
 
 use narrows_kernels::{Level, activation, loss};
 
+use crate::corruption::{Corruption, Occasion};
 use crate::data::{Element, Shape, Source, Values};
 use crate::engine::{Walk, each_chunk};
 use crate::error::{Error, Result};
@@ -131,14 +132,14 @@ impl Model {
         let Compute { level, threads } = compute;
         match &self.fitted {
             Fitted::Network { plan, parameters } => {
-                let steps = match direction {
-                    Direction::Encode => &plan.steps[..plan.cut],
-                    Direction::Decode => &plan.steps[plan.cut..],
-                    Direction::Both => &plan.steps[..],
-                };
                 let mut out = vec![0.0f32; len];
-                let state = || (Walk::new(plan), Vec::new());
-                each_chunk(&mut out, out_width, threads, state, |(walk, buffer), first, chunk| {
+                // A walk packs the weights: only those are made that are needed.
+                let state = || {
+                    let encoder = (direction != Direction::Decode).then(|| Walk::encoder(level, plan, parameters));
+                    let decoder = (direction != Direction::Encode).then(|| Walk::decoder(level, plan, parameters));
+                    (encoder, decoder, Vec::new())
+                };
+                each_chunk(&mut out, out_width, threads, state, |(encoder, decoder, buffer), first, chunk| {
                     let count = chunk.len() / out_width;
                     buffer.resize(count * input, 0.0);
                     let indices: Vec<usize> = (first..first + count).collect();
@@ -147,7 +148,14 @@ impl Model {
                     } else {
                         self.scaling.read(rows, &indices, buffer, level);
                     }
-                    chunk.copy_from_slice(walk.forward(level, steps, parameters, buffer, false));
+                    let mut rows = &buffer[..];
+                    if let Some(encoder) = encoder {
+                        rows = encoder.forward(rows, false);
+                    }
+                    if let Some(decoder) = decoder {
+                        rows = decoder.forward(rows, false);
+                    }
+                    chunk.copy_from_slice(rows);
                     if direction != Direction::Encode {
                         self.scaling.undo(level, chunk, width);
                     }
@@ -194,35 +202,62 @@ impl Model {
         }
     }
 
-    /// What the model makes of up to a chunk of rows, all after scaling: the rows, their codes, their reconstructions, and
-    /// for a network with BCE or cross-entropy the summed loss of each row. A PCA is judged in double precision, as it
-    /// encodes: rows far from zero would lose their digits.
-    pub(crate) fn judge(
-        &self,
-        source: &dyn Source,
-        indices: &[usize],
-        level: Level,
-        walk: &mut Option<Walk>,
-    ) -> Judged {
-        let width = self.shape.len();
-        let n = indices.len();
-        match &self.fitted {
+    /// How many units a code has that can be dead: its numbers, or where it is an image its channels.
+    pub fn code_units(&self) -> usize {
+        let code = self.code_shape();
+        if code.is_image() { code.channels } else { code.len() }
+    }
+
+    /// What judging needs beside the model, for one thread.
+    pub(crate) fn judge(&self, level: Level) -> Judge<'_> {
+        let walks = match &self.fitted {
             Fitted::Network { plan, parameters } => {
+                let noise = Corruption::new(&plan.noise, self.spec.seed(), self.shape.len());
+                let encoder = Walk::encoder(level, plan, parameters);
+                Some((encoder, Walk::decoder(level, plan, parameters), noise))
+            }
+            Fitted::Pca(_) => None,
+        };
+        Judge { model: self, level, walks }
+    }
+}
+
+/// Takes rows through a model and keeps everything that is said about them.
+pub(crate) struct Judge<'a> {
+    model: &'a Model,
+    level: Level,
+    /// Encoder, decoder, and what makes rows worse before.
+    walks: Option<(Walk<'a>, Walk<'a>, Corruption<'a>)>,
+}
+
+impl Judge<'_> {
+    /// What the model makes of some rows, all after scaling: the rows, their codes, their reconstructions, and for a network
+    /// with BCE or cross-entropy the summed loss of each row. Where the network learned to undo noise, it is given noisy
+    /// rows and judged by the clean ones. A PCA is judged in double precision, as it encodes: rows far from zero would lose
+    /// their digits.
+    pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Judged {
+        let Self { model, level, walks } = self;
+        let level = *level;
+        let width = model.shape.len();
+        let n = indices.len();
+        match (&model.fitted, walks) {
+            (Fitted::Network { plan, .. }, Some((encoder, decoder, noise))) => {
                 let mut rows = vec![0.0f32; n * width];
-                self.scaling.read(source, indices, &mut rows, level);
-                let rows = &rows[..];
-                let walk = walk.get_or_insert_with(|| Walk::new(plan));
-                let codes = walk.forward(level, &plan.steps[..plan.cut], parameters, rows, false).to_vec();
+                model.scaling.read(source, indices, &mut rows, level);
+                let mut given = rows.clone();
+                for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
+                    noise.apply(level, row, index, Occasion::Judging);
+                }
+                let codes = encoder.forward(&given, false);
                 let logits = plan.loss_takes_logits();
-                let mut outputs =
-                    walk.forward(level, &plan.steps[plan.cut..], parameters, &codes, logits).to_vec();
+                let mut outputs = decoder.forward(codes, logits).to_vec();
                 let mut losses = None;
                 if logits {
                     let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());
                     let last = &plan.steps[plan.steps.len() - 1];
                     match plan.loss {
-                        Loss::Bce => loss::bce_logits(level, &mut sums, &mut copy, rows, 1.0),
-                        _ => loss::cross_entropy_logits(level, &mut sums, &mut copy, rows, 1.0),
+                        Loss::Bce => loss::bce_logits(level, &mut sums, &mut copy, &rows, 1.0),
+                        _ => loss::cross_entropy_logits(level, &mut sums, &mut copy, &rows, 1.0),
                     }
                     losses = Some(sums);
                     if last.op == Op::Softmax {
@@ -231,17 +266,18 @@ impl Model {
                     activation::forward(level, &mut outputs, last.activation);
                 }
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Judged { rows: wide(rows), codes: wide(&codes), outputs: wide(&outputs), losses }
+                Judged { rows: wide(&rows), codes: wide(codes), outputs: wide(&outputs), losses }
             }
-            Fitted::Pca(pca) => {
+            (Fitted::Pca(pca), _) => {
                 let mut rows = vec![0.0; n * width];
                 source.read_f64(indices, &mut rows);
-                self.scaling.apply_f64(&mut rows, width);
+                model.scaling.apply_f64(&mut rows, width);
                 let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
                 pca.encode(&mut codes, &rows, level);
                 pca.decode(&mut outputs, &codes, level);
                 Judged { rows, codes, outputs, losses: None }
             }
+            (Fitted::Network { .. }, None) => unreachable!("a network is judged by walks"),
         }
     }
 }
@@ -261,7 +297,7 @@ pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &dyn Source) -
     Ok(())
 }
 
-/// See [`Model::judge`].
+/// See [`Judge::rows`].
 pub(crate) struct Judged {
     pub rows: Vec<f64>,
     pub codes: Vec<f64>,

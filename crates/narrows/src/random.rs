@@ -13,15 +13,30 @@ pub(crate) enum Purpose {
     Shuffle = 2,
     /// Which rows are held out.
     HoldOut = 3,
+    /// Noise on rows to learn from.
+    Noise = 4,
+    /// Noise on rows to judge by.
+    JudgingNoise = 5,
 }
 
 /// The stream of a (seed, purpose, index).
 pub(crate) fn generator(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
+    row_generator(seed, purpose, index, 0)
+}
+
+/// The stream of a (seed, purpose, index, row).
+pub(crate) fn row_generator(seed: u64, purpose: Purpose, index: u64, row: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
     key[16..24].copy_from_slice(&index.to_le_bytes());
+    key[24..].copy_from_slice(&row.to_le_bytes());
     ChaCha8Rng::from_seed(key)
+}
+
+/// Fills a list with random words.
+pub(crate) fn fill_words(generator: &mut ChaCha8Rng, words: &mut [u32]) {
+    words.iter_mut().for_each(|word| *word = generator.next_u32());
 }
 
 /// A number in [0, 1), a multiple of 2^-24.

@@ -1,56 +1,58 @@
 //! How much a model loses on rows, and what simpler methods lose on the same rows.
 
+use narrows_kernels::Level;
 use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 
+use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
-use crate::engine::each_chunk;
+use crate::engine::map_chunks;
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
-use crate::moments::Moments;
-use crate::scaling::Scaling;
-use crate::spec::Loss;
+use crate::moments::{Moments, Principal};
+use crate::spec::{Loss, Noise};
 use crate::summary::{Baselines, Evaluation};
 
-/// What each row contributes: squared error, loss, squared distance to the mean, entropy.
-const PARTS: usize = 4;
+/// Judges a model on rows, a chunk at a time.
+pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<Evaluation> {
+    Ok(evaluate_with_codes(model, rows, 0, compute)?.0)
+}
 
-/// Judges a model on rows. Also answers their codes (n x code size).
-pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(Evaluation, Vec<f32>)> {
+/// As [`evaluate`]; also answers the codes of the first `keep` rows (keep x code size).
+pub(crate) fn evaluate_with_codes(
+    model: &Model,
+    rows: &dyn Source,
+    keep: usize,
+    compute: Compute,
+) -> Result<(Evaluation, Vec<f32>)> {
     model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());
+    let units = model.code_units();
     let loss = match &model.fitted {
         Fitted::Network { plan, .. } => plan.loss,
         Fitted::Pca(_) => Loss::Mse,
     };
-    // One line per row: its parts, then its code.
-    let line = PARTS + code;
-    let mut lines = vec![0.0f64; n * line];
-    each_chunk(
-        &mut lines,
-        line,
-        compute.threads,
-        || None,
-        |walk, first, chunk| {
-            let indices: Vec<usize> = (first..first + chunk.len() / line).collect();
-            let judged = model.judge(rows, &indices, compute.level, walk);
-            for (i, out) in chunk.chunks_exact_mut(line).enumerate() {
-                let own = i * width..(i + 1) * width;
-                let (x, y) = (&judged.rows[own.clone()], &judged.outputs[own]);
-                let square = |a: f64, b: f64| (a - b) * (a - b);
-                out[0] = x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum();
-                out[1] = judged.losses.as_ref().map_or(0.0, |losses| f64::from(losses[i]));
-                out[2] = x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum();
-                out[3] = if loss == Loss::Bce { x.iter().map(|&x| entropy(x)).sum() } else { 0.0 };
-                out[PARTS..].copy_from_slice(&judged.codes[i * code..(i + 1) * code]);
+    let state = || model.judge(compute.level);
+    let chunks = map_chunks(n, compute.threads, state, |judge, range| {
+        let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>());
+        let mut part = Part { sums: [0.0; 4], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
+        let [squared, losses, about_mean, floor] = &mut part.sums;
+        for (x, y) in judged.rows.chunks_exact(width).zip(judged.outputs.chunks_exact(width)) {
+            let square = |a: f64, b: f64| (a - b) * (a - b);
+            *squared += x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum::<f64>();
+            *about_mean += x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum::<f64>();
+            if loss == Loss::Bce {
+                *floor += x.iter().map(|&x| entropy(x)).sum::<f64>();
             }
-            Ok(())
-        },
-    )?;
-    let sum = |part: usize| lines.chunks_exact(line).map(|line| line[part]).sum::<f64>();
+        }
+        *losses = judged.losses.iter().flatten().map(|&loss| f64::from(loss)).sum();
+        part.extremes(&judged.codes, units);
+        let kept = keep.saturating_sub(range.start).min(range.len()) * code;
+        part.codes = judged.codes[..kept].iter().map(|&value| value as f32).collect();
+        Ok(part)
+    })?;
+    let sum = |part: usize| chunks.iter().map(|chunk| chunk.sums[part]).sum::<f64>();
     let (squared, losses, about_mean, floor) = (sum(0), sum(1), sum(2), sum(3));
     let numbers = (n * width) as f64;
-    let codes: Vec<f32> =
-        lines.chunks_exact(line).flat_map(|line| line[PARTS..].iter().map(|&value| value as f32)).collect();
     let bce = (loss == Loss::Bce).then_some(losses / numbers);
     let evaluation = Evaluation {
         rows: n,
@@ -65,9 +67,44 @@ pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<(E
         squared_error_per_row: squared / n as f64,
         mean_squared_error_per_row: about_mean / n as f64,
         explained_variance: if about_mean > 0.0 { 1.0 - squared / about_mean } else { 0.0 },
-        dead_units: dead_units(&codes, code),
+        dead_units: dead_units(&chunks, units),
     };
-    Ok((evaluation, codes))
+    Ok((evaluation, chunks.into_iter().flat_map(|chunk| chunk.codes).collect()))
+}
+
+/// What a chunk of rows contributes.
+struct Part {
+    /// Squared error, loss, squared distance to the mean, entropy.
+    sums: [f64; 4],
+    /// The least and the largest number of each code unit.
+    low: Vec<f64>,
+    high: Vec<f64>,
+    codes: Vec<f32>,
+}
+
+impl Part {
+    fn extremes(&mut self, codes: &[f64], units: usize) {
+        self.low = vec![f64::INFINITY; units];
+        self.high = vec![f64::NEG_INFINITY; units];
+        for code in codes.chunks_exact(units) {
+            for (unit, &value) in code.iter().enumerate() {
+                self.low[unit] = self.low[unit].min(value);
+                self.high[unit] = self.high[unit].max(value);
+            }
+        }
+    }
+}
+
+/// How many code units have one value only, up to rounding: a unit that says the same of every row says nothing. The
+/// unit of a code that is an image is a channel: its corners may well always be empty.
+fn dead_units(parts: &[Part], units: usize) -> usize {
+    (0..units)
+        .filter(|&unit| {
+            let low = parts.iter().map(|part| part.low[unit]).fold(f64::INFINITY, f64::min);
+            let high = parts.iter().map(|part| part.high[unit]).fold(f64::NEG_INFINITY, f64::max);
+            high - low <= 1e-6 * high.abs().max(low.abs())
+        })
+        .count()
 }
 
 /// -x ln x - (1 - x) ln(1 - x): what BCE leaves when the output is the target itself.
@@ -76,76 +113,108 @@ fn entropy(x: f64) -> f64 {
     part(x) + part(1.0 - x)
 }
 
-/// How many columns of codes hold one value only, up to rounding: a unit that says the same of every row says nothing.
-fn dead_units(codes: &[f32], width: usize) -> usize {
-    (0..width)
-        .filter(|&unit| {
-            let column = || codes.iter().skip(unit).step_by(width);
-            let low = column().copied().fold(f32::INFINITY, f32::min);
-            let high = column().copied().fold(f32::NEG_INFINITY, f32::max);
-            high - low <= 1e-6 * high.abs().max(low.abs())
-        })
-        .count()
-}
-
 impl Baselines {
-    /// What the simpler methods, fitted on the training rows behind `moments`, lose on `rows`.
+    /// What the simpler methods, fitted on the training rows behind `moments`, lose on the rows that `model` is judged by.
+    /// Where it is given noisy rows, so are they, and each keeps as many directions as lose least.
     pub(crate) fn measure(
         moments: &Moments,
-        code_size: usize,
+        model: &Model,
         rows: &dyn Source,
-        scaling: &Scaling,
         compute: Compute,
     ) -> Result<Self> {
         let width = moments.width;
-        let k = code_size.min(width);
-        let pca = moments.about_mean(k, compute.level)?.directions;
-        let linear = moments.about_zero(k, compute.level)?.directions;
+        let noise: &[Noise] = match &model.fitted {
+            Fitted::Network { plan, .. } => &plan.noise,
+            Fitted::Pca(_) => &[],
+        };
+        let noisy = !noise.is_empty();
+        let most = width.min(moments.rows);
+        let k = if noisy { most } else { model.code_shape().len().min(most) };
+        // All directions together lose nothing.
+        let all = k == width && !noisy;
+        let directions = |found: Result<Principal>| found.map(|principal| principal.directions);
+        let pca = if all { Vec::new() } else { directions(moments.about_mean(k, compute.level))? };
+        let linear = if all { Vec::new() } else { directions(moments.about_zero(k, compute.level))? };
         let zero = vec![0.0; width];
-        let mut errors = vec![0.0f64; rows.rows() * 3];
-        each_chunk(
-            &mut errors,
-            3,
-            compute.threads,
-            || vec![0.0; scratch_len(width)],
-            |scratch, first, chunk| {
-                let count = chunk.len() / 3;
-                let mut x = vec![0.0; count * width];
-                rows.read_f64(&(first..first + count).collect::<Vec<_>>(), &mut x);
-                scaling.apply_f64(&mut x, width);
-                let mut residual = |centre: &[f64], directions: &[f64], k: usize| -> Vec<f64> {
-                    let centred: Vec<f64> = x
-                        .chunks_exact(width)
-                        .flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c))
-                        .collect();
-                    let mut codes = vec![0.0; count * k];
-                    let rows = View::new(&centred, count, width);
-                    let directions = View::new(directions, k, width).transposed();
-                    multiply_f64(compute.level, &mut codes, rows, directions, FinishWide::Store, scratch);
-                    // The directions are orthonormal: what is lost is what the code does not hold.
-                    let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-                    (0..count)
-                        .map(|i| {
-                            (square(&centred[i * width..(i + 1) * width])
-                                - square(&codes[i * k..(i + 1) * k]))
-                            .max(0.0)
-                        })
-                        .collect()
-                };
-                let lost = [
-                    residual(&moments.mean, &[], 0),
-                    residual(&moments.mean, &pca, k),
-                    residual(&zero, &linear, k),
-                ];
-                for (i, out) in chunk.chunks_exact_mut(3).enumerate() {
-                    (0..3).for_each(|method| out[method] = lost[method][i]);
+        let state = || (Corruption::new(noise, model.spec.seed(), width), vec![0.0; scratch_len(width)]);
+        let chunks = map_chunks(rows.rows(), compute.threads, state, |(corruption, scratch), range| {
+            let indices: Vec<usize> = range.collect();
+            let mut x = vec![0.0; indices.len() * width];
+            rows.read_f64(&indices, &mut x);
+            model.scaling.apply_f64(&mut x, width);
+            let mut given = x.clone();
+            if noisy {
+                let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
+                for (row, &index) in narrow.chunks_exact_mut(width).zip(&indices) {
+                    corruption.apply(compute.level, row, index, Occasion::Judging);
                 }
-                Ok(())
-            },
-        )?;
-        let mean = |method: usize| errors.iter().skip(method).step_by(3).sum::<f64>() / rows.rows() as f64;
-        Ok(Self { mean: mean(0), pca: mean(1), linear: mean(2) })
+                given = narrow.into_iter().map(f64::from).collect();
+            }
+            Ok([
+                residuals(&moments.mean, &[], &x, &x, compute.level, scratch),
+                residuals(&moments.mean, &pca, &given, &x, compute.level, scratch),
+                residuals(&zero, &linear, &given, &x, compute.level, scratch),
+            ])
+        })?;
+        // The error with no direction, with one, with two...; per row.
+        let errors = |method: usize| -> Vec<f64> {
+            let mut sums = vec![0.0; chunks.first().map_or(1, |chunk| chunk[method].len())];
+            for chunk in &chunks {
+                sums.iter_mut().zip(&chunk[method]).for_each(|(sum, part)| *sum += part);
+            }
+            sums.into_iter().map(|sum| sum.max(0.0) / rows.rows() as f64).collect()
+        };
+        let least = |errors: &[f64]| {
+            let at = (0..errors.len()).min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or(0);
+            (at, errors[at])
+        };
+        let last = |errors: &[f64]| errors.last().copied().unwrap_or(0.0);
+        let (mean, pca, linear) = (errors(0), errors(1), errors(2));
+        Ok(if noisy {
+            let (components, error) = least(&pca);
+            Self { mean: last(&mean), pca: error, linear: least(&linear).1, pca_components: Some(components) }
+        } else if all {
+            Self { mean: last(&mean), pca: 0.0, linear: 0.0, pca_components: None }
+        } else {
+            Self { mean: last(&mean), pca: last(&pca), linear: last(&linear), pca_components: None }
+        })
     }
+}
+
+/// The squared errors, summed over rows, of rows `x` rebuilt from `given` with no direction, with the first, with the first
+/// two...; `directions` are orthonormal rows, and `centre` is taken away before and added after.
+fn residuals(
+    centre: &[f64],
+    directions: &[f64],
+    given: &[f64],
+    x: &[f64],
+    level: Level,
+    scratch: &mut [f64],
+) -> Vec<f64> {
+    let (width, k) = (centre.len(), directions.len() / centre.len());
+    let n = x.len() / width;
+    let centred = |rows: &[f64]| -> Vec<f64> {
+        rows.chunks_exact(width).flat_map(|row| row.iter().zip(centre).map(|(x, c)| x - c)).collect()
+    };
+    let mut along = |rows: &[f64]| {
+        let mut codes = vec![0.0; n * k];
+        let directions = View::new(directions, k, width).transposed();
+        multiply_f64(level, &mut codes, View::new(rows, n, width), directions, FinishWide::Store, scratch);
+        codes
+    };
+    let x = centred(x);
+    let wanted = along(&x);
+    let found = along(&centred(given));
+    // A direction with code c where s was wanted changes the error by (c - s)^2 - s^2.
+    let mut changes = vec![0.0; k + 1];
+    changes[0] = x.iter().map(|value| value * value).sum();
+    for (found, wanted) in found.chunks_exact(k.max(1)).zip(wanted.chunks_exact(k.max(1))) {
+        for (change, (c, s)) in changes[1..].iter_mut().zip(found.iter().zip(wanted)) {
+            *change += c * c - 2.0 * c * s;
+        }
+    }
+    let mut sum = 0.0;
+    changes.iter().map(|change| { sum += change; sum }).collect()
 }
 
 #[cfg(test)]
@@ -160,8 +229,19 @@ mod tests {
 
     #[test]
     fn dead_units_are_counted() {
-        let codes = [0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_04];
-        assert_eq!(dead_units(&codes, 3), 2);
-        assert_eq!(dead_units(&[1.0, -1.0], 1), 0);
+        let dead = |codes: &[f64], units: usize| {
+            let parts: Vec<Part> = codes
+                .chunks(2 * units)
+                .map(|codes| {
+                    let mut part =
+                        Part { sums: [0.0; 4], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
+                    part.extremes(codes, units);
+                    part
+                })
+                .collect();
+            dead_units(&parts, units)
+        };
+        assert_eq!(dead(&[0.0, 1.0, 0.3, 0.0, 2.0, 0.3, 0.0, 1.0, 0.300_000_04], 3), 2);
+        assert_eq!(dead(&[1.0, -1.0], 1), 0);
     }
 }

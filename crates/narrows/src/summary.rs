@@ -27,7 +27,7 @@ pub struct Evaluation {
     /// 1 - squared error / squared error of the constant mean.
     #[serde(deserialize_with = "number")]
     pub explained_variance: f64,
-    /// Numbers of a code that are the same for every row.
+    /// Numbers of a code (channels, where it is an image) that are the same for every row.
     pub dead_units: usize,
 }
 
@@ -44,6 +44,9 @@ pub struct Baselines {
     /// The linear autoencoder without biases, in closed form, with a code of the same size.
     #[serde(deserialize_with = "number")]
     pub linear: f64,
+    /// Where the rows were noisy: the number of components with which PCA loses least; else it is the code's size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pca_components: Option<usize>,
 }
 
 /// How good a model was found to be when it was fitted; stored in its file.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use narrows_kernels::{Level, lockstep};
 
+use crate::corruption::Occasion;
 use crate::engine::{Engine, Rows, loss_width};
 use crate::error::Result;
 use crate::event::{Ended, EpochRecord, Event, Flow};
@@ -75,7 +76,7 @@ const WORTH_A_THREAD: usize = 200_000;
 
 /// How many threads help with a step. The result does not depend on it.
 fn useful_threads(plan: &Plan, batch: usize) -> usize {
-    (3 * plan.parameter_count()).saturating_mul(batch) / WORTH_A_THREAD + 1
+    (3 * plan.multiply_adds()).saturating_mul(batch) / WORTH_A_THREAD + 1
 }
 
 /// Trains from `start` on `rows`, watched by the loss on `validation`. From a state of an earlier run it goes on as if that
@@ -97,8 +98,17 @@ pub(crate) fn train(
     let n = rows.source.rows();
     let batch = settings.batch.min(n);
     let threads = threads.clamp(1, useful_threads(plan, batch));
-    let engine =
-        Engine::new(plan, level, settings.optimizer()?, batch, threads, &start.parameters, &start.memory);
+    let optimizer = settings.optimizer()?;
+    let engine = Engine::new(
+        plan,
+        level,
+        optimizer,
+        settings.seed,
+        batch,
+        threads,
+        &start.parameters,
+        &start.memory,
+    );
     let (epochs_before, steps_before) = (start.history.len(), start.step);
     let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
     let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
@@ -122,14 +132,21 @@ pub(crate) fn train(
             let (mut seen, mut sum) = (0, 0.0);
             for indices in order.chunks(batch) {
                 step += 1;
-                engine.pass(me, &mut scratch, rows, indices, true);
+                engine.pass(&mut scratch, rows, indices, Occasion::Training { epoch });
                 member.wait();
                 engine.gradients(me, &mut scratch, indices.len());
-                if lead.is_some() {
-                    sum += engine.loss_sum(indices.len());
+                engine.update(me, step);
+                if let Some(lead) = &mut lead {
+                    sum += engine.finish_pass(indices.len());
                     seen += indices.len();
                     if !sum.is_finite() {
                         engine.set_broken();
+                    }
+                    let loss = sum / (seen * loss_width(plan)) as f64;
+                    let event =
+                        Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
+                    if sum.is_finite() && (lead.callback)(&event) == Flow::Stop {
+                        stop.store(true, Ordering::Relaxed);
                     }
                 }
                 member.wait();
@@ -139,16 +156,6 @@ pub(crate) fn train(
                     }
                     break 'epochs;
                 }
-                engine.update(me, step);
-                if let Some(lead) = &mut lead {
-                    let loss = sum / (seen * loss_width(plan)) as f64;
-                    let event =
-                        Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
-                    if (lead.callback)(&event) == Flow::Stop {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
-                member.wait();
                 if stop.load(Ordering::Relaxed) {
                     if let Some(lead) = &mut lead {
                         lead.seconds += started.elapsed().as_secs_f64();
@@ -161,10 +168,10 @@ pub(crate) fn train(
 
             let mut validation_sum = 0.0;
             for indices in validation_order.chunks(batch) {
-                engine.pass(me, &mut scratch, validation, indices, false);
+                engine.pass(&mut scratch, validation, indices, Occasion::Judging);
                 member.wait();
                 if lead.is_some() {
-                    validation_sum += engine.loss_sum(indices.len());
+                    validation_sum += engine.finish_pass(indices.len());
                 }
                 member.wait();
             }

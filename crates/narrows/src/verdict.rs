@@ -9,14 +9,20 @@ const EQUAL: f64 = 0.005;
 /// A model that loses this share of what the constant mean loses has learned nothing.
 const NOTHING: f64 = 0.97;
 
-/// The sentence for a fit of `spec` with codes of `code_size` numbers, for rows of `width` numbers.
-pub fn verdict(
-    spec: &Spec,
-    width: usize,
-    code_size: usize,
-    evaluation: &Evaluation,
-    baselines: &Baselines,
-) -> String {
+/// The sizes that a verdict speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Numbers in a row.
+    pub width: usize,
+    /// Numbers in a code.
+    pub code: usize,
+    /// Units of a code that can be dead: its numbers, or where it is an image its channels.
+    pub units: usize,
+}
+
+/// The sentence for a fit of `spec`.
+pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &Baselines) -> String {
+    let Sizes { width, code: code_size, units } = sizes;
     let kept = evaluation.explained_variance * 100.0;
     let error = evaluation.squared_error_per_row;
     if baselines.mean <= 0.0 {
@@ -33,7 +39,14 @@ pub fn verdict(
     };
     let dead = match evaluation.dead_units {
         0 => None,
-        dead => Some(format!("{dead} of {code_size} code units are dead (the same for every held-out row)")),
+        dead => {
+            let what = if units == code_size { "code units" } else { "code channels" };
+            Some(format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
+        }
+    };
+    let (pca, noisy) = match baselines.pca_components {
+        Some(components) => (format!("PCA-{components}"), "on noisy rows "),
+        None => (format!("PCA-{code_size}"), ""),
     };
     let mut parts = Vec::new();
     if !error.is_finite() || error >= NOTHING * baselines.mean {
@@ -45,15 +58,15 @@ pub fn verdict(
     let change = (baselines.pca - error) / baselines.pca.max(f64::MIN_POSITIVE);
     let errors = format!("squared error {} against {} per row", figure(error), figure(baselines.pca));
     parts.push(if baselines.pca <= 1e-9 * baselines.mean {
-        format!("keeps {kept:.1} % of the variance; PCA-{code_size} loses nothing here, so a linear code is enough")
+        format!("keeps {kept:.1} % of the variance; {pca} loses nothing here, so a linear code is enough")
     } else if change > EQUAL {
-        format!("better than PCA-{code_size} by {:.0} %: {errors}", change * 100.0)
+        format!("{noisy}better than {pca} by {:.0} %: {errors}", change * 100.0)
     } else if change < -1.0 {
-        format!("worse than PCA-{code_size}, {:.1} times its error: {errors}", 1.0 - change)
+        format!("{noisy}worse than {pca}, {:.1} times its error: {errors}", 1.0 - change)
     } else if change < -EQUAL {
-        format!("worse than PCA-{code_size} by {:.0} %: {errors}", -change * 100.0)
+        format!("{noisy}worse than {pca} by {:.0} %: {errors}", -change * 100.0)
     } else {
-        format!("as good as PCA-{code_size}: {errors}")
+        format!("{noisy}as good as {pca}: {errors}")
     });
     let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
     match dead {
@@ -97,8 +110,11 @@ mod tests {
             explained_variance: 1.0 - error / baselines.0,
             dead_units: dead,
         };
-        let baselines = Baselines { mean: baselines.0, pca: baselines.1, linear: baselines.1 };
-        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), 100, 32, &evaluation, &baselines)
+        let components = (recipe == "denoising").then_some(7);
+        let baselines =
+            Baselines { mean: baselines.0, pca: baselines.1, linear: baselines.1, pca_components: components };
+        let sizes = Sizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
+        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines)
     }
 
     #[test]
@@ -117,5 +133,7 @@ mod tests {
         assert!(say("pca", 10.0, 0, (50.0, 10.0)).contains("keeps 80.0 % of the variance"));
         assert!(say("single", 0.0, 0, (0.0, 0.0)).contains("nothing to learn"));
         assert!(!say("single", 1.0, 0, (50.0, 0.0)).contains("NaN"));
+        assert!(say("conv", 12.0, 3, (50.0, 10.0)).contains("3 of 8 code channels are dead"));
+        assert!(say("denoising", 8.0, 0, (50.0, 10.0)).starts_with("on noisy rows better than PCA-7 by 20 %"));
     }
 }

@@ -13,7 +13,7 @@ use crate::output;
 pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let model = Model::open(&arguments.model)?;
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
-    let (found, _) = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))
+    let found = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
     if arguments.json {
         output::line(json!({

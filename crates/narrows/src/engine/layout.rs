@@ -1,132 +1,294 @@
-//! Where everything of a batch lies, and which thread owns what.
+//! Where everything of a batch lies, and who writes what.
+//!
+//! A *value* is what goes from one step to the next; its *delta* is the gradient of the loss with respect to what the step
+//! before computed before its activation. There are two homes:
+//!
+//! - **Batch**: one row for each row of the batch, in memory that all threads share. What the gradients of dense layers
+//!   need lies here, because they sum over all rows.
+//! - **Slot**: one row for each row of a block, in the memory of one thread. Images live here. A block of a network on
+//!   images is one row: it goes there and back while everything it touches is in the near cache.
+//!
+//! The batch is cut into *groups* of rows, the unit of work of a thread. For networks with convolutions the groups depend
+//! on the batch alone: the gradients of their weights are summed within a group, then group after group.
 
 use std::ops::Range;
 
-use crate::plan::{Op, Plan};
+use narrows_kernels::{Border, Image};
 
-/// Matrices begin at multiples of this many numbers: one cache line.
+use crate::data::Shape;
+use crate::plan::{Op, Plan, Step, image};
+
+/// Everything begins at multiples of this many numbers: one cache line.
 const ALIGNMENT: usize = 16;
 
 /// Rows of a batch and of a weight matrix are shared out in groups of this many, so that threads work on whole tiles.
 const GRANULE: usize = 4;
 
-/// The work space of a batch: matrices with one row for each row of the batch. In order: the input, the output of each
-/// step, the delta of each step but the last (whose output becomes its delta), and one loss per row.
+/// Groups of a batch, for networks with convolutions.
+const GROUPS: usize = 16;
+
+/// Numbers in the gradients of all groups at most: with large kernels there are fewer groups.
+const MOST_PARTIAL: usize = 1 << 24;
+
+/// Rows of a block where images and dense layers meet.
+const MIXED_BLOCK: usize = 16;
+
+/// Where a tensor lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Home {
+    /// In the shared memory, as this matrix of each piece.
+    Batch(usize),
+    /// In a thread's own memory, from here on.
+    Slot(usize),
+}
+
+/// The same numbers of each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tensor {
+    pub home: Home,
+    /// How a row lies in its memory; a vector is an image of one row of pixels.
+    pub image: Image,
+    /// Numbers from one row to the next.
+    pub stride: usize,
+}
+
+/// The places of the tensors of a chain of steps.
 pub(super) struct Layout {
-    pub batch: usize,
-    steps: usize,
-    matrices: Vec<Matrix>,
-    /// Numbers in the work space.
-    pub work_len: usize,
-    /// The rows of a batch that each thread owns.
-    pub rows: Vec<Range<usize>>,
-    /// For each thread its rows of each matrix.
-    pub work_pieces: Vec<Vec<Range<usize>>>,
-    /// For each thread its parts of the parameters; `parameter_pieces` are their places.
-    pub parts: Vec<Vec<Part>>,
-    pub parameter_pieces: Vec<Vec<Range<usize>>>,
+    /// Rows that are taken through the network together.
+    pub block: usize,
+    /// The rows as they are read, scaled.
+    pub targets: Tensor,
+    /// Value i goes into step i; the last comes out.
+    pub values: Vec<Tensor>,
+    /// Delta i belongs to value i. Empty where nothing is trained; the first is never used.
+    pub deltas: Vec<Tensor>,
+    /// For each step that is a maximum: which pixel of each square was largest.
+    pub winners: Vec<Option<Tensor>>,
+    /// One loss for each row, in the shared memory.
+    pub losses: Tensor,
+    /// The width of each matrix of the shared memory.
+    matrices: Vec<usize>,
+    /// Numbers in a thread's slot.
+    pub slot_len: usize,
 }
 
-struct Matrix {
-    start: usize,
-    width: usize,
+impl Layout {
+    /// The places for training, and for judging in the same memory, in groups of so many rows.
+    pub fn training(plan: &Plan, group: usize) -> Self {
+        let block = match Kinds::of(&plan.steps) {
+            Kinds { images: false, .. } => group,
+            Kinds { vectors: false, .. } => 1,
+            _ => group.min(MIXED_BLOCK),
+        };
+        Self::new(&plan.steps, plan.input, block, !plan.noise.is_empty(), true)
+    }
+
+    /// The places for applying steps to rows of a shape, up to `most` at a time.
+    pub fn inference(steps: &[Step], input: Shape, most: usize) -> Self {
+        let block = match Kinds::of(steps) {
+            Kinds { images: false, .. } => most,
+            Kinds { vectors: false, .. } => 1,
+            _ => most.min(MIXED_BLOCK),
+        };
+        Self::new(steps, input, block, false, false)
+    }
+
+    fn new(steps: &[Step], input: Shape, block: usize, noise: bool, training: bool) -> Self {
+        let last = steps.len();
+        let kinds = Kinds::of(steps);
+        let op = |i: usize| steps.get(i).map(|step| &step.op);
+        let op_before = |i: usize| i.checked_sub(1).map(|before| &steps[before].op);
+        let image_of = |i: usize| match i.checked_sub(1) {
+            None => image(input),
+            Some(before) => image(steps[before].output),
+        };
+        // Who reads a tensor says which border it needs.
+        let value_border = |i: usize| match op(i) {
+            Some(Op::Convolution { geometry, .. }) => geometry.input_border(),
+            _ => Border::NONE,
+        };
+        let delta_border = |i: usize| match op_before(i) {
+            // The first step's input needs no gradient.
+            Some(Op::Convolution { geometry, .. }) if i > 1 => geometry.output_gradient_border(),
+            _ => Border::NONE,
+        };
+        // Dense layers sum over all rows of a batch.
+        let is_dense = |op: Option<&Op>| matches!(op, Some(Op::Dense { .. }));
+        let in_batch =
+            |i: usize| training && (!kinds.images || is_dense(op(i)) || is_dense(op_before(i)));
+
+        let first = Tensor { home: Home::Slot(0), image: image(input), stride: 0 };
+        let mut layout = Self {
+            block,
+            targets: first,
+            values: Vec::new(),
+            deltas: Vec::new(),
+            winners: Vec::new(),
+            losses: first,
+            matrices: Vec::new(),
+            slot_len: 0,
+        };
+        for i in 0..=last {
+            // A maximum reads its input before the gradient there is written, and nothing else reads it. The last output
+            // becomes its own gradient.
+            let pooled = matches!(op(i), Some(Op::MaxPool { .. }));
+            let shared = training && i > 0 && (pooled || (i == last && delta_border(i) == Border::NONE));
+            let border = if shared { delta_border(i) } else { value_border(i) };
+            let value = layout.tensor(image_of(i).with_border(border), in_batch(i));
+            layout.values.push(value);
+            if training {
+                let delta = if shared || i == 0 {
+                    value
+                } else {
+                    layout.tensor(image_of(i).with_border(delta_border(i)), in_batch(i))
+                };
+                layout.deltas.push(delta);
+            }
+            let winners = pooled.then(|| layout.tensor(image(steps[i].output), false));
+            layout.winners.push(winners);
+        }
+        let first = layout.values[0];
+        let apart = noise || first.image.border != Border::NONE;
+        layout.targets = if apart { layout.tensor(image(input), in_batch(0)) } else { first };
+        layout.losses = layout.tensor(Image::plain(1, 1, 1), true);
+        layout
+    }
+
+    fn tensor(&mut self, image: Image, in_batch: bool) -> Tensor {
+        if in_batch {
+            self.matrices.push(image.len());
+            return Tensor { home: Home::Batch(self.matrices.len() - 1), image, stride: image.len() };
+        }
+        // Vectors lie one after the other, as a matrix; images begin at cache lines.
+        let stride = if self.block == 1 { image.len().next_multiple_of(ALIGNMENT) } else { image.len() };
+        let start = self.slot_len;
+        self.slot_len = (start + self.block * stride).next_multiple_of(ALIGNMENT);
+        Tensor { home: Home::Slot(start), image, stride }
+    }
+
+    /// The shared memory for these groups of rows: where each matrix begins, for each group its rows of each, and the
+    /// numbers in all.
+    pub fn matrices(&self, batch: usize, groups: &[Range<usize>]) -> Matrices {
+        let mut len = 0;
+        let starts: Vec<usize> = self
+            .matrices
+            .iter()
+            .map(|width| {
+                let start = len;
+                len = (start + batch * width).next_multiple_of(ALIGNMENT);
+                start
+            })
+            .collect();
+        let rows = |group: &Range<usize>| {
+            let place = |(start, width): (&usize, &usize)| start + group.start * width..start + group.end * width;
+            starts.iter().zip(&self.matrices).map(place).collect()
+        };
+        Matrices { pieces: groups.iter().map(rows).collect(), starts, len }
+    }
 }
 
-/// Some rows of a weight matrix, or some numbers of a bias.
+/// The shared memory of a batch.
+pub(super) struct Matrices {
+    /// Where each matrix begins.
+    pub starts: Vec<usize>,
+    /// For each group its rows of each matrix.
+    pub pieces: Vec<Vec<Range<usize>>>,
+    /// Numbers in all.
+    pub len: usize,
+}
+
+/// What the steps of a chain work on.
+#[derive(Clone, Copy)]
+struct Kinds {
+    images: bool,
+    vectors: bool,
+}
+
+impl Kinds {
+    fn of(steps: &[Step]) -> Self {
+        Self {
+            images: steps.iter().any(|step| step.op.is_on_images()),
+            vectors: steps.iter().any(|step| matches!(step.op, Op::Dense { .. })),
+        }
+    }
+}
+
+/// The groups of a batch. Without convolutions one for each thread: no sum depends on them.
+pub(super) fn groups(plan: &Plan, batch: usize, threads: usize) -> Vec<Range<usize>> {
+    if plan.steps.iter().all(|step| !step.op.is_on_images()) {
+        return (0..threads).map(|thread| share(batch, thread, threads)).filter(|group| !group.is_empty()).collect();
+    }
+    let partial: usize = convolution_parameters(plan).map(|(_, range)| range.len()).sum();
+    let most = (MOST_PARTIAL / partial.max(1)).clamp(2, GROUPS);
+    let size = batch.div_ceil(most);
+    (0..batch).step_by(size).map(|start| start..(start + size).min(batch)).collect()
+}
+
+/// Each parameter of a convolution: its place in the plan's list, and in the buffer.
+pub(super) fn convolution_parameters(plan: &Plan) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let of_convolution = |range: &Range<usize>| {
+        plan.steps.iter().any(|step| {
+            matches!(step.op, Op::Convolution { .. })
+                && step.op.parameters().is_some_and(|(weights, bias)| weights == range || bias == Some(range))
+        })
+    };
+    plan.parameters
+        .iter()
+        .enumerate()
+        .filter(move |(_, parameter)| of_convolution(&parameter.range))
+        .map(|(index, parameter)| (index, parameter.range.clone()))
+}
+
+/// Some rows of a weight matrix, or some numbers of a bias or a kernel.
 pub(super) struct Part {
     /// Which of the plan's parameters.
     pub parameter: usize,
     /// Which of the plan's steps it belongs to.
     pub step: usize,
-    /// Rows of the matrix; numbers of the bias.
-    pub rows: Range<usize>,
-    pub is_bias: bool,
+    /// How its gradient is found.
+    pub role: Role,
 }
 
-impl Layout {
-    pub fn new(plan: &Plan, batch: usize, threads: usize) -> Self {
-        let outputs: Vec<usize> = plan.steps.iter().map(|step| step.output.len()).collect();
-        let deltas = &outputs[..outputs.len() - 1];
-        let widths =
-            std::iter::once(plan.input.len()).chain(outputs.iter().copied()).chain(deltas.iter().copied());
-        let mut work_len = 0;
-        let matrices: Vec<Matrix> = widths
-            .chain([1])
-            .map(|width| {
-                let start = work_len;
-                work_len = (start + batch * width).next_multiple_of(ALIGNMENT);
-                Matrix { start, width }
-            })
-            .collect();
-        let rows: Vec<_> = (0..threads).map(|thread| share(batch, thread, threads)).collect();
-        let place = |matrix: &Matrix, rows: &Range<usize>| {
-            matrix.start + rows.start * matrix.width..matrix.start + rows.end * matrix.width
-        };
-        let work_pieces =
-            rows.iter().map(|rows| matrices.iter().map(|matrix| place(matrix, rows)).collect()).collect();
+/// How the gradient of a part is found.
+pub(super) enum Role {
+    /// These rows of a dense layer's weights: a product over the batch.
+    Rows(Range<usize>),
+    /// These numbers of a dense layer's bias: sums over the batch.
+    Bias(Range<usize>),
+    /// Numbers of a convolution: the sum of what each group found, from here on.
+    Partial(usize),
+}
 
-        let (mut parts, mut parameter_pieces) = (Vec::new(), Vec::new());
-        for thread in 0..threads {
-            let (mut own, mut places) = (Vec::new(), Vec::new());
-            for (step_index, step) in plan.steps.iter().enumerate() {
-                let Op::Dense { weights, bias } = &step.op else { continue };
-                for (range, is_bias) in
-                    std::iter::once((weights, false)).chain(bias.iter().map(|bias| (bias, true)))
-                {
-                    let parameter = plan.parameters.iter().position(|parameter| parameter.range == *range);
-                    let (count, width) =
-                        if is_bias { (range.len(), 1) } else { (step.input.len(), step.output.len()) };
-                    let rows = share(count, thread, threads);
-                    places.push(range.start + rows.start * width..range.start + rows.end * width);
-                    let parameter = parameter.expect("every range of a step is a parameter of the plan");
-                    own.push(Part { parameter, step: step_index, rows, is_bias });
+/// For each thread its parts of the parameters, and their places in the buffer.
+pub(super) fn parts(plan: &Plan, threads: usize) -> (Vec<Vec<Part>>, Vec<Vec<Range<usize>>>) {
+    let (mut parts, mut pieces) = (Vec::new(), Vec::new());
+    for thread in 0..threads {
+        let (mut own, mut places) = (Vec::new(), Vec::new());
+        let mut partial = 0;
+        for (index, step) in plan.steps.iter().enumerate() {
+            let Some((weights, bias)) = step.op.parameters() else { continue };
+            for (range, is_bias) in std::iter::once((weights, false)).chain(bias.map(|bias| (bias, true))) {
+                let parameter = plan.parameters.iter().position(|parameter| parameter.range == *range);
+                let parameter = parameter.expect("every range of a step is a parameter of the plan");
+                let is_dense = matches!(step.op, Op::Dense { .. });
+                let width = if is_dense && !is_bias { step.output.len() } else { 1 };
+                let rows = share(range.len() / width, thread, threads);
+                places.push(range.start + rows.start * width..range.start + rows.end * width);
+                let role = match (is_dense, is_bias) {
+                    (false, _) => Role::Partial(partial + rows.start),
+                    (true, false) => Role::Rows(rows),
+                    (true, true) => Role::Bias(rows),
+                };
+                if !is_dense {
+                    partial += range.len();
                 }
+                own.push(Part { parameter, step: index, role });
             }
-            parts.push(own);
-            parameter_pieces.push(places);
         }
-        Self {
-            batch,
-            steps: plan.steps.len(),
-            matrices,
-            work_len,
-            rows,
-            work_pieces,
-            parts,
-            parameter_pieces,
-        }
+        parts.push(own);
+        pieces.push(places);
     }
-
-    pub fn input(&self) -> usize {
-        0
-    }
-
-    /// What comes into step `i`.
-    pub fn output_before(&self, i: usize) -> usize {
-        i
-    }
-
-    pub fn output(&self, i: usize) -> usize {
-        i + 1
-    }
-
-    pub fn delta(&self, i: usize) -> usize {
-        if i + 1 == self.steps { self.output(i) } else { self.steps + 1 + i }
-    }
-
-    pub fn losses(&self) -> usize {
-        2 * self.steps
-    }
-
-    /// Where the first `rows` rows of a matrix lie.
-    pub fn matrix(&self, matrix: usize, rows: usize) -> Range<usize> {
-        let Matrix { start, width } = self.matrices[matrix];
-        start..start + rows * width
-    }
-
-    pub fn losses_range(&self, rows: usize) -> Range<usize> {
-        self.matrix(self.losses(), rows)
-    }
+    (parts, pieces)
 }
 
 /// The part of `count` that belongs to a thread, in whole granules.

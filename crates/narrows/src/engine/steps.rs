@@ -1,94 +1,379 @@
-//! The arithmetic of each operation, forward and back, on some rows. Shapes: x is n x inputs, y and its delta n x outputs.
+//! The arithmetic of each operation, forward and back, on the rows of a block.
 
+use std::ops::Range;
+
+use narrows_kernels::convolution::{Convolution, Direction, Images};
+use narrows_kernels::image::{self, Image};
 use narrows_kernels::matrix::{self, Finish, View};
-use narrows_kernels::{Activation, Level, activation, vector};
+use narrows_kernels::pooling::{self, Squares};
+use narrows_kernels::{Activation, Border, Level, activation};
 
-use super::layout::Part;
+use super::layout::{Layout, Tensor};
+use super::memory::Space;
 use crate::plan::{Op, Step};
 
-/// y = activation(op(x)); with `logits` the result before the last function.
-pub(super) fn forward(
-    level: Level,
-    step: &Step,
-    parameters: &[f32],
-    x: &[f32],
-    y: &mut [f32],
-    n: usize,
-    logits: bool,
-    scratch: &mut [f32],
-) {
-    let (inputs, outputs) = (step.input.len(), step.output.len());
-    let function = if logits { Activation::Linear } else { step.activation };
-    match &step.op {
-        Op::Dense { weights, bias } => {
-            let weights = View::new(&parameters[weights.clone()], inputs, outputs);
-            let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
-            let finish = Finish::Forward { bias, activation: function };
-            matrix::multiply(level, y, View::new(x, n, inputs), weights, finish, scratch);
+/// A chain of steps with the places of its tensors, and what its kernels want to know beforehand.
+pub(super) struct Chain<'a> {
+    pub steps: &'a [Step],
+    pub layout: Layout,
+    prepared: Vec<Prepared>,
+    /// Numbers of the packed weights of all convolutions.
+    pub packed_len: usize,
+    /// Numbers of the sums of all convolutions' gradients, and of the gradients themselves.
+    pub sums_len: usize,
+    pub partial_len: usize,
+    /// Numbers of scratch that any step needs.
+    pub scratch_len: usize,
+}
+
+/// What the kernels of a step want to know beforehand.
+enum Prepared {
+    Nothing,
+    Convolution(Box<PreparedConvolution>),
+    /// The squares between the values, and between the deltas.
+    Squares(Squares, Option<Squares>),
+}
+
+struct PreparedConvolution {
+    convolution: Convolution,
+    /// Where the packed weights lie.
+    forward: Range<usize>,
+    backward: Range<usize>,
+    /// Where the sums of the gradients of the weights lie; those of the bias follow.
+    sums: Range<usize>,
+    bias_sums: Range<usize>,
+    /// Where the gradients of weights and bias lie among a group's.
+    partial: Range<usize>,
+    bias_partial: Range<usize>,
+}
+
+impl<'a> Chain<'a> {
+    pub fn new(steps: &'a [Step], layout: Layout, training: bool) -> Self {
+        let mut chain = Self {
+            steps,
+            prepared: Vec::new(),
+            packed_len: 0,
+            sums_len: 0,
+            partial_len: 0,
+            scratch_len: 0,
+            layout,
+        };
+        for (i, step) in steps.iter().enumerate() {
+            let prepared = chain.prepare(i, step, training);
+            chain.prepared.push(prepared);
         }
-        Op::Identity => {
-            y.copy_from_slice(x);
-            activation::forward(level, y, function);
+        chain
+    }
+
+    fn prepare(&mut self, i: usize, step: &Step, training: bool) -> Prepared {
+        let Layout { values, deltas, .. } = &self.layout;
+        let (input, output) = (values[i].image, values[i + 1].image);
+        // The gradients' images; without training any will do.
+        let (input_gradient, output_gradient) =
+            if training { (deltas[i].image, deltas[i + 1].image) } else { (input, output) };
+        let depth = |len: usize| matrix::scratch_len(len);
+        match &step.op {
+            Op::Convolution { geometry, bias, .. } => {
+                let images = Images { input, output, output_gradient, input_gradient };
+                let convolution = Convolution::new(*geometry, images, training);
+                let take = |counter: &mut usize, len: usize| {
+                    let start = *counter;
+                    // The next begins at a cache line.
+                    *counter = (start + len).next_multiple_of(16);
+                    start..start + len
+                };
+                let bias = bias.as_ref().map_or(0, Range::len);
+                let backward = if i > 0 && training { convolution.packed_len(Direction::Backward) } else { 0 };
+                self.scratch_len = self.scratch_len.max(convolution.scratch_len());
+                let weights = self.partial_len..self.partial_len + geometry.weights_len();
+                self.partial_len = weights.end + bias;
+                Prepared::Convolution(Box::new(PreparedConvolution {
+                    forward: take(&mut self.packed_len, convolution.packed_len(Direction::Forward)),
+                    backward: take(&mut self.packed_len, backward),
+                    sums: take(&mut self.sums_len, convolution.sums_len()),
+                    bias_sums: take(&mut self.sums_len, bias),
+                    bias_partial: weights.end..self.partial_len,
+                    partial: weights,
+                    convolution,
+                }))
+            }
+            Op::MaxPool { size } | Op::AveragePool { size } => {
+                let squares = Squares::new((*size, *size), input, output);
+                let backward = training && i > 0;
+                Prepared::Squares(squares, backward.then(|| squares.between(input_gradient, output_gradient)))
+            }
+            Op::Upsample { factor } => {
+                let squares = Squares::upsampling((*factor, *factor), input, output);
+                let backward = training && i > 0;
+                Prepared::Squares(squares, backward.then(|| squares.between(output_gradient, input_gradient)))
+            }
+            Op::Dense { .. } => {
+                self.scratch_len = self.scratch_len.max(depth(step.input.len().max(step.output.len())));
+                Prepared::Nothing
+            }
+            Op::Reshape | Op::Identity | Op::Softmax => Prepared::Nothing,
         }
-        Op::Softmax => {
-            y.copy_from_slice(x);
-            if !logits {
-                activation::softmax(level, y, outputs);
+    }
+
+    fn prepared(&self, i: usize) -> &PreparedConvolution {
+        match &self.prepared[i] {
+            Prepared::Convolution(prepared) => prepared,
+            _ => unreachable!("step {i} is a convolution"),
+        }
+    }
+
+    fn squares(&self, i: usize) -> (&Squares, &Squares) {
+        match &self.prepared[i] {
+            Prepared::Squares(forward, backward) => (forward, backward.as_ref().unwrap_or(forward)),
+            _ => unreachable!("step {i} is a pool or an upsampling"),
+        }
+    }
+
+    /// Packs the weights of all convolutions.
+    pub fn pack(&self, level: Level, parameters: &[f32], packed: &mut [f32], scratch: &mut [f32]) {
+        for (step, prepared) in self.steps.iter().zip(&self.prepared) {
+            let (Some((weights, _)), Prepared::Convolution(prepared)) = (step.op.parameters(), prepared) else {
+                continue;
+            };
+            let weights = &parameters[weights.clone()];
+            let PreparedConvolution { convolution, forward, backward, .. } = &**prepared;
+            convolution.pack(level, Direction::Forward, &mut packed[forward.clone()], weights, scratch);
+            if !backward.is_empty() {
+                convolution.pack(level, Direction::Backward, &mut packed[backward.clone()], weights, scratch);
             }
         }
     }
-}
 
-/// The delta of the step before, from this step's: through the operation, then through the activation of the step before,
-/// whose outputs `x` are.
-pub(super) fn backward(
-    level: Level,
-    step: &Step,
-    parameters: &[f32],
-    delta: &[f32],
-    delta_before: &mut [f32],
-    x: &[f32],
-    activation_before: Activation,
-    n: usize,
-    scratch: &mut [f32],
-) {
-    let (inputs, outputs) = (step.input.len(), step.output.len());
-    match &step.op {
-        Op::Dense { weights, .. } => {
-            let weights = View::new(&parameters[weights.clone()], inputs, outputs).transposed();
-            let finish = Finish::Backward { activation: activation_before, outputs: x };
-            matrix::multiply(level, delta_before, View::new(delta, n, outputs), weights, finish, scratch);
+    /// Value i + 1 from value i: activation(op(x)); with `logits` the result before the last function.
+    pub fn forward(
+        &self,
+        level: Level,
+        i: usize,
+        space: &mut Space<'_, '_>,
+        weights: Weights<'_>,
+        logits: bool,
+        scratch: &mut [f32],
+    ) {
+        let step = &self.steps[i];
+        let Weights { parameters, packed } = weights;
+        let (from, to) = (self.layout.values[i], self.layout.values[i + 1]);
+        let (inputs, outputs) = (step.input.len(), step.output.len());
+        let function = if logits { Activation::Linear } else { step.activation };
+        let n = space.rows;
+        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.winners[i]) {
+            let [x, y, winners_] = space.tensors([from, to, winners]);
+            for row in 0..n {
+                let (x, y) = (of(x, from, row), of_mut(y, to, row));
+                pooling::max(level, y, of_mut(winners_, winners, row), x, self.squares(i).0);
+            }
+            return;
         }
-        Op::Identity | Op::Softmax => {
-            delta_before.copy_from_slice(delta);
-            activation::backward(level, delta_before, x, activation_before);
+        let [x, y] = space.tensors([from, to]);
+        match &step.op {
+            Op::Dense { weights, bias } => {
+                let weights = View::new(&parameters[weights.clone()], inputs, outputs);
+                let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
+                let finish = Finish::Forward { bias, activation: function };
+                let (x, y) = (matrix_of(x, from, n), matrix_of_mut(y, to, n));
+                matrix::multiply(level, y, View::new(x, n, inputs), weights, finish, scratch);
+            }
+            Op::Identity => {
+                each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
+                (0..n).for_each(|row| activation::forward(level, of_mut(y, to, row), function));
+            }
+            Op::Softmax => {
+                each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
+                if !logits {
+                    (0..n).for_each(|row| activation::softmax(level, of_mut(y, to, row), outputs));
+                }
+            }
+            Op::Reshape => {
+                let plain = to.image.with_border(Border::NONE);
+                each_row(x, from, y, to, n, |x, y| image::copy(y, to.image, x, plain));
+            }
+            Op::Convolution { bias, .. } => {
+                let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
+                let PreparedConvolution { convolution, forward, .. } = self.prepared(i);
+                let packed = &packed[forward.clone()];
+                each_row(x, from, y, to, n, |x, y| convolution.forward(level, y, x, packed, bias, function));
+            }
+            Op::AveragePool { .. } => {
+                each_row(x, from, y, to, n, |x, y| pooling::average(level, y, x, self.squares(i).0));
+            }
+            Op::Upsample { .. } => {
+                each_row(x, from, y, to, n, |x, y| pooling::upsample(level, y, x, self.squares(i).0));
+            }
+            Op::MaxPool { .. } => unreachable!("done above"),
+        }
+    }
+
+    /// Delta i from delta i + 1: through the operation, then through the activation of the step before, whose outputs are
+    /// value i.
+    pub fn backward(
+        &self,
+        level: Level,
+        i: usize,
+        space: &mut Space<'_, '_>,
+        weights: Weights<'_>,
+        scratch: &mut [f32],
+    ) {
+        let (step, before) = (&self.steps[i], self.steps[i - 1].activation);
+        let Weights { parameters, packed } = weights;
+        let Layout { values, deltas, .. } = &self.layout;
+        let (from, to, outputs) = (deltas[i + 1], deltas[i], values[i]);
+        let n = space.rows;
+        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.winners[i]) {
+            // The largest numbers are outputs of the step before, too: its own are gone.
+            let largest = values[i + 1];
+            let [delta, delta_before, largest_, winners_] = space.tensors([from, to, largest, winners]);
+            for row in 0..n {
+                pooling::max_backward(
+                    level,
+                    of_mut(delta_before, to, row),
+                    of(delta, from, row),
+                    of(winners_, winners, row),
+                    (of(largest_, largest, row), largest.image),
+                    before,
+                    self.squares(i).1,
+                );
+            }
+            return;
+        }
+        let [delta, delta_before, x] = space.tensors([from, to, outputs]);
+        let x = &*x;
+        match &step.op {
+            Op::Dense { weights, .. } => {
+                let (inputs, width) = (step.input.len(), step.output.len());
+                let weights = View::new(&parameters[weights.clone()], inputs, width).transposed();
+                let finish = Finish::Backward { activation: before, outputs: matrix_of(x, outputs, n) };
+                let (delta, delta_before) = (matrix_of(delta, from, n), matrix_of_mut(delta_before, to, n));
+                matrix::multiply(level, delta_before, View::new(delta, n, width), weights, finish, scratch);
+            }
+            Op::Identity | Op::Softmax => {
+                each_row(delta, from, delta_before, to, n, |delta, out| out.copy_from_slice(delta));
+                for row in 0..n {
+                    activation::backward(level, of_mut(delta_before, to, row), of(x, outputs, row), before);
+                }
+            }
+            Op::Reshape => {
+                for row in 0..n {
+                    let (to_, x) = (of_mut(delta_before, to, row), of(x, outputs, row));
+                    image::copy_backward(level, to_, to.image, of(delta, from, row), x, before);
+                }
+            }
+            Op::Convolution { .. } => {
+                let PreparedConvolution { convolution, backward, .. } = self.prepared(i);
+                let packed = &packed[backward.clone()];
+                for row in 0..n {
+                    let (to, x) = (of_mut(delta_before, to, row), of(x, outputs, row));
+                    convolution.backward(level, to, of(delta, from, row), packed, before, x);
+                }
+            }
+            Op::AveragePool { .. } | Op::Upsample { .. } => {
+                let squares = self.squares(i).1;
+                for row in 0..n {
+                    let (to, small) = (of_mut(delta_before, to, row), of(delta, from, row));
+                    let outputs = (of(x, outputs, row), outputs.image);
+                    if matches!(step.op, Op::Upsample { .. }) {
+                        pooling::upsample_backward(level, to, small, outputs, before, squares);
+                    } else {
+                        pooling::average_backward(level, to, small, outputs, before, squares);
+                    }
+                }
+            }
+            Op::MaxPool { .. } => unreachable!("done above"),
+        }
+    }
+
+    /// Turns the gradient at softmax's output into the one at its input, in place. The last step's output has been
+    /// overwritten by its gradient: [`crate::plan::Plan::new`] lets no network through that would need it.
+    pub fn backward_softmax(&self, level: Level, i: usize, space: &mut Space<'_, '_>) {
+        assert!(i + 1 < self.steps.len(), "softmax at the end goes with cross-entropy");
+        let (from, outputs) = (self.layout.deltas[i + 1], self.layout.values[i + 1]);
+        let n = space.rows;
+        let [delta, y] = space.tensors([from, outputs]);
+        let width = self.steps[i].output.len();
+        for row in 0..n {
+            activation::softmax_backward(level, of_mut(delta, from, row), of(y, outputs, row), width);
+        }
+    }
+
+    /// Adds the rows' part of the gradient of a convolution to the sums.
+    pub fn add_gradient(&self, level: Level, i: usize, space: &mut Space<'_, '_>, sums: &mut [f32]) {
+        let Prepared::Convolution(prepared) = &self.prepared[i] else { return };
+        let PreparedConvolution { convolution, sums: own, bias_sums, .. } = &**prepared;
+        let (from, to) = (self.layout.values[i], self.layout.deltas[i + 1]);
+        let n = space.rows;
+        let [x, delta] = space.tensors([from, to]);
+        for row in 0..n {
+            let (x, delta) = (of(x, from, row), of(delta, to, row));
+            convolution.gradient(level, &mut sums[own.clone()], x, delta);
+            if !bias_sums.is_empty() {
+                image::add_pixels(level, &mut sums[bias_sums.clone()], delta, to.image);
+            }
+        }
+    }
+
+    /// The gradients of a group from its sums, all convolutions one after the other: weights, bias.
+    pub fn fold(&self, level: Level, partial: &mut [f32], sums: &[f32]) {
+        for prepared in &self.prepared {
+            let Prepared::Convolution(prepared) = prepared else { continue };
+            let PreparedConvolution { convolution, sums: own, bias_sums, partial: to, bias_partial, .. } = &**prepared;
+            convolution.fold(level, &mut partial[to.clone()], &sums[own.clone()]);
+            partial[bias_partial.clone()].copy_from_slice(&sums[bias_sums.clone()]);
         }
     }
 }
 
-/// Turns the gradient at softmax's output into the one at its input, in place. Without the output (it has been
-/// overwritten) this cannot be done: [`crate::plan::Plan::new`] lets no such network through.
-pub(super) fn backward_softmax(level: Level, step: &Step, delta: &mut [f32], output: Option<&[f32]>) {
-    let output = output.expect("softmax at the end goes with cross-entropy");
-    activation::softmax_backward(level, delta, output, step.output.len());
+/// The parameters, and the convolutions' weights as their kernels read them.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    pub parameters: &'a [f32],
+    pub packed: &'a [f32],
 }
 
-/// The gradient of some rows of the weights, X' D, or of some numbers of the bias, the column sums of D.
-pub(super) fn gradient(
-    level: Level,
-    step: &Step,
-    part: &Part,
-    gradient: &mut [f32],
+/// One row of a tensor.
+fn of(numbers: &[f32], tensor: Tensor, row: usize) -> &[f32] {
+    &numbers[row * tensor.stride..][..tensor.image.len()]
+}
+
+fn of_mut(numbers: &mut [f32], tensor: Tensor, row: usize) -> &mut [f32] {
+    &mut numbers[row * tensor.stride..][..tensor.image.len()]
+}
+
+/// The rows of a tensor as a matrix: one row, or rows without gaps.
+fn matrix_of(numbers: &[f32], tensor: Tensor, rows: usize) -> &[f32] {
+    assert!(rows == 1 || tensor.stride == tensor.image.len());
+    &numbers[..rows * tensor.image.len()]
+}
+
+fn matrix_of_mut(numbers: &mut [f32], tensor: Tensor, rows: usize) -> &mut [f32] {
+    assert!(rows == 1 || tensor.stride == tensor.image.len());
+    &mut numbers[..rows * tensor.image.len()]
+}
+
+fn each_row(
     x: &[f32],
-    delta: &[f32],
-    n: usize,
-    scratch: &mut [f32],
+    from: Tensor,
+    y: &mut [f32],
+    to: Tensor,
+    rows: usize,
+    mut work: impl FnMut(&[f32], &mut [f32]),
 ) {
-    let (inputs, outputs) = (step.input.len(), step.output.len());
-    if part.is_bias {
-        vector::column_sums(level, gradient, delta, outputs, part.rows.start);
-    } else {
-        let x = View::new(x, n, inputs).columns(part.rows.start, part.rows.len()).transposed();
-        matrix::multiply(level, gradient, x, View::new(delta, n, outputs), Finish::Store, scratch);
+    (0..rows).for_each(|row| work(of(x, from, row), of_mut(y, to, row)));
+}
+
+/// Copies contiguous rows into a tensor, or out of it.
+pub(super) fn put(tensor: Tensor, numbers: &mut [f32], rows: &[f32]) {
+    let plain: Image = tensor.image.with_border(Border::NONE);
+    for (row, from) in rows.chunks_exact(plain.len()).enumerate() {
+        image::copy(of_mut(numbers, tensor, row), tensor.image, from, plain);
+    }
+}
+
+pub(super) fn take(tensor: Tensor, rows: &mut [f32], numbers: &[f32]) {
+    let plain: Image = tensor.image.with_border(Border::NONE);
+    for (row, to) in rows.chunks_exact_mut(plain.len()).enumerate() {
+        image::copy(to, plain, of(numbers, tensor, row), tensor.image);
     }
 }

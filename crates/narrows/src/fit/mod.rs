@@ -15,13 +15,16 @@ use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::{Scaling, each_block};
-use crate::score::evaluate;
+use crate::score::evaluate_with_codes;
 use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec};
 use crate::summary::{Baselines, Summary};
 use crate::train::{State, Trained, initial_parameters, train};
-use crate::verdict::verdict;
+use crate::verdict::{Sizes, verdict};
 
 pub use report::write_report;
+
+/// Held-out rows whose codes are kept.
+const KEPT_CODES: usize = 10_000;
 
 /// A model, and how it came about.
 #[derive(Debug, Clone)]
@@ -34,7 +37,7 @@ pub struct Fit {
     pub seconds: f64,
     /// How it ended.
     pub ended: Ended,
-    /// The codes of the held-out rows: n x code size.
+    /// The codes of the held-out rows, of the first 10,000 at most: n x code size.
     pub validation_codes: Vec<f32>,
 }
 
@@ -123,10 +126,10 @@ pub fn fit_with_checkpoints(
         summary: None,
         scaling,
     };
-    let code_size = model.code_shape().len();
-    let baselines = Baselines::measure(&moments, code_size, held_out, &model.scaling, compute)?;
-    let (evaluation, validation_codes) = evaluate(&model, held_out, compute)?;
-    let verdict = verdict(spec, shape.len(), code_size, &evaluation, &baselines);
+    let baselines = Baselines::measure(&moments, &model, held_out, compute)?;
+    let (evaluation, validation_codes) = evaluate_with_codes(&model, held_out, KEPT_CODES, compute)?;
+    let sizes = Sizes { width: shape.len(), code: model.code_shape().len(), units: model.code_units() };
+    let verdict = verdict(spec, sizes, &evaluation, &baselines);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
         epochs: found.history.len(),

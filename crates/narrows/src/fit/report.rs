@@ -76,7 +76,8 @@ pub fn write_report(
         let drawn: Vec<usize> = (0..training_codes.len() / code_size).collect();
         (&training_codes, training.labels.as_ref().map(|labels| labels.select(&drawn)))
     } else {
-        (&fit.validation_codes, validation.labels.clone())
+        let kept: Vec<usize> = (0..fit.validation_codes.len() / code_size).collect();
+        (&fit.validation_codes, validation.labels.as_ref().map(|labels| labels.select(&kept)))
     };
     let column = |unit: usize| codes.iter().copied().skip(unit).step_by(code_size).collect::<Vec<f32>>();
     let (first_unit, second_unit) = most_active(codes, code_size);

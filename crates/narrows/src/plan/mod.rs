@@ -4,24 +4,27 @@
 //! chain, so the plan is a list of [`Step`]s with a cut in it: what is left of the cut encodes, what is right decodes.
 //! There is no graph and no differentiation engine; backward is the same list walked in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape here, its arithmetic in `engine`; the compiler lists the places.
+//! A new kind of layer is a new [`Op`]: its shape in `build`, its arithmetic in `engine`; the compiler lists the places.
+
+mod build;
+
+pub(crate) use build::image;
 
 use std::ops::Range;
 
 use narrows_kernels::Activation;
+use narrows_kernels::convolution::{Geometry, Kind};
 
 use crate::data::Shape;
-use crate::error::{Error, Result};
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Units};
-
-/// Parameters begin at multiples of this many numbers: one cache line.
-const ALIGNMENT: usize = 16;
+use crate::spec::{Loss, Noise};
 
 /// A network with all its shapes and places.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The shape of a row.
     pub input: Shape,
+    /// What rows suffer before the first step, in training and in judging; the target is the row as it was.
+    pub noise: Vec<Noise>,
     /// The chain of operations.
     pub steps: Vec<Step>,
     /// How many steps encode.
@@ -59,6 +62,32 @@ pub enum Op {
         /// Where b lies.
         bias: Option<Range<usize>>,
     },
+    /// Every pixel a weighted sum of the pixels around; channel last.
+    Convolution {
+        /// What is connected to what: plain, transposed, or of an image upsampled just before.
+        geometry: Geometry,
+        /// Where the weights lie: kernel height x kernel width x input channels x output channels.
+        weights: Range<usize>,
+        /// Where the bias lies: one number per output channel.
+        bias: Option<Range<usize>>,
+    },
+    /// The largest number of each square of pixels.
+    MaxPool {
+        /// The side of a square.
+        size: usize,
+    },
+    /// The mean of each square of pixels.
+    AveragePool {
+        /// The side of a square.
+        size: usize,
+    },
+    /// Each pixel repeated, for an upsampling that no convolution follows.
+    Upsample {
+        /// How often, along each side.
+        factor: usize,
+    },
+    /// y = x under another shape, and between layers on images and layers on vectors.
+    Reshape,
     /// y = x; for an activation that follows no operation.
     Identity,
     /// y = e^x / sum e^x over the row.
@@ -72,7 +101,8 @@ pub struct Parameter {
     pub name: String,
     /// Where it lies.
     pub range: Range<usize>,
-    /// Its shape, row-major: (inputs, outputs) for weights, (outputs) for a bias.
+    /// Its shape, row-major: (inputs, outputs) for dense weights, (height, width, inputs, outputs) for a kernel, (outputs)
+    /// for a bias.
     pub shape: Vec<usize>,
     /// What it is to initialisers and optimisers.
     pub kind: ParameterKind,
@@ -92,113 +122,72 @@ pub enum ParameterKind {
     Bias,
 }
 
-impl Plan {
-    /// Compiles a network for rows of a shape. Refuses what cannot work, naming the layer.
-    pub fn new(spec: &AutoencoderSpec, input: Shape) -> Result<Self> {
-        let mut plan =
-            Self { input, steps: Vec::new(), cut: 0, parameters: Vec::new(), buffer_len: 0, loss: spec.loss };
-        plan.add("encoder", &spec.encoder)?;
-        plan.cut = plan.steps.len();
-        plan.add("decoder", &spec.decoder)?;
-        if plan.cut == 0 || plan.cut == plan.steps.len() {
-            return Err(Error::recipe("encoder and decoder must each have at least one layer"));
+impl Op {
+    /// Whether it works on images, which may be stored with a border; the others work on whole rows of numbers.
+    pub(crate) fn is_on_images(&self) -> bool {
+        match self {
+            Self::Convolution { .. } | Self::MaxPool { .. } | Self::AveragePool { .. } | Self::Upsample { .. } => {
+                true
+            }
+            Self::Dense { .. } | Self::Reshape | Self::Identity | Self::Softmax => false,
         }
-        let last = &plan.steps[plan.steps.len() - 1];
-        if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
-            return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
-        }
-        let output = plan.output();
-        if output.len() != input.len() {
-            return Err(Error::recipe(format!(
-                "decoder: gives {output} numbers, the input has {}",
-                input.len()
-            ))
-            .hint("end it with { dense = \"input\" }"));
-        }
-        Ok(plan)
     }
 
-    fn add(&mut self, part: &str, layers: &[Layer]) -> Result<()> {
-        let first = self.steps.len();
-        for (place, layer) in layers.iter().enumerate() {
-            let name = format!("{part}.{}", self.steps.len() - first + 1);
-            let input = self.output();
-            match layer {
-                Layer::Dense { units, bias } => {
-                    let outputs = match units {
-                        Units::Count(count) => *count,
-                        Units::Input => self.input.len(),
-                    };
-                    // An output with the length of a row gets the row's shape, so that pictures can be made of it.
-                    let output = if outputs == self.input.len() { self.input } else { Shape::flat(outputs) };
-                    let (fan_in, fan_out) = (input.len(), outputs);
-                    let too_many = || {
-                        Error::recipe(format!("{part}[{place}]: {fan_in} x {fan_out} weights are too many"))
-                    };
-                    let weights = self
-                        .parameter(
-                            &name,
-                            "weights",
-                            vec![fan_in, fan_out],
-                            ParameterKind::Weights { fan_in, fan_out },
-                        )
-                        .ok_or_else(too_many)?;
-                    let bias = if *bias {
-                        let bias = self.parameter(&name, "bias", vec![outputs], ParameterKind::Bias);
-                        Some(bias.ok_or_else(too_many)?)
-                    } else {
-                        None
-                    };
-                    let op = Op::Dense { weights, bias };
-                    self.steps.push(Step { name, op, activation: Activation::Linear, input, output });
-                }
-                Layer::Function(Function::Softmax) => {
-                    let (op, activation) = (Op::Softmax, Activation::Linear);
-                    self.steps.push(Step { name, op, activation, input, output: input });
-                }
-                Layer::Function(function) => {
-                    let activation = match function {
-                        Function::Relu => Activation::Relu,
-                        Function::Sigmoid => Activation::Sigmoid,
-                        Function::Tanh => Activation::Tanh,
-                        Function::Linear | Function::Softmax => Activation::Linear,
-                    };
-                    // An activation joins the step before it, unless that belongs to the other side of the cut, has one
-                    // already, or is no weighted sum.
-                    match self.steps[first..].last_mut() {
-                        Some(step)
-                            if matches!(step.op, Op::Dense { .. })
-                                && step.activation == Activation::Linear =>
-                        {
-                            step.activation = activation;
-                        }
-                        _ if activation == Activation::Linear => {}
-                        _ => {
-                            self.steps.push(Step { name, op: Op::Identity, activation, input, output: input })
-                        }
+    /// Its weights and bias in the parameter buffer.
+    pub(crate) fn parameters(&self) -> Option<(&Range<usize>, Option<&Range<usize>>)> {
+        match self {
+            Self::Dense { weights, bias } | Self::Convolution { weights, bias, .. } => {
+                Some((weights, bias.as_ref()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// Multiplications with additions that a row takes, by the direct algorithm.
+    pub fn multiply_adds(&self) -> usize {
+        match &self.op {
+            Op::Dense { weights, .. } => weights.len(),
+            Op::Convolution { geometry, .. } => geometry.multiply_adds(),
+            _ => 0,
+        }
+    }
+
+    /// What it does, in a few words.
+    fn operation(&self) -> String {
+        let square = |(height, width): (usize, usize)| format!("{height}x{width}");
+        let operation = match &self.op {
+            Op::Dense { .. } => format!("dense {}", self.output.len()),
+            Op::Convolution { geometry, .. } => {
+                let (channels, kernel) = (geometry.output.channels, square(geometry.kernel));
+                match geometry.kind {
+                    Kind::Plain { stride: 1 } => format!("conv {channels} ({kernel})"),
+                    Kind::Plain { stride } => format!("conv {channels} ({kernel}, stride {stride})"),
+                    Kind::Upsampled { factor } => format!("upsample {factor}, conv {channels} ({kernel})"),
+                    Kind::Transposed { stride } => {
+                        format!("transposed conv {channels} ({kernel}, stride {stride})")
                     }
                 }
             }
-        }
-        Ok(())
+            Op::MaxPool { size } => format!("max pool {size}"),
+            Op::AveragePool { size } => format!("average pool {size}"),
+            Op::Upsample { factor } => format!("upsample {factor}"),
+            Op::Reshape => "reshape".to_owned(),
+            Op::Softmax => "softmax".to_owned(),
+            Op::Identity => String::new(),
+        };
+        let function = match self.activation {
+            Activation::Linear => return operation,
+            Activation::Relu => "relu",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+        };
+        if operation.is_empty() { function.to_owned() } else { format!("{operation}, {function}") }
     }
+}
 
-    /// Gives a parameter its place; none where the numbers would not fit a 32-bit count.
-    fn parameter(
-        &mut self,
-        step: &str,
-        role: &str,
-        shape: Vec<usize>,
-        kind: ParameterKind,
-    ) -> Option<Range<usize>> {
-        let len = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))?;
-        let start = self.buffer_len.next_multiple_of(ALIGNMENT);
-        let end = start.checked_add(len).filter(|&end| end <= u32::MAX as usize)?;
-        self.buffer_len = end;
-        self.parameters.push(Parameter { name: format!("{step}.{role}"), range: start..end, shape, kind });
-        Some(start..end)
-    }
-
+impl Plan {
     /// The shape of what comes out last.
     pub fn output(&self) -> Shape {
         self.steps.last().map_or(self.input, |step| step.output)
@@ -225,40 +214,26 @@ impl Plan {
         matches!(self.loss, Loss::Bce | Loss::CrossEntropy)
     }
 
+    /// Multiplications with additions that a row takes forward, by the direct algorithm.
+    pub fn multiply_adds(&self) -> usize {
+        self.steps.iter().map(Step::multiply_adds).sum()
+    }
+
     /// The layer table: a header and one row for each layer.
     pub fn table(&self) -> LayerTable {
         let header = ["layer", "operation", "input", "output", "parameters"].map(str::to_owned).to_vec();
         let mut rows = Vec::new();
+        for (place, noise) in self.noise.iter().enumerate() {
+            let (name, shape) = (format!("noise.{}", place + 1), self.input.to_string());
+            rows.push(vec![name, noise.kind.title(), shape.clone(), shape, "0".to_owned()]);
+        }
         for (place, step) in self.steps.iter().enumerate() {
-            let mut operation = match &step.op {
-                Op::Dense { .. } => format!("dense {}", step.output.len()),
-                Op::Softmax => "softmax".to_owned(),
-                Op::Identity => String::new(),
-            };
-            let function = match step.activation {
-                Activation::Linear => "",
-                Activation::Relu => "relu",
-                Activation::Sigmoid => "sigmoid",
-                Activation::Tanh => "tanh",
-            };
-            if !function.is_empty() {
-                operation = if operation.is_empty() {
-                    function.to_owned()
-                } else {
-                    format!("{operation}, {function}")
-                };
-            }
-            let count: usize = match &step.op {
-                Op::Dense { weights, bias } => {
-                    weights.len() + bias.as_ref().map_or(0, ExactSizeIterator::len)
-                }
-                Op::Softmax | Op::Identity => 0,
-            };
+            let count = step.op.parameters().map_or(0, |(weights, bias)| weights.len() + bias.map_or(0, Range::len));
             let name =
                 if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
             rows.push(vec![
                 name,
-                operation,
+                step.operation(),
                 step.input.to_string(),
                 step.output.to_string(),
                 count.to_string(),

@@ -1,0 +1,451 @@
+//! From a spec and the shape of a row to a [`Plan`]: shapes from layer to layer, padding and cropping, places of parameters.
+//!
+//! The output must have the height, width and channels of the input, whatever they are. Pools round up, so what is made
+//! larger again may be a few rows too large: the last layer then computes only what is wanted. A layer with padding
+//! "auto" gets zeros around or nothing, for each axis alone, whichever lets the network end nearest to the input's size.
+
+use std::ops::Range;
+
+use narrows_kernels::convolution::{Geometry, Kind};
+use narrows_kernels::{Activation, Image};
+
+use super::{Op, Parameter, ParameterKind, Plan, Step};
+use crate::data::Shape;
+use crate::error::{Error, Result};
+use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Padding, Units};
+
+/// Parameters begin at multiples of this many numbers: one cache line.
+pub(super) const ALIGNMENT: usize = 16;
+
+/// Layers with padding "auto" for which all choices are tried; there are four for each.
+const MOST_CHOICES: u32 = 5;
+
+impl Plan {
+    /// Compiles a network for rows of a shape. Refuses what cannot work, naming the layer.
+    pub fn new(spec: &AutoencoderSpec, input: Shape) -> Result<Self> {
+        let is_open = |layer: &&Layer| matches!(layer, Layer::Convolution { padding: Padding::Auto, .. });
+        let open = spec.encoder.iter().chain(&spec.decoder).filter(is_open).count();
+        let choices = 4usize.pow((open as u32).min(MOST_CHOICES));
+        let (mut best, mut refused) = (None, None);
+        for choice in 0..choices {
+            match Builder::new(spec, input, choice).build(spec) {
+                Ok((plan, excess)) => {
+                    if best.as_ref().is_none_or(|(_, least)| excess < *least) {
+                        best = Some((plan, excess));
+                    }
+                }
+                // The first choice is padding everywhere: what cannot work with it has the plainest reason.
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        best.map(|(plan, _)| plan).ok_or_else(|| refused.expect("a plan or an error from each choice"))
+    }
+}
+
+struct Builder {
+    plan: Plan,
+    /// Whether the numbers so far make an image.
+    image: bool,
+    /// What the last "flatten" took.
+    flattened: Option<Shape>,
+    /// For each layer with padding "auto": bit 0 no zeros above and below, bit 1 none before and behind.
+    choice: usize,
+    /// The steps of the part that is being added begin here.
+    first: usize,
+    /// By how much the layers of the decoder make images larger.
+    growth: usize,
+}
+
+/// The layer that an error is about.
+struct Place<'a> {
+    part: &'a str,
+    index: usize,
+}
+
+impl Place<'_> {
+    fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::recipe(format!("{}[{}]: {message}", self.part, self.index))
+    }
+}
+
+impl Builder {
+    fn new(spec: &AutoencoderSpec, input: Shape, choice: usize) -> Self {
+        let plan = Plan {
+            input,
+            noise: Vec::new(),
+            steps: Vec::new(),
+            cut: 0,
+            parameters: Vec::new(),
+            buffer_len: 0,
+            loss: spec.loss,
+        };
+        Self { plan, image: input.is_image(), flattened: None, choice, first: 0, growth: 1 }
+    }
+
+    /// The plan, and how many rows and columns its last layer leaves out.
+    fn build(mut self, spec: &AutoencoderSpec) -> Result<(Plan, usize)> {
+        self.add("encoder", &spec.encoder)?;
+        self.plan.cut = self.plan.steps.len();
+        self.first = self.plan.cut;
+        self.growth = 1;
+        self.add("decoder", &spec.decoder)?;
+        if self.plan.cut == 0 || self.plan.cut == self.plan.steps.len() {
+            return Err(Error::recipe("encoder and decoder must each have at least one layer"));
+        }
+        let last = &self.plan.steps[self.plan.steps.len() - 1];
+        if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
+            return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
+        }
+        let excess = self.crop()?;
+        Ok((self.plan, excess))
+    }
+
+    /// Makes the output the shape of the input, or says why it cannot be.
+    fn crop(&mut self) -> Result<usize> {
+        let (input, growth) = (self.plan.input, self.growth);
+        let index = self.plan.steps.len() - 1;
+        let last = &mut self.plan.steps[index];
+        let output = last.output;
+        if !last.op.is_on_images() {
+            if output.len() != input.len() {
+                return Err(Error::recipe(format!(
+                    "decoder: {} gives {output} numbers, the input has {}",
+                    last.name,
+                    input.len()
+                ))
+                .hint("end it with { dense = \"input\" }"));
+            }
+            return Ok(0);
+        }
+        let wrong = |hint: &str| {
+            let error = Error::recipe(format!("decoder: {} gives {output}, the input is {input}", last.name));
+            Err(error.hint(hint.to_owned()))
+        };
+        if output.channels != input.channels {
+            return wrong("end it with { conv = \"input\" }");
+        }
+        if output.height < input.height || output.width < input.width {
+            return wrong("give a conv of the decoder padding = \"auto\" or \"same\", or upsample more");
+        }
+        let excess = (output.height - input.height).max(output.width - input.width);
+        if excess == 0 {
+            return Ok(0);
+        }
+        // More than rounding up explains is not left out silently.
+        if excess >= growth {
+            return wrong("upsample less, or pool more");
+        }
+        match &mut last.op {
+            Op::Convolution { geometry, .. } => geometry.output = image(input),
+            Op::Upsample { .. } => {}
+            _ => return wrong("end it with a conv or an upsample, which can leave out the last rows and columns"),
+        }
+        last.output = input;
+        Ok((output.height - input.height) + (output.width - input.width))
+    }
+
+    fn add(&mut self, part: &str, layers: &[Layer]) -> Result<()> {
+        for (index, layer) in layers.iter().enumerate() {
+            let place = Place { part, index };
+            let input = self.plan.output();
+            match *layer {
+                Layer::Noise(noise) => {
+                    if part != "encoder" || !self.plan.steps.is_empty() {
+                        return Err(place.error("noise goes before every other layer of the encoder"));
+                    }
+                    self.plan.noise.push(noise);
+                }
+                Layer::Dense { units, bias } => {
+                    let units = match units {
+                        Units::Count(count) => count,
+                        Units::Input => self.plan.input.len(),
+                        Units::Flatten => self.flattened(&place)?.len(),
+                    };
+                    self.dense(part, &place, units, bias)?;
+                }
+                Layer::Convolution { channels, kernel, stride, padding, bias } => {
+                    let padding = match padding {
+                        Padding::Auto => {
+                            let choice = self.choice & 3;
+                            self.choice >>= 2;
+                            [choice & 1 == 0, choice & 2 == 0]
+                        }
+                        padding => [padding == Padding::Same; 2],
+                    };
+                    self.convolution(part, &place, channels, kernel, stride, padding, bias)?;
+                }
+                Layer::TransposedConvolution { channels, kernel, stride, padding, bias } => {
+                    self.growth = self.growth.saturating_mul(stride);
+                    let axis = |size: usize, kernel: usize| {
+                        let over = kernel.saturating_sub(stride);
+                        let same = padding == Padding::Same;
+                        let output = size.checked_mul(stride)?.checked_add(if same { 0 } else { over })?;
+                        Some((if same { over / 2 } else { 0 }, output))
+                    };
+                    let large = || place.error(format!("an image of {input} becomes too large"));
+                    let (top, height) = axis(input.height, kernel[0]).ok_or_else(large)?;
+                    let (left, width) = axis(input.width, kernel[1]).ok_or_else(large)?;
+                    let kind = Kind::Transposed { stride };
+                    self.weighted_sums(part, &place, kind, kernel, (top, left), (height, width), channels, bias)?;
+                }
+                Layer::MaxPool { size, padding } => {
+                    let output = self.pooled(&place, size, padding)?;
+                    self.push(part, Op::MaxPool { size }, output);
+                }
+                Layer::AveragePool { size, padding } => {
+                    let output = self.pooled(&place, size, padding)?;
+                    self.push(part, Op::AveragePool { size }, output);
+                }
+                Layer::Upsample { factor } => {
+                    self.needs_image(&place)?;
+                    self.growth = self.growth.saturating_mul(factor);
+                    let output = checked(input.height.checked_mul(factor), input.width.checked_mul(factor), input.channels)
+                        .ok_or_else(|| place.error(format!("an image of {input} becomes too large")))?;
+                    self.push(part, Op::Upsample { factor }, output);
+                }
+                Layer::Reshape { shape: [height, width, channels] } => {
+                    let output = checked(Some(height), Some(width), channels)
+                        .filter(|shape| shape.len() == input.len())
+                        .ok_or_else(|| {
+                            place.error(format!(
+                                "{input} has {} numbers, {height}x{width}x{channels} has another number",
+                                input.len()
+                            ))
+                        })?;
+                    self.reshape(part, output, true);
+                }
+                Layer::Flatten => {
+                    self.flattened = Some(input);
+                    self.reshape(part, Shape::flat(input.len()), false);
+                }
+                Layer::Unflatten => {
+                    let output = self.flattened(&place)?;
+                    if output.len() != input.len() {
+                        return Err(place
+                            .error(format!("{output} was flattened, {} numbers come in", input.len()))
+                            .hint("put { dense = \"flatten\" } before it"));
+                    }
+                    self.reshape(part, output, true);
+                }
+                Layer::Function(function) => self.function(part, function),
+            }
+        }
+        Ok(())
+    }
+
+    fn flattened(&self, place: &Place<'_>) -> Result<Shape> {
+        self.flattened.ok_or_else(|| place.error("there is no \"flatten\" before it"))
+    }
+
+    fn needs_image(&self, place: &Place<'_>) -> Result<()> {
+        if self.image {
+            return Ok(());
+        }
+        let shape = self.plan.output();
+        Err(place
+            .error(format!("works on images, and what comes in is a vector of {} numbers", shape.len()))
+            .hint("say what a row is (--shape HEIGHTxWIDTHxCHANNELS), or put { reshape = [height, width, channels] } before it"))
+    }
+
+    fn reshape(&mut self, part: &str, output: Shape, image: bool) {
+        self.image = image;
+        self.push(part, Op::Reshape, output);
+    }
+
+    /// Adds a step without an activation. Images may lie in memory with a border, vectors may not: a step between copies.
+    fn push(&mut self, part: &str, op: Op, output: Shape) {
+        let bridge = match self.plan.steps.last().map(|step| &step.op) {
+            None | Some(Op::Reshape) => false,
+            Some(before) => op != Op::Reshape && before.is_on_images() != op.is_on_images(),
+        };
+        if bridge {
+            self.push_step(part, Op::Reshape, self.plan.output());
+        }
+        self.push_step(part, op, output);
+    }
+
+    fn push_step(&mut self, part: &str, op: Op, output: Shape) {
+        let name = self.next_name(part);
+        let input = self.plan.output();
+        self.plan.steps.push(Step { name, op, activation: Activation::Linear, input, output });
+    }
+
+    fn next_name(&self, part: &str) -> String {
+        format!("{part}.{}", self.plan.steps.len() - self.first + 1)
+    }
+
+    fn dense(&mut self, part: &str, place: &Place<'_>, units: usize, bias: bool) -> Result<()> {
+        let (fan_in, fan_out) = (self.plan.output().len(), units);
+        // An output with the length of a row gets the row's shape, so that pictures can be made of it.
+        let row = self.plan.input;
+        let output = if units == row.len() { row } else { Shape::flat(units) };
+        self.push(part, Op::Identity, output);
+        let (weights, bias) =
+            self.parameters(place, vec![fan_in, fan_out], ParameterKind::Weights { fan_in, fan_out }, bias)?;
+        let last = self.plan.steps.last_mut().expect("just pushed");
+        last.op = Op::Dense { weights, bias };
+        self.image = output.is_image();
+        Ok(())
+    }
+
+    fn convolution(
+        &mut self,
+        part: &str,
+        place: &Place<'_>,
+        channels: Units,
+        kernel: [usize; 2],
+        stride: usize,
+        padding: [bool; 2],
+        bias: bool,
+    ) -> Result<()> {
+        let input = self.plan.output();
+        let axis = |size: usize, kernel: usize, same: bool| {
+            if same {
+                let output = size.div_ceil(stride);
+                let around = ((output - 1) * stride + kernel).saturating_sub(size);
+                Ok(((around / 2).min(kernel - 1), output))
+            } else if size >= kernel {
+                Ok((0, (size - kernel) / stride + 1))
+            } else {
+                Err(place
+                    .error(format!("a kernel of {kernel} does not fit into an image of {input}"))
+                    .hint("a smaller kernel, padding = \"same\", or fewer pools"))
+            }
+        };
+        let (top, height) = axis(input.height, kernel[0], padding[0])?;
+        let (left, width) = axis(input.width, kernel[1], padding[1])?;
+        // An upsampling just before, on this side of the cut, becomes part of the convolution.
+        let upsampled = match self.plan.steps[self.first..].last() {
+            Some(Step { op: Op::Upsample { factor }, .. }) if stride == 1 => Some(*factor),
+            _ => None,
+        };
+        let kind = match upsampled {
+            Some(factor) => {
+                self.plan.steps.pop();
+                Kind::Upsampled { factor }
+            }
+            None => Kind::Plain { stride },
+        };
+        self.weighted_sums(part, place, kind, kernel, (top, left), (height, width), channels, bias)
+    }
+
+    fn weighted_sums(
+        &mut self,
+        part: &str,
+        place: &Place<'_>,
+        kind: Kind,
+        kernel: [usize; 2],
+        padding: (usize, usize),
+        (height, width): (usize, usize),
+        channels: Units,
+        bias: bool,
+    ) -> Result<()> {
+        self.needs_image(place)?;
+        let channels = match channels {
+            Units::Count(count) => count,
+            _ => self.plan.input.channels,
+        };
+        let input = self.plan.output();
+        let output = checked(Some(height), Some(width), channels)
+            .ok_or_else(|| place.error(format!("{height}x{width}x{channels} numbers are too many")))?;
+        let kernel = (kernel[0], kernel[1]);
+        let area = kernel.0 * kernel.1;
+        let (fan_in, fan_out) = (area.saturating_mul(input.channels), area.saturating_mul(channels));
+        self.push(part, Op::Upsample { factor: 1 }, output);
+        let shape = vec![kernel.0, kernel.1, input.channels, channels];
+        let (weights, bias) =
+            self.parameters(place, shape, ParameterKind::Weights { fan_in, fan_out }, bias)?;
+        let geometry = Geometry { kind, kernel, padding, input: image(input), output: image(output) };
+        let last = self.plan.steps.last_mut().expect("just pushed");
+        last.op = Op::Convolution { geometry, weights, bias };
+        self.image = true;
+        Ok(())
+    }
+
+    fn pooled(&self, place: &Place<'_>, size: usize, padding: Padding) -> Result<Shape> {
+        self.needs_image(place)?;
+        let input = self.plan.output();
+        let axis = |len: usize| if padding == Padding::None { len / size } else { len.div_ceil(size) };
+        let (height, width) = (axis(input.height), axis(input.width));
+        if height == 0 || width == 0 {
+            return Err(place
+                .error(format!("no square of {size} fits into an image of {input}"))
+                .hint("a smaller square, or padding = \"same\""));
+        }
+        Ok(Shape::image(height, width, input.channels))
+    }
+
+    fn function(&mut self, part: &str, function: Function) {
+        let input = self.plan.output();
+        let activation = match function {
+            Function::Softmax => return self.push(part, Op::Softmax, input),
+            Function::Relu => Activation::Relu,
+            Function::Sigmoid => Activation::Sigmoid,
+            Function::Tanh => Activation::Tanh,
+            Function::Linear => return,
+        };
+        // An activation joins the step before it, unless that belongs to the other side of the cut, has one already, or is
+        // no weighted sum.
+        let before = self.plan.steps[self.first..].last_mut();
+        match before {
+            Some(step) if step.op.parameters().is_some() && step.activation == Activation::Linear => {
+                step.activation = activation;
+            }
+            _ => {
+                self.push(part, Op::Identity, input);
+                let last = self.plan.steps.last_mut().expect("just pushed");
+                last.activation = activation;
+            }
+        }
+    }
+
+    /// Gives the weights and the bias of the last step their places.
+    fn parameters(
+        &mut self,
+        place: &Place<'_>,
+        shape: Vec<usize>,
+        kind: ParameterKind,
+        bias: bool,
+    ) -> Result<(Range<usize>, Option<Range<usize>>)> {
+        let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let too_many = || place.error(format!("{} weights are too many", sides.join(" x ")));
+        let outputs = *shape.last().expect("weights have outputs");
+        let weights = self.parameter("weights", shape, kind).ok_or_else(too_many)?;
+        let bias = if bias {
+            Some(self.parameter("bias", vec![outputs], ParameterKind::Bias).ok_or_else(too_many)?)
+        } else {
+            None
+        };
+        Ok((weights, bias))
+    }
+
+    /// Gives a parameter its place; none where the numbers would not fit a 32-bit count.
+    fn parameter(&mut self, role: &str, shape: Vec<usize>, kind: ParameterKind) -> Option<Range<usize>> {
+        let plan = &mut self.plan;
+        let len = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))?;
+        let start = plan.buffer_len.next_multiple_of(ALIGNMENT);
+        let end = start.checked_add(len).filter(|&end| end <= u32::MAX as usize)?;
+        plan.buffer_len = end;
+        let name = format!("{}.{role}", plan.steps.last()?.name);
+        plan.parameters.push(Parameter { name, range: start..end, shape, kind });
+        Some(start..end)
+    }
+}
+
+/// Largest image between two layers: its numbers must be counted in 32 bits with room for a border.
+const MOST_NUMBERS: usize = u32::MAX as usize / 4;
+
+/// A shape of few enough numbers.
+fn checked(height: Option<usize>, width: Option<usize>, channels: usize) -> Option<Shape> {
+    let (height, width) = (height?, width?);
+    let pixels = height.checked_add(8)?.checked_mul(width.checked_add(8)?)?;
+    pixels.checked_mul(channels).filter(|&numbers| numbers <= MOST_NUMBERS)?;
+    Some(Shape::image(height, width, channels))
+}
+
+/// The image of a shape.
+pub(crate) fn image(shape: Shape) -> Image {
+    Image::plain(shape.height, shape.width, shape.channels)
+}
