@@ -5,6 +5,7 @@ use crate::activation::Activation;
 use crate::convolution::{Geometry, Kind};
 use crate::matrix::{Finish, FinishWide, View};
 use crate::optimizer::{Adadelta, Adam, RmsProp, Sgd};
+use crate::pooling::Squares;
 
 /// The activation of one number.
 pub fn activate(activation: Activation, x: f64) -> f64 {
@@ -149,6 +150,70 @@ pub fn convolve_backward(
         }
     });
     (x_gradient, w_gradient)
+}
+
+/// The pixels of the larger image in the square of each pixel of the smaller: (row, column) of both.
+fn each_of_squares(squares: &Squares, mut work: impl FnMut((usize, usize), (usize, usize))) {
+    let inside = |large: usize, index: usize, size: usize, overhang: usize| {
+        // Rounded down, also where the square begins before the edge.
+        (large + overhang) / size == index
+    };
+    let Squares { size, overhang, large, small } = *squares;
+    for r in 0..small.height {
+        for c in 0..small.width {
+            for i in 0..large.height {
+                for j in 0..large.width {
+                    if inside(i, r, size.0, overhang.0) && inside(j, c, size.1, overhang.1) {
+                        work((r, c), (i, j));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Twin of [`crate::pooling::max`] on images without borders, and for each number of the smaller image where its largest
+/// came from.
+pub fn max_pool(squares: &Squares, large: &[f64]) -> (Vec<f64>, Vec<usize>) {
+    let channels = squares.small.channels;
+    let len = squares.small.height * squares.small.width * channels;
+    let (mut largest, mut places) = (vec![f64::NEG_INFINITY; len], vec![0; len]);
+    each_of_squares(squares, |small, large_| {
+        let (to, from) = (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+        for channel in 0..channels {
+            if large[from + channel] > largest[to + channel] {
+                largest[to + channel] = large[from + channel];
+                places[to + channel] = from + channel;
+            }
+        }
+    });
+    (largest, places)
+}
+
+/// Twin of [`crate::pooling::average`] on images without borders.
+pub fn average_pool(squares: &Squares, large: &[f64]) -> Vec<f64> {
+    let channels = squares.small.channels;
+    let len = squares.small.height * squares.small.width * channels;
+    let (mut sums, mut counts) = (vec![0.0; len], vec![0.0; len]);
+    each_of_squares(squares, |small, large_| {
+        let (to, from) = (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+        for channel in 0..channels {
+            sums[to + channel] += large[from + channel];
+            counts[to + channel] += 1.0;
+        }
+    });
+    sums.iter().zip(counts).map(|(sum, count)| sum / count).collect()
+}
+
+/// Twin of [`crate::pooling::upsample`] on images without borders.
+pub fn upsample(squares: &Squares, small: &[f64]) -> Vec<f64> {
+    let channels = squares.small.channels;
+    let mut large = vec![0.0; squares.large.height * squares.large.width * channels];
+    each_of_squares(squares, |small_, large_| {
+        let (from, to) = (pixel(squares.small.width, channels, small_), pixel(squares.large.width, channels, large_));
+        large[to..to + channels].copy_from_slice(&small[from..from + channels]);
+    });
+    large
 }
 
 /// Softmax of a row.

@@ -235,7 +235,7 @@ mod tests {
                 .iter()
                 .filter_map(|layer| match layer {
                     Layer::Dense { units, .. } => Some(*units),
-                    Layer::Function(_) => None,
+                    _ => None,
                 })
                 .collect::<Vec<_>>()
         };

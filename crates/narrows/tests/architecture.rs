@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "random",
     "data",
     "spec",
+    "corruption",
     "plan",
     "recipe",
     "scaling",

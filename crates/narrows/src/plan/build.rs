@@ -177,7 +177,9 @@ impl Builder {
                     self.convolution(part, &place, channels, kernel, stride, padding, bias)?;
                 }
                 Layer::TransposedConvolution { channels, kernel, stride, padding, bias } => {
-                    self.growth = self.growth.saturating_mul(stride);
+                    // Without padding the kernel reaches past the last pixel.
+                    let over = if padding == Padding::None { kernel[0].max(kernel[1]).saturating_sub(stride) } else { 0 };
+                    self.growth = self.growth.saturating_mul(stride).saturating_add(over);
                     let axis = |size: usize, kernel: usize| {
                         let over = kernel.saturating_sub(stride);
                         let same = padding == Padding::Same;

@@ -255,6 +255,7 @@ pub struct LayerTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
     use crate::recipe::Recipe;
     use crate::spec::Spec;
 
@@ -275,7 +276,7 @@ mod tests {
         // (784 + 1) 128 + (128 + 1) 64 + (64 + 1) 32 + (32 + 1) 64 + (64 + 1) 128 + (128 + 1) 784: Keras' summary.
         assert_eq!(plan.parameter_count(), 222_384);
         assert_eq!(plan.output(), Shape::image(28, 28, 1));
-        assert!(plan.parameters.iter().all(|parameter| parameter.range.start % ALIGNMENT == 0));
+        assert!(plan.parameters.iter().all(|parameter| parameter.range.start % build::ALIGNMENT == 0));
     }
 
     #[test]
@@ -290,6 +291,7 @@ mod tests {
                     Op::Dense { .. } => "dense",
                     Op::Identity => "identity",
                     Op::Softmax => "softmax",
+                    _ => "another",
                 };
                 (step.activation, op)
             })
