@@ -266,7 +266,7 @@ impl Judge<'_> {
                     activation::forward(level, &mut outputs, last.activation);
                 }
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Judged { rows: wide(&rows), codes: wide(codes), outputs: wide(&outputs), losses }
+                Judged { rows: wide(&rows), given, codes: wide(codes), outputs: wide(&outputs), losses }
             }
             (Fitted::Pca(pca), _) => {
                 let mut rows = vec![0.0; n * width];
@@ -275,7 +275,8 @@ impl Judge<'_> {
                 let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
                 pca.encode(&mut codes, &rows, level);
                 pca.decode(&mut outputs, &codes, level);
-                Judged { rows, codes, outputs, losses: None }
+                let given = rows.iter().map(|&value| value as f32).collect();
+                Judged { rows, given, codes, outputs, losses: None }
             }
             (Fitted::Network { .. }, None) => unreachable!("a network is judged by walks"),
         }
@@ -300,6 +301,8 @@ pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &dyn Source) -
 /// See [`Judge::rows`].
 pub(crate) struct Judged {
     pub rows: Vec<f64>,
+    /// The rows as the model saw them, with their noise.
+    pub given: Vec<f32>,
     pub codes: Vec<f64>,
     pub outputs: Vec<f64>,
     pub losses: Option<Vec<f32>>,

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use narrows::data::Shape;
-use narrows::model::{Model, pca_table};
+use narrows::fit::training_memory;
+use narrows::model::{Compute, Model, pca_table};
 use narrows::plan::{LayerTable, Plan};
 use narrows::recipe::{Recipe, to_toml};
 use narrows::spec::Spec;
@@ -30,20 +31,24 @@ fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let shape = Shape::parse(&arguments.shape)?;
     let mut spec = recipe.spec()?;
     apply_options(&mut spec, &arguments.recipe_options, shape)?;
-    let (table, parameters) = match &spec {
+    let threads = Compute::new(None).threads;
+    let (table, parameters, code, training) = match &spec {
         Spec::Autoencoder(network) => {
             let plan = Plan::new(network, shape).map_err(|error| error.at(&arguments.name))?;
-            (plan.table(), plan.parameter_count())
+            let memory = training_memory(network, shape, threads)?;
+            (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
         }
         Spec::Pca(pca) => {
             let k = pca.code_size.unwrap_or(32.min(shape.len()));
-            (pca_table(shape, k), shape.len() * (k + 1))
+            (pca_table(shape, k), shape.len() * (k + 1), Shape::flat(k), None)
         }
     };
     if arguments.json {
         output::line(json!({
             "event": "recipe", "recipe": recipe.name, "shape": shape, "parameters": parameters,
-            "layers": table_json(&table), "spec": spec,
+            "code_size": code.len(), "layers": table_json(&table), "spec": spec,
+            "multiply_adds": training.map(|(count, _)| count),
+            "training_memory": training.map(|(_, memory)| memory.total()),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -51,7 +56,25 @@ fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         output::line(format!("{}: {about}\n", recipe.name))?;
     }
     output::layers(&table)?;
-    output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)\n"))?;
+    output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
+    if code.len() >= shape.len() {
+        let (code, row) = (code.len(), shape.len());
+        output::line(format!("the code has {code} numbers for the {row} of a row: it does not compress"))?;
+    }
+    if let (Some((count, memory)), Spec::Autoencoder(network)) = (training, &spec) {
+        let mebibytes = |bytes: usize| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+        output::line(format!(
+            "{:.2} million multiply-adds a row; training in batches of {} on {threads} threads takes {} beside the rows:\n\
+             {} parameters and optimizer, {} shared by all threads, {} for each thread",
+            count as f64 / 1e6,
+            network.train.batch,
+            mebibytes(memory.total()),
+            mebibytes(memory.parameters),
+            mebibytes(memory.shared),
+            mebibytes(memory.each_thread)
+        ))?;
+    }
+    output::line("")?;
     output::line(to_toml(&spec).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -79,15 +79,24 @@ pub(crate) struct Scratch<'a> {
     corrupted: Vec<f32>,
 }
 
-/// Numbers of memory that training takes.
+/// The memory that training takes beside the rows, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     /// Parameters, gradients, and what the optimiser remembers.
     pub parameters: usize,
     /// What all threads share of a batch.
     pub shared: usize,
     /// What each thread has for itself.
     pub each_thread: usize,
+    /// How many threads there are.
+    pub threads: usize,
+}
+
+impl Footprint {
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.parameters + self.shared + self.threads * self.each_thread
+    }
 }
 
 impl<'a> Engine<'a> {
@@ -143,10 +152,13 @@ impl<'a> Engine<'a> {
     /// The memory that an engine takes.
     pub fn footprint(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Footprint {
         let (chain, groups, matrices) = Engine::arrange(plan, batch, threads);
+        let bytes = |numbers: usize| numbers * size_of::<f32>();
+        let own = Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len;
         Footprint {
-            parameters: plan.buffer_len * (2 + optimizer.memories()),
-            shared: matrices.len + groups.len() * chain.partial_len,
-            each_thread: Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len,
+            parameters: bytes(plan.buffer_len * (2 + optimizer.memories())),
+            shared: bytes(matrices.len + groups.len() * chain.partial_len),
+            each_thread: bytes(own),
+            threads,
         }
     }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::checkpoint::Checkpoints;
-use crate::data::{Dataset, Element, Source};
-use crate::engine::Rows;
+use crate::data::{Dataset, Element, Shape, Source};
+use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
 use crate::model::{Compute, Fitted, Model, check_units};
@@ -21,6 +21,7 @@ use crate::summary::{Baselines, Summary};
 use crate::train::{State, Trained, initial_parameters, train};
 use crate::verdict::{Sizes, verdict};
 
+pub use crate::engine::Footprint;
 pub use report::write_report;
 
 /// Held-out rows whose codes are kept.
@@ -139,6 +140,15 @@ pub fn fit_with_checkpoints(
         verdict,
     });
     Ok(Fit { model, history: found.history, seconds: found.seconds, ended: found.ended, validation_codes })
+}
+
+/// The memory that training a network takes beside its rows, which all lie in memory too.
+///
+/// # Errors
+/// As [`Plan::new`] and [`Train::optimizer`](crate::spec::Train::optimizer).
+pub fn training_memory(spec: &AutoencoderSpec, shape: Shape, threads: usize) -> Result<Footprint> {
+    let plan = Plan::new(spec, shape)?;
+    Ok(Engine::footprint(&plan, spec.train.optimizer()?, spec.train.batch, threads))
 }
 
 /// What a method found.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Fit;
 use crate::data::{Dataset, Shape, Subset, Values};
 use crate::error::Result;
-use crate::model::{Compute, Fitted};
+use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
 use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
@@ -39,21 +39,29 @@ pub fn write_report(
     let code_size = model.code_shape().len();
 
     let shown: Vec<usize> = (0..EXAMPLES.min(validation.rows.rows())).collect();
-    let examples = Subset::new(validation.rows.clone(), shown.clone());
-    let mut originals = vec![0.0f32; shown.len() * width];
-    validation.rows.read_f32(&shown, &mut originals);
-    let mut reconstructions = into_f32(model.reconstruct(&examples, compute)?);
     // Pictures are drawn on the scale the model sees, where 0 is black and 1 is white; tables in their own units.
-    if model.shape.is_image() {
-        model.scaling.apply(compute.level, &mut originals, width);
-        model.scaling.apply(compute.level, &mut reconstructions, width);
-    }
+    let judged = model.judge(compute.level).rows(&*validation.rows, &shown);
+    let drawn = |mut rows: Vec<f32>| {
+        if !model.shape.is_image() {
+            model.scaling.undo(compute.level, &mut rows, width);
+        }
+        rows
+    };
+    let narrow = |rows: Vec<f64>| rows.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
+    let originals = drawn(narrow(judged.rows));
+    let reconstructions = drawn(narrow(judged.outputs));
+    let noise = noise(&model.fitted);
+    let corrupted = noise.is_some().then(|| drawn(judged.given));
 
     let facts = facts(fit, training, validation);
+    let (linear, pca) = match summary.baselines.pca_components {
+        Some(components) => ("linear, best size".to_owned(), format!("PCA-{components}, best size")),
+        None => (format!("linear-{code_size}"), format!("PCA-{code_size}")),
+    };
     let comparison = [
         ("mean".to_owned(), summary.baselines.mean),
-        (format!("linear-{code_size}"), summary.baselines.linear),
-        (format!("PCA-{code_size}"), summary.baselines.pca),
+        (linear, summary.baselines.linear),
+        (pca, summary.baselines.pca),
         (format!("this model ({recipe})"), evaluation.squared_error_per_row),
     ];
     // A PCA is its own baseline: one bar is enough.
@@ -100,7 +108,7 @@ pub fn write_report(
         examples: Some(Examples {
             shape: model.shape,
             originals: &originals,
-            corrupted: None,
+            corrupted: corrupted.as_deref(),
             reconstructions: &reconstructions,
             low: 0.0,
             high: 1.0,
@@ -112,7 +120,7 @@ pub fn write_report(
             axes: [&axes[0], &axes[1]],
             labels: labels.as_ref(),
         }),
-        weights: weights.as_deref().map(|images| WeightImages { shape: model.shape, images }),
+        weights: weights.as_ref().map(|(shape, images)| WeightImages { shape: *shape, images }),
         spectrum: spectrum.as_deref(),
         recipe: &to_toml(&model.spec),
     };
@@ -154,6 +162,13 @@ fn most_active(codes: &[f32], width: usize) -> (usize, usize) {
     (first, second)
 }
 
+fn code(model: &Model) -> String {
+    let shape = model.code_shape();
+    let image = if shape.is_image() { format!(" ({shape})") } else { String::new() };
+    let larger = if shape.len() > model.shape.len() { ", more than a row has" } else { "" };
+    format!("{} numbers{image}{larger}", shape.len())
+}
+
 /// The figures of the page, in order.
 fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
@@ -165,9 +180,12 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         ("Training rows".to_owned(), format!("{} ({})", summary.training_rows, training.name)),
         ("Held-out rows".to_owned(), format!("{rows} ({})", validation.name)),
         ("Row".to_owned(), format!("{} numbers ({})", model.shape.len(), model.shape)),
-        ("Code".to_owned(), format!("{} numbers", model.code_shape().len())),
+        ("Code".to_owned(), code(model)),
         ("Parameters".to_owned(), model.parameter_count().to_string()),
     ];
+    if let Some(noise) = noise(&model.fitted) {
+        facts.push(("Noise".to_owned(), format!("{noise}; errors are those against the clean rows")));
+    }
     if summary.epochs > 0 {
         facts.push(("Epochs".to_owned(), summary.epochs.to_string()));
     }
@@ -179,29 +197,49 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     facts.push(("Squared error per row".to_owned(), format!("{squared_error_per_row:.4}")));
     facts.push(("Squared error per number".to_owned(), format!("{mse:.6}")));
     facts.push(("Explained variance".to_owned(), format!("{:.2} %", explained_variance * 100.0)));
-    facts.push(("Dead code units".to_owned(), format!("{dead_units} of {}", model.code_shape().len())));
+    facts.push(((if model.code_shape().is_image() { "Dead code channels" } else { "Dead code units" }).to_owned(), format!("{dead_units} of {}", model.code_units())));
     facts
 }
 
-/// One image for each unit next to the rows: what the code's units draw where the decoder is one layer, else what the
-/// first layer's units look for.
-fn weights(fitted: &Fitted, shape: Shape) -> Option<Vec<f32>> {
+/// What rows suffer before a network sees them, in words.
+fn noise(fitted: &Fitted) -> Option<String> {
+    match fitted {
+        Fitted::Network { plan, .. } if !plan.noise.is_empty() => {
+            let titles: Vec<String> = plan.noise.iter().map(|noise| noise.kind.title()).collect();
+            Some(titles.join(", "))
+        }
+        _ => None,
+    }
+}
+
+/// One image for each unit next to the rows: what the code's units draw where the decoder is one dense layer, else what
+/// the first layer's units look for; of a convolution its kernels.
+fn weights(fitted: &Fitted, shape: Shape) -> Option<(Shape, Vec<f32>)> {
     if !shape.is_image() {
         return None;
     }
     match fitted {
-        Fitted::Pca(pca) => Some(pca.components.iter().map(|&value| value as f32).collect()),
+        Fitted::Pca(pca) => Some((shape, pca.components.iter().map(|&value| value as f32).collect())),
         Fitted::Network { plan, parameters } => {
             let decoder = &plan.steps[plan.cut..];
             if let [step] = decoder
                 && let Op::Dense { weights, .. } = &step.op
             {
-                return Some(parameters[weights.clone()].to_vec());
+                return Some((shape, parameters[weights.clone()].to_vec()));
             }
             let first = &plan.steps[0];
-            let Op::Dense { weights, .. } = &first.op else { return None };
-            let (weights, units) = (&parameters[weights.clone()], first.output.len());
-            Some((0..units).flat_map(|unit| weights.iter().skip(unit).step_by(units).copied()).collect())
+            let (weights, units, shape) = match &first.op {
+                Op::Dense { weights, .. } => (weights, first.output.len(), shape),
+                Op::Convolution { geometry, weights, .. } => {
+                    let (height, width) = geometry.kernel;
+                    (weights, geometry.output.channels, Shape::image(height, width, geometry.input.channels))
+                }
+                _ => return None,
+            };
+            let drawable = shape.is_image() && matches!(shape.channels, 1 | 3);
+            let weights = &parameters[weights.clone()];
+            let image = |unit: usize| weights.iter().skip(unit).step_by(units).copied();
+            drawable.then(|| (shape, (0..units).flat_map(image).collect()))
         }
     }
 }
