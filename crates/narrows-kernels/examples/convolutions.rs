@@ -57,7 +57,10 @@ fn main() {
         Some(name) => Level::available().into_iter().filter(|level| level.name() == name).collect(),
         None => Level::available(),
     };
-    println!("{:<10} {:>7} {:>24} {:>8} {:>8} {:>8}  GFLOP/s forward, input gradient, weight gradient", "network", "level", "layer", "", "", "");
+    println!(
+        "{:<10} {:>7} {:>24} {:>8} {:>8} {:>8}  GFLOP/s forward, input gradient, weight gradient",
+        "network", "level", "layer", "", "", ""
+    );
     for level in levels {
         for (network, layers) in LAYERS {
             let (mut seconds_of_all, mut operations_of_all) = (0.0, 0.0);
@@ -94,13 +97,27 @@ fn main() {
                 let first = input.2 == 1;
                 let seconds = [
                     median(300, || {
-                        convolution.forward(level, &mut y, black_box(&x), &forward, Some(&bias), Activation::Relu)
+                        convolution.forward(
+                            level,
+                            &mut y,
+                            black_box(&x),
+                            &forward,
+                            Some(&bias),
+                            Activation::Relu,
+                        )
                     }),
                     if first {
                         0.0
                     } else {
                         median(300, || {
-                            convolution.backward(level, &mut dx, black_box(&dy), &backward, Activation::Relu, &x)
+                            convolution.backward(
+                                level,
+                                &mut dx,
+                                black_box(&dy),
+                                &backward,
+                                Activation::Relu,
+                                &x,
+                            )
                         })
                     },
                     median(300, || convolution.gradient(level, &mut sums, black_box(&x), &dy)),
@@ -108,7 +125,8 @@ fn main() {
                 let operations = 2.0 * geometry.multiply_adds() as f64;
                 seconds_of_all += seconds.iter().sum::<f64>();
                 operations_of_all += operations * if first { 2.0 } else { 3.0 };
-                let name = format!("{}x{}x{} > {}x{}x{}", input.0, input.1, input.2, output.0, output.1, output.2);
+                let name =
+                    format!("{}x{}x{} > {}x{}x{}", input.0, input.1, input.2, output.0, output.1, output.2);
                 print!("{network:<10} {:>7} {name:>24}", level.name());
                 for seconds in seconds {
                     if seconds > 0.0 {

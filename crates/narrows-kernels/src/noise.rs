@@ -50,7 +50,8 @@ fn sine_and_cosine(turn: f32) -> (f32, f32) {
     let q = (turn * 4.0 + 0.5) as i32;
     let angle = (turn * 4.0 - q as f32) * std::f32::consts::FRAC_PI_2;
     let a2 = angle * angle;
-    let sine = angle * ((((1.0 / 362_880.0 * a2 - 1.0 / 5040.0) * a2 + 1.0 / 120.0) * a2 - 1.0 / 6.0) * a2 + 1.0);
+    let sine =
+        angle * ((((1.0 / 362_880.0 * a2 - 1.0 / 5040.0) * a2 + 1.0 / 120.0) * a2 - 1.0 / 6.0) * a2 + 1.0);
     let cosine = (((1.0 / 40320.0 * a2 - 1.0 / 720.0) * a2 + 1.0 / 24.0) * a2 - 0.5) * a2 + 1.0;
     let (sine, cosine) = if q & 1 == 0 { (sine, cosine) } else { (cosine, -sine) };
     if q & 2 == 0 { (sine, cosine) } else { (-sine, -cosine) }
@@ -134,7 +135,9 @@ mod tests {
             assert!((moment(power) - want).abs() < allowed, "moment {power}: {}", moment(power));
         }
         let below = |x: f32| numbers.iter().filter(|&&number| number < x).count() as f64 / n as f64;
-        for (x, want) in [(-1.959_964, 0.025), (-0.674_49, 0.25), (0.0, 0.5), (1.0, 0.841_344_7), (2.326_348, 0.99)] {
+        for (x, want) in
+            [(-1.959_964, 0.025), (-0.674_49, 0.25), (0.0, 0.5), (1.0, 0.841_344_7), (2.326_348, 0.99)]
+        {
             assert!((below(x) - want).abs() < 0.006, "P(x < {x}) = {}", below(x));
         }
         let both: f64 = numbers[..n / 2].iter().zip(&numbers[n / 2..]).map(|(&a, &b)| f64::from(a * b)).sum();

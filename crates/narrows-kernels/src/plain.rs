@@ -179,7 +179,8 @@ pub fn max_pool(squares: &Squares, large: &[f64]) -> (Vec<f64>, Vec<usize>) {
     let len = squares.small.height * squares.small.width * channels;
     let (mut largest, mut places) = (vec![f64::NEG_INFINITY; len], vec![0; len]);
     each_of_squares(squares, |small, large_| {
-        let (to, from) = (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+        let (to, from) =
+            (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
         for channel in 0..channels {
             if large[from + channel] > largest[to + channel] {
                 largest[to + channel] = large[from + channel];
@@ -196,7 +197,8 @@ pub fn average_pool(squares: &Squares, large: &[f64]) -> Vec<f64> {
     let len = squares.small.height * squares.small.width * channels;
     let (mut sums, mut counts) = (vec![0.0; len], vec![0.0; len]);
     each_of_squares(squares, |small, large_| {
-        let (to, from) = (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+        let (to, from) =
+            (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
         for channel in 0..channels {
             sums[to + channel] += large[from + channel];
             counts[to + channel] += 1.0;
@@ -210,7 +212,8 @@ pub fn upsample(squares: &Squares, small: &[f64]) -> Vec<f64> {
     let channels = squares.small.channels;
     let mut large = vec![0.0; squares.large.height * squares.large.width * channels];
     each_of_squares(squares, |small_, large_| {
-        let (from, to) = (pixel(squares.small.width, channels, small_), pixel(squares.large.width, channels, large_));
+        let (from, to) =
+            (pixel(squares.small.width, channels, small_), pixel(squares.large.width, channels, large_));
         large[to..to + channels].copy_from_slice(&small[from..from + channels]);
     });
     large

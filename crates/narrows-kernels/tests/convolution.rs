@@ -154,7 +154,9 @@ fn every_kind_kernel_stride_and_padding() {
     for kernel in [(1, 1), (2, 2), (3, 3), (2, 3), (5, 4)] {
         for padding in [(0, 0), (kernel.0 - 1, kernel.1 - 1), (kernel.0 / 2, kernel.1 / 2)] {
             for step in 1..=3 {
-                for (input, output) in [((6, 5, 3), (4, 9, 9)), ((5, 8, 9), (3, 2, 2)), ((7, 7, 2), (13, 14, 17))] {
+                for (input, output) in
+                    [((6, 5, 3), (4, 9, 9)), ((5, 8, 9), (3, 2, 2)), ((7, 7, 2), (13, 14, 17))]
+                {
                     check(geometry(Kind::Plain { stride: step }, kernel, padding, input, output));
                     check(geometry(Kind::Upsampled { factor: step }, kernel, padding, input, output));
                     check(geometry(Kind::Transposed { stride: step }, kernel, padding, input, output));

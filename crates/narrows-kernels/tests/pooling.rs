@@ -33,7 +33,8 @@ impl Placed {
     fn check(&self, what: &str, got: &[f32], want: &[f64]) {
         let mut inside = vec![0.0; self.plain().len()];
         image::copy(&mut inside, self.plain(), got, self.0);
-        let count = |numbers: &[f32]| numbers.iter().filter(|number| !number.is_nan() && **number != 0.0).count();
+        let count =
+            |numbers: &[f32]| numbers.iter().filter(|number| !number.is_nan() && **number != 0.0).count();
         assert_eq!(count(got), count(&inside), "{what}: the border stays");
         for (at, (got, want)) in inside.iter().zip(want).enumerate() {
             assert!((f64::from(*got) - want).abs() < 1e-5, "{what} [{at}]: {got}, want {want}");
@@ -63,7 +64,8 @@ fn pools_and_upsampling_are_their_definitions() {
             let activation = Activation::Tanh;
             let derivative = |y: f32| plain::derivative(activation, f64::from(y));
             for level in Level::available() {
-                let what = |name: &str| format!("{name} {size} {height}x{width}x{channels} at {}", level.name());
+                let what =
+                    |name: &str| format!("{name} {size} {height}x{width}x{channels} at {}", level.name());
                 let (mut y, mut winners) = (vec![0.0; small_in.0.len()], vec![f32::NAN; small.len()]);
                 pooling::max(level, &mut y, &mut winners, &large_in.put(&x), &values);
                 let (largest, places) = plain::max_pool(&squares, &wide(&x));
@@ -106,7 +108,8 @@ fn pools_and_upsampling_are_their_definitions() {
             let squares = Squares::upsampling((factor, factor), small, large);
             let (x, g) = (numbers(small.len(), 3), numbers(large.len(), 4));
             for level in Level::available() {
-                let what = |name: &str| format!("{name} {factor} {height}x{width}x{channels} at {}", level.name());
+                let what =
+                    |name: &str| format!("{name} {factor} {height}x{width}x{channels} at {}", level.name());
                 let mut y = vec![0.0; large_in.0.len()];
                 pooling::upsample(level, &mut y, &small_in.put(&x), &squares.between(large_in.0, small_in.0));
                 large_in.check(&what("upsample"), &y, &plain::upsample(&squares, &wide(&x)));

@@ -93,7 +93,8 @@ mod tests {
     /// Trap 6 of clipped noise: where most pixels are 0, their noisy mean is that of max(0, N(0, 0.5)), about 0.2.
     #[test]
     fn clipped_noise_on_black_pixels_has_a_mean_of_a_fifth() {
-        let noise = Noise { kind: NoiseKind::Gaussian { deviation: 0.5, clip: Some((0.0, 1.0)) }, fresh: true };
+        let noise =
+            Noise { kind: NoiseKind::Gaussian { deviation: 0.5, clip: Some((0.0, 1.0)) }, fresh: true };
         let mut row = vec![0.0; 100_000];
         Corruption::new(&[noise], 0, row.len()).apply(Level::detect(), &mut row, 0, Occasion::Judging);
         let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64;

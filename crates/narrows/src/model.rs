@@ -135,32 +135,40 @@ impl Model {
                 let mut out = vec![0.0f32; len];
                 // A walk packs the weights: only those are made that are needed.
                 let state = || {
-                    let encoder = (direction != Direction::Decode).then(|| Walk::encoder(level, plan, parameters));
-                    let decoder = (direction != Direction::Encode).then(|| Walk::decoder(level, plan, parameters));
+                    let encoder =
+                        (direction != Direction::Decode).then(|| Walk::encoder(level, plan, parameters));
+                    let decoder =
+                        (direction != Direction::Encode).then(|| Walk::decoder(level, plan, parameters));
                     (encoder, decoder, Vec::new())
                 };
-                each_chunk(&mut out, out_width, threads, state, |(encoder, decoder, buffer), first, chunk| {
-                    let count = chunk.len() / out_width;
-                    buffer.resize(count * input, 0.0);
-                    let indices: Vec<usize> = (first..first + count).collect();
-                    if direction == Direction::Decode {
-                        rows.read_f32(&indices, buffer);
-                    } else {
-                        self.scaling.read(rows, &indices, buffer, level);
-                    }
-                    let mut rows = &buffer[..];
-                    if let Some(encoder) = encoder {
-                        rows = encoder.forward(rows, false);
-                    }
-                    if let Some(decoder) = decoder {
-                        rows = decoder.forward(rows, false);
-                    }
-                    chunk.copy_from_slice(rows);
-                    if direction != Direction::Encode {
-                        self.scaling.undo(level, chunk, width);
-                    }
-                    Ok(())
-                })?;
+                each_chunk(
+                    &mut out,
+                    out_width,
+                    threads,
+                    state,
+                    |(encoder, decoder, buffer), first, chunk| {
+                        let count = chunk.len() / out_width;
+                        buffer.resize(count * input, 0.0);
+                        let indices: Vec<usize> = (first..first + count).collect();
+                        if direction == Direction::Decode {
+                            rows.read_f32(&indices, buffer);
+                        } else {
+                            self.scaling.read(rows, &indices, buffer, level);
+                        }
+                        let mut rows = &buffer[..];
+                        if let Some(encoder) = encoder {
+                            rows = encoder.forward(rows, false);
+                        }
+                        if let Some(decoder) = decoder {
+                            rows = decoder.forward(rows, false);
+                        }
+                        chunk.copy_from_slice(rows);
+                        if direction != Direction::Encode {
+                            self.scaling.undo(level, chunk, width);
+                        }
+                        Ok(())
+                    },
+                )?;
                 Ok(Values::F32(out))
             }
             Fitted::Pca(pca) => {

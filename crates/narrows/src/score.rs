@@ -214,7 +214,13 @@ fn residuals(
         }
     }
     let mut sum = 0.0;
-    changes.iter().map(|change| { sum += change; sum }).collect()
+    changes
+        .iter()
+        .map(|change| {
+            sum += change;
+            sum
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::event::{Ended, EpochRecord, Event, Flow};
 use crate::plan::{ParameterKind, Plan};
 use crate::random::{Purpose, generator, shuffle, uniform};
-use crate::spec::{Optimizer, Train};
+use crate::spec::{Keep, Optimizer, Train};
 
 /// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ impl State {
 }
 
 /// Keeps states: called with the state after an epoch now and then, and with the last one when training ends early.
-pub(crate) type Keep<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
+pub(crate) type Keeper<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 
 /// How often a state is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
@@ -92,23 +92,15 @@ pub(crate) fn train(
     validation: Rows<'_>,
     level: Level,
     threads: usize,
-    keep: &mut Keep<'_>,
+    keep: &mut Keeper<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Trained> {
     let n = rows.source.rows();
     let batch = settings.batch.min(n);
     let threads = threads.clamp(1, useful_threads(plan, batch));
     let optimizer = settings.optimizer()?;
-    let engine = Engine::new(
-        plan,
-        level,
-        optimizer,
-        settings.seed,
-        batch,
-        threads,
-        &start.parameters,
-        &start.memory,
-    );
+    let engine =
+        Engine::new(plan, level, optimizer, settings.seed, batch, threads, &start.parameters, &start.memory);
     let (epochs_before, steps_before) = (start.history.len(), start.step);
     let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
     let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
@@ -215,7 +207,8 @@ pub(crate) fn train(
     };
     let Leader { state, seconds, keep, callback, .. } = lead;
     let mut parameters = vec![0.0; plan.buffer_len];
-    if ended != Ended::Finished && !state.best.is_empty() {
+    let wants_best = ended != Ended::Finished || settings.keep == Keep::Best;
+    if wants_best && !state.best.is_empty() {
         parameters.copy_from_slice(&state.best);
     } else if matches!(ended, Ended::Diverged(_)) || !engine.parameters_are_finite() {
         // No epoch was good: what the steps have made since is finite at best, and already on its way out.
@@ -234,7 +227,7 @@ pub(crate) fn train(
 /// What only the first thread does.
 struct Leader<'a, 'k> {
     callback: &'a mut (dyn FnMut(&Event) -> Flow + Send),
-    keep: &'a mut Keep<'k>,
+    keep: &'a mut Keeper<'k>,
     /// When a state was last kept.
     kept: Instant,
     /// As it was after the last epoch.

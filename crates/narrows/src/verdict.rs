@@ -111,8 +111,12 @@ mod tests {
             dead_units: dead,
         };
         let components = (recipe == "denoising").then_some(7);
-        let baselines =
-            Baselines { mean: baselines.0, pca: baselines.1, linear: baselines.1, pca_components: components };
+        let baselines = Baselines {
+            mean: baselines.0,
+            pca: baselines.1,
+            linear: baselines.1,
+            pca_components: components,
+        };
         let sizes = Sizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
         verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines)
     }
@@ -134,6 +138,8 @@ mod tests {
         assert!(say("single", 0.0, 0, (0.0, 0.0)).contains("nothing to learn"));
         assert!(!say("single", 1.0, 0, (50.0, 0.0)).contains("NaN"));
         assert!(say("conv", 12.0, 3, (50.0, 10.0)).contains("3 of 8 code channels are dead"));
-        assert!(say("denoising", 8.0, 0, (50.0, 10.0)).starts_with("on noisy rows better than PCA-7 by 20 %"));
+        assert!(
+            say("denoising", 8.0, 0, (50.0, 10.0)).starts_with("on noisy rows better than PCA-7 by 20 %")
+        );
     }
 }

@@ -129,10 +129,17 @@ fn phases(
 
 /// How far phases read before the first and past the last of `len` numbers.
 pub(super) fn overhang(phases: &[Phase], len: usize) -> (usize, usize) {
-    phases.iter().filter(|phase| phase.count > 0 && !phase.taps.is_empty()).fold((0, 0), |(before, after), phase| {
-        let last = (phase.stride * (phase.count - 1)) as isize + phase.offset + phase.taps.len() as isize - 1;
-        (before.max((-phase.offset).max(0) as usize), after.max((last + 1 - len as isize).max(0) as usize))
-    })
+    phases.iter().filter(|phase| phase.count > 0 && !phase.taps.is_empty()).fold(
+        (0, 0),
+        |(before, after), phase| {
+            let last =
+                (phase.stride * (phase.count - 1)) as isize + phase.offset + phase.taps.len() as isize - 1;
+            (
+                before.max((-phase.offset).max(0) as usize),
+                after.max((last + 1 - len as isize).max(0) as usize),
+            )
+        },
+    )
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ impl Geometry {
 
     /// Height and width.
     fn axes(&self) -> [Axis; 2] {
-        let axis = |kernel, padding, inputs, outputs| Axis { kind: self.kind, kernel, padding, inputs, outputs };
+        let axis =
+            |kernel, padding, inputs, outputs| Axis { kind: self.kind, kernel, padding, inputs, outputs };
         [
             axis(self.kernel.0, self.padding.0, self.input.height, self.output.height),
             axis(self.kernel.1, self.padding.1, self.input.width, self.output.width),
@@ -127,7 +128,11 @@ impl Convolution {
     pub fn new(geometry: Geometry, images: Images, gradients: bool) -> Self {
         let axes = geometry.axes();
         let of = |image: Image, shape: Image| {
-            assert_eq!(image.with_border(Border::NONE), shape.with_border(Border::NONE), "the shape of an image");
+            assert_eq!(
+                image.with_border(Border::NONE),
+                shape.with_border(Border::NONE),
+                "the shape of an image"
+            );
             assert!(u32::try_from(image.len()).is_ok(), "an image of less than 2^32 numbers");
         };
         of(images.input, geometry.input);
@@ -139,12 +144,13 @@ impl Convolution {
         assert!(covers(images.input.border, geometry.input_border()), "the border of the input");
         let beside = if gradients { images.output_gradient } else { images.output };
         let forward = parts(&axes.map(|axis| axis.forward()), images.input, images.output, beside);
-        let backward = if gradients && covers(images.output_gradient.border, geometry.output_gradient_border()) {
-            let phases = axes.map(|axis| axis.backward());
-            parts(&phases, images.output_gradient, images.input_gradient, images.input)
-        } else {
-            Vec::new()
-        };
+        let backward =
+            if gradients && covers(images.output_gradient.border, geometry.output_gradient_border()) {
+                let phases = axes.map(|axis| axis.backward());
+                parts(&phases, images.output_gradient, images.input_gradient, images.input)
+            } else {
+                Vec::new()
+            };
         Self { geometry, images, forward, backward }
     }
 
@@ -369,7 +375,11 @@ fn parts(phases: &[Vec<Phase>; 2], read: Image, written: Image, beside: Image) -
             let run = if down.taps.is_empty() { 0 } else { across.taps.len() * read.channels };
             parts.push(Part {
                 window: Window::new(places, rows, run, read.pitch(), written.channels),
-                taps: if rows == 0 { [Vec::new(), Vec::new()] } else { [down.taps.clone(), across.taps.clone()] },
+                taps: if rows == 0 {
+                    [Vec::new(), Vec::new()]
+                } else {
+                    [down.taps.clone(), across.taps.clone()]
+                },
             });
         }
     }

@@ -193,7 +193,9 @@ pub(super) fn pack<S: Simd>(_: S, packed: &mut [f32], weights: &[f32], window: &
     }
     if is_narrow(window, count) {
         for (column, to) in packed.chunks_exact_mut(depth).take(columns).enumerate() {
-            to.iter_mut().zip(weights.iter().skip(column).step_by(columns)).for_each(|(to, &from)| *to = from);
+            to.iter_mut()
+                .zip(weights.iter().skip(column).step_by(columns))
+                .for_each(|(to, &from)| *to = from);
         }
         return;
     }
@@ -236,7 +238,9 @@ pub(super) fn multiply<S: Tall>(
     window: &Window,
     finish: Finish<'_>,
 ) {
-    assert!(to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len());
+    assert!(
+        to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len()
+    );
     match finish {
         Finish::Forward { bias: Some(bias), .. } => assert_eq!(bias.len(), window.columns),
         Finish::Backward { outputs, .. } => assert!(outputs.len() >= window.beside_len),
@@ -312,7 +316,11 @@ unsafe fn multiply_tile<S: Simd, const ROWS: usize, const WIDE: usize>(
             };
         }
         // Grey images, 3 x 3: nine steps are too few for a loop.
-        if rows == 3 && run == 3 { runs!(3, 3) } else { runs!(rows, run) }
+        if rows == 3 && run == 3 {
+            runs!(3, 3)
+        } else {
+            runs!(rows, run)
+        }
         let whole = inside == WIDE * lanes;
         let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
         let load = |from: *const f32, w: usize| {
@@ -401,7 +409,9 @@ fn multiply_narrow<S: Simd>(
                     Finish::Store => {}
                     Finish::Accumulate => values[i] += to[place(i).to as usize + column],
                     Finish::Forward { bias, .. } => values[i] += bias.map_or(0.0, |bias| bias[column]),
-                    Finish::Backward { outputs, .. } => others[i] = outputs[place(i).beside as usize + column],
+                    Finish::Backward { outputs, .. } => {
+                        others[i] = outputs[place(i).beside as usize + column]
+                    }
                 }
             }
             for at in (0..NARROW).step_by(lanes) {

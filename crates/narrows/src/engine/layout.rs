@@ -114,8 +114,7 @@ impl Layout {
         };
         // Dense layers sum over all rows of a batch.
         let is_dense = |op: Option<&Op>| matches!(op, Some(Op::Dense { .. }));
-        let in_batch =
-            |i: usize| training && (!kinds.images || is_dense(op(i)) || is_dense(op_before(i)));
+        let in_batch = |i: usize| training && (!kinds.images || is_dense(op(i)) || is_dense(op_before(i)));
 
         let first = Tensor { home: Home::Slot(0), image: image(input), stride: 0 };
         let mut layout = Self {
@@ -180,7 +179,8 @@ impl Layout {
             })
             .collect();
         let rows = |group: &Range<usize>| {
-            let place = |(start, width): (&usize, &usize)| start + group.start * width..start + group.end * width;
+            let place =
+                |(start, width): (&usize, &usize)| start + group.start * width..start + group.end * width;
             starts.iter().zip(&self.matrices).map(place).collect()
         };
         Matrices { pieces: groups.iter().map(rows).collect(), starts, len }
@@ -216,7 +216,10 @@ impl Kinds {
 /// The groups of a batch. Without convolutions one for each thread: no sum depends on them.
 pub(super) fn groups(plan: &Plan, batch: usize, threads: usize) -> Vec<Range<usize>> {
     if plan.steps.iter().all(|step| !step.op.is_on_images()) {
-        return (0..threads).map(|thread| share(batch, thread, threads)).filter(|group| !group.is_empty()).collect();
+        return (0..threads)
+            .map(|thread| share(batch, thread, threads))
+            .filter(|group| !group.is_empty())
+            .collect();
     }
     let partial: usize = convolution_parameters(plan).map(|(_, range)| range.len()).sum();
     let most = (MOST_PARTIAL / partial.max(1)).clamp(2, GROUPS);

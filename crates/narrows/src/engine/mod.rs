@@ -121,7 +121,8 @@ impl<'a> Engine<'a> {
         };
         assert_eq!(memory.len(), optimizer.memories());
         let len = chain.partial_len;
-        let partial_pieces = (0..groups.len()).map(|group| Vec::from([group * len..(group + 1) * len])).collect();
+        let partial_pieces =
+            (0..groups.len()).map(|group| Vec::from([group * len..(group + 1) * len])).collect();
         Self {
             plan,
             level,
@@ -153,7 +154,8 @@ impl<'a> Engine<'a> {
     pub fn footprint(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Footprint {
         let (chain, groups, matrices) = Engine::arrange(plan, batch, threads);
         let bytes = |numbers: usize| numbers * size_of::<f32>();
-        let own = Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len;
+        let own =
+            Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len;
         Footprint {
             parameters: bytes(plan.buffer_len * (2 + optimizer.memories())),
             shared: bytes(matrices.len + groups.len() * chain.partial_len),
@@ -184,13 +186,7 @@ impl<'a> Engine<'a> {
 
     /// First phase: takes groups of the rows `indices` as long as there are any, reads them, goes forward, and to learn
     /// also back. Leaves one loss per row (summed over the row's numbers) in the work space, and what the gradients need.
-    pub fn pass(
-        &self,
-        scratch: &mut Scratch<'_>,
-        rows: Rows<'_>,
-        indices: &[usize],
-        occasion: Occasion,
-    ) {
+    pub fn pass(&self, scratch: &mut Scratch<'_>, rows: Rows<'_>, indices: &[usize], occasion: Occasion) {
         let parameters = self.parameters.whole();
         let train = matches!(occasion, Occasion::Training { .. });
         let mut packed = false;
@@ -350,7 +346,14 @@ impl<'a> Engine<'a> {
                 Role::Rows(own) => {
                     let (x, delta, _) = matrices();
                     let x = x.columns(own.start, own.len()).transposed();
-                    matrix::multiply(self.level, gradient, x, delta, matrix::Finish::Store, &mut scratch.product);
+                    matrix::multiply(
+                        self.level,
+                        gradient,
+                        x,
+                        delta,
+                        matrix::Finish::Store,
+                        &mut scratch.product,
+                    );
                 }
                 Role::Bias(own) => {
                     let (_, _, delta) = matrices();
@@ -383,8 +386,7 @@ impl<'a> Engine<'a> {
     /// The first parameter whose gradient is not finite.
     pub fn broken_parameter(&self) -> Option<&str> {
         let gradients = self.gradients.whole();
-        let bad =
-            |range: &Range<usize>| gradients[range.clone()].iter().any(|value| !value.is_finite());
+        let bad = |range: &Range<usize>| gradients[range.clone()].iter().any(|value| !value.is_finite());
         self.plan
             .parameters
             .iter()

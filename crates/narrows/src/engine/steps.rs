@@ -83,7 +83,8 @@ impl<'a> Chain<'a> {
                     start..start + len
                 };
                 let bias = bias.as_ref().map_or(0, Range::len);
-                let backward = if i > 0 && training { convolution.packed_len(Direction::Backward) } else { 0 };
+                let backward =
+                    if i > 0 && training { convolution.packed_len(Direction::Backward) } else { 0 };
                 self.scratch_len = self.scratch_len.max(convolution.scratch_len());
                 let weights = self.partial_len..self.partial_len + geometry.weights_len();
                 self.partial_len = weights.end + bias;
@@ -132,7 +133,8 @@ impl<'a> Chain<'a> {
     /// Packs the weights of all convolutions.
     pub fn pack(&self, level: Level, parameters: &[f32], packed: &mut [f32], scratch: &mut [f32]) {
         for (step, prepared) in self.steps.iter().zip(&self.prepared) {
-            let (Some((weights, _)), Prepared::Convolution(prepared)) = (step.op.parameters(), prepared) else {
+            let (Some((weights, _)), Prepared::Convolution(prepared)) = (step.op.parameters(), prepared)
+            else {
                 continue;
             };
             let weights = &parameters[weights.clone()];
@@ -318,7 +320,8 @@ impl<'a> Chain<'a> {
     pub fn fold(&self, level: Level, partial: &mut [f32], sums: &[f32]) {
         for prepared in &self.prepared {
             let Prepared::Convolution(prepared) = prepared else { continue };
-            let PreparedConvolution { convolution, sums: own, bias_sums, partial: to, bias_partial, .. } = &**prepared;
+            let PreparedConvolution { convolution, sums: own, bias_sums, partial: to, bias_partial, .. } =
+                &**prepared;
             convolution.fold(level, &mut partial[to.clone()], &sums[own.clone()]);
             partial[bias_partial.clone()].copy_from_slice(&sums[bias_sums.clone()]);
         }

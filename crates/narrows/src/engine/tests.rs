@@ -204,23 +204,58 @@ fn every_network_on_images_has_the_gradient_of_its_loss() {
     let sigmoid = "{conv='input'}, 'sigmoid'";
     let cases = [
         // The shapes of `conv` and `denoising`, at sizes where they come out too large.
-        ("{conv=5}, 'relu', {max_pool=2}, {conv=3}, 'relu', {max_pool=2}", "{conv=3}, 'relu', {upsample=2}, {conv=4, padding='auto'}, 'relu', {upsample=2}, {conv='input'}, 'sigmoid'", "bce"),
-        ("{conv=9, kernel=5, stride=2}, 'tanh'", "{transposed_conv=3, kernel=4, padding='none'}, 'tanh', {conv='input', kernel=2, bias=false}", "mse"),
-        ("{conv=4, kernel=[2, 3], bias=false}, 'sigmoid', {average_pool=3}", "{upsample=3}, {conv='input', padding='same'}, 'sigmoid'", "bce"),
-        ("{average_pool=2}, {conv=3}, 'tanh', 'tanh'", "{upsample=2}, 'sigmoid', {conv=2}, {max_pool=1}, {conv='input', kernel=1}", "mse"),
+        (
+            "{conv=5}, 'relu', {max_pool=2}, {conv=3}, 'relu', {max_pool=2}",
+            "{conv=3}, 'relu', {upsample=2}, {conv=4, padding='auto'}, 'relu', {upsample=2}, {conv='input'}, 'sigmoid'",
+            "bce",
+        ),
+        (
+            "{conv=9, kernel=5, stride=2}, 'tanh'",
+            "{transposed_conv=3, kernel=4, padding='none'}, 'tanh', {conv='input', kernel=2, bias=false}",
+            "mse",
+        ),
+        (
+            "{conv=4, kernel=[2, 3], bias=false}, 'sigmoid', {average_pool=3}",
+            "{upsample=3}, {conv='input', padding='same'}, 'sigmoid'",
+            "bce",
+        ),
+        (
+            "{average_pool=2}, {conv=3}, 'tanh', 'tanh'",
+            "{upsample=2}, 'sigmoid', {conv=2}, {max_pool=1}, {conv='input', kernel=1}",
+            "mse",
+        ),
         // Dense layers between images, and every bridge.
-        ("{conv=3}, 'relu', {max_pool=3}, 'flatten', {dense=4}, 'tanh'", "{dense='flatten'}, 'relu', 'unflatten', {upsample=3}, {conv='input'}, 'sigmoid'", "bce"),
-        ("{dense=18}, 'tanh', {reshape=[3, 3, 2]}, {conv=3}", "'tanh', {conv=2}, {max_pool=2, padding='none'}, 'softmax', {dense='input'}, 'sigmoid'", "bce"),
-        ("{dense='input'}, 'tanh', {conv=2}, {max_pool=2}, 'sigmoid', {max_pool=1}", "{transposed_conv=2, kernel=3, stride=2}, {upsample=1}, 'tanh', {average_pool=1}, {conv='input'}", "mse"),
+        (
+            "{conv=3}, 'relu', {max_pool=3}, 'flatten', {dense=4}, 'tanh'",
+            "{dense='flatten'}, 'relu', 'unflatten', {upsample=3}, {conv='input'}, 'sigmoid'",
+            "bce",
+        ),
+        (
+            "{dense=18}, 'tanh', {reshape=[3, 3, 2]}, {conv=3}",
+            "'tanh', {conv=2}, {max_pool=2, padding='none'}, 'softmax', {dense='input'}, 'sigmoid'",
+            "bce",
+        ),
+        (
+            "{dense='input'}, 'tanh', {conv=2}, {max_pool=2}, 'sigmoid', {max_pool=1}",
+            "{transposed_conv=2, kernel=3, stride=2}, {upsample=1}, 'tanh', {average_pool=1}, {conv='input'}",
+            "mse",
+        ),
         ("{max_pool=2}, {conv='input'}", "{upsample=2}", "mse"),
     ];
     for (encoder, decoder, name) in cases {
-        for (shape, count) in [(Shape::image(7, 6, 1), 3), (Shape::image(5, 9, 3), 2), (Shape::image(6, 6, 2), 19)] {
+        for (shape, count) in
+            [(Shape::image(7, 6, 1), 3), (Shape::image(5, 9, 3), 2), (Shape::image(6, 6, 2), 19)]
+        {
             check_gradients(&network(encoder, decoder, name, shape), count);
         }
     }
     // The last batch of an epoch is shorter than the others.
-    let plan = network("{conv=3}, 'relu', {max_pool=2}", &format!("{{upsample=2}}, {sigmoid}"), "bce", Shape::image(5, 5, 1));
+    let plan = network(
+        "{conv=3}, 'relu', {max_pool=2}",
+        &format!("{{upsample=2}}, {sigmoid}"),
+        "bce",
+        Shape::image(5, 5, 1),
+    );
     let (start, data) = (initial_parameters(&plan, 1), rows(5, 25));
     let want = gradients(&plan, Level::detect(), 1, &start, &data, 33);
     assert_eq!(want, gradients(&plan, Level::detect(), 3, &start, &data, 33));

@@ -9,7 +9,7 @@ use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
 use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
-use crate::spec::{Loss, Spec};
+use crate::spec::{Keep, Loss, Spec};
 use crate::summary::Evaluation;
 
 /// Rows shown beside their reconstructions.
@@ -169,6 +169,14 @@ fn code(model: &Model) -> String {
     format!("{} numbers{image}{larger}", shape.len())
 }
 
+/// The epoch with the least loss on the held-out rows.
+fn best_epoch(fit: &Fit) -> Option<usize> {
+    fit.history
+        .iter()
+        .min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+        .map(|record| record.epoch)
+}
+
 /// The figures of the page, in order.
 fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
@@ -187,7 +195,12 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         facts.push(("Noise".to_owned(), format!("{noise}; errors are those against the clean rows")));
     }
     if summary.epochs > 0 {
-        facts.push(("Epochs".to_owned(), summary.epochs.to_string()));
+        let kept = match &model.spec {
+            Spec::Autoencoder(spec) if spec.train.keep == Keep::Best => best_epoch(fit),
+            _ => None,
+        };
+        let kept = kept.map_or_else(String::new, |epoch| format!(", kept: the best, {epoch}"));
+        facts.push(("Epochs".to_owned(), format!("{}{kept}", summary.epochs)));
     }
     facts.push((format!("{}, training", loss_name(&model.spec)), format!("{:.5}", summary.train_loss)));
     facts.push((format!("{}, held out", loss_name(&model.spec)), format!("{:.5}", summary.evaluation.loss)));
@@ -197,7 +210,10 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     facts.push(("Squared error per row".to_owned(), format!("{squared_error_per_row:.4}")));
     facts.push(("Squared error per number".to_owned(), format!("{mse:.6}")));
     facts.push(("Explained variance".to_owned(), format!("{:.2} %", explained_variance * 100.0)));
-    facts.push(((if model.code_shape().is_image() { "Dead code channels" } else { "Dead code units" }).to_owned(), format!("{dead_units} of {}", model.code_units())));
+    facts.push((
+        (if model.code_shape().is_image() { "Dead code channels" } else { "Dead code units" }).to_owned(),
+        format!("{dead_units} of {}", model.code_units()),
+    ));
     facts
 }
 

@@ -123,6 +123,9 @@ impl Builder {
             let error = Error::recipe(format!("decoder: {} gives {output}, the input is {input}", last.name));
             Err(error.hint(hint.to_owned()))
         };
+        if !input.is_image() {
+            return wrong("put \"flatten\" before its last function");
+        }
         if output.channels != input.channels {
             return wrong("end it with { conv = \"input\" }");
         }
@@ -140,7 +143,11 @@ impl Builder {
         match &mut last.op {
             Op::Convolution { geometry, .. } => geometry.output = image(input),
             Op::Upsample { .. } => {}
-            _ => return wrong("end it with a conv or an upsample, which can leave out the last rows and columns"),
+            _ => {
+                return wrong(
+                    "end it with a conv or an upsample, which can leave out the last rows and columns",
+                );
+            }
         }
         last.output = input;
         Ok((output.height - input.height) + (output.width - input.width))
@@ -178,7 +185,11 @@ impl Builder {
                 }
                 Layer::TransposedConvolution { channels, kernel, stride, padding, bias } => {
                     // Without padding the kernel reaches past the last pixel.
-                    let over = if padding == Padding::None { kernel[0].max(kernel[1]).saturating_sub(stride) } else { 0 };
+                    let over = if padding == Padding::None {
+                        kernel[0].max(kernel[1]).saturating_sub(stride)
+                    } else {
+                        0
+                    };
                     self.growth = self.growth.saturating_mul(stride).saturating_add(over);
                     let axis = |size: usize, kernel: usize| {
                         let over = kernel.saturating_sub(stride);
@@ -190,7 +201,16 @@ impl Builder {
                     let (top, height) = axis(input.height, kernel[0]).ok_or_else(large)?;
                     let (left, width) = axis(input.width, kernel[1]).ok_or_else(large)?;
                     let kind = Kind::Transposed { stride };
-                    self.weighted_sums(part, &place, kind, kernel, (top, left), (height, width), channels, bias)?;
+                    self.weighted_sums(
+                        part,
+                        &place,
+                        kind,
+                        kernel,
+                        (top, left),
+                        (height, width),
+                        channels,
+                        bias,
+                    )?;
                 }
                 Layer::MaxPool { size, padding } => {
                     let output = self.pooled(&place, size, padding)?;
@@ -203,8 +223,12 @@ impl Builder {
                 Layer::Upsample { factor } => {
                     self.needs_image(&place)?;
                     self.growth = self.growth.saturating_mul(factor);
-                    let output = checked(input.height.checked_mul(factor), input.width.checked_mul(factor), input.channels)
-                        .ok_or_else(|| place.error(format!("an image of {input} becomes too large")))?;
+                    let output = checked(
+                        input.height.checked_mul(factor),
+                        input.width.checked_mul(factor),
+                        input.channels,
+                    )
+                    .ok_or_else(|| place.error(format!("an image of {input} becomes too large")))?;
                     self.push(part, Op::Upsample { factor }, output);
                 }
                 Layer::Reshape { shape: [height, width, channels] } => {
@@ -360,6 +384,16 @@ impl Builder {
         let (weights, bias) =
             self.parameters(place, shape, ParameterKind::Weights { fan_in, fan_out }, bias)?;
         let geometry = Geometry { kind, kernel, padding, input: image(input), output: image(output) };
+        let lengths = [
+            geometry.input.with_border(geometry.input_border()).len(),
+            geometry.output.with_border(geometry.output_gradient_border()).len(),
+        ];
+        if lengths.iter().any(|&len| len > u32::MAX as usize) {
+            return Err(place.error(format!(
+                "an image of {input} is too large for a kernel of {}x{}",
+                kernel.0, kernel.1
+            )));
+        }
         let last = self.plan.steps.last_mut().expect("just pushed");
         last.op = Op::Convolution { geometry, weights, bias };
         self.image = true;

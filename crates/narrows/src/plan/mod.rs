@@ -126,9 +126,10 @@ impl Op {
     /// Whether it works on images, which may be stored with a border; the others work on whole rows of numbers.
     pub(crate) fn is_on_images(&self) -> bool {
         match self {
-            Self::Convolution { .. } | Self::MaxPool { .. } | Self::AveragePool { .. } | Self::Upsample { .. } => {
-                true
-            }
+            Self::Convolution { .. }
+            | Self::MaxPool { .. }
+            | Self::AveragePool { .. }
+            | Self::Upsample { .. } => true,
             Self::Dense { .. } | Self::Reshape | Self::Identity | Self::Softmax => false,
         }
     }
@@ -228,7 +229,8 @@ impl Plan {
             rows.push(vec![name, noise.kind.title(), shape.clone(), shape, "0".to_owned()]);
         }
         for (place, step) in self.steps.iter().enumerate() {
-            let count = step.op.parameters().map_or(0, |(weights, bias)| weights.len() + bias.map_or(0, Range::len));
+            let count =
+                step.op.parameters().map_or(0, |(weights, bias)| weights.len() + bias.map_or(0, Range::len));
             let name =
                 if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
             rows.push(vec![

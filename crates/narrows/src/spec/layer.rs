@@ -258,7 +258,11 @@ impl Entries {
 }
 
 fn count(value: &Value) -> Option<usize> {
-    value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|&count| count > 0).map(|count| count as usize)
+    value
+        .as_u64()
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|&count| count > 0)
+        .map(|count| count as usize)
 }
 
 fn side(value: &Value) -> Option<usize> {
@@ -286,7 +290,9 @@ impl Layer {
                 None => format!("which layer? (allowed: {})", names.join(", ")),
             });
         };
-        if let Some((wrong, _)) = entries.iter().find(|(key, _)| key != name && !settings.contains(&key.as_str())) {
+        if let Some((wrong, _)) =
+            entries.iter().find(|(key, _)| key != name && !settings.contains(&key.as_str()))
+        {
             if names.contains(&wrong.as_str()) {
                 return Err(format!("`{name}` and `{wrong}` are two layers: give each a table of its own"));
             }
@@ -315,10 +321,9 @@ impl Layer {
                 padding: entries.padding(&SAME_OR_NONE)?,
                 bias: entries.flag("bias", true)?,
             },
-            "max_pool" => Self::MaxPool {
-                size: entries.side("max_pool", 2)?,
-                padding: entries.padding(&SAME_OR_NONE)?,
-            },
+            "max_pool" => {
+                Self::MaxPool { size: entries.side("max_pool", 2)?, padding: entries.padding(&SAME_OR_NONE)? }
+            }
             "average_pool" => Self::AveragePool {
                 size: entries.side("average_pool", 2)?,
                 padding: entries.padding(&SAME_OR_NONE)?,

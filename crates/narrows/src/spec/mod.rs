@@ -8,7 +8,7 @@ mod layer;
 mod train;
 
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
-pub use train::{Optimizer, OptimizerName, Train};
+pub use train::{Keep, Optimizer, OptimizerName, Train};
 
 use serde::{Deserialize, Serialize};
 
@@ -221,8 +221,10 @@ impl AutoencoderSpec {
         match last {
             Some(Ok(units)) => *units = Units::Count(size),
             Some(Err(())) => {
-                return Err(Error::recipe("code size: the code of this network is an image; its size follows from the rows")
-                    .hint("change the channels of the encoder's last conv in a recipe of your own"));
+                return Err(Error::recipe(
+                    "code size: the code of this network is an image; its size follows from the rows",
+                )
+                .hint("change the channels of the encoder's last conv in a recipe of your own"));
             }
             None => return Err(Error::recipe("code size: the encoder has no dense layer to set it in")),
         }

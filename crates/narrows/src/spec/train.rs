@@ -19,6 +19,9 @@ pub struct Train {
     pub batch: usize,
     /// Where all chance comes from: first weights, the order of the rows, what is held out.
     pub seed: u64,
+    /// Whether the parameters after the last epoch are kept, or those of the epoch with the least loss on the held-out rows.
+    #[serde(skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
     /// adadelta, rmsprop: how much of a running mean is kept (0.95; 0.9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f32>,
@@ -50,6 +53,7 @@ impl Default for Train {
             epochs: 50,
             batch: 128,
             seed: 0,
+            keep: Keep::Last,
             rho: None,
             epsilon: None,
             momentum: None,
@@ -58,6 +62,23 @@ impl Default for Train {
             beta2: None,
             weight_decay: None,
         }
+    }
+}
+
+/// Which parameters training keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Those after the last epoch.
+    #[default]
+    Last,
+    /// Those of the epoch with the least loss on the held-out rows.
+    Best,
+}
+
+impl Keep {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
     }
 }
 
