@@ -86,6 +86,35 @@ impl Squares {
     fn check(&self, large: usize, small: usize) {
         assert!(large == self.large.len() && small == self.small.len());
     }
+
+    /// Whether every square is whole and two by two, and every pixel whole registers of `lanes` numbers: the usual case,
+    /// which needs no questions in its loop.
+    fn are_plain(&self, lanes: usize) -> bool {
+        let Self { size, overhang, large, small } = self;
+        *size == (2, 2)
+            && *overhang == (0, 0)
+            && (large.height, large.width) == (2 * small.height, 2 * small.width)
+            && small.channels.is_multiple_of(lanes)
+    }
+
+    /// Calls `work` with where each register of the small image lies, without a border, in its own place and in another image
+    /// of the same pixels, and where the first of its square lies.
+    #[inline(always)]
+    fn each_register(&self, lanes: usize, beside: Image, mut work: impl FnMut(usize, usize, usize, usize)) {
+        let Self { large, small, .. } = self;
+        let channels = small.channels;
+        for row in 0..small.height {
+            let index = row * small.width * channels;
+            let (pixel, other) = (small.at(row as isize, 0), beside.at(row as isize, 0));
+            let first = large.at(2 * row as isize, 0);
+            for column in 0..small.width {
+                for at in (0..channels).step_by(lanes) {
+                    let place = column * channels + at;
+                    work(index + place, pixel + place, other + place, first + 2 * column * channels + at);
+                }
+            }
+        }
+    }
 }
 
 /// A pixel of the small image and its square.
@@ -141,6 +170,27 @@ pub fn max(level: Level, small: &mut [f32], winners: &mut [f32], large: &[f32], 
     assert_eq!(winners.len(), squares.small.with_border(Border::NONE).len());
     #[inline(always)]
     fn run<S: Simd>(s: S, small: &mut [f32], winners: &mut [f32], large: &[f32], squares: &Squares) {
+        let lanes = <S as Lanes<f32>>::COUNT;
+        if squares.are_plain(lanes) {
+            let (right, below) = (squares.large.channels, squares.large.pitch());
+            let (small, winners, large) = (small.as_mut_ptr(), winners.as_mut_ptr(), large.as_ptr());
+            squares.each_register(lanes, squares.small, |index, pixel, _, first| {
+                // SAFETY: the images have the lengths of their slices (checked by the caller), and whole squares of whole
+                // registers lie inside them.
+                unsafe {
+                    let mut largest = s.load(large.add(first));
+                    let mut winner = s.constant(0.0);
+                    for (place, offset) in [(1.0, right), (2.0, below), (3.0, below + right)] {
+                        let x = s.load(large.add(first + offset));
+                        winner = s.where_positive(s.sub(x, largest), s.constant(place), winner);
+                        largest = s.max(largest, x);
+                    }
+                    s.store(small.add(pixel), largest);
+                    s.store(winners.add(index), winner);
+                }
+            });
+            return;
+        }
         squares.each(|square| {
             let channels = square.channels;
             square.each_vector(s, |at| {
@@ -188,6 +238,24 @@ pub fn max_backward(
         squares: &Squares,
         values: Image,
     ) {
+        let lanes = <S as Lanes<f32>>::COUNT;
+        if squares.are_plain(lanes) {
+            let (right, below) = (squares.large.channels, squares.large.pitch());
+            let large = large.as_mut_ptr();
+            let (small, winners, outputs) = (small.as_ptr(), winners.as_ptr(), outputs.as_ptr());
+            squares.each_register(lanes, values, |index, pixel, output, first| {
+                // SAFETY: as in `max`; the outputs are an image of the same pixels as the small one.
+                unsafe {
+                    let g = activation.back(s, s.load(small.add(pixel)), s.load(outputs.add(output)));
+                    let winner = s.load(winners.add(index));
+                    for (place, offset) in [(0.0, 0), (1.0, right), (2.0, below), (3.0, below + right)] {
+                        let own = s.where_equal(winner, s.constant(place), g, s.constant(0.0));
+                        s.store(large.add(first + offset), own);
+                    }
+                }
+            });
+            return;
+        }
         clear_uncovered(large, squares);
         squares.each(|square| {
             let channels = square.channels;

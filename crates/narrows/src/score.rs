@@ -170,14 +170,16 @@ impl Baselines {
         };
         let last = |errors: &[f64]| errors.last().copied().unwrap_or(0.0);
         let (mean, pca, linear) = (errors(0), errors(1), errors(2));
-        Ok(if noisy {
+        let (components, pca, linear) = if noisy {
             let (components, error) = least(&pca);
-            Self { mean: last(&mean), pca: error, linear: least(&linear).1, pca_components: Some(components) }
+            (components, error, least(&linear).1)
         } else if all {
-            Self { mean: last(&mean), pca: 0.0, linear: 0.0, pca_components: None }
+            (k, 0.0, 0.0)
         } else {
-            Self { mean: last(&mean), pca: last(&pca), linear: last(&linear), pca_components: None }
-        })
+            (k, last(&pca), last(&linear))
+        };
+        let pca_components = (components != model.code_shape().len()).then_some(components);
+        Ok(Self { mean: last(&mean), pca, linear, pca_components })
     }
 }
 

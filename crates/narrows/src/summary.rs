@@ -44,7 +44,8 @@ pub struct Baselines {
     /// The linear autoencoder without biases, in closed form, with a code of the same size.
     #[serde(deserialize_with = "number")]
     pub linear: f64,
-    /// Where the rows were noisy: the number of components with which PCA loses least; else it is the code's size.
+    /// The number of components of that PCA, where it is not the code's size: there are no more, or the rows are noisy and
+    /// these lose least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pca_components: Option<usize>,
 }

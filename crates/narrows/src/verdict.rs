@@ -44,10 +44,8 @@ pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &B
             Some(format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
         }
     };
-    let (pca, noisy) = match baselines.pca_components {
-        Some(components) => (format!("PCA-{components}"), "on noisy rows "),
-        None => (format!("PCA-{code_size}"), ""),
-    };
+    let pca = format!("PCA-{}", baselines.pca_components.unwrap_or(code_size));
+    let noisy = if network.is_shown_noise() { "on noisy rows " } else { "" };
     let mut parts = Vec::new();
     if !error.is_finite() || error >= NOTHING * baselines.mean {
         parts.push("learned nothing: no better than the constant mean".to_owned());

@@ -40,10 +40,8 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     pairs.push(("  of the constant mean".to_owned(), format!("{:.4}", found.mean_squared_error_per_row)));
     pairs.push(("squared error per number".to_owned(), format!("{:.6}", found.mse)));
     pairs.push(("explained variance".to_owned(), format!("{:.2} %", found.explained_variance * 100.0)));
-    pairs.push((
-        "dead code units".to_owned(),
-        format!("{} of {}", found.dead_units, model.code_shape().len()),
-    ));
+    let dead = format!("{} of {}", found.dead_units, model.code_units());
+    pairs.push((super::dead_units_name(&model).to_owned(), dead));
     output::pairs(&pairs)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -323,10 +323,11 @@ impl Done<'_> {
             );
         }
         add("squared error per row", format!("{:.4}", found.squared_error_per_row));
+        let components = summary.baselines.pca_components.unwrap_or(code_size);
         if !matches!(fit.model.fitted, Fitted::Pca(_)) {
-            add(&format!("  PCA-{code_size}"), format!("{:.4}", summary.baselines.pca));
+            add(&format!("  PCA-{components}"), format!("{:.4}", summary.baselines.pca));
         }
-        add(&format!("  linear-{code_size}"), format!("{:.4}", summary.baselines.linear));
+        add(&format!("  linear-{components}"), format!("{:.4}", summary.baselines.linear));
         add("  constant mean", format!("{:.4}", summary.baselines.mean));
         add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
         if let Fitted::Pca(pca) = &fit.model.fitted {
@@ -335,7 +336,7 @@ impl Done<'_> {
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
         }
-        add("dead code units", format!("{} of {code_size}", found.dead_units));
+        add(super::dead_units_name(&fit.model), format!("{} of {}", found.dead_units, fit.model.code_units()));
         output::line(format!("{recipe} on {}\n", training.name))?;
         output::pairs(&pairs)?;
         output::line(format!("\n{}\n", summary.verdict))?;

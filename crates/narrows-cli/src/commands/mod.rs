@@ -8,7 +8,7 @@ pub mod recipes;
 pub mod show;
 
 use narrows::data::{Dataset, OpenOptions, Shape};
-use narrows::model::Compute;
+use narrows::model::{Compute, Model};
 
 use crate::arguments::{ComputeOptions, DataOptions};
 
@@ -21,4 +21,9 @@ fn open(name: &str, options: &DataOptions) -> narrows::Result<Dataset> {
 
 fn compute(options: &ComputeOptions) -> Compute {
     Compute::new(options.threads.map(usize::from))
+}
+
+/// What a table calls the units of a code that say the same of every row.
+fn dead_units_name(model: &Model) -> &'static str {
+    if model.code_shape().is_image() { "dead code channels" } else { "dead code units" }
 }

@@ -54,10 +54,10 @@ pub fn write_report(
     let corrupted = noise.is_some().then(|| drawn(judged.given));
 
     let facts = facts(fit, training, validation);
-    let (linear, pca) = match summary.baselines.pca_components {
-        Some(components) => ("linear, best size".to_owned(), format!("PCA-{components}, best size")),
-        None => (format!("linear-{code_size}"), format!("PCA-{code_size}")),
-    };
+    let components = summary.baselines.pca_components.unwrap_or(code_size);
+    // Under noise each has the size that loses least.
+    let linear = if noise.is_some() { "linear".to_owned() } else { format!("linear-{components}") };
+    let pca = format!("PCA-{components}");
     let comparison = [
         ("mean".to_owned(), summary.baselines.mean),
         (linear, summary.baselines.linear),

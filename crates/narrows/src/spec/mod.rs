@@ -163,6 +163,11 @@ impl Spec {
 }
 
 impl AutoencoderSpec {
+    /// Whether it learns to undo noise.
+    pub fn is_shown_noise(&self) -> bool {
+        self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
+    }
+
     /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
     /// mirrored. Functions are kept: between layers the encoder's first, at the end the decoder's last.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
