@@ -1,6 +1,7 @@
 //! Convolutions and pools against their plain twins, at odd sizes and channel counts, at every SIMD level of this processor.
 
-use narrows_kernels::convolution::{Direction, Geometry, Images, Kind};
+use narrows_kernels::convolution::{Direction, Geometry, Images, Kind, PooledConvolution};
+use narrows_kernels::pooling::{self, Squares};
 use narrows_kernels::{Activation, Border, Convolution, Image, Level, image, plain};
 
 /// Numbers between -1 and 1, the same on every run.
@@ -173,4 +174,56 @@ fn rows_and_columns_of_one_pixel() {
         check(geometry(PLAIN, (3, 3), (1, 1), input, same(4)));
         check(geometry(DOUBLED, (3, 3), (1, 1), input, (2 * input.0, 2 * input.1, 5)));
     }
+}
+
+/// The forward pass with a pool in one: the same bits as one after the other.
+#[test]
+fn pooled_as_it_is_stored_is_the_same_as_pooled_afterwards() {
+    for inputs in [1, 2, 3, 8, 16] {
+        for outputs in [8, 9, 16, 17, 24, 32, 48] {
+            for (height, width) in [(2, 2), (6, 8), (14, 10)] {
+                let geometry = geometry(PLAIN, (3, 3), (1, 1), (height, width, inputs), (height, width, outputs));
+                let input = geometry.input.with_border(geometry.input_border());
+                let output = geometry.output;
+                let odd = Border { top: 1, bottom: 0, left: 1, right: 2 };
+                let small = Image::plain(height / 2, width / 2, outputs).with_border(odd);
+                let images = Images { input, output, output_gradient: output, input_gradient: input };
+                let convolution = Convolution::new(geometry, images, false);
+                let pooled = PooledConvolution::new(geometry, input, small).unwrap();
+                // Dark on the left: some windows are empty.
+                let mut x = numbers(geometry.input.len(), 1);
+                x.chunks_mut(inputs).enumerate().filter(|(at, _)| at % width < 4).for_each(|(_, x)| x.fill(0.0));
+                let (w, b) = (numbers(geometry.weights_len(), 2), numbers(outputs, 3));
+                let x = placed(&x, geometry.input, input);
+                for level in Level::available() {
+                    let mut packed = vec![0.0; convolution.packed_len(Direction::Forward)];
+                    let mut scratch = vec![0.0; convolution.scratch_len()];
+                    convolution.pack(level, Direction::Forward, &mut packed, &w, &mut scratch);
+                    for (activation, bias) in [(Activation::Relu, Some(&b[..])), (Activation::Linear, None)] {
+                        let squares = Squares::new((2, 2), output, small);
+                        let mut large = vec![0.0; output.len()];
+                        convolution.forward(level, &mut large, &x, &packed, bias, activation);
+                        let (mut want, mut want_winners) = (vec![0.0; small.len()], vec![0.0; height * width / 4 * outputs]);
+                        pooling::max(level, &mut want, &mut want_winners, &large, &squares);
+                        let (mut got, mut winners) = (vec![0.0; small.len()], vec![-1.0; want_winners.len()]);
+                        pooled.forward(level, &mut got, Some(&mut winners), &x, &packed, bias, activation);
+                        assert_eq!(got, want, "{geometry:?} at {}", level.name());
+                        let plain = small.with_border(Border::NONE);
+                        let values = taken(&want, plain, small);
+                        // Where relu leaves nothing, any of the four will do: no gradient goes back.
+                        for ((got, want), value) in winners.iter().zip(&want_winners).zip(values) {
+                            assert!(got == want || (value == 0.0 && activation == Activation::Relu));
+                        }
+                        let mut alone = vec![0.0; small.len()];
+                        pooled.forward(level, &mut alone, None, &x, &packed, bias, activation);
+                        assert_eq!(alone, want);
+                    }
+                }
+            }
+        }
+    }
+    let strided = geometry(Kind::Plain { stride: 2 }, (3, 3), (1, 1), (8, 8, 1), (4, 4, 8));
+    let small = Image::plain(2, 2, 8);
+    let input = strided.input.with_border(strided.input_border());
+    assert!(PooledConvolution::new(strided, input, small).is_none());
 }

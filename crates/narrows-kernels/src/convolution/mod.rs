@@ -345,6 +345,77 @@ impl Convolution {
     }
 }
 
+/// The forward pass of a plain convolution with what follows it: bias, relu, and the maximum of squares of two by two. Only
+/// what is left is stored, and which of the four it was.
+#[derive(Debug, Clone)]
+pub struct PooledConvolution {
+    window: Window,
+    input: Image,
+    small: Image,
+}
+
+impl PooledConvolution {
+    /// The pass into the pool's output `small`; none where it cannot be done in one: squares that are not whole, strides,
+    /// or fewer than 8 channels.
+    ///
+    /// # Panics
+    /// As [`Convolution::new`].
+    pub fn new(geometry: Geometry, input: Image, small: Image) -> Option<Self> {
+        let output = geometry.output;
+        let whole = output.height == 2 * small.height && output.width == 2 * small.width;
+        if !whole || geometry.kind != (Kind::Plain { stride: 1 }) || small.channels != output.channels {
+            return None;
+        }
+        let plain = small.with_border(Border::NONE);
+        let images = Images { input, output, output_gradient: output, input_gradient: input };
+        let mut window = Convolution::new(geometry, images, false).forward.swap_remove(0).window;
+        let mut places = Vec::with_capacity(window.places.len());
+        for row in 0..small.height {
+            for column in 0..small.width {
+                for (down, right) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    let place = (2 * row + down) * output.width + 2 * column + right;
+                    let (row, column) = (row as isize, column as isize);
+                    places.push(Place {
+                        from: window.places[place].from,
+                        to: small.at(row, column) as u32,
+                        beside: plain.at(row, column) as u32,
+                    });
+                }
+            }
+        }
+        window = Window::new(places, window.rows, window.run, window.pitch, window.columns);
+        window::can_be_pooled(&window).then_some(Self { window, input, small })
+    }
+
+    /// Whether an activation never falls and is exact at every level: only then is the largest result the result of the
+    /// largest sum.
+    pub fn can_end_in(activation: Activation) -> bool {
+        matches!(activation, Activation::Linear | Activation::Relu)
+    }
+
+    /// The maxima of activation(bias + w * x), and into `winners`, an image without a border, which pixel of the square it
+    /// was. Weights packed by [`Convolution::pack`] for [`Direction::Forward`].
+    ///
+    /// # Panics
+    /// Where a length does not fit, or with an activation that [`PooledConvolution::can_end_in`] refuses.
+    pub fn forward(
+        &self,
+        level: Level,
+        small: &mut [f32],
+        winners: Option<&mut [f32]>,
+        x: &[f32],
+        packed: &[f32],
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) {
+        assert!(small.len() == self.small.len() && x.len() == self.input.len() && Self::can_end_in(activation));
+        let window = &self.window;
+        dispatch!(level.for_columns(window.columns), s => {
+            window::multiply_pooled(s, small, winners, x, packed, window, bias, activation)
+        });
+    }
+}
+
 fn covers(border: Border, needed: Border) -> bool {
     border.top >= needed.top
         && border.bottom >= needed.bottom

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use narrows_kernels::convolution::{Convolution, Direction, Images};
+use narrows_kernels::convolution::{Convolution, Direction, Images, PooledConvolution};
 use narrows_kernels::image::{self, Image};
 use narrows_kernels::matrix::{self, Finish, View};
 use narrows_kernels::pooling::{self, Squares};
@@ -16,7 +16,10 @@ use crate::plan::{Op, Step};
 pub(super) struct Chain<'a> {
     pub steps: &'a [Step],
     pub layout: Layout,
+    training: bool,
     prepared: Vec<Prepared>,
+    /// For each step that is a convolution and is done together with the pool that follows it: that pass.
+    pooled: Vec<Option<PooledConvolution>>,
     /// Numbers of the packed weights of all convolutions.
     pub packed_len: usize,
     /// Numbers of the sums of all convolutions' gradients, and of the gradients themselves.
@@ -51,7 +54,9 @@ impl<'a> Chain<'a> {
     pub fn new(steps: &'a [Step], layout: Layout, training: bool) -> Self {
         let mut chain = Self {
             steps,
+            training,
             prepared: Vec::new(),
+            pooled: Vec::new(),
             packed_len: 0,
             sums_len: 0,
             partial_len: 0,
@@ -61,8 +66,21 @@ impl<'a> Chain<'a> {
         for (i, step) in steps.iter().enumerate() {
             let prepared = chain.prepare(i, step, training);
             chain.prepared.push(prepared);
+            let pooled = chain.pool(i, step);
+            chain.pooled.push(pooled);
         }
         chain
+    }
+
+    /// The pass that does a convolution and the pool after it in one.
+    fn pool(&self, i: usize, step: &Step) -> Option<PooledConvolution> {
+        let Op::Convolution { geometry, .. } = &step.op else { return None };
+        let Op::MaxPool { size: 2 } = self.steps.get(i + 1)?.op else { return None };
+        if !PooledConvolution::can_end_in(step.activation) {
+            return None;
+        }
+        let Layout { values, .. } = &self.layout;
+        PooledConvolution::new(*geometry, values[i].image, values[i + 2].image)
     }
 
     fn prepare(&mut self, i: usize, step: &Step, training: bool) -> Prepared {
@@ -162,6 +180,23 @@ impl<'a> Chain<'a> {
         let (inputs, outputs) = (step.input.len(), step.output.len());
         let function = if logits { Activation::Linear } else { step.activation };
         let n = space.rows;
+        if let (Some(pooled), Op::Convolution { bias, .. }) = (&self.pooled[i], &step.op) {
+            let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
+            let packed = &packed[self.prepared(i).forward.clone()];
+            let (to, winners) = (self.layout.values[i + 2], self.layout.winners[i + 1]);
+            let winners = winners.expect("a pool keeps its winners");
+            let [x, y, winners_] = space.tensors([from, to, winners]);
+            for row in 0..n {
+                let (x, y) = (of(x, from, row), of_mut(y, to, row));
+                let winners = self.training.then(|| of_mut(winners_, winners, row));
+                pooled.forward(level, y, winners, x, packed, bias, function);
+            }
+            return;
+        }
+        if i > 0 && self.pooled[i - 1].is_some() {
+            // Done together with the convolution before.
+            return;
+        }
         if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.winners[i]) {
             let [x, y, winners_] = space.tensors([from, to, winners]);
             for row in 0..n {
