@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use narrows_kernels::convolution::{Direction, Geometry, Images, Kind};
+use narrows_kernels::convolution::{Direction, Geometry, Images, Kind, PooledConvolution};
 use narrows_kernels::{Activation, Convolution, Image, Level};
 
 /// The median seconds of `runs` calls, after one that warms up.
@@ -123,6 +123,17 @@ fn main() {
                     median(300, || convolution.gradient(level, &mut sums, black_box(&x), &dy)),
                 ];
                 let operations = 2.0 * geometry.multiply_adds() as f64;
+                // With the pool in the same pass, where one can follow.
+                let small = Image::plain(output.0 / 2, output.1 / 2, output.2);
+                let pooled = PooledConvolution::new(geometry, images.input, small).map(|pooled| {
+                    let mut y = vec![0.0; small.len()];
+                    let mut winners = vec![0.0; small.len()];
+                    let bias = Some(&bias[..]);
+                    median(300, || {
+                        let winners = Some(&mut winners[..]);
+                        pooled.forward(level, &mut y, winners, black_box(&x), &forward, bias, Activation::Relu);
+                    })
+                });
                 seconds_of_all += seconds.iter().sum::<f64>();
                 operations_of_all += operations * if first { 2.0 } else { 3.0 };
                 let name =
@@ -135,7 +146,11 @@ fn main() {
                         print!(" {:>8}", "");
                     }
                 }
-                println!("   {:.1} us", seconds.iter().sum::<f64>() * 1e6);
+                print!("   {:.1} us", seconds.iter().sum::<f64>() * 1e6);
+                match pooled {
+                    Some(seconds) => println!("   forward with pool {:.1}", operations / seconds / 1e9),
+                    None => println!(),
+                }
             }
             println!(
                 "{network:<10} {:>7} {:>24} {:>8.1} GFLOP/s   {:.1} us for an image",
