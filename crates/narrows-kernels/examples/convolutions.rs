@@ -131,7 +131,15 @@ fn main() {
                     let bias = Some(&bias[..]);
                     median(300, || {
                         let winners = Some(&mut winners[..]);
-                        pooled.forward(level, &mut y, winners, black_box(&x), &forward, bias, Activation::Relu);
+                        pooled.forward(
+                            level,
+                            &mut y,
+                            winners,
+                            black_box(&x),
+                            &forward,
+                            bias,
+                            Activation::Relu,
+                        );
                     })
                 });
                 seconds_of_all += seconds.iter().sum::<f64>();

@@ -15,6 +15,7 @@
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
 //! | [`vector`] | sums of columns, scaling, checks for finiteness |
+//! | [`measure`] | the multiply-adds that the processor can do at most |
 //! | [`lockstep`] | threads that go through phases together, and buffers they share |
 //! | [`plain`] | the plain twin of every fast function: its oracle and its documentation |
 //!
@@ -40,6 +41,7 @@ pub mod image;
 pub mod lockstep;
 pub mod loss;
 pub mod matrix;
+pub mod measure;
 pub mod noise;
 pub mod optimizer;
 pub mod plain;

@@ -22,18 +22,26 @@ pub fn bce_logits(level: Level, losses: &mut [f32], outputs: &mut [f32], targets
     let width = check(losses, outputs, targets);
     #[inline(always)]
     fn row<S: Simd>(s: S, z: &mut [f32], t: &[f32], weight: f32) -> f32 {
-        let (zero, weight) = (s.constant(0.0), s.constant(weight));
+        let lanes = <S as Lanes<f32>>::COUNT;
+        let (zero, one, weight) = (s.constant(0.0), s.constant(1.0), s.constant(weight));
         let mut sum = zero;
-        for at in (0..z.len()).step_by(<S as Lanes<f32>>::COUNT) {
-            let (zs, ts) = (s.read(z, at), s.read(t, at));
-            let both = math::logistic(s, zs);
-            let loss = s.add(s.mul_add(s.negate(zs), ts, s.max(zero, zs)), both.softplus_of_minus_abs);
-            // Lanes past the end of the row read z = t = 0, whose loss is ln 2, not 0: they do not count.
-            let left = z.len() - at;
-            sum = s.add(sum, if left < <S as Lanes<f32>>::COUNT { s.first(loss, left) } else { loss });
-            s.write(z, at, s.mul(weight, s.sub(both.sigmoid, ts)));
+        let mut logarithms = 0.0;
+        for start in (0..z.len()).step_by(FACTORS * lanes) {
+            // The logarithms of many factors are that of their product. Each lies in 1..2.
+            let mut product = one;
+            for at in (start..z.len().min(start + FACTORS * lanes)).step_by(lanes) {
+                let (zs, ts) = (s.read(z, at), s.read(t, at));
+                let both = math::logistic(s, zs);
+                // Lanes past the end of the row read z = t = 0, whose factor is 2, not 1: they do not count.
+                let left = z.len() - at;
+                let u = if left < lanes { s.first(both.u, left) } else { both.u };
+                product = s.mul_add(product, u, product);
+                sum = s.add(sum, s.mul_add(s.negate(zs), ts, s.max(zero, zs)));
+                s.write(z, at, s.mul(weight, s.sub(both.sigmoid, ts)));
+            }
+            logarithms += math::sum_of_logarithms(s, product);
         }
-        s.sum(sum)
+        s.sum(sum) + logarithms
     }
     dispatch!(level, s => {
         for ((loss, z), t) in losses.iter_mut().zip(outputs.chunks_exact_mut(width)).zip(targets.chunks_exact(width)) {
@@ -41,6 +49,9 @@ pub fn bce_logits(level: Level, losses: &mut [f32], outputs: &mut [f32], targets
         }
     });
 }
+
+/// Factors between 1 and 2 whose product is still a number.
+const FACTORS: usize = 120;
 
 /// Cross-entropy of the softmax of logits z against target shares t (one-hot for a class): -sum t ln softmax(z).
 /// The gradient with respect to z is `weight` (softmax(z) sum t - t).

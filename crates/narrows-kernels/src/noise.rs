@@ -1,6 +1,7 @@
 //! Rows made worse on purpose, from random bits. Only additions, multiplications and comparisons, none of them fused: the
 //! same bits give the same numbers at every level and on every machine.
 
+use crate::simd::math::ln;
 use crate::simd::{Level, dispatch};
 
 /// 2^-24: random numbers are multiples of it.
@@ -28,19 +29,6 @@ pub fn normal(level: Level, out: &mut [f32], words: &[u32]) {
         }
     }
     dispatch!(level, _s => run(out, words));
-}
-
-/// The natural logarithm of a normal positive number, to about 1e-7 of its size or 1e-7.
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    // x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh((m - 1) / (m + 1)), whose series ends after s^9.
-    let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
-    let n = (bits as i32) >> 23;
-    let m = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3);
-    let s = (m - 1.0) / (m + 1.0);
-    let s2 = s * s;
-    let series = ((((1.0 / 9.0) * s2 + 1.0 / 7.0) * s2 + 0.2) * s2 + 1.0 / 3.0) * s2 + 1.0;
-    n as f32 * std::f32::consts::LN_2 + 2.0 * s * series
 }
 
 /// The sine and cosine of a part of a turn in [0, 1).

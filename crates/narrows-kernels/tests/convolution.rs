@@ -182,7 +182,8 @@ fn pooled_as_it_is_stored_is_the_same_as_pooled_afterwards() {
     for inputs in [1, 2, 3, 8, 16] {
         for outputs in [8, 9, 16, 17, 24, 32, 48] {
             for (height, width) in [(2, 2), (6, 8), (14, 10)] {
-                let geometry = geometry(PLAIN, (3, 3), (1, 1), (height, width, inputs), (height, width, outputs));
+                let geometry =
+                    geometry(PLAIN, (3, 3), (1, 1), (height, width, inputs), (height, width, outputs));
                 let input = geometry.input.with_border(geometry.input_border());
                 let output = geometry.output;
                 let odd = Border { top: 1, bottom: 0, left: 1, right: 2 };
@@ -192,7 +193,10 @@ fn pooled_as_it_is_stored_is_the_same_as_pooled_afterwards() {
                 let pooled = PooledConvolution::new(geometry, input, small).unwrap();
                 // Dark on the left: some windows are empty.
                 let mut x = numbers(geometry.input.len(), 1);
-                x.chunks_mut(inputs).enumerate().filter(|(at, _)| at % width < 4).for_each(|(_, x)| x.fill(0.0));
+                x.chunks_mut(inputs)
+                    .enumerate()
+                    .filter(|(at, _)| at % width < 4)
+                    .for_each(|(_, x)| x.fill(0.0));
                 let (w, b) = (numbers(geometry.weights_len(), 2), numbers(outputs, 3));
                 let x = placed(&x, geometry.input, input);
                 for level in Level::available() {
@@ -203,7 +207,8 @@ fn pooled_as_it_is_stored_is_the_same_as_pooled_afterwards() {
                         let squares = Squares::new((2, 2), output, small);
                         let mut large = vec![0.0; output.len()];
                         convolution.forward(level, &mut large, &x, &packed, bias, activation);
-                        let (mut want, mut want_winners) = (vec![0.0; small.len()], vec![0.0; height * width / 4 * outputs]);
+                        let (mut want, mut want_winners) =
+                            (vec![0.0; small.len()], vec![0.0; height * width / 4 * outputs]);
                         pooling::max(level, &mut want, &mut want_winners, &large, &squares);
                         let (mut got, mut winners) = (vec![0.0; small.len()], vec![-1.0; want_winners.len()]);
                         pooled.forward(level, &mut got, Some(&mut winners), &x, &packed, bias, activation);

@@ -336,7 +336,10 @@ impl Done<'_> {
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
         }
-        add(super::dead_units_name(&fit.model), format!("{} of {}", found.dead_units, fit.model.code_units()));
+        add(
+            super::dead_units_name(&fit.model),
+            format!("{} of {}", found.dead_units, fit.model.code_units()),
+        );
         output::line(format!("{recipe} on {}\n", training.name))?;
         output::pairs(&pairs)?;
         output::line(format!("\n{}\n", summary.verdict))?;

@@ -408,7 +408,9 @@ impl PooledConvolution {
         bias: Option<&[f32]>,
         activation: Activation,
     ) {
-        assert!(small.len() == self.small.len() && x.len() == self.input.len() && Self::can_end_in(activation));
+        assert!(
+            small.len() == self.small.len() && x.len() == self.input.len() && Self::can_end_in(activation)
+        );
         let window = &self.window;
         dispatch!(level.for_columns(window.columns), s => {
             window::multiply_pooled(s, small, winners, x, packed, window, bias, activation)

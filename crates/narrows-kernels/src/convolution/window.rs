@@ -188,7 +188,7 @@ tall!([] crate::simd::Neon, (2, 3), 12: 1 2 3 4 5 6 7 8 9 10 11 12; 14: 13 14);
 #[inline(always)]
 fn parts(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let parts = count.div_ceil(most);
-    let (size, longer) = if parts == 0 { (0, 0) } else { (count / parts, count % parts) };
+    let (size, longer) = (count / parts.max(1), count % parts.max(1));
     let mut start = 0;
     (0..parts).map(move |part| {
         let end = start + size + usize::from(part < longer);
@@ -420,7 +420,9 @@ pub(super) fn multiply_pooled<S: Tall>(
     bias: Option<&[f32]>,
     activation: Activation,
 ) {
-    assert!(to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len());
+    assert!(
+        to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len()
+    );
     assert!(winners.as_ref().is_none_or(|winners| winners.len() >= window.beside_len));
     assert!(bias.is_none_or(|bias| bias.len() == window.columns) && can_be_pooled(window));
     let count = <S as Lanes<f32>>::COUNT;

@@ -230,8 +230,12 @@ impl Source for Table {
                 // The way of every image into training: by SIMD.
                 assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
                 let level = Level::detect();
-                for (&index, out) in indices.iter().zip(out.chunks_exact_mut(width)) {
-                    vector::from_bytes(level, out, &values[index * width..(index + 1) * width]);
+                let row = |index: usize| &values[index * width..(index + 1) * width];
+                for (place, (&index, out)) in indices.iter().zip(out.chunks_exact_mut(width)).enumerate() {
+                    if let Some(&next) = indices.get(place + 2) {
+                        vector::prefetch(row(next));
+                    }
+                    vector::from_bytes(level, out, row(index));
                 }
             }
             Values::F32(values) => gather(values, width, indices, out, |v| v),

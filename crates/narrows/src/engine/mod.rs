@@ -34,6 +34,9 @@ use layout::{Layout, Matrices, Part, Role};
 use memory::{Aligned, Space};
 use steps::{Chain, Weights};
 
+/// Numbers that fit into the nearest cache, with room for others.
+const NEAR_CACHE: usize = 4096;
+
 /// Rows to learn from or to judge by.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
@@ -244,11 +247,19 @@ impl<'a> Engine<'a> {
         let (level, width) = (self.level, self.plan.input.len());
         let Layout { targets, values, .. } = &self.chain.layout;
         let [target_rows] = space.tensors([*targets]);
-        // Row by row: what is read is scaled while it is in the nearest cache.
-        for (place, index) in indices.iter().enumerate() {
-            let row = &mut target_rows[place * targets.stride..][..width];
-            rows.source.read_f32(std::slice::from_ref(index), row);
-            rows.scaling.apply(level, row, width);
+        if targets.stride == width {
+            // A few rows at a time: what is read is scaled while it is in the nearest cache.
+            let rows_of_near_cache = (NEAR_CACHE / width).max(1);
+            let pieces = target_rows.chunks_mut(rows_of_near_cache * width);
+            for (indices, out) in indices.chunks(rows_of_near_cache).zip(pieces) {
+                rows.source.read_f32(indices, out);
+                rows.scaling.apply(level, out, width);
+            }
+        } else {
+            for (index, row) in indices.iter().zip(target_rows.chunks_mut(targets.stride)) {
+                rows.source.read_f32(std::slice::from_ref(index), &mut row[..width]);
+                rows.scaling.apply(level, &mut row[..width], width);
+            }
         }
         if targets == &values[0] {
             return;

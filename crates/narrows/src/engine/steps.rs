@@ -34,7 +34,7 @@ enum Prepared {
     Nothing,
     Convolution(Box<PreparedConvolution>),
     /// The squares between the values, and between the deltas.
-    Squares(Squares, Option<Squares>),
+    Squares(Box<(Squares, Squares)>),
 }
 
 struct PreparedConvolution {
@@ -118,13 +118,11 @@ impl<'a> Chain<'a> {
             }
             Op::MaxPool { size } | Op::AveragePool { size } => {
                 let squares = Squares::new((*size, *size), input, output);
-                let backward = training && i > 0;
-                Prepared::Squares(squares, backward.then(|| squares.between(input_gradient, output_gradient)))
+                Prepared::Squares(Box::new((squares, squares.between(input_gradient, output_gradient))))
             }
             Op::Upsample { factor } => {
                 let squares = Squares::upsampling((*factor, *factor), input, output);
-                let backward = training && i > 0;
-                Prepared::Squares(squares, backward.then(|| squares.between(output_gradient, input_gradient)))
+                Prepared::Squares(Box::new((squares, squares.between(output_gradient, input_gradient))))
             }
             Op::Dense { .. } => {
                 self.scratch_len = self.scratch_len.max(depth(step.input.len().max(step.output.len())));
@@ -143,7 +141,7 @@ impl<'a> Chain<'a> {
 
     fn squares(&self, i: usize) -> (&Squares, &Squares) {
         match &self.prepared[i] {
-            Prepared::Squares(forward, backward) => (forward, backward.as_ref().unwrap_or(forward)),
+            Prepared::Squares(squares) => (&squares.0, &squares.1),
             _ => unreachable!("step {i} is a pool or an upsampling"),
         }
     }
