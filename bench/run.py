@@ -22,14 +22,37 @@ WIDTHS = {
     "deep": [784, 128, 64, 32, 64, 128, 784],
 }
 
+# The 3 x 3 convolutions: pixels of the output, channels in, channels out.
+CONVOLUTIONS = {
+    "conv": [(784, 1, 16), (196, 16, 8), (49, 8, 8), (16, 8, 8), (64, 8, 8), (196, 8, 16), (784, 16, 1)],
+    "denoising": [(784, 1, 32), (196, 32, 32), (49, 32, 32), (196, 32, 32), (784, 32, 1)],
+}
 
-def operations_per_row(widths):
+MODELS = [*WIDTHS, *CONVOLUTIONS]
+
+# The same batch for all.
+BATCH = {"single": 128, "deep": 128, "conv": 256, "denoising": 128}
+
+
+def operations_per_row(model):
     """Multiplications and additions of one training row: forward, weight gradients, input gradients.
 
-    Each takes two per weight, 6 in all; the first layer needs no gradient of its input, which saves 2 per weight of it.
+    By the direct algorithm, each takes two per weight and place, 6 in all; the first layer needs no gradient of its input,
+    which saves 2 of each of its.
     """
-    weights = [a * b for a, b in zip(widths, widths[1:])]
-    return 6 * sum(weights) - 2 * weights[0]
+    if model in WIDTHS:
+        layers = [a * b for a, b in zip(WIDTHS[model], WIDTHS[model][1:])]
+    else:
+        layers = [places * 9 * inputs * outputs for places, inputs, outputs in CONVOLUTIONS[model]]
+    return 6 * sum(layers) - 2 * layers[0]
+
+
+def peak(options):
+    """The multiply-adds that the machine can do at most on these threads, in GFLOP/s: the best SIMD level's."""
+    if not options.peak.exists():
+        return None
+    done = subprocess.run([options.peak, str(options.threads)], capture_output=True, text=True, check=True)
+    return max(float(line.split()[-2]) for line in done.stdout.splitlines() if f" {options.threads} threads" in line)
 
 
 def run(command):
@@ -50,7 +73,8 @@ def narrows(options, model):
 
 def peer(options, name, model):
     """The median over the epochs of one run."""
-    command = [options.python, options.peers, name, model, "--epochs", options.epochs, "--threads", options.threads]
+    command = [options.python, options.peers, name, model, "--epochs", options.epochs, "--threads", options.threads,
+               "--batch", BATCH[model], "--images", options.images]
     return run(command + (["--data", options.data] if options.data else []))[-1]["seconds_per_epoch"]
 
 
@@ -70,11 +94,15 @@ def revision():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--narrows", default=ROOT / "target/release/narrows", help="the program [target/release/narrows]")
+    parser.add_argument("--peak", type=pathlib.Path, default=ROOT / "target/release/examples/peak",
+                        help="the program that measures the machine [target/release/examples/peak]")
+    parser.add_argument("--images", type=int, default=ROWS, help="how many images the peers train on, where all take too long; "
+                        "their seconds are for 60,000 all the same")
     parser.add_argument("--peers", help="the peers' script: PEERS PEER MODEL --epochs N --threads T prints one JSON line")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers' libraries")
     parser.add_argument("--data", help="the folder of MNIST for the peers' script")
     parser.add_argument("--peer", nargs="+", default=["torch", "torch-compiled", "keras-jax"], help="peers to run")
-    parser.add_argument("--model", nargs="+", default=list(WIDTHS), choices=WIDTHS, help="networks to train")
+    parser.add_argument("--model", nargs="+", default=MODELS, choices=MODELS, help="networks to train")
     parser.add_argument("--rounds", type=int, default=5, help="how often all are run in turn [5]")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of one run [3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each [2]")
@@ -91,6 +119,8 @@ def main():
         "rounds": options.rounds,
         "epochs": options.epochs,
         "rows": ROWS,
+        "images_of_peers": options.images,
+        "peak_gflops": peak(options),
         "models": {},
     }
     for model in options.model:
@@ -103,7 +133,7 @@ def main():
             print(f"{model}, round {turn + 1}: " + ", ".join(f"{name} {s[-1]:.4f} s" for name, s in seconds.items()),
                   file=sys.stderr)
         medians = {name: statistics.median(s) for name, s in seconds.items()}
-        operations = operations_per_row(WIDTHS[model]) * ROWS
+        operations = operations_per_row(model) * ROWS
         fastest = min((medians[name] for name in peers), default=None)
         record["simd"] = done["simd"]
         record["models"][model] = {
@@ -111,17 +141,21 @@ def main():
             "median_seconds_per_epoch": medians,
             "operations_per_epoch": operations,
             "narrows_gflops": operations / medians["narrows"] / 1e9,
+            "narrows_share_of_peak": record["peak_gflops"] and operations / medians["narrows"] / 1e9 / record["peak_gflops"],
             "narrows_images_per_second": ROWS / medians["narrows"],
             "fastest_peer_to_narrows": fastest and fastest / medians["narrows"],
         }
 
-    print(f"Seconds per epoch of 60,000 images, median of {options.rounds} rounds. {machine}, {record['simd']}.\n")
-    print("| network | Narrows | " + "".join(f"{name} | " for name in peers) + "fastest peer / Narrows | GFLOP/s of Narrows |")
-    print("|---|" + "---|" * (len(peers) + 3))
+    at_most = f", at most {record['peak_gflops']:.0f} GFLOP/s" if record["peak_gflops"] else ""
+    print(f"Seconds per epoch of 60,000 images, median of {options.rounds} rounds. {machine}, {record['simd']}{at_most}.\n")
+    print("| network | Narrows | " + "".join(f"{name} | " for name in peers) + "fastest peer / Narrows | GFLOP/s of Narrows | share of peak |")
+    print("|---|" + "---|" * (len(peers) + 4))
     for model, found in record["models"].items():
         cells = [f"{found['median_seconds_per_epoch'][name]:.3f}" for name in ["narrows", *peers]]
         ratio = found["fastest_peer_to_narrows"]
         cells += [f"{ratio:.1f}" if ratio else "", f"{found['narrows_gflops']:.0f}"]
+        share = found["narrows_share_of_peak"]
+        cells.append(f"{share * 100:.0f} %" if share else "")
         print(f"| {model} | " + " | ".join(cells) + " |")
 
     records = ROOT / "bench/records"

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use narrows::data::{Dataset, Shape, Values, csv, npy};
 use narrows::error::{Error, Result};
@@ -12,31 +13,37 @@ use crate::arguments::ApplyArguments;
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
+    let started = Instant::now();
     let codes = model
         .encode(&*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
+    let seconds = started.elapsed().as_secs_f64();
     let shape = model.code_shape();
     let header = (1..=shape.len()).map(|unit| format!("code_{unit}")).collect();
-    write(&arguments.out, codes, shape, header)
+    write(&arguments.out, codes, shape, header, seconds)
 }
 
 /// Writes the rows of codes.
 pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
+    let started = Instant::now();
     let rows = model
         .decode(&*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
-    write(&arguments.out, rows, model.shape, column_names(model.shape))
+    let seconds = started.elapsed().as_secs_f64();
+    write(&arguments.out, rows, model.shape, column_names(model.shape), seconds)
 }
 
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
+    let started = Instant::now();
     let rows = model
         .reconstruct(&*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
+    let seconds = started.elapsed().as_secs_f64();
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
-    write(&arguments.out, rows, model.shape, header)
+    write(&arguments.out, rows, model.shape, header, seconds)
 }
 
 fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset)> {
@@ -63,7 +70,14 @@ fn format_of(path: &Path) -> Result<Format> {
     }
 }
 
-fn write(path: &Path, values: Values, shape: Shape, header: Vec<String>) -> anyhow::Result<ExitCode> {
+/// Writes what was found in so many seconds.
+fn write(
+    path: &Path,
+    values: Values,
+    shape: Shape,
+    header: Vec<String>,
+    seconds: f64,
+) -> anyhow::Result<ExitCode> {
     let rows = values.len() / shape.len();
     let bytes = match format_of(path)? {
         Format::Npy => {
@@ -86,6 +100,6 @@ fn write(path: &Path, values: Values, shape: Shape, header: Vec<String>) -> anyh
         }
     };
     narrows::durable::write(path, &bytes)?;
-    eprintln!("wrote {rows} rows of {shape} to {}", path.display());
+    eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", path.display());
     Ok(ExitCode::SUCCESS)
 }
