@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::spec::{AutoencoderSpec, Optimizer};
 use crate::train::State;
 
-const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", version: 1 };
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 1 };
 
 /// Rows that go into the fingerprint of a data set at most.
 const FINGERPRINT_ROWS: usize = 1000;
@@ -126,13 +126,14 @@ impl Checkpoints {
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
         container::encode(
             &CHECKPOINT,
+            CHECKPOINT.newest,
             &Head { run: self.run.clone(), step: state.step, best_loss, history },
             &tensors,
         )
     }
 
     fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
-        let (head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
+        let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
         if head.run.spec != self.run.spec {
             return Err(Error::model("the checkpoint is of a run with other settings")
                 .hint("give the same recipe and options; only --epochs may change"));

@@ -17,8 +17,8 @@ pub(crate) struct Kind {
     pub key: &'static str,
     /// What errors call it.
     pub name: &'static str,
-    /// The version this library writes, and reads.
-    pub version: u64,
+    /// The newest version this library writes; it reads all from 1 to this one.
+    pub newest: u64,
 }
 
 /// The metadata string.
@@ -56,9 +56,10 @@ impl Tensor {
     }
 }
 
-/// The bytes of a file of a kind. The same content gives the same bytes.
+/// The bytes of a file of a kind, in a version that can say all that is in it. The same content gives the same bytes.
 pub(crate) fn encode(
     kind: &Kind,
+    version: u64,
     description: &impl Serialize,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<u8>> {
@@ -68,7 +69,7 @@ pub(crate) fn encode(
     let model = serde_json::value::to_raw_value(description).map_err(|error| bug(&error))?;
     let sha256 =
         content_hash(model.get(), tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)));
-    let envelope = Envelope { version: kind.version, sha256, model: &model };
+    let envelope = Envelope { version, sha256, model: &model };
     let envelope = serde_json::to_string(&envelope).map_err(|error| bug(&error))?;
     let views = tensors
         .iter()
@@ -80,9 +81,12 @@ pub(crate) fn encode(
     safetensors::serialize(views, Some(metadata)).map_err(|error| bug(&error))
 }
 
-/// The description and the tensors of a file of a kind. A file that is damaged, foreign or of another version is refused
+/// The version, the description and the tensors of a file of a kind. A file that is damaged, foreign or of another version is refused
 /// with the reason.
-pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> Result<(T, Tensors<'a>)> {
+pub(crate) fn decode<'a, T: DeserializeOwned>(
+    kind: &Kind,
+    bytes: &'a [u8],
+) -> Result<(u64, T, Tensors<'a>)> {
     /// Only what every version has.
     #[derive(Deserialize)]
     struct Version {
@@ -103,11 +107,12 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> R
         |what: &str| Error::model(format!("the file is damaged: {what}")).hint("use a copy, or fit again");
     let Version { version } =
         serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
-    if version != kind.version {
-        return Err(Error::model(format!(
-            "format version {version}; this program reads version {}",
-            kind.version
-        ))
+    if !(1..=kind.newest).contains(&version) {
+        let known = match kind.newest {
+            1 => "version 1".to_owned(),
+            newest => format!("versions 1 to {newest}"),
+        };
+        return Err(Error::model(format!("format version {version}; this program reads {known}"))
         .hint("use a newer program for a newer file"));
     }
     let envelope: Envelope<'_> =
@@ -123,7 +128,7 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> R
     let description = serde_json::from_str(envelope.model.get()).map_err(|error| {
         Error::model(format!("the description of the {} cannot be read: {error}", kind.name))
     })?;
-    Ok((description, Tensors { views }))
+    Ok((version, description, Tensors { views }))
 }
 
 /// SHA-256 over the description and, in the order of their names, each tensor's name, type, shape and bytes.

@@ -13,10 +13,10 @@ use crate::model::{Fitted, Model};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
-use crate::spec::Spec;
+use crate::spec::{Keep, Layer, Spec, Units};
 use crate::summary::Summary;
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", version: 1 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 2 };
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -79,17 +79,38 @@ impl Model {
             pca: pca_head,
             summary: self.summary.clone(),
         };
-        container::encode(&MODEL, &head, &tensors)
+        container::encode(&MODEL, head.version(), &head, &tensors)
     }
 
     /// Reads a model from the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
+        let (version, head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
+        if version < head.version() {
+            return Err(Error::model(format!(
+                "the description of the {} has what version {version} did not know",
+                MODEL.name
+            )));
+        }
         head.into_model(tensors)
     }
 }
 
 impl Head {
+    /// The lowest version that can say all this, so that older programs read what they can: 2 for layers on images, noise,
+    /// `train.keep`, and a baseline of another size than the code.
+    fn version(&self) -> u64 {
+        let Spec::Autoencoder(network) = &self.spec else { return 1 };
+        let known = |layer: &Layer| match layer {
+            Layer::Dense { units, .. } => *units != Units::Flatten,
+            Layer::Function(_) => true,
+            _ => false,
+        };
+        let new_baseline =
+            self.summary.as_ref().is_some_and(|summary| summary.baselines.pca_components.is_some());
+        let mut layers = network.encoder.iter().chain(&network.decoder);
+        if new_baseline || network.train.keep != Keep::Last || !layers.all(known) { 2 } else { 1 }
+    }
+
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
         let Self { spec, shape, element, pca, summary } = self;
         let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));

@@ -443,9 +443,9 @@ fn other_files_are_refused() {
     }
     let unsigned = parts.metadata().replace(&parts.hash(), &"0".repeat(64));
     refused(&parts.bytes_with(Some(HashMap::from([("narrows".into(), unsigned)]))), &["damaged", "hash"]);
-    for version in ["0", "2", "18446744073709551615"] {
+    for version in ["0", "3", "18446744073709551615"] {
         let other = Parts { version: version.into(), ..parts.clone() };
-        refused(&other.bytes(), &["format version", version, "reads version 1"]);
+        refused(&other.bytes(), &["format version", version, "reads versions 1 to 2"]);
     }
 }
 
