@@ -83,10 +83,7 @@ pub(crate) fn encode(
 
 /// The version, the description and the tensors of a file of a kind. A file that is damaged, foreign or of another version is refused
 /// with the reason.
-pub(crate) fn decode<'a, T: DeserializeOwned>(
-    kind: &Kind,
-    bytes: &'a [u8],
-) -> Result<(u64, T, Tensors<'a>)> {
+pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> Result<(u64, T, Tensors<'a>)> {
     /// Only what every version has.
     #[derive(Deserialize)]
     struct Version {
@@ -113,7 +110,7 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(
             newest => format!("versions 1 to {newest}"),
         };
         return Err(Error::model(format!("format version {version}; this program reads {known}"))
-        .hint("use a newer program for a newer file"));
+            .hint("use a newer program for a newer file"));
     }
     let envelope: Envelope<'_> =
         serde_json::from_str(text).map_err(|_| damaged("its description cannot be read"))?;
