@@ -71,6 +71,31 @@ pub fn backward(level: Level, gradients: &mut [f32], outputs: &[f32], activation
     dispatch!(level, s => run(s, gradients, outputs, activation));
 }
 
+/// Adds to each gradient that of `weight` |y|, where y is the activation's output: `weight` sign(y) times its derivative.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn add_absolute(
+    level: Level,
+    gradients: &mut [f32],
+    outputs: &[f32],
+    activation: Activation,
+    weight: f32,
+) {
+    assert_eq!(gradients.len(), outputs.len());
+    #[inline(always)]
+    fn run<S: Simd>(s: S, gradients: &mut [f32], outputs: &[f32], activation: Activation, weight: f32) {
+        let (up, down, zero) = (s.constant(weight), s.constant(-weight), s.constant(0.0));
+        for at in (0..gradients.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let y = s.read(outputs, at);
+            let slope = s.where_positive(y, up, s.where_positive(s.negate(y), down, zero));
+            let g = s.add(s.read(gradients, at), activation.back(s, slope, y));
+            s.write(gradients, at, g);
+        }
+    }
+    dispatch!(level, s => run(s, gradients, outputs, activation, weight));
+}
+
 /// Softmax of each row of `width` numbers, in place: e^x / sum e^x, the row's largest number taken away first.
 ///
 /// # Panics

@@ -111,6 +111,25 @@ pub fn copy_backward(
     }
 }
 
+/// [`activation::add_absolute`] on an image inside a border, whose outputs have a border of their own.
+///
+/// # Panics
+/// Where the images or the lengths differ.
+pub fn add_absolute(
+    level: Level,
+    (gradients, image): (&mut [f32], Image),
+    (outputs, output_image): (&[f32], Image),
+    activation: Activation,
+    weight: f32,
+) {
+    assert_eq!(image.with_border(Border::NONE), output_image.with_border(Border::NONE));
+    assert!(gradients.len() == image.len() && outputs.len() == output_image.len());
+    for row in 0..image.height {
+        let (gradients, outputs) = (&mut gradients[image.row(row)], &outputs[output_image.row(row)]);
+        activation::add_absolute(level, gradients, outputs, activation, weight);
+    }
+}
+
 /// Adds each pixel of an image to `sums`, channel by channel.
 ///
 /// # Panics

@@ -59,6 +59,17 @@ fn activations() {
                     .collect();
                 activation::backward(level, &mut gradients, &outputs, kind);
                 close("backward", level, &gradients, &want, 1e-5, 1e-7);
+
+                let want: Vec<f64> = want
+                    .iter()
+                    .zip(&outputs)
+                    .map(|(g, &y)| {
+                        let sign = if y == 0.0 { 0.0 } else { f64::from(y.signum()) };
+                        g + 0.3 * sign * plain::derivative(kind, f64::from(y))
+                    })
+                    .collect();
+                activation::add_absolute(level, &mut gradients, &outputs, kind, 0.3);
+                close("absolute", level, &gradients, &want, 1e-5, 1e-6);
             }
         }
     }

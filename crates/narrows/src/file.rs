@@ -13,7 +13,7 @@ use crate::model::{Fitted, Model};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
-use crate::spec::{Keep, Layer, Spec, Units};
+use crate::spec::{AutoencoderSpec, Keep, Layer, Spec, Units};
 use crate::summary::Summary;
 
 const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 2 };
@@ -96,19 +96,24 @@ impl Model {
 }
 
 impl Head {
-    /// The lowest version that can say all this, so that older programs read what they can: 2 for layers on images, noise,
-    /// `train.keep`, and a baseline of another size than the code.
+    /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
     fn version(&self) -> u64 {
-        let Spec::Autoencoder(network) = &self.spec else { return 1 };
-        let known = |layer: &Layer| match layer {
-            Layer::Dense { units, .. } => *units != Units::Flatten,
-            Layer::Function(_) => true,
-            _ => false,
+        let new_figure = |summary: &Summary| {
+            summary.baselines.pca_components.is_some() || summary.evaluation.mean_activity.is_some()
         };
-        let new_baseline =
-            self.summary.as_ref().is_some_and(|summary| summary.baselines.pca_components.is_some());
-        let mut layers = network.encoder.iter().chain(&network.decoder);
-        if new_baseline || network.train.keep != Keep::Last || !layers.all(known) { 2 } else { 1 }
+        let new_setting = |network: &AutoencoderSpec| {
+            let known = |layer: &Layer| match layer {
+                Layer::Dense { units, .. } => *units != Units::Flatten,
+                Layer::Function(_) => true,
+                _ => false,
+            };
+            network.train.keep != Keep::Last
+                || network.sparsity.is_some()
+                || !network.encoder.iter().chain(&network.decoder).all(known)
+        };
+        let is_new = self.summary.as_ref().is_some_and(new_figure)
+            || matches!(&self.spec, Spec::Autoencoder(network) if new_setting(network));
+        if is_new { 2 } else { 1 }
     }
 
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {

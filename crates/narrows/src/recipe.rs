@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::spec::{AutoencoderSpec, PcaSpec, Spec, suggestion};
 
 /// The built-in recipes: name and TOML text.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("pca", include_str!("../../../recipes/pca.toml")),
     ("single", include_str!("../../../recipes/single.toml")),
+    ("sparse", include_str!("../../../recipes/sparse.toml")),
     ("deep", include_str!("../../../recipes/deep.toml")),
     ("conv", include_str!("../../../recipes/conv.toml")),
     ("denoising", include_str!("../../../recipes/denoising.toml")),

@@ -34,8 +34,8 @@ pub(crate) fn evaluate_with_codes(
     let state = || model.judge(compute.level);
     let chunks = map_chunks(n, compute.threads, state, |judge, range| {
         let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>());
-        let mut part = Part { sums: [0.0; 4], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
-        let [squared, losses, about_mean, floor] = &mut part.sums;
+        let mut part = Part { sums: [0.0; 5], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
+        let [squared, losses, about_mean, floor, activity] = &mut part.sums;
         for (x, y) in judged.rows.chunks_exact(width).zip(judged.outputs.chunks_exact(width)) {
             let square = |a: f64, b: f64| (a - b) * (a - b);
             *squared += x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum::<f64>();
@@ -45,6 +45,7 @@ pub(crate) fn evaluate_with_codes(
             }
         }
         *losses = judged.losses.iter().flatten().map(|&loss| f64::from(loss)).sum();
+        *activity = judged.codes.iter().map(|value| value.abs()).sum();
         part.extremes(&judged.codes, units);
         let kept = keep.saturating_sub(range.start).min(range.len()) * code;
         part.codes = judged.codes[..kept].iter().map(|&value| value as f32).collect();
@@ -68,14 +69,15 @@ pub(crate) fn evaluate_with_codes(
         mean_squared_error_per_row: about_mean / n as f64,
         explained_variance: if about_mean > 0.0 { 1.0 - squared / about_mean } else { 0.0 },
         dead_units: dead_units(&chunks, units),
+        mean_activity: Some(sum(4) / (n * code) as f64).filter(|activity| activity.is_finite()),
     };
     Ok((evaluation, chunks.into_iter().flat_map(|chunk| chunk.codes).collect()))
 }
 
 /// What a chunk of rows contributes.
 struct Part {
-    /// Squared error, loss, squared distance to the mean, entropy.
-    sums: [f64; 4],
+    /// Squared error, loss, squared distance to the mean, entropy, size of the codes.
+    sums: [f64; 5],
     /// The least and the largest number of each code unit.
     low: Vec<f64>,
     high: Vec<f64>,
@@ -242,7 +244,7 @@ mod tests {
                 .chunks(2 * units)
                 .map(|codes| {
                     let mut part =
-                        Part { sums: [0.0; 4], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
+                        Part { sums: [0.0; 5], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
                     part.extremes(codes, units);
                     part
                 })

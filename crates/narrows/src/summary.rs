@@ -29,6 +29,9 @@ pub struct Evaluation {
     pub explained_variance: f64,
     /// Numbers of a code (channels, where it is an image) that are the same for every row.
     pub dead_units: usize,
+    /// The mean size |z| of a number of a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_activity: Option<f64>,
 }
 
 /// Squared errors per row of simpler methods, on the same rows.

@@ -50,7 +50,10 @@ pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &B
     if !error.is_finite() || error >= NOTHING * baselines.mean {
         parts.push("learned nothing: no better than the constant mean".to_owned());
         parts.push(dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()));
-        parts.push("try another train.rate, more epochs, or another seed".to_owned());
+        parts.push(match network.sparsity {
+            Some(_) => "lower sparsity.l1".to_owned(),
+            None => "try another train.rate, more epochs, or another seed".to_owned(),
+        });
         return parts.join("; ");
     }
     let change = (baselines.pca - error) / baselines.pca.max(f64::MIN_POSITIVE);
@@ -68,6 +71,9 @@ pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &B
     });
     let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
     match dead {
+        Some(dead) if network.sparsity.is_some() => {
+            parts.push(format!("{dead}: lower sparsity.l1 to wake them"))
+        }
         Some(dead) => parts.push(format!("{dead}: a smaller train.rate or another seed may wake them")),
         None if worse => parts.push(if network.train.epochs < 20 {
             "train longer, or use PCA".to_owned()
@@ -107,6 +113,7 @@ mod tests {
             mean_squared_error_per_row: baselines.0,
             explained_variance: 1.0 - error / baselines.0,
             dead_units: dead,
+            mean_activity: None,
         };
         let components = (recipe == "denoising").then_some(7);
         let baselines = Baselines {
@@ -132,6 +139,7 @@ mod tests {
         assert!(dead.contains("29 of 32 code units are dead"), "{dead}");
         let nothing = say("single", 49.9, 32, (50.0, 10.0));
         assert!(nothing.starts_with("learned nothing") && nothing.contains("32 of 32"), "{nothing}");
+        assert!(say("sparse", 49.9, 32, (50.0, 10.0)).ends_with("lower sparsity.l1"));
         assert!(say("pca", 10.0, 0, (50.0, 10.0)).contains("keeps 80.0 % of the variance"));
         assert!(say("single", 0.0, 0, (0.0, 0.0)).contains("nothing to learn"));
         assert!(!say("single", 1.0, 0, (50.0, 0.0)).contains("NaN"));

@@ -28,6 +28,7 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
             "squared_error_per_row": found.squared_error_per_row,
             "explained_variance": found.explained_variance,
             "dead_units": found.dead_units,
+            "mean_activity": found.mean_activity,
             "baselines": { "mean": found.mean_squared_error_per_row },
         }))?;
         return Ok(ExitCode::SUCCESS);

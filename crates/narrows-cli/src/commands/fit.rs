@@ -278,6 +278,7 @@ impl Done<'_> {
             "squared_error_per_row": found.squared_error_per_row,
             "explained_variance": found.explained_variance,
             "dead_units": found.dead_units,
+            "mean_activity": found.mean_activity,
             "baselines": summary.baselines,
             "verdict": summary.verdict,
             "epochs": summary.epochs,

@@ -39,7 +39,10 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
     // What is typed; what the line must say.
     let cases: &[(&str, &[&str])] = &[
         // Recipes.
-        ("fit sigle --data iris", &["sigle", "did you mean `single`", "pca, single, deep"]),
+        (
+            "fit sigle --data iris",
+            &["sigle", "did you mean `single`", "pca, single, sparse, deep, conv, denoising"],
+        ),
         ("fit absent.toml --data iris", &["absent.toml", "path of a TOML file"]),
         ("fit broken.toml --data iris", &["broken.toml", "line 1"]),
         ("fit later.toml --data iris", &["later.toml", "line 3, column 9"]),

@@ -67,7 +67,7 @@ fn wrong_usage_ends_with_2() {
 fn recipes_are_listed_and_shown() {
     let place = Place::new();
     let list = place.ok("recipes").stdout;
-    for recipe in ["pca", "single", "deep"] {
+    for recipe in ["pca", "single", "deep", "conv", "denoising"] {
         let line = list.lines().find(|line| line.split_whitespace().next() == Some(recipe));
         assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{list}");
         let shown = place.ok(&format!("show {recipe}")).stdout;
@@ -87,6 +87,31 @@ fn recipes_are_listed_and_shown() {
     let text = &deep[deep.find("method = ").unwrap()..];
     place.write("again.toml", text);
     assert_eq!(place.json("show again.toml --json")[0]["spec"], json[0]["spec"]);
+}
+
+#[test]
+fn networks_on_images_are_shown_for_any_size() {
+    let place = Place::new();
+    // Keras' summary of the convolutional autoencoder: 4,385 parameters.
+    let conv = place.ok("show conv").stdout;
+    assert!(conv.contains("4385 parameters, for rows of 28x28x1") && conv.contains("MiB"), "{conv}");
+    assert!(!conv.contains("does not compress"), "{conv}");
+    for (shape, last) in [("27x31x3", "27x31x3"), ("73x144x1", "73x144x1"), ("28x28", "28x28x1")] {
+        let layers = &place.json(&format!("show conv --shape {shape} --json"))[0]["layers"];
+        assert_eq!(layers.as_array().unwrap().last().unwrap()["output"], last);
+    }
+    let denoising = place.ok("show denoising").stdout;
+    assert!(denoising.contains("gaussian noise 0.5, clipped to 0..1"), "{denoising}");
+    assert!(denoising.contains("1568 numbers for the 784 of a row: it does not compress"), "{denoising}");
+    let shown = &place.json("show denoising --json")[0];
+    assert_eq!((&shown["multiply_adds"], &shown["code_size"]), (&4_515_840.into(), &1568.into()));
+    let refused = place.run("show conv --shape 784");
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("encoder[0]") && refused.stderr.contains("--shape"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

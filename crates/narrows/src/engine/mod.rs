@@ -29,7 +29,7 @@ use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
 use crate::plan::{Op, ParameterKind, Plan};
 use crate::scaling::Scaling;
-use crate::spec::{Loss, Optimizer};
+use crate::spec::{Loss, Optimizer, Sparsity};
 use layout::{Layout, Matrices, Part, Role};
 use memory::{Aligned, Space};
 use steps::{Chain, Weights};
@@ -225,7 +225,7 @@ impl<'a> Engine<'a> {
                 }
                 self.judge(&mut space, indices.len());
                 if train {
-                    self.back(&mut space, weights, sums.get(), product);
+                    self.back(&mut space, weights, indices.len(), sums.get(), product);
                 }
             }
             if train && self.chain.partial_len > 0 {
@@ -301,7 +301,14 @@ impl<'a> Engine<'a> {
     }
 
     /// The deltas of a block, from the last to the first, and the sums of the gradients of convolutions.
-    fn back(&self, space: &mut Space<'_, '_>, weights: Weights<'_>, sums: &mut [f32], product: &mut [f32]) {
+    fn back(
+        &self,
+        space: &mut Space<'_, '_>,
+        weights: Weights<'_>,
+        rows: usize,
+        sums: &mut [f32],
+        product: &mut [f32],
+    ) {
         let last = self.plan.steps.len() - 1;
         for i in (0..=last).rev() {
             // Softmax needs its own output; what is the last step's is gone, and its loss has dealt with it.
@@ -312,6 +319,11 @@ impl<'a> Engine<'a> {
             self.chain.add_gradient(self.level, i, space, sums);
             if i > 0 {
                 self.chain.backward(self.level, i, space, weights, product);
+            }
+            if let Some(Sparsity { l1 }) = self.plan.sparsity
+                && i == self.plan.cut
+            {
+                self.chain.add_absolute(self.level, i, space, l1 / rows as f32);
             }
         }
     }

@@ -333,6 +333,18 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// Adds to delta i the gradient of `weight` times the sum of |value i|.
+    pub fn add_absolute(&self, level: Level, i: usize, space: &mut Space<'_, '_>, weight: f32) {
+        let (to, outputs) = (self.layout.deltas[i], self.layout.values[i]);
+        let activation = self.steps[i - 1].activation;
+        let n = space.rows;
+        let [delta, value] = space.tensors([to, outputs]);
+        for row in 0..n {
+            let (delta, value) = (of_mut(delta, to, row), of(value, outputs, row));
+            image::add_absolute(level, (delta, to.image), (value, outputs.image), activation, weight);
+        }
+    }
+
     /// Adds the rows' part of the gradient of a convolution to the sums.
     pub fn add_gradient(&self, level: Level, i: usize, space: &mut Space<'_, '_>, sums: &mut [f32]) {
         let Prepared::Convolution(prepared) = &self.prepared[i] else { return };

@@ -7,7 +7,7 @@ use super::*;
 use crate::data::{Shape, Table, Values};
 use crate::plan::{Op, Step, image};
 use crate::recipe::Recipe;
-use crate::spec::Spec;
+use crate::spec::{Sparsity, Spec};
 use crate::train::initial_parameters;
 
 /// The network's loss in double precision, from the plain functions alone.
@@ -29,6 +29,18 @@ fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
         })
         .sum();
     total / (rows.len() / width * loss_width(plan)) as f64
+}
+
+/// What the code pays for being active.
+fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
+    let Some(Sparsity { l1 }) = plan.sparsity else { return 0.0 };
+    let width = plan.input.len();
+    let sums = rows.chunks(width).map(|row| {
+        let code =
+            plan.steps[..plan.cut].iter().fold(row.to_vec(), |x, step| forward(step, parameters, &x, false));
+        code.iter().map(|value| value.abs()).sum::<f64>()
+    });
+    f64::from(l1) * sums.sum::<f64>() / (rows.len() / width) as f64
 }
 
 fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool) -> Vec<f64> {
@@ -173,7 +185,7 @@ fn check_gradients(plan: &Plan, count: usize) {
                 let moved = |by: f64| {
                     let mut moved = wide_start.clone();
                     moved[at] += by;
-                    loss(plan, &moved, &wide_rows)
+                    loss(plan, &moved, &wide_rows) + penalty(plan, &moved, &wide_rows)
                 };
                 // So small a step seldom crosses the corner of a relu.
                 let slope = (moved(1e-7) - moved(-1e-7)) / 2e-7;
@@ -261,6 +273,21 @@ fn every_network_on_images_has_the_gradient_of_its_loss() {
     assert_eq!(want, gradients(&plan, Level::detect(), 3, &start, &data, 33));
     let other = gradients(&plan, Level::detect(), 2, &start, &data, 5);
     assert!(want.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-6), "grouped in another way");
+}
+
+#[test]
+fn what_an_active_code_pays_has_its_gradient() {
+    for (encoder, decoder, shape) in [
+        ("{dense=5}, 'tanh'", "{dense='input'}, 'sigmoid'", Shape::flat(7)),
+        ("{dense=5}", "'relu', {dense='input'}, 'sigmoid'", Shape::flat(7)),
+        ("{dense=5}, 'softmax'", "{dense='input'}, 'sigmoid'", Shape::flat(7)),
+        ("{conv=3}, 'relu', {max_pool=2}", "{upsample=2}, {conv='input'}, 'sigmoid'", Shape::image(6, 5, 2)),
+        ("{conv=3}, 'sigmoid'", "{conv='input'}, 'sigmoid'", Shape::image(4, 5, 1)),
+    ] {
+        let mut plan = network(encoder, decoder, "bce", shape);
+        plan.sparsity = Some(Sparsity { l1: 0.3 });
+        check_gradients(&plan, 5);
+    }
 }
 
 #[test]

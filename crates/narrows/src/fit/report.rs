@@ -182,7 +182,15 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     let model = &fit.model;
     let summary = fit.summary();
     let Evaluation {
-        rows, bce, bce_floor, mse, squared_error_per_row, explained_variance, dead_units, ..
+        rows,
+        bce,
+        bce_floor,
+        mse,
+        squared_error_per_row,
+        explained_variance,
+        dead_units,
+        mean_activity,
+        ..
     } = summary.evaluation.clone();
     let mut facts = vec![
         ("Training rows".to_owned(), format!("{} ({})", summary.training_rows, training.name)),
@@ -214,6 +222,9 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         (if model.code_shape().is_image() { "Dead code channels" } else { "Dead code units" }).to_owned(),
         format!("{dead_units} of {}", model.code_units()),
     ));
+    if let Some(activity) = mean_activity {
+        facts.push(("Mean size of a code's numbers".to_owned(), format!("{activity:.4}")));
+    }
     facts
 }
 

@@ -80,6 +80,7 @@ impl Builder {
             parameters: Vec::new(),
             buffer_len: 0,
             loss: spec.loss,
+            sparsity: spec.sparsity,
         };
         Self { plan, image: input.is_image(), flattened: None, choice, first: 0, growth: 1 }
     }
@@ -93,6 +94,12 @@ impl Builder {
         self.add("decoder", &spec.decoder)?;
         if self.plan.cut == 0 || self.plan.cut == self.plan.steps.len() {
             return Err(Error::recipe("encoder and decoder must each have at least one layer"));
+        }
+        // Its gradient takes the place of what it reads.
+        if spec.sparsity.is_some() && matches!(self.plan.steps[self.plan.cut].op, Op::MaxPool { .. }) {
+            return Err(Error::recipe(
+                "sparsity: the decoder begins with a pool, which leaves no code to look at",
+            ));
         }
         let last = &self.plan.steps[self.plan.steps.len() - 1];
         if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {

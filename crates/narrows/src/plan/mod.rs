@@ -16,7 +16,7 @@ use narrows_kernels::Activation;
 use narrows_kernels::convolution::{Geometry, Kind};
 
 use crate::data::Shape;
-use crate::spec::{Loss, Noise};
+use crate::spec::{Loss, Noise, Sparsity};
 
 /// A network with all its shapes and places.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Plan {
     pub buffer_len: usize,
     /// What training makes small.
     pub loss: Loss,
+    /// What the code pays for being active.
+    pub sparsity: Option<Sparsity>,
 }
 
 /// One operation of the chain.

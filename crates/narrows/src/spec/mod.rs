@@ -58,9 +58,21 @@ pub struct AutoencoderSpec {
     pub decoder: Vec<Layer>,
     /// What training makes small.
     pub loss: Loss,
+    /// What the code pays for being active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<Sparsity>,
     /// How it is trained.
     #[serde(default)]
     pub train: Train,
+}
+
+/// What a code pays for being active, so that few of its units are at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sparsity {
+    /// `l1` times the mean over the rows of a batch of the sum of |code| is added to the loss (divided by the rows of the
+    /// batch, as Keras 3 does). The losses that are reported are without it.
+    pub l1: f32,
 }
 
 /// How numbers are scaled before a method sees them. What was learned is stored in the model and undone on output.
@@ -141,6 +153,11 @@ impl Spec {
                     }
                 }
                 spec.train.optimizer()?;
+                if let Some(Sparsity { l1 }) = spec.sparsity
+                    && !(l1 >= 0.0 && l1.is_finite())
+                {
+                    return Err(Error::recipe(format!("sparsity.l1: {l1} is not a number of at least 0")));
+                }
                 let end = spec.decoder.last();
                 let ends_in = |function| end == Some(&Layer::Function(function));
                 match spec.loss {
