@@ -11,6 +11,10 @@
 //! it stands at an edge.
 
 mod axis;
+mod gradient;
+mod multiply;
+mod pooled;
+mod tall;
 mod window;
 
 pub use axis::Kind;
@@ -278,7 +282,7 @@ impl Convolution {
     ) {
         for part in self.parts(direction) {
             let window = &part.window;
-            dispatch!(level.for_columns(window.columns), s => window::multiply(s, to, from, packed, window, finish));
+            dispatch!(level.for_columns(window.columns), s => multiply::multiply(s, to, from, packed, window, finish));
             packed = &packed[window.packed_len()..];
         }
     }
@@ -299,7 +303,7 @@ impl Convolution {
         for part in &self.forward {
             let window = &part.window;
             let (own, rest) = sums.split_at_mut(window.depth() * window.columns);
-            dispatch!(level.for_columns(window.columns), s => window::gradient(s, own, x, y_gradient, window));
+            dispatch!(level.for_columns(window.columns), s => gradient::gradient(s, own, x, y_gradient, window));
             sums = rest;
         }
     }
@@ -384,7 +388,7 @@ impl PooledConvolution {
             }
         }
         window = Window::new(places, window.rows, window.run, window.pitch, window.columns);
-        window::can_be_pooled(&window).then_some(Self { window, input, small })
+        pooled::can_be_pooled(&window).then_some(Self { window, input, small })
     }
 
     /// Whether an activation never falls and is exact at every level: only then is the largest result the result of the
@@ -413,7 +417,7 @@ impl PooledConvolution {
         );
         let window = &self.window;
         dispatch!(level.for_columns(window.columns), s => {
-            window::multiply_pooled(s, small, winners, x, packed, window, bias, activation)
+            pooled::multiply_pooled(s, small, winners, x, packed, window, bias, activation)
         });
     }
 }
