@@ -22,7 +22,7 @@ pub(super) struct Gradient<'a> {
     inside: usize,
 }
 
-/// Adds to `sums` (depth x columns, or columns x depth: see [`sums_are_transposed`]) the products of the runs at each place of `from`
+/// Adds to `sums` (depth x columns, or columns x depth: see `gradient_is_along_runs`) the products of the runs at each place of `from`
 /// with the numbers at `beside` of `delta`.
 #[inline(always)]
 pub(super) fn gradient<S: Tall>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {

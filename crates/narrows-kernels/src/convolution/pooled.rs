@@ -84,7 +84,7 @@ pub(super) fn multiply_pooled<S: Tall>(
 /// A tile: `WINDOWS` times four places x `WIDE` registers.
 ///
 /// # Safety
-/// There are four times `WINDOWS` places, and the rest as for [`multiply_tile`]; with `WINNERS`, `inside` numbers can be
+/// There are four times `WINDOWS` places, and the rest as for a tile of [`multiply`](super::multiply); with `WINNERS`, `inside` numbers can be
 /// written to `winners` at each first place's `beside`.
 #[inline(always)]
 pub(super) unsafe fn pooled_tile<S: Simd, const WINDOWS: usize, const WIDE: usize, const WINNERS: bool>(

@@ -79,13 +79,13 @@ pub(super) fn is_narrow(window: &Window, count: usize) -> bool {
     2 * window.columns <= count && window.run >= count
 }
 
-/// Whether the sums of [`gradient`] lie along the runs, columns x depth: the columns fill one register at most, and
+/// Whether the sums of [`gradient`](super::gradient) lie along the runs, columns x depth: the columns fill one register at most, and
 /// spreading a number for every multiplication would keep the loads busier than the arithmetic.
 pub(super) fn gradient_is_along_runs(window: &Window, count: usize) -> bool {
     window.columns <= count && window.run >= count
 }
 
-/// Whether the sums of [`gradient`] lie columns x depth.
+/// Whether the sums of [`gradient`](super::gradient) lie columns x depth.
 pub(super) fn sums_are_transposed<S: Simd>(_: S, window: &Window) -> bool {
     gradient_is_along_runs(window, <S as Lanes<f32>>::COUNT)
 }
