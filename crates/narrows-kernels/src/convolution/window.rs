@@ -111,7 +111,7 @@ pub(super) fn panels(columns: usize, count: usize) -> impl Iterator<Item = (usiz
     })
 }
 
-/// Packs weights (depth x columns, row after row) for [`multiply`]: panel by panel, each filled up to whole registers with
+/// Packs weights (depth x columns, row after row) for [`multiply`](super::multiply): panel by panel, each filled up to whole registers with
 /// zeros; or for a narrow window column by column.
 #[inline(always)]
 pub(super) fn pack<S: Simd>(_: S, packed: &mut [f32], weights: &[f32], window: &Window) {
