@@ -55,8 +55,17 @@ impl Image {
     }
 
     /// Numbers in all, border included.
+    ///
+    /// # Panics
+    /// Where there are more than memory has places: every other place in the image is counted without asking.
     pub fn len(&self) -> usize {
-        (self.border.top + self.height + self.border.bottom) * self.pitch()
+        let Border { top, bottom, left, right } = self.border;
+        let along =
+            |before: usize, inside: usize, after: usize| before.checked_add(inside)?.checked_add(after);
+        let rows = along(top, self.height, bottom);
+        let pitch = along(left, self.width, right).and_then(|pixels| pixels.checked_mul(self.channels));
+        let len = rows.zip(pitch).and_then(|(rows, pitch)| rows.checked_mul(pitch));
+        len.expect("an image that fits into memory")
     }
 
     /// Whether there are no numbers.

@@ -94,6 +94,7 @@ impl Squares {
         *size == (2, 2)
             && *overhang == (0, 0)
             && (large.height, large.width) == (2 * small.height, 2 * small.width)
+            && large.channels == small.channels
             && small.channels.is_multiple_of(lanes)
     }
 

@@ -201,6 +201,12 @@ fn what_cannot_work_is_refused_with_the_name_of_the_layer() {
     refused("{max_pool=2}", "{conv='input'}", image, &["decoder.1 gives 6x5x3", "upsample more"]);
     refused("{max_pool=2}", "{upsample=4}", image, &["decoder.1 gives 24x20x3", "upsample less"]);
     refused(
+        "{max_pool=2}, {max_pool=2}",
+        "{upsample=2}, {conv='input'}, {upsample=2}",
+        Shape::image(13, 13, 1),
+        &["decoder.2 gives 16x16x1", "end it with a conv"],
+    );
+    refused(
         "{max_pool=2}",
         "{upsample=2}, {conv=3, kernel=30, padding='none'}",
         image,

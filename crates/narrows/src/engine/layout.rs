@@ -128,10 +128,15 @@ impl Layout {
             slot_len: 0,
         };
         for i in 0..=last {
-            // A maximum reads its input before the gradient there is written, and nothing else reads it. The last output
-            // becomes its own gradient.
-            let pooled = matches!(op(i), Some(Op::MaxPool { .. }));
-            let shared = training && i > 0 && (pooled || (i == last && delta_border(i) == Border::NONE));
+            // A maximum reads its input before the gradient there is written, and nothing else reads it, unless it comes
+            // from another maximum. The last output becomes its own gradient.
+            let is_pool = |op: Option<&Op>| matches!(op, Some(Op::MaxPool { .. }));
+            let pooled = is_pool(op(i));
+            let read_again = is_pool(op_before(i));
+            let shared = training
+                && i > 0
+                && !read_again
+                && (pooled || (i == last && delta_border(i) == Border::NONE));
             let border = if shared { delta_border(i) } else { value_border(i) };
             let value = layout.tensor(image_of(i).with_border(border), in_batch(i));
             layout.values.push(value);

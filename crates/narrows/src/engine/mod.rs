@@ -283,7 +283,15 @@ impl<'a> Engine<'a> {
         let last = plan.steps.len();
         // Rows without a border lie one after the other, or there is only one.
         let len = space.rows * plan.input.len();
-        let [target_rows, outputs, sums] = space.tensors([*targets, values[last], *losses]);
+        // A pool at the end reads its output once more: then the gradient is made of a copy.
+        let apart = deltas[last] != values[last];
+        let in_copy = apart && matches!(plan.steps[last - 1].op, Op::MaxPool { .. });
+        if in_copy {
+            let [outputs, delta] = space.tensors([values[last], deltas[last]]);
+            delta[..len].copy_from_slice(&outputs[..len]);
+        }
+        let judged = if in_copy { deltas[last] } else { values[last] };
+        let [target_rows, outputs, sums] = space.tensors([*targets, judged, *losses]);
         let (target_rows, outputs) = (&target_rows[..len], &mut outputs[..len]);
         let weight = 1.0 / (rows * loss_width(plan)) as f32;
         match plan.loss {
@@ -294,7 +302,7 @@ impl<'a> Engine<'a> {
                 loss::squared_error(level, sums, outputs, target_rows, activation, weight);
             }
         }
-        if deltas[last] != values[last] {
+        if apart && !in_copy {
             let [outputs, delta] = space.tensors([values[last], deltas[last]]);
             steps::put(deltas[last], delta, &outputs[..len]);
         }

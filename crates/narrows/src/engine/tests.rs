@@ -253,6 +253,14 @@ fn every_network_on_images_has_the_gradient_of_its_loss() {
             "mse",
         ),
         ("{max_pool=2}, {conv='input'}", "{upsample=2}", "mse"),
+        // Pools after pools, and a pool at the end: what one of them leaves the other reads.
+        ("{conv=3}, 'tanh', {max_pool=2}, {max_pool=2}", "{upsample=4}, {conv='input'}", "mse"),
+        (
+            "{max_pool=2}, {max_pool=2}, {max_pool=1}",
+            "{upsample=4}, {conv='input'}, {max_pool=1}, {max_pool=1}, {conv='input'}",
+            "mse",
+        ),
+        ("{conv=4}", "{upsample=2}, {conv='input'}, 'sigmoid', {max_pool=2}", "mse"),
     ];
     for (encoder, decoder, name) in cases {
         for (shape, count) in

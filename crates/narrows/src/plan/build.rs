@@ -149,11 +149,10 @@ impl Builder {
         }
         match &mut last.op {
             Op::Convolution { geometry, .. } => geometry.output = image(input),
-            Op::Upsample { .. } => {}
+            // Every pixel that is repeated must be seen.
+            Op::Upsample { factor } if excess < *factor => {}
             _ => {
-                return wrong(
-                    "end it with a conv or an upsample, which can leave out the last rows and columns",
-                );
+                return wrong("end it with a conv, which can leave out the last rows and columns");
             }
         }
         last.output = input;
@@ -279,7 +278,7 @@ impl Builder {
         let shape = self.plan.output();
         Err(place
             .error(format!("works on images, and what comes in is a vector of {} numbers", shape.len()))
-            .hint("say what a row is (--shape HEIGHTxWIDTHxCHANNELS), or put { reshape = [height, width, channels] } before it"))
+            .hint("say what a row is (--shape HEIGHTxWIDTHxCHANNELS, two rows at least), or put { reshape = [height, width, channels] } before it"))
     }
 
     fn reshape(&mut self, part: &str, output: Shape, image: bool) {
