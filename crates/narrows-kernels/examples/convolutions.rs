@@ -1,25 +1,13 @@
 //! How fast convolutions run, on one thread, for the layers of `conv` and `denoising` on MNIST, counted on the operations of
 //! the direct algorithm. `cargo run --release -p narrows-kernels --example convolutions`
 
-use std::hint::black_box;
-use std::time::Instant;
+mod common;
 
+use std::hint::black_box;
+
+use common::median;
 use narrows_kernels::convolution::{Direction, Geometry, Images, Kind, PooledConvolution};
 use narrows_kernels::{Activation, Convolution, Image, Level};
-
-/// The median seconds of `runs` calls, after one that warms up.
-fn median(runs: usize, mut work: impl FnMut()) -> f64 {
-    work();
-    let mut seconds: Vec<f64> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[runs / 2]
-}
 
 /// A convolution's kind, padding, input and output.
 type Layer = (Kind, usize, (usize, usize, usize), (usize, usize, usize));

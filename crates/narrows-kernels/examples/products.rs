@@ -1,24 +1,11 @@
 //! How fast the matrix product runs, on one thread, for the shapes that training `single` and `deep` on MNIST needs.
 //! `cargo run --release -p narrows-kernels --example products`
 
-use std::time::Instant;
+mod common;
 
+use common::median;
 use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
 use narrows_kernels::{Activation, Level};
-
-/// The median seconds of `runs` calls, after one that warms up.
-fn median(runs: usize, mut work: impl FnMut()) -> f64 {
-    work();
-    let mut seconds: Vec<f64> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[runs / 2]
-}
 
 fn main() {
     let rows = 64; // half a batch of 128: one of two threads

@@ -3,6 +3,7 @@
 
 use crate::activation::Activation;
 use crate::convolution::{Geometry, Kind};
+use crate::image::Image;
 use crate::matrix::{Finish, FinishWide, View};
 use crate::optimizer::{Adadelta, Adam, RmsProp, Sgd};
 use crate::pooling::Squares;
@@ -70,12 +71,9 @@ pub fn multiply_f64(c: &mut [f64], a: View<'_, f64>, b: View<'_, f64>, finish: F
     }
 }
 
-/// Every connection of a convolution, by the definition: calls `work` with (row, column) of the output, (row, column) of
-/// the input, and (row, column) of the kernel.
-fn each_connection(
-    geometry: &Geometry,
-    mut work: impl FnMut((usize, usize), (usize, usize), (usize, usize)),
-) {
+/// Every connection of a convolution, by the definition: calls `work` with where the numbers of the output's pixel, of the
+/// input's pixel and of the kernel's position begin.
+fn each_connection(geometry: &Geometry, mut work: impl FnMut(usize, usize, usize)) {
     let Geometry { kind, kernel, padding, input, output } = *geometry;
     // The input that an output reads with a kernel position, along one axis.
     let pair = |from: isize, to: usize| usize::try_from(from).ok().filter(|&at| at < to);
@@ -97,7 +95,11 @@ fn each_connection(
                     let row = source(r, k, padding.0, input.height);
                     let column = source(c, l, padding.1, input.width);
                     if let (Some(row), Some(column)) = (row, column) {
-                        work((r, c), (row, column), (k, l));
+                        work(
+                            pixel(output.width, output.channels, (r, c)),
+                            pixel(input.width, input.channels, (row, column)),
+                            pixel(kernel.1, input.channels * output.channels, (k, l)),
+                        );
                     }
                 }
             }
@@ -116,9 +118,6 @@ pub fn convolve(geometry: &Geometry, x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64
     let mut y: Vec<f64> =
         b.iter().copied().cycle().take(geometry.output.height * geometry.output.width * outputs).collect();
     each_connection(geometry, |to, from, at| {
-        let to = pixel(geometry.output.width, outputs, to);
-        let from = pixel(geometry.input.width, inputs, from);
-        let at = pixel(geometry.kernel.1, inputs * outputs, at);
         for i in 0..inputs {
             for o in 0..outputs {
                 y[to + o] += x[from + i] * w[at + i * outputs + o];
@@ -139,9 +138,6 @@ pub fn convolve_backward(
     let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
     let (mut x_gradient, mut w_gradient) = (vec![0.0; x.len()], vec![0.0; w.len()]);
     each_connection(geometry, |to, from, at| {
-        let to = pixel(geometry.output.width, outputs, to);
-        let from = pixel(geometry.input.width, inputs, from);
-        let at = pixel(geometry.kernel.1, inputs * outputs, at);
         for i in 0..inputs {
             for o in 0..outputs {
                 x_gradient[from + i] += y_gradient[to + o] * w[at + i * outputs + o];
@@ -152,8 +148,9 @@ pub fn convolve_backward(
     (x_gradient, w_gradient)
 }
 
-/// The pixels of the larger image in the square of each pixel of the smaller: (row, column) of both.
-fn each_of_squares(squares: &Squares, mut work: impl FnMut((usize, usize), (usize, usize))) {
+/// The pixels of the larger image in the square of each pixel of the smaller: where the numbers of each begin, without
+/// borders, the smaller first.
+fn each_of_squares(squares: &Squares, mut work: impl FnMut(usize, usize)) {
     let inside = |large: usize, index: usize, size: usize, overhang: usize| {
         // Rounded down, also where the square begins before the edge.
         (large + overhang) / size == index
@@ -164,7 +161,8 @@ fn each_of_squares(squares: &Squares, mut work: impl FnMut((usize, usize), (usiz
             for i in 0..large.height {
                 for j in 0..large.width {
                     if inside(i, r, size.0, overhang.0) && inside(j, c, size.1, overhang.1) {
-                        work((r, c), (i, j));
+                        let pixel_of = |image: Image, at| pixel(image.width, image.channels, at);
+                        work(pixel_of(small, (r, c)), pixel_of(large, (i, j)));
                     }
                 }
             }
@@ -178,9 +176,7 @@ pub fn max_pool(squares: &Squares, large: &[f64]) -> (Vec<f64>, Vec<usize>) {
     let channels = squares.small.channels;
     let len = squares.small.height * squares.small.width * channels;
     let (mut largest, mut places) = (vec![f64::NEG_INFINITY; len], vec![0; len]);
-    each_of_squares(squares, |small, large_| {
-        let (to, from) =
-            (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+    each_of_squares(squares, |to, from| {
         for channel in 0..channels {
             if large[from + channel] > largest[to + channel] {
                 largest[to + channel] = large[from + channel];
@@ -196,9 +192,7 @@ pub fn average_pool(squares: &Squares, large: &[f64]) -> Vec<f64> {
     let channels = squares.small.channels;
     let len = squares.small.height * squares.small.width * channels;
     let (mut sums, mut counts) = (vec![0.0; len], vec![0.0; len]);
-    each_of_squares(squares, |small, large_| {
-        let (to, from) =
-            (pixel(squares.small.width, channels, small), pixel(squares.large.width, channels, large_));
+    each_of_squares(squares, |to, from| {
         for channel in 0..channels {
             sums[to + channel] += large[from + channel];
             counts[to + channel] += 1.0;
@@ -211,9 +205,7 @@ pub fn average_pool(squares: &Squares, large: &[f64]) -> Vec<f64> {
 pub fn upsample(squares: &Squares, small: &[f64]) -> Vec<f64> {
     let channels = squares.small.channels;
     let mut large = vec![0.0; squares.large.height * squares.large.width * channels];
-    each_of_squares(squares, |small_, large_| {
-        let (from, to) =
-            (pixel(squares.small.width, channels, small_), pixel(squares.large.width, channels, large_));
+    each_of_squares(squares, |from, to| {
         large[to..to + channels].copy_from_slice(&small[from..from + channels]);
     });
     large

@@ -1,23 +1,11 @@
 //! Convolutions and pools against their plain twins, at odd sizes and channel counts, at every SIMD level of this processor.
 
+mod common;
+
+use common::{numbers, wide};
 use narrows_kernels::convolution::{Direction, Geometry, Images, Kind, PooledConvolution};
 use narrows_kernels::pooling::{self, Squares};
 use narrows_kernels::{Activation, Border, Convolution, Image, Level, image, plain};
-
-/// Numbers between -1 and 1, the same on every run.
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 8_388_608.0 - 1.0
-        })
-        .collect()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().copied().map(f64::from).collect()
-}
 
 #[track_caller]
 fn close(what: &str, got: &[f32], want: &[f64], allowed: f64) {
@@ -51,8 +39,8 @@ fn spilled(numbers: &[f32], plain: Image, place: Image) -> bool {
 #[track_caller]
 fn check(geometry: Geometry) {
     let Geometry { kernel, input, output, .. } = geometry;
-    let (x, dy) = (numbers(input.len(), 1), numbers(output.len(), 2));
-    let (w, b) = (numbers(geometry.weights_len(), 3), numbers(output.channels, 4));
+    let (x, dy) = (numbers(input.len(), 1, 1.0), numbers(output.len(), 2, 1.0));
+    let (w, b) = (numbers(geometry.weights_len(), 3, 1.0), numbers(output.channels, 4, 1.0));
     let y = plain::convolve(&geometry, &wide(&x), &wide(&w), &wide(&b));
     let (dx, dw) = plain::convolve_backward(&geometry, &wide(&x), &wide(&w), &wide(&dy));
 
@@ -192,12 +180,12 @@ fn pooled_as_it_is_stored_is_the_same_as_pooled_afterwards() {
                 let convolution = Convolution::new(geometry, images, false);
                 let pooled = PooledConvolution::new(geometry, input, small).unwrap();
                 // Dark on the left: some windows are empty.
-                let mut x = numbers(geometry.input.len(), 1);
+                let mut x = numbers(geometry.input.len(), 1, 1.0);
                 x.chunks_mut(inputs)
                     .enumerate()
                     .filter(|(at, _)| at % width < 4)
                     .for_each(|(_, x)| x.fill(0.0));
-                let (w, b) = (numbers(geometry.weights_len(), 2), numbers(outputs, 3));
+                let (w, b) = (numbers(geometry.weights_len(), 2, 1.0), numbers(outputs, 3, 1.0));
                 let x = placed(&x, geometry.input, input);
                 for level in Level::available() {
                     let mut packed = vec![0.0; convolution.packed_len(Direction::Forward)];

@@ -1,26 +1,14 @@
 //! Every fast function against its plain twin: all lengths from 0 to 67 and some large ones, odd offsets, every SIMD
 //! level this processor has.
 
+mod common;
+
+use common::{numbers, wide};
 use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
 use narrows_kernels::{Activation, Level, activation, loss, optimizer, plain, vector};
 
-/// Numbers between -`size` and `size`, the same on every run.
-fn numbers(count: usize, seed: u32, size: f32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 8) as f32 / 8_388_608.0 - 1.0) * size
-        })
-        .collect()
-}
-
 fn lengths() -> impl Iterator<Item = usize> {
     (0..=67).chain([784, 1000, 4097])
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().copied().map(f64::from).collect()
 }
 
 #[track_caller]

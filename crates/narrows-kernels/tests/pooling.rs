@@ -1,21 +1,10 @@
 //! Pools, upsampling and their gradients against the definition, at odd sizes and channel counts, at every SIMD level.
 
+mod common;
+
+use common::{numbers, wide};
 use narrows_kernels::pooling::{self, Squares};
 use narrows_kernels::{Activation, Border, Image, Level, image, plain};
-
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 8_388_608.0 - 1.0
-        })
-        .collect()
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().copied().map(f64::from).collect()
-}
 
 /// An image in memory, and a way there and back.
 struct Placed(Image);
@@ -60,7 +49,7 @@ fn pools_and_upsampling_are_their_definitions() {
             let (large_in, small_in) = (Placed(large.with_border(border)), Placed(small.with_border(border)));
             let squares = Squares::new((size, size), large, small);
             let values = squares.between(large_in.0, small_in.0);
-            let (x, g) = (numbers(large.len(), 1), numbers(small.len(), 2));
+            let (x, g) = (numbers(large.len(), 1, 1.0), numbers(small.len(), 2, 1.0));
             let activation = Activation::Tanh;
             let derivative = |y: f32| plain::derivative(activation, f64::from(y));
             for level in Level::available() {
@@ -106,7 +95,7 @@ fn pools_and_upsampling_are_their_definitions() {
             let small = Image::plain(rows, columns, channels);
             let (large_in, small_in) = (Placed(large.with_border(border)), Placed(small.with_border(border)));
             let squares = Squares::upsampling((factor, factor), small, large);
-            let (x, g) = (numbers(small.len(), 3), numbers(large.len(), 4));
+            let (x, g) = (numbers(small.len(), 3, 1.0), numbers(large.len(), 4, 1.0));
             for level in Level::available() {
                 let what =
                     |name: &str| format!("{name} {factor} {height}x{width}x{channels} at {}", level.name());

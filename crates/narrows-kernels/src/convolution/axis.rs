@@ -64,13 +64,13 @@ impl Axis {
             Kind::Plain { stride } => self.plain(stride, self.outputs),
             Kind::Transposed { stride } => self.transposed(stride, self.outputs),
             Kind::Upsampled { factor } => phases(factor, self.outputs, |phase| {
-                // floor, for sums that may be negative
-                let source = |k: usize| (phase + k) as isize - self.padding as isize;
-                let source = |k: usize| source(k).div_euclid(factor as isize);
+                // Rounded down, also where it is negative.
+                let source =
+                    |k: usize| ((phase + k) as isize - self.padding as isize).div_euclid(factor as isize);
                 let offset = source(0);
                 let mut taps = vec![Vec::new(); (source(self.kernel - 1) - offset) as usize + 1];
                 (0..self.kernel).for_each(|k| taps[(source(k) - offset) as usize].push(k));
-                (1, offset, taps)
+                (offset, taps)
             }),
         }
     }
@@ -108,21 +108,17 @@ impl Axis {
             positions.reverse();
             let input = |k: usize| ((phase + self.padding) as isize - k as isize) / stride as isize;
             let offset = positions.first().map_or(0, |&k| input(k));
-            (1, offset, positions.into_iter().map(|k| vec![k]).collect())
+            (offset, positions.into_iter().map(|k| vec![k]).collect())
         })
     }
 }
 
-/// The outputs 0.. of each phase, `step` apart; `describe` gives its stride, offset and taps.
-fn phases(
-    step: usize,
-    outputs: usize,
-    describe: impl Fn(usize) -> (usize, isize, Vec<Vec<usize>>),
-) -> Vec<Phase> {
+/// The outputs 0.. of each phase, `step` apart, that read inputs next to each other; `describe` gives offset and taps.
+fn phases(step: usize, outputs: usize, describe: impl Fn(usize) -> (isize, Vec<Vec<usize>>)) -> Vec<Phase> {
     (0..step.min(outputs))
         .map(|first| {
-            let (stride, offset, taps) = describe(first);
-            Phase { first, step, count: (outputs - first).div_ceil(step), stride, offset, taps }
+            let (offset, taps) = describe(first);
+            Phase { first, step, count: (outputs - first).div_ceil(step), stride: 1, offset, taps }
         })
         .collect()
 }

@@ -22,8 +22,8 @@ pub(super) struct Gradient<'a> {
     inside: usize,
 }
 
-/// Adds to `sums` (depth x columns, or columns x depth: see `gradient_is_along_runs`) the products of the runs at each place of `from`
-/// with the numbers at `beside` of `delta`.
+/// Adds to `sums` (depth x columns, or columns x depth: see [`gradient_is_along_runs`]) the products of the runs at each
+/// place of `from` with the numbers at `beside` of `delta`.
 #[inline(always)]
 pub(super) fn gradient<S: Tall>(s: S, sums: &mut [f32], from: &[f32], delta: &[f32], window: &Window) {
     let (depth, columns, lanes) = (window.depth(), window.columns, <S as Lanes<f32>>::COUNT);

@@ -35,9 +35,7 @@ pub(super) fn multiply<S: Tall>(
     window: &Window,
     finish: Finish<'_>,
 ) {
-    assert!(
-        to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len()
-    );
+    window.check(to, from, packed);
     match finish {
         Finish::Forward { bias: Some(bias), .. } => assert_eq!(bias.len(), window.columns),
         Finish::Backward { outputs, .. } => assert!(outputs.len() >= window.beside_len),
@@ -48,8 +46,8 @@ pub(super) fn multiply<S: Tall>(
         return multiply_narrow(s, to, from, packed, window, finish);
     }
     let Window { places, rows, run, pitch, columns, .. } = window;
-    let mut weights = packed.as_ptr();
     for (first, pair, inside) in panels(*columns, count) {
+        let weights = packed[first * window.depth()..].as_ptr();
         for (start, end) in parts(places.len(), if pair { S::TALL } else { S::TALLEST }) {
             let work = Multiply {
                 places: &places[start..end],
@@ -66,7 +64,6 @@ pub(super) fn multiply<S: Tall>(
             // packed weights hold depth whole registers for every panel up to this one.
             unsafe { s.multiply(pair, work, finish) }
         }
-        weights = weights.wrapping_add(window.depth() * if pair { 2 * count } else { count });
     }
 }
 

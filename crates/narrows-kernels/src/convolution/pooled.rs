@@ -43,15 +43,13 @@ pub(super) fn multiply_pooled<S: Tall>(
     bias: Option<&[f32]>,
     activation: Activation,
 ) {
-    assert!(
-        to.len() >= window.to_len && from.len() >= window.from_len && packed.len() >= window.packed_len()
-    );
+    window.check(to, from, packed);
     assert!(winners.as_ref().is_none_or(|winners| winners.len() >= window.beside_len));
     assert!(bias.is_none_or(|bias| bias.len() == window.columns) && can_be_pooled(window));
     let count = <S as Lanes<f32>>::COUNT;
     let Window { places, rows, run, pitch, columns, .. } = window;
-    let mut weights = packed.as_ptr();
     for (first, pair, inside) in panels(*columns, count) {
+        let weights = packed[first * window.depth()..].as_ptr();
         let most = if pair { S::WINDOWS.0 } else { S::WINDOWS.1 };
         for (start, end) in parts(places.len() / 4, most) {
             let places = &places[4 * start..4 * end];
@@ -77,15 +75,14 @@ pub(super) fn multiply_pooled<S: Tall>(
                 }
             }
         }
-        weights = weights.wrapping_add(window.depth() * if pair { 2 * count } else { count });
     }
 }
 
 /// A tile: `WINDOWS` times four places x `WIDE` registers.
 ///
 /// # Safety
-/// There are four times `WINDOWS` places, and the rest as for a tile of [`multiply`](super::multiply); with `WINNERS`, `inside` numbers can be
-/// written to `winners` at each first place's `beside`.
+/// There are four times `WINDOWS` places, and the rest as for a tile of [`multiply`](super::multiply); with `WINNERS`,
+/// `inside` numbers can be written to `winners` at each first place's `beside`.
 #[inline(always)]
 pub(super) unsafe fn pooled_tile<S: Simd, const WINDOWS: usize, const WIDE: usize, const WINNERS: bool>(
     s: S,

@@ -51,6 +51,11 @@ impl Window {
         self.depth() * self.columns.next_multiple_of(WIDEST)
     }
 
+    /// Refuses images and packed weights that are too short for what the places reach.
+    pub fn check(&self, to: &[f32], from: &[f32], packed: &[f32]) {
+        assert!(to.len() >= self.to_len && from.len() >= self.from_len && packed.len() >= self.packed_len());
+    }
+
     /// A window over these places, which reach as far as the lengths say.
     pub fn new(places: Vec<Place>, rows: usize, run: usize, pitch: usize, columns: usize) -> Self {
         let reach = |of: fn(&Place) -> u32, more: usize| {
@@ -102,7 +107,8 @@ pub(super) fn parts(count: usize, most: usize) -> impl Iterator<Item = (usize, u
     })
 }
 
-/// Columns `(first, register pairs?, columns inside)` of each panel.
+/// Columns `(first, register pairs?, columns inside)` of each panel. Those before a panel are whole, so that it begins at
+/// `first` times the depth in the packed weights.
 #[inline(always)]
 pub(super) fn panels(columns: usize, count: usize) -> impl Iterator<Item = (usize, bool, usize)> {
     (0..columns).step_by(2 * count).map(move |first| {
