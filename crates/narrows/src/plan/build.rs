@@ -176,7 +176,7 @@ impl Builder {
                         Units::Input => self.plan.input.len(),
                         Units::Flatten => self.flattened(&place)?.len(),
                     };
-                    self.dense(part, &place, units, bias)?;
+                    self.dense(&place, units, bias)?;
                 }
                 Layer::Convolution { channels, kernel, stride, padding, bias } => {
                     let padding = match padding {
@@ -187,7 +187,7 @@ impl Builder {
                         }
                         padding => [padding == Padding::Same; 2],
                     };
-                    self.convolution(part, &place, channels, kernel, stride, padding, bias)?;
+                    self.convolution(&place, channels, kernel, stride, padding, bias)?;
                 }
                 Layer::TransposedConvolution { channels, kernel, stride, padding, bias } => {
                     // Without padding the kernel reaches past the last pixel.
@@ -207,16 +207,7 @@ impl Builder {
                     let (top, height) = axis(input.height, kernel[0]).ok_or_else(large)?;
                     let (left, width) = axis(input.width, kernel[1]).ok_or_else(large)?;
                     let kind = Kind::Transposed { stride };
-                    self.weighted_sums(
-                        part,
-                        &place,
-                        kind,
-                        kernel,
-                        (top, left),
-                        (height, width),
-                        channels,
-                        bias,
-                    )?;
+                    self.weighted_sums(&place, kind, kernel, (top, left), (height, width), channels, bias)?;
                 }
                 Layer::MaxPool { size, padding } => {
                     let output = self.pooled(&place, size, padding)?;
@@ -286,16 +277,20 @@ impl Builder {
         self.push(part, Op::Reshape, output);
     }
 
-    /// Adds a step without an activation. Images may lie in memory with a border, vectors may not: a step between copies.
+    /// Adds a step without an activation.
     fn push(&mut self, part: &str, op: Op, output: Shape) {
-        let bridge = match self.plan.steps.last().map(|step| &step.op) {
-            None | Some(Op::Reshape) => false,
-            Some(before) => op != Op::Reshape && before.is_on_images() != op.is_on_images(),
-        };
-        if bridge {
-            self.push_step(part, Op::Reshape, self.plan.output());
+        if op != Op::Reshape {
+            self.bridge(part, op.is_on_images());
         }
         self.push_step(part, op, output);
+    }
+
+    /// Images may lie in memory with a border, vectors may not: between the two comes a step that copies.
+    fn bridge(&mut self, part: &str, to_images: bool) {
+        let before = self.plan.steps.last().filter(|step| step.op != Op::Reshape);
+        if before.is_some_and(|step| step.op.is_on_images() != to_images) {
+            self.push_step(part, Op::Reshape, self.plan.output());
+        }
     }
 
     fn push_step(&mut self, part: &str, op: Op, output: Shape) {
@@ -308,23 +303,21 @@ impl Builder {
         format!("{part}.{}", self.plan.steps.len() - self.first + 1)
     }
 
-    fn dense(&mut self, part: &str, place: &Place<'_>, units: usize, bias: bool) -> Result<()> {
+    fn dense(&mut self, place: &Place<'_>, units: usize, bias: bool) -> Result<()> {
         let (fan_in, fan_out) = (self.plan.output().len(), units);
         // An output with the length of a row gets the row's shape, so that pictures can be made of it.
         let row = self.plan.input;
         let output = if units == row.len() { row } else { Shape::flat(units) };
-        self.push(part, Op::Identity, output);
-        let (weights, bias) =
-            self.parameters(place, vec![fan_in, fan_out], ParameterKind::Weights { fan_in, fan_out }, bias)?;
-        let last = self.plan.steps.last_mut().expect("just pushed");
-        last.op = Op::Dense { weights, bias };
+        self.bridge(place.part, false);
+        let kind = ParameterKind::Weights { fan_in, fan_out };
+        let (weights, bias) = self.parameters(place, vec![fan_in, fan_out], kind, bias)?;
+        self.push_step(place.part, Op::Dense { weights, bias }, output);
         self.image = output.is_image();
         Ok(())
     }
 
     fn convolution(
         &mut self,
-        part: &str,
         place: &Place<'_>,
         channels: Units,
         kernel: [usize; 2],
@@ -360,12 +353,11 @@ impl Builder {
             }
             None => Kind::Plain { stride },
         };
-        self.weighted_sums(part, place, kind, kernel, (top, left), (height, width), channels, bias)
+        self.weighted_sums(place, kind, kernel, (top, left), (height, width), channels, bias)
     }
 
     fn weighted_sums(
         &mut self,
-        part: &str,
         place: &Place<'_>,
         kind: Kind,
         kernel: [usize; 2],
@@ -385,7 +377,7 @@ impl Builder {
         let kernel = (kernel[0], kernel[1]);
         let area = kernel.0 * kernel.1;
         let (fan_in, fan_out) = (area.saturating_mul(input.channels), area.saturating_mul(channels));
-        self.push(part, Op::Upsample { factor: 1 }, output);
+        self.bridge(place.part, true);
         let shape = vec![kernel.0, kernel.1, input.channels, channels];
         let (weights, bias) =
             self.parameters(place, shape, ParameterKind::Weights { fan_in, fan_out }, bias)?;
@@ -400,8 +392,7 @@ impl Builder {
                 kernel.0, kernel.1
             )));
         }
-        let last = self.plan.steps.last_mut().expect("just pushed");
-        last.op = Op::Convolution { geometry, weights, bias };
+        self.push_step(place.part, Op::Convolution { geometry, weights, bias }, output);
         self.image = true;
         Ok(())
     }
@@ -443,7 +434,7 @@ impl Builder {
         }
     }
 
-    /// Gives the weights and the bias of the last step their places.
+    /// Gives the weights and the bias of the step that comes next their places.
     fn parameters(
         &mut self,
         place: &Place<'_>,
@@ -454,9 +445,11 @@ impl Builder {
         let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
         let too_many = || place.error(format!("{} weights are too many", sides.join(" x ")));
         let outputs = *shape.last().expect("weights have outputs");
-        let weights = self.parameter("weights", shape, kind).ok_or_else(too_many)?;
+        let name = self.next_name(place.part);
+        let weights = self.parameter(format!("{name}.weights"), shape, kind).ok_or_else(too_many)?;
         let bias = if bias {
-            Some(self.parameter("bias", vec![outputs], ParameterKind::Bias).ok_or_else(too_many)?)
+            let found = self.parameter(format!("{name}.bias"), vec![outputs], ParameterKind::Bias);
+            Some(found.ok_or_else(too_many)?)
         } else {
             None
         };
@@ -464,13 +457,12 @@ impl Builder {
     }
 
     /// Gives a parameter its place; none where the numbers would not fit a 32-bit count.
-    fn parameter(&mut self, role: &str, shape: Vec<usize>, kind: ParameterKind) -> Option<Range<usize>> {
+    fn parameter(&mut self, name: String, shape: Vec<usize>, kind: ParameterKind) -> Option<Range<usize>> {
         let plan = &mut self.plan;
         let len = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side))?;
         let start = plan.buffer_len.next_multiple_of(ALIGNMENT);
         let end = start.checked_add(len).filter(|&end| end <= u32::MAX as usize)?;
         plan.buffer_len = end;
-        let name = format!("{}.{role}", plan.steps.last()?.name);
         plan.parameters.push(Parameter { name, range: start..end, shape, kind });
         Some(start..end)
     }
