@@ -144,19 +144,18 @@ impl Baselines {
             let mut x = vec![0.0; indices.len() * width];
             rows.read_f64(&indices, &mut x);
             model.scaling.apply_f64(&mut x, width);
-            let mut given = x.clone();
-            if noisy {
+            // What the methods are given, where it is not the rows themselves.
+            let given = noisy.then(|| {
                 let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
                 for (row, &index) in narrow.chunks_exact_mut(width).zip(&indices) {
                     corruption.apply(compute.level, row, index, Occasion::Judging);
                 }
-                given = narrow.into_iter().map(f64::from).collect();
-            }
-            Ok([
-                residuals(&moments.mean, &[], &x, &x, compute.level, scratch),
-                residuals(&moments.mean, &pca, &given, &x, compute.level, scratch),
-                residuals(&zero, &linear, &given, &x, compute.level, scratch),
-            ])
+                narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
+            });
+            let mut errors = |centre: &[f64], directions: &[f64]| {
+                residuals(centre, directions, given.as_deref(), &x, compute.level, scratch)
+            };
+            Ok([errors(&moments.mean, &[]), errors(&moments.mean, &pca), errors(&zero, &linear)])
         })?;
         // The error with no direction, with one, with two...; per row.
         let errors = |method: usize| -> Vec<f64> {
@@ -185,12 +184,12 @@ impl Baselines {
     }
 }
 
-/// The squared errors, summed over rows, of rows `x` rebuilt from `given` with no direction, with the first, with the first
-/// two...; `directions` are orthonormal rows, and `centre` is taken away before and added after.
+/// The squared errors, summed over rows, of rows `x` rebuilt from `given` (or from themselves) with no direction, with the
+/// first, with the first two...; `directions` are orthonormal rows, and `centre` is taken away before and added after.
 fn residuals(
     centre: &[f64],
     directions: &[f64],
-    given: &[f64],
+    given: Option<&[f64]>,
     x: &[f64],
     level: Level,
     scratch: &mut [f64],
@@ -208,7 +207,8 @@ fn residuals(
     };
     let x = centred(x);
     let wanted = along(&x);
-    let found = along(&centred(given));
+    let found = given.map(|given| along(&centred(given)));
+    let found = found.as_ref().unwrap_or(&wanted);
     // A direction with code c where s was wanted changes the error by (c - s)^2 - s^2.
     let mut changes = vec![0.0; k + 1];
     changes[0] = x.iter().map(|value| value * value).sum();
