@@ -10,11 +10,11 @@
 //! | [`convolution`] | plain, strided, transposed, of an upsampled image: forward and both gradients |
 //! | [`pooling`] | maximum, mean, nearest upsampling, and their gradients |
 //! | [`image`] | where the pixels of an image lie in memory |
-//! | [`noise`] | normal numbers and corrupted rows |
+//! | [`noise`] | normal numbers, corrupted rows, dropout |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
-//! | [`vector`] | sums of columns, scaling, checks for finiteness |
+//! | [`vector`] | sums and extremes of columns, scaling, products, checks for finiteness |
 //! | [`measure`] | the multiply-adds that the processor can do at most |
 //! | [`lockstep`] | threads that go through phases together, and buffers they share |
 //! | [`plain`] | the plain twin of every fast function: its oracle and its documentation |

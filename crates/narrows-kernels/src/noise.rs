@@ -1,4 +1,4 @@
-//! Rows made worse on purpose, from random bits. Only additions, multiplications and comparisons, none of them fused: the
+//! Rows made worse on purpose, and units left out, from random bits. Only additions, multiplications and comparisons, none of them fused: the
 //! same bits give the same numbers at every level and on every machine.
 
 use crate::simd::math::ln;
@@ -23,7 +23,7 @@ pub fn normal(level: Level, out: &mut [f32], words: &[u32]) {
             // In (0, 1): never 0, whose logarithm there is not.
             let u = ((lengths[i] >> 8) as i32 as f32 + 0.5) * STEP;
             let length = (-2.0 * ln(u)).sqrt();
-            let (sine, cosine) = sine_and_cosine((angles[i] >> 8) as i32 as f32 * STEP);
+            let (sine, cosine) = sine_and_cosine(part_of_one(angles[i]));
             cosines[i] = length * cosine;
             sines[i] = length * sine;
         }
@@ -72,12 +72,35 @@ pub fn replace(level: Level, values: &mut [f32], words: &[u32], share: f32, (low
     #[inline(always)]
     fn run(values: &mut [f32], words: &[u32], share: f32, low: f32, high: f32) {
         for (value, word) in values.iter_mut().zip(words) {
-            let u = (word >> 8) as i32 as f32 * STEP;
+            let u = part_of_one(*word);
             let other = if u < 0.5 * share { low } else { high };
             *value = if u < share { other } else { *value };
         }
     }
     dispatch!(level, _s => run(values, words, share, low, high));
+}
+
+/// The factors of a layer in which each unit is left out with probability `share` (dropout; Srivastava et al. 2014): 0
+/// for these, 1 / (1 - `share`) for the others, so that the mean stays. One random word for each.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn keep(level: Level, mask: &mut [f32], words: &[u32], share: f32) {
+    assert_eq!(mask.len(), words.len());
+    #[inline(always)]
+    fn run(mask: &mut [f32], words: &[u32], share: f32) {
+        let kept = 1.0 / (1.0 - share);
+        for (factor, word) in mask.iter_mut().zip(words) {
+            *factor = if part_of_one(*word) < share { 0.0 } else { kept };
+        }
+    }
+    dispatch!(level, _s => run(mask, words, share));
+}
+
+/// A number in [0, 1) from a random word.
+#[inline(always)]
+fn part_of_one(word: u32) -> f32 {
+    (word >> 8) as i32 as f32 * STEP
 }
 
 #[cfg(test)]
@@ -140,10 +163,34 @@ mod tests {
             normal(level, &mut noise, &words);
             add(level, &mut values, &noise, 0.5, Some((0.0, 1.0)));
             replace(level, &mut values, &words, 0.3, (0.0, 1.0));
-            (noise, values)
+            let mut mask = vec![0.5; words.len()];
+            keep(level, &mut mask, &words, 0.3);
+            (noise, values, mask)
         };
         let first = make(Level::detect());
         assert!(Level::available().into_iter().all(|level| make(level) == first));
+    }
+
+    #[test]
+    fn left_out_as_often_as_asked_and_the_mean_stays() {
+        let n = 100_000;
+        let mut mask = vec![0.5; n];
+        for share in [0.2f32, 0.5] {
+            keep(Level::detect(), &mut mask, &words(n), share);
+            let out = mask.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
+            // Standard error at most 0.0016.
+            assert!((out - f64::from(share)).abs() < 0.008, "{out} of {share}");
+            assert!(mask.iter().all(|&factor| factor == 0.0 || factor == 1.0 / (1.0 - share)));
+        }
+        keep(Level::detect(), &mut mask, &words(n), 0.0);
+        assert!(mask.iter().all(|&factor| factor == 1.0));
+        keep(Level::detect(), &mut mask, &words(n), 1.0);
+        assert!(mask.iter().all(|&factor| factor == 0.0));
+        // The places are those that `replace` takes.
+        let mut values = vec![0.5; n];
+        replace(Level::detect(), &mut values, &words(n), 0.3, (2.0, 3.0));
+        keep(Level::detect(), &mut mask, &words(n), 0.3);
+        assert!(values.iter().zip(&mask).all(|(&value, &factor)| (value == 0.5) == (factor > 0.0)));
     }
 
     #[test]

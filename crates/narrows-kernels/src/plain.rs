@@ -235,6 +235,11 @@ pub fn squared_error(y: &[f64], t: &[f64]) -> f64 {
     y.iter().zip(t).map(|(y, t)| (y - t) * (y - t)).sum()
 }
 
+/// Twin of [`crate::vector::column_squares`].
+pub fn column_squares(matrix: &[f64], width: usize) -> Vec<f64> {
+    (0..width).map(|j| matrix.iter().skip(j).step_by(width).map(|x| x * x).sum()).collect()
+}
+
 /// Twin of [`crate::optimizer::adadelta`].
 pub fn adadelta(p: &mut [f64], e: &mut [f64], d: &mut [f64], g: &[f64], settings: Adadelta) {
     let (rate, rho, epsilon) =

@@ -54,6 +54,90 @@ pub fn column_sums(level: Level, out: &mut [f32], values: &[f32], stride: usize,
     dispatch!(level, s => run(s, out, values, stride, first));
 }
 
+/// Sums of squares of the columns of a matrix with rows of `out.len()` numbers, rows added in order.
+///
+/// # Panics
+/// Where the matrix is not whole rows.
+pub fn column_squares(level: Level, out: &mut [f32], matrix: &[f32]) {
+    assert!(!out.is_empty() && matrix.len().is_multiple_of(out.len()));
+    #[inline(always)]
+    fn run<S: Simd>(s: S, out: &mut [f32], matrix: &[f32]) {
+        for at in (0..out.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let mut sum = s.constant(0.0);
+            for row in matrix.chunks_exact(out.len()) {
+                let x = s.read(row, at);
+                sum = s.mul_add(x, x, sum);
+            }
+            s.write(out, at, sum);
+        }
+    }
+    dispatch!(level, s => run(s, out, matrix));
+}
+
+/// Lowers `low` and raises `high` to the least and the largest number of each column of `rows`; a NaN changes neither.
+///
+/// # Panics
+/// Where the lengths differ or `rows` are not whole rows.
+pub fn extremes(level: Level, low: &mut [f32], high: &mut [f32], rows: &[f32]) {
+    assert!(!low.is_empty() && low.len() == high.len() && rows.len().is_multiple_of(low.len()));
+    #[inline(always)]
+    fn run<S: Simd>(s: S, low: &mut [f32], high: &mut [f32], rows: &[f32]) {
+        for at in (0..low.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let (mut least, mut largest) = (s.read(low, at), s.read(high, at));
+            for row in rows.chunks_exact(low.len()) {
+                let x = s.read(row, at);
+                // The number that may be a NaN first: of `min(x, least)` the second stays.
+                (least, largest) = (s.min(x, least), s.max(x, largest));
+            }
+            s.write(low, at, least);
+            s.write(high, at, largest);
+        }
+    }
+    dispatch!(level, s => run(s, low, high, rows));
+}
+
+/// Multiplies each value by the factor at its place.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn multiply(level: Level, values: &mut [f32], factors: &[f32]) {
+    assert_eq!(values.len(), factors.len());
+    dispatch!(level, s => multiply_row(s, values, factors));
+}
+
+#[inline(always)]
+fn multiply_row<S: Simd>(s: S, values: &mut [f32], factors: &[f32]) {
+    for at in (0..values.len()).step_by(<S as Lanes<f32>>::COUNT) {
+        let y = s.mul(s.read(values, at), s.read(factors, at));
+        s.write(values, at, y);
+    }
+}
+
+/// Multiplies each column of a matrix with rows of `factors.len()` numbers by its factor.
+///
+/// # Panics
+/// Where the matrix is not whole rows.
+pub fn scale_columns(level: Level, matrix: &mut [f32], factors: &[f32]) {
+    assert!(!factors.is_empty() && matrix.len().is_multiple_of(factors.len()));
+    dispatch!(level, s => {
+        for row in matrix.chunks_exact_mut(factors.len()) {
+            multiply_row(s, row, factors);
+        }
+    });
+}
+
+/// Multiplies each value by the factor.
+pub fn scale(level: Level, values: &mut [f32], factor: f32) {
+    #[inline(always)]
+    fn run<S: Simd>(s: S, values: &mut [f32], factor: f32) {
+        for at in (0..values.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            let y = s.mul(s.read(values, at), s.constant(factor));
+            s.write(values, at, y);
+        }
+    }
+    dispatch!(level, s => run(s, values, factor));
+}
+
 /// The sum of several slices, added in their order.
 ///
 /// # Panics

@@ -248,6 +248,46 @@ fn adadelta_begins_as_its_paper_says() {
 }
 
 #[test]
+fn products_squares_and_extremes_of_columns() {
+    for level in Level::available() {
+        for width in (1..=67).chain([1000]) {
+            let rows = 5;
+            let (matrix, factors) = (numbers(rows * width, 70, 3.0), numbers(width, 71, 2.0));
+            let mut squares = vec![f32::NAN; width];
+            vector::column_squares(level, &mut squares, &matrix);
+            let want = plain::column_squares(&wide(&matrix), width);
+            close("column squares", level, &squares, &want, 1e-6, 0.0);
+
+            // Products of two numbers are rounded once: every level gives the same bits.
+            let mut scaled = matrix.clone();
+            vector::scale_columns(level, &mut scaled, &factors);
+            assert!((0..rows * width).all(|i| scaled[i] == matrix[i] * factors[i % width]));
+            let mut scaled = matrix.clone();
+            vector::multiply(level, &mut scaled[width..2 * width], &factors);
+            assert!((0..width).all(|j| scaled[width + j] == matrix[width + j] * factors[j]));
+            assert!(scaled[..width] == matrix[..width] && scaled[2 * width..] == matrix[2 * width..]);
+            let mut scaled = matrix.clone();
+            vector::scale(level, &mut scaled, 0.7);
+            assert!(scaled.iter().zip(&matrix).all(|(&got, &number)| got == 0.7 * number));
+
+            // What was known before stays where no row is further out.
+            let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
+            (low[width / 2], high[width / 2]) = (-100.0, 100.0);
+            let mut holed = matrix.clone();
+            holed[width - 1] = f32::NAN;
+            vector::extremes(level, &mut low, &mut high, &holed);
+            for j in 0..width {
+                let column = || holed.iter().skip(j).step_by(width).copied();
+                let (least, largest) =
+                    if j == width / 2 { (-100.0, 100.0) } else { (f32::INFINITY, f32::NEG_INFINITY) };
+                assert_eq!(low[j], column().fold(least, f32::min));
+                assert_eq!(high[j], column().fold(largest, f32::max));
+            }
+        }
+    }
+}
+
+#[test]
 fn columns_and_scales() {
     for level in Level::available() {
         for width in (1..=67).chain([1000]) {
