@@ -12,7 +12,7 @@
 //! | [`image`] | where the pixels of an image lie in memory |
 //! | [`noise`] | normal numbers, corrupted rows, dropout |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
-//! | [`loss`] | binary cross-entropy, cross-entropy, squared error, each fused with its gradient |
+//! | [`loss`] | binary cross-entropy, cross-entropy, squared, absolute and Huber error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
 //! | [`vector`] | sums and extremes of columns, scaling, products, checks for finiteness |
 //! | [`measure`] | the multiply-adds that the processor can do at most |

@@ -5,7 +5,7 @@
 //! width) the gradients are those of the mean over a batch and the row's numbers.
 
 use crate::activation::{Activation, softmax_row};
-use crate::simd::{Lanes, Level, Simd, dispatch, math};
+use crate::simd::{F, Lanes, Level, Simd, dispatch, math};
 
 fn check(losses: &[f32], outputs: &[f32], targets: &[f32]) -> usize {
     assert_eq!(outputs.len(), targets.len());
@@ -101,21 +101,115 @@ pub fn squared_error(
     activation: Activation,
     weight: f32,
 ) {
+    differences::<Squared>(level, losses, outputs, targets, activation, weight);
+}
+
+/// Absolute error of outputs y = activation(z): sum of |y - t|. As [`squared_error`], with the gradient
+/// `weight` sign(y - t) activation'(z), which is 0 where y = t.
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn absolute_error(
+    level: Level,
+    losses: &mut [f32],
+    outputs: &mut [f32],
+    targets: &[f32],
+    activation: Activation,
+    weight: f32,
+) {
+    differences::<Absolute>(level, losses, outputs, targets, activation, weight);
+}
+
+/// Huber's error (1964) of outputs y = activation(z), with d = y - t: sum of d^2 / 2 where |d| <= 1, of |d| - 1/2
+/// elsewhere. As [`squared_error`], with the gradient `weight` min(1, max(-1, d)) activation'(z).
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn huber(
+    level: Level,
+    losses: &mut [f32],
+    outputs: &mut [f32],
+    targets: &[f32],
+    activation: Activation,
+    weight: f32,
+) {
+    differences::<Huber>(level, losses, outputs, targets, activation, weight);
+}
+
+/// A loss that is a sum over the differences d = y - t.
+trait Difference {
+    /// What the slope is to be multiplied by to be the derivative.
+    const FACTOR: f32;
+
+    /// The sum with the loss of `d` added, and its slope at `d`.
+    fn add<S: Simd>(s: S, sum: F<S>, d: F<S>) -> (F<S>, F<S>);
+}
+
+struct Squared;
+struct Absolute;
+struct Huber;
+
+impl Difference for Squared {
+    const FACTOR: f32 = 2.0;
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: F<S>, d: F<S>) -> (F<S>, F<S>) {
+        (s.mul_add(d, d, sum), d)
+    }
+}
+
+impl Difference for Absolute {
+    const FACTOR: f32 = 1.0;
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: F<S>, d: F<S>) -> (F<S>, F<S>) {
+        let (up, down, zero) = (s.constant(1.0), s.constant(-1.0), s.constant(0.0));
+        (s.add(sum, s.abs(d)), s.where_positive(d, up, s.where_positive(s.negate(d), down, zero)))
+    }
+}
+
+impl Difference for Huber {
+    const FACTOR: f32 = 1.0;
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: F<S>, d: F<S>) -> (F<S>, F<S>) {
+        // With c = d kept within -1..1, both cases are c (d - c / 2), and c is the slope.
+        let c = s.min(s.constant(1.0), s.max(s.constant(-1.0), d));
+        (s.mul_add(c, s.mul_add(s.constant(-0.5), c, d), sum), c)
+    }
+}
+
+#[inline(always)]
+fn differences<D: Difference>(
+    level: Level,
+    losses: &mut [f32],
+    outputs: &mut [f32],
+    targets: &[f32],
+    activation: Activation,
+    weight: f32,
+) {
     let width = check(losses, outputs, targets);
     #[inline(always)]
-    fn row<S: Simd>(s: S, y: &mut [f32], t: &[f32], activation: Activation, weight: f32) -> f32 {
+    fn row<D: Difference, S: Simd>(
+        s: S,
+        y: &mut [f32],
+        t: &[f32],
+        activation: Activation,
+        weight: f32,
+    ) -> f32 {
+        let weight = s.constant(D::FACTOR * weight);
         let mut sum = s.constant(0.0);
         for at in (0..y.len()).step_by(<S as Lanes<f32>>::COUNT) {
             let ys = s.read(y, at);
-            let difference = s.sub(ys, s.read(t, at));
-            sum = s.mul_add(difference, difference, sum);
-            s.write(y, at, activation.back(s, s.mul(s.constant(2.0 * weight), difference), ys));
+            let (with, slope) = D::add(s, sum, s.sub(ys, s.read(t, at)));
+            sum = with;
+            s.write(y, at, activation.back(s, s.mul(weight, slope), ys));
         }
         s.sum(sum)
     }
     dispatch!(level, s => {
         for ((loss, y), t) in losses.iter_mut().zip(outputs.chunks_exact_mut(width)).zip(targets.chunks_exact(width)) {
-            *loss = row(s, y, t, activation, weight);
+            *loss = row::<D, _>(s, y, t, activation, weight);
         }
     });
 }

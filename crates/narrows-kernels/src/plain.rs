@@ -235,6 +235,17 @@ pub fn squared_error(y: &[f64], t: &[f64]) -> f64 {
     y.iter().zip(t).map(|(y, t)| (y - t) * (y - t)).sum()
 }
 
+/// Absolute error of one row.
+pub fn absolute_error(y: &[f64], t: &[f64]) -> f64 {
+    y.iter().zip(t).map(|(y, t)| (y - t).abs()).sum()
+}
+
+/// Huber's error of one row.
+pub fn huber(y: &[f64], t: &[f64]) -> f64 {
+    let one = |d: f64| if d <= 1.0 { d * d / 2.0 } else { d - 0.5 };
+    y.iter().zip(t).map(|(y, t)| one((y - t).abs())).sum()
+}
+
 /// Twin of [`crate::vector::column_squares`].
 pub fn column_squares(matrix: &[f64], width: usize) -> Vec<f64> {
     (0..width).map(|j| matrix.iter().skip(j).step_by(width).map(|x| x * x).sum()).collect()

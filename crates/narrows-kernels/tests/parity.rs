@@ -63,6 +63,16 @@ fn activations() {
     }
 }
 
+/// How steep `define` is at `at` in its place `j`: the difference quotient over twice the step.
+fn slope(define: impl Fn(&[f64]) -> f64, at: &[f64], j: usize, step: f64) -> f64 {
+    let moved = |by: f64| {
+        let mut at = at.to_vec();
+        at[j] += by;
+        define(&at)
+    };
+    (moved(step) - moved(-step)) / (2.0 * step)
+}
+
 #[test]
 fn softmax_is_a_distribution_and_its_gradient_a_difference_quotient() {
     for level in Level::available() {
@@ -81,10 +91,7 @@ fn softmax_is_a_distribution_and_its_gradient_a_difference_quotient() {
             };
             let z = wide(&logits[..width]);
             for j in [0, width / 2, width - 1] {
-                let (mut up, mut down) = (z.clone(), z.clone());
-                up[j] += 1e-5;
-                down[j] -= 1e-5;
-                let slope = (value(&up) - value(&down)) / 2e-5;
+                let slope = slope(value, &z, j, 1e-5);
                 assert!(
                     (f64::from(gradients[j]) - slope).abs() < 1e-5,
                     "{} width {width} column {j}",
@@ -97,6 +104,10 @@ fn softmax_is_a_distribution_and_its_gradient_a_difference_quotient() {
 
 /// A loss kernel: level, losses, outputs, targets, weight.
 type Loss<'a> = &'a dyn Fn(Level, &mut [f32], &mut [f32], &[f32], f32);
+
+/// A loss through an activation: level, losses, outputs, targets, activation, weight; and its twin.
+type ErrorKernel = fn(Level, &mut [f32], &mut [f32], &[f32], Activation, f32);
+type ErrorTwin = fn(&[f64], &[f64]) -> f64;
 
 /// Checks a loss's value against its definition and its gradient against difference quotients of the definition.
 fn check_loss(
@@ -118,10 +129,7 @@ fn check_loss(
             close(name, level, &losses, &want, 1e-5, 1e-6);
             let (row, t) = (wide(&z[..width]), wide(&t[..width]));
             for j in [0, width / 2, width - 1] {
-                let (mut up, mut down) = (row.clone(), row.clone());
-                up[j] += 1e-4;
-                down[j] -= 1e-4;
-                let slope = f64::from(weight) * (define(&up, &t) - define(&down, &t)) / 2e-4;
+                let slope = f64::from(weight) * slope(|row| define(row, &t), &row, j, 1e-4);
                 let got = f64::from(gradients[j]);
                 assert!(
                     (got - slope).abs() < 1e-6 + 1e-4 * slope.abs(),
@@ -142,28 +150,39 @@ fn losses_and_their_gradients() {
         target
     });
     check_loss("cross-entropy of shares", &loss::cross_entropy_logits, &plain::cross_entropy_logits, &shares);
-    check_loss(
-        "squared error",
-        &|level, losses, outputs, targets, weight| {
-            loss::squared_error(level, losses, outputs, targets, Activation::Linear, weight);
-        },
-        &plain::squared_error,
-        &shares,
-    );
+    let errors: [(&str, ErrorKernel, ErrorTwin); 3] = [
+        ("squared error", loss::squared_error, plain::squared_error),
+        ("absolute error", loss::absolute_error, plain::absolute_error),
+        ("Huber's error", loss::huber, plain::huber),
+    ];
     // Through an activation: the kernel is given outputs, the difference quotient moves what comes before them.
     for kind in Activation::ALL {
-        check_loss(
-            "squared error through an activation",
-            &|level, losses, outputs, targets, weight| {
-                activation::forward(level, outputs, kind);
-                loss::squared_error(level, losses, outputs, targets, kind, weight);
-            },
-            &|z, t| {
-                let y: Vec<f64> = z.iter().map(|&z| plain::activate(kind, z)).collect();
-                plain::squared_error(&y, t)
-            },
-            &shares,
-        );
+        for (name, kernel, define) in errors {
+            check_loss(
+                &format!("{name} through {kind:?}"),
+                &|level, losses, outputs, targets, weight| {
+                    activation::forward(level, outputs, kind);
+                    kernel(level, losses, outputs, targets, kind, weight);
+                },
+                &|z, t| {
+                    let y: Vec<f64> = z.iter().map(|&z| plain::activate(kind, z)).collect();
+                    define(&y, t)
+                },
+                &shares,
+            );
+        }
+    }
+}
+
+#[test]
+fn errors_hit_exactly_have_no_gradient_and_a_nan_is_not_hidden() {
+    for level in Level::available() {
+        for kernel in [loss::squared_error, loss::absolute_error, loss::huber] {
+            let (mut losses, mut y) = (vec![0.0; 2], vec![0.5, 0.25, f32::NAN, 1.0]);
+            kernel(level, &mut losses, &mut y, &[0.5, 0.25, 0.5, 0.5], Activation::Linear, 1.0);
+            assert!(losses[0] == 0.0 && y[..2] == [0.0, 0.0], "{losses:?} {y:?}");
+            assert!(losses[1].is_nan());
+        }
     }
 }
 
