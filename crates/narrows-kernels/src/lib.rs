@@ -12,6 +12,7 @@
 //! | [`image`] | where the pixels of an image lie in memory |
 //! | [`noise`] | normal numbers, corrupted rows, dropout |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
+//! | [`pointwise`] | leaky relu, elu, gelu, silu, softplus: functions whose derivative needs their input |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared, absolute and Huber error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
 //! | [`vector`] | sums and extremes of columns, scaling, products, checks for finiteness |
@@ -45,6 +46,7 @@ pub mod measure;
 pub mod noise;
 pub mod optimizer;
 pub mod plain;
+pub mod pointwise;
 pub mod pooling;
 mod simd;
 pub mod vector;
@@ -52,4 +54,5 @@ pub mod vector;
 pub use activation::Activation;
 pub use convolution::Convolution;
 pub use image::{Border, Image};
+pub use pointwise::Pointwise;
 pub use simd::Level;

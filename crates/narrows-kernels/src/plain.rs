@@ -6,6 +6,7 @@ use crate::convolution::{Geometry, Kind};
 use crate::image::Image;
 use crate::matrix::{Finish, FinishWide, View};
 use crate::optimizer::{Adadelta, Adam, RmsProp, Sgd};
+use crate::pointwise::Pointwise;
 use crate::pooling::Squares;
 
 /// The activation of one number.
@@ -26,6 +27,33 @@ pub fn derivative(activation: Activation, y: f64) -> f64 {
         Activation::Sigmoid => y * (1.0 - y),
         Activation::Tanh => 1.0 - y * y,
     }
+}
+
+/// The function of one number.
+pub fn pointwise(function: Pointwise, x: f64) -> f64 {
+    match function {
+        Pointwise::LeakyRelu => x.max(0.01 * x),
+        Pointwise::Elu => x.max(0.0) + x.min(0.0).exp_m1(),
+        Pointwise::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+        Pointwise::Silu => x / (1.0 + (-x).exp()),
+        // Beyond 36, e^-x is below the last place of x.
+        Pointwise::Softplus if x > 36.0 => x,
+        Pointwise::Softplus => x.exp().ln_1p(),
+    }
+}
+
+/// 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x, by a series of which no term is negative: Abramowitz and
+/// Stegun (1964), 7.1.6. Beyond 6 it is 1 to 3e-17.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
 /// Twin of [`crate::matrix::multiply`].

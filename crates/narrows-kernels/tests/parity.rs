@@ -5,7 +5,7 @@ mod common;
 
 use common::{numbers, wide};
 use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
-use narrows_kernels::{Activation, Level, activation, loss, optimizer, plain, vector};
+use narrows_kernels::{Activation, Level, Pointwise, activation, loss, optimizer, plain, pointwise, vector};
 
 fn lengths() -> impl Iterator<Item = usize> {
     (0..=67).chain([784, 1000, 4097])
@@ -71,6 +71,82 @@ fn slope(define: impl Fn(&[f64]) -> f64, at: &[f64], j: usize, step: f64) -> f64
         define(&at)
     };
     (moved(step) - moved(-step)) / (2.0 * step)
+}
+
+#[test]
+fn pointwise_functions_and_their_derivatives() {
+    for level in Level::available() {
+        for n in lengths() {
+            for function in Pointwise::ALL {
+                let define = |x: &[f64]| plain::pointwise(function, x[0]);
+                // An odd offset: the slice begins one number into the buffer.
+                let mut buffer = numbers(n + 1, 30, 12.0);
+                let (first, inputs) = (buffer[0], buffer[1..].to_vec());
+                pointwise::forward(level, &mut buffer[1..], function);
+                let want: Vec<f64> = wide(&inputs).iter().map(|&x| define(&[x])).collect();
+                // What the tail of gelu may be off by, 1e-7, times |x| where the tail is large.
+                close("pointwise", level, &buffer[1..], &want, 1e-6, 2e-7);
+                assert_eq!(buffer[0], first);
+
+                let mut gradients = numbers(n, 31, 1.0);
+                let slopes = wide(&inputs).into_iter().map(|x| slope(define, &[x], 0, 1e-5));
+                let want: Vec<f64> = slopes.zip(&gradients).map(|(slope, &g)| slope * f64::from(g)).collect();
+                pointwise::backward(level, &mut gradients, &inputs, function);
+                close("pointwise backward", level, &gradients, &want, 1e-6, 3e-7);
+            }
+        }
+    }
+}
+
+#[test]
+fn gelu_is_the_normal_distribution_of_tables() {
+    // Phi(1), Phi(2), Phi(4) and Phi(-5).
+    for (x, phi) in [
+        (1.0, 0.841_344_746_068_543),
+        (2.0, 0.977_249_868_051_821),
+        (4.0, 0.999_968_328_758_167),
+        (-5.0, 2.866_515_719e-7),
+    ] {
+        assert!((plain::pointwise(Pointwise::Gelu, x) - x * phi).abs() < 1e-14, "{x}");
+    }
+}
+
+#[test]
+fn pointwise_functions_are_exact_far_out_and_near_zero() {
+    use Pointwise::{Elu, Gelu, LeakyRelu, Silu, Softplus};
+    for level in Level::available() {
+        let value = |function, x: f32| {
+            let mut values = [x];
+            pointwise::forward(level, &mut values, function);
+            values[0]
+        };
+        let derivative = |function, x: f32| {
+            let mut gradients = [1.0];
+            pointwise::backward(level, &mut gradients, &[x], function);
+            gradients[0]
+        };
+        for function in Pointwise::ALL {
+            for x in [100.0, 1000.0, 1e30, f32::MAX, f32::INFINITY] {
+                assert_eq!(value(function, x), x, "{function:?}");
+                assert_eq!(derivative(function, x), 1.0, "{function:?} at {x}");
+                let (left, leak) = match function {
+                    LeakyRelu => (-0.01 * x, 0.01),
+                    Elu => (-1.0, 0.0),
+                    Gelu | Silu | Softplus => (0.0, 0.0),
+                };
+                let got = value(function, -x);
+                assert!(got == left || (got - left).abs() < 1e-30, "{function:?} of {}: {got}", -x);
+                assert!((derivative(function, -x) - leak).abs() < 1e-30, "{function:?} at {}", -x);
+            }
+            assert!(value(function, f32::NAN).is_nan(), "{function:?}");
+            for x in [1e-6f32, -1e-6, 1e-3, -1e-3] {
+                let (got, want) = (f64::from(value(function, x)), plain::pointwise(function, f64::from(x)));
+                assert!((got - want).abs() <= 5e-7 * want.abs(), "{function:?} of {x}: {got}, want {want}");
+            }
+        }
+        // The tail of softplus is not lost in the 1 that is added to it.
+        assert!((value(Softplus, -30.0) / (-30.0f32).exp() - 1.0).abs() < 1e-6);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Exponential, logistic function, hyperbolic tangent and logarithm over vectors: a few units in the last place over the
+//! Exponential, logistic function, hyperbolic tangent, normal distribution and logarithm over vectors: a few units in the last place over the
 //! whole range, the same on every system (no call into its mathematics library). A NaN stays a NaN.
 
 use super::{F, Lanes, Simd};
@@ -6,7 +6,21 @@ use super::{F, Lanes, Simd};
 /// e^x. 0 below -87.3 is 1.2e-38 (the smallest normal number); above 88.0 the result stays at e^88.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: F<S>) -> F<S> {
-    // x = n ln 2 + r with |r| <= ln(2)/2 (ln 2 in two parts, so that n ln 2 is exact); e^x = 2^n e^r.
+    let (less_one, power) = exp_in_parts(s, x);
+    s.mul(s.add(less_one, s.constant(1.0)), power)
+}
+
+/// e^x - 1, which does not cancel near 0. Ends where [`exp`] does.
+#[inline(always)]
+pub(crate) fn exp_less_one<S: Simd>(s: S, x: F<S>) -> F<S> {
+    let (less_one, power) = exp_in_parts(s, x);
+    s.mul_add(less_one, power, s.sub(power, s.constant(1.0)))
+}
+
+/// e^r - 1 and 2^n, where e^x = 2^n e^r.
+#[inline(always)]
+fn exp_in_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
+    // x = n ln 2 + r with |r| <= ln(2)/2 (ln 2 in two parts, so that n ln 2 is exact).
     // The clamps have the constant first: of a NaN, `max(c, x)` keeps the NaN.
     let x = s.min(s.constant(88.0), s.max(s.constant(-87.3), x));
     let n = s.round(s.mul(x, s.constant(std::f32::consts::LOG2_E)));
@@ -17,8 +31,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: F<S>) -> F<S> {
     for c in [0.008_363_182, 0.041_666_465, 0.166_665_77, 0.5] {
         q = s.mul_add(q, r, s.constant(c));
     }
-    let p = s.add(s.mul_add(q, s.mul(r, r), r), s.constant(1.0));
-    s.mul(p, s.power_of_two(n))
+    (s.mul_add(q, s.mul(r, r), r), s.power_of_two(n))
 }
 
 /// What the logistic function and the loss on it have in common, from one exponential and one division.
@@ -36,6 +49,45 @@ pub(crate) fn logistic<S: Simd>(s: S, x: F<S>) -> Logistic<F<S>> {
     let u = exp(s, s.negate(s.abs(x)));
     let inverse = s.div(one, s.add(one, u));
     Logistic { sigmoid: s.where_positive(x, inverse, s.mul(u, inverse)), u }
+}
+
+/// ln(1 + u) for u in 0..=1, to a few units in the last place of the result.
+#[inline(always)]
+pub(crate) fn ln_one_plus<S: Simd>(s: S, u: F<S>) -> F<S> {
+    // 2 artanh(t) with t = u / (2 + u), at most 1/3: the series ends after t^15, the rest is below 2e-9 of it.
+    let t = s.div(u, s.add(s.constant(2.0), u));
+    let t2 = s.mul(t, t);
+    let mut p = s.constant(1.0 / 15.0);
+    for c in [1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0] {
+        p = s.mul_add(p, t2, s.constant(c));
+    }
+    s.mul(s.add(t, t), p)
+}
+
+/// The normal distribution at a distance from its middle.
+pub(crate) struct Normal<V> {
+    /// The probability of what is further out on one side: Phi(-a).
+    pub tail: V,
+    /// e^(-a^2 / 2) / sqrt(2 pi)
+    pub density: V,
+}
+
+/// The normal distribution at distances `a` in 0..=12, the tail to 1e-7 and to 1e-5 of its size.
+#[inline(always)]
+pub(crate) fn normal<S: Simd>(s: S, a: F<S>) -> Normal<F<S>> {
+    // Phi(-a) = t p(t) e^(-a^2 / 2) with t = 1 / (1 + 0.4 a), in the manner of Abramowitz and Stegun (1964), 7.1.26, whose
+    // coefficients lose digits in f32. These interpolate at Chebyshev's points, in t - 1/2; the rest is below 7.2e-7 of it.
+    let one = s.constant(1.0);
+    let t = s.div(one, s.mul_add(s.constant(0.4), a, one));
+    let middle = s.sub(t, s.constant(0.5));
+    let mut p = s.constant(-0.037_293_36);
+    for c in
+        [0.058_755_43, 0.021_751_908, -0.104_573_03, -0.029_637_64, 0.211_175_88, 0.346_954_83, 0.282_662_7]
+    {
+        p = s.mul_add(p, middle, s.constant(c));
+    }
+    let e = exp(s, s.mul(s.constant(-0.5), s.mul(a, a)));
+    Normal { tail: s.mul(s.mul(p, t), e), density: s.mul(s.constant(0.398_942_3), e) }
 }
 
 /// The natural logarithm of a normal positive number, to about 1e-7 of its size or 1e-7. Nothing is fused: the same bits
@@ -91,15 +143,24 @@ mod tests {
     use crate::simd::{Level, dispatch};
 
     /// Applies a vector function to one number, at every level of this processor and at 16 lanes.
-    fn each_level(x: f32, check: impl Fn(&str, [f32; 4])) {
+    fn each_level(x: f32, check: impl Fn(&str, [f32; 8])) {
         #[inline(always)]
-        fn all<S: Simd>(s: S, x: f32) -> [f32; 4] {
-            let mut out = [0.0; 4];
+        fn all<S: Simd>(s: S, x: f32) -> [f32; 8] {
+            let mut out = [0.0; 8];
             let v = s.constant(x);
             let both = logistic(s, v);
-            for (slot, value) in
-                [exp(s, v), tanh(s, v), both.sigmoid, s.add(s.constant(1.0), both.u)].into_iter().enumerate()
-            {
+            let normal = normal(s, s.min(s.constant(12.0), s.abs(v)));
+            let values = [
+                exp(s, v),
+                tanh(s, v),
+                both.sigmoid,
+                s.add(s.constant(1.0), both.u),
+                exp_less_one(s, v),
+                ln_one_plus(s, both.u),
+                normal.tail,
+                normal.density,
+            ];
+            for (slot, value) in values.into_iter().enumerate() {
                 s.write(&mut out[slot..slot + 1], 0, value);
             }
             // The logarithm of 1 + e^-|x|, of each lane.
@@ -125,15 +186,17 @@ mod tests {
                 exact.tanh(),
                 1.0 / (1.0 + (-exact).exp()),
                 (-exact.abs()).exp().ln_1p(),
+                exact.clamp(-87.3, 88.0).exp_m1(),
+                (-exact.abs()).exp().ln_1p(),
             ];
             each_level(x, |level, got| {
-                for (name, (want, got)) in
-                    ["exp", "tanh", "sigmoid", "softplus"].iter().zip(want.iter().zip(got))
-                {
+                let names =
+                    ["exp", "tanh", "sigmoid", "sum of logarithms", "exp less one", "logarithm of 1 + u"];
+                for (name, (want, got)) in names.iter().zip(want.iter().zip(got)) {
                     let error = (f64::from(got) - want).abs();
                     // 4 units in the last place; below the smallest normal number, that number. The logarithm is of a
                     // number next to 1, which has lost what is smaller than its own last place.
-                    let small = if *name == "softplus" { 1.2e-7 } else { 1.2e-38 };
+                    let small = if *name == "sum of logarithms" { 1.2e-7 } else { 1.2e-38 };
                     assert!(
                         error <= 4.0 * want.abs() * f64::from(f32::EPSILON) + small,
                         "{name}({x}) at {level}: {got}, exactly {want}"
@@ -144,8 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn the_tail_of_the_normal_distribution_is_the_integral_of_its_density() {
+        // The density integrates to the tail: trapezes of 1/1024 are good to 1e-8, from 12 inwards.
+        let density = |a: f64| (-0.5 * a * a).exp() / std::f64::consts::TAU.sqrt();
+        let mut tail = 0.0;
+        for step in (0..12 * 1024).rev() {
+            let a = f64::from(step) / 1024.0;
+            tail += (density(a) + density(a + 1.0 / 1024.0)) / 2048.0;
+            each_level(a as f32, |level, got| {
+                assert!(
+                    (f64::from(got[6]) - tail).abs() < 2e-7,
+                    "tail at {a} at {level}: {}, {tail}",
+                    got[6]
+                );
+                assert!((f64::from(got[7]) - density(a)).abs() < 1e-7, "density at {a} at {level}");
+            });
+        }
+        assert!((tail - 0.5).abs() < 1e-7);
+    }
+
+    #[test]
     fn extremes_and_nan() {
-        each_level(f32::NAN, |level, got| assert!(got[..3].iter().all(|v| v.is_nan()), "{level} {got:?}"));
+        each_level(f32::NAN, |level, mut got| {
+            // The sum of logarithms is for numbers only.
+            got[3] = f32::NAN;
+            assert!(got.iter().all(|v| v.is_nan()), "{level} {got:?}");
+        });
         each_level(f32::INFINITY, |_, got| assert!(got[1] == 1.0 && got[2] == 1.0 && got[3] < 1e-7));
         each_level(f32::NEG_INFINITY, |_, got| assert!(got[1] == -1.0 && got[2] < 1e-37 && got[3] < 1e-7));
     }
