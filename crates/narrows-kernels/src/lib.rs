@@ -13,6 +13,7 @@
 //! | [`noise`] | normal numbers, corrupted rows, dropout |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
 //! | [`pointwise`] | leaky relu, elu, gelu, silu, softplus: functions whose derivative needs their input |
+//! | [`sampling`] | codes drawn from a normal distribution, and how far it is from the standard one |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared, absolute and Huber error, each fused with its gradient |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
 //! | [`vector`] | sums and extremes of columns, scaling, products, checks for finiteness |
@@ -48,6 +49,7 @@ pub mod optimizer;
 pub mod plain;
 pub mod pointwise;
 pub mod pooling;
+pub mod sampling;
 mod simd;
 pub mod vector;
 

@@ -274,6 +274,18 @@ pub fn huber(y: &[f64], t: &[f64]) -> f64 {
     y.iter().zip(t).map(|(y, t)| one((y - t).abs())).sum()
 }
 
+/// Twin of [`crate::sampling::sample`], of one row: means, then log variances.
+pub fn sample(moments: &[f64], noise: &[f64]) -> Vec<f64> {
+    let (means, log_variances) = moments.split_at(noise.len());
+    (0..noise.len()).map(|j| means[j] + log_variances[j].exp().sqrt() * noise[j]).collect()
+}
+
+/// Twin of [`crate::sampling::divergence`], of one row.
+pub fn divergence(moments: &[f64]) -> f64 {
+    let (means, log_variances) = moments.split_at(moments.len() / 2);
+    means.iter().zip(log_variances).map(|(mean, lv)| (mean * mean + lv.exp() - lv - 1.0) / 2.0).sum()
+}
+
 /// Twin of [`crate::vector::column_squares`].
 pub fn column_squares(matrix: &[f64], width: usize) -> Vec<f64> {
     (0..width).map(|j| matrix.iter().skip(j).step_by(width).map(|x| x * x).sum()).collect()

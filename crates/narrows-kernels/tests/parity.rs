@@ -5,7 +5,9 @@ mod common;
 
 use common::{numbers, wide};
 use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
-use narrows_kernels::{Activation, Level, Pointwise, activation, loss, optimizer, plain, pointwise, vector};
+use narrows_kernels::{
+    Activation, Level, Pointwise, activation, loss, optimizer, plain, pointwise, sampling, vector,
+};
 
 fn lengths() -> impl Iterator<Item = usize> {
     (0..=67).chain([784, 1000, 4097])
@@ -339,6 +341,43 @@ fn adadelta_begins_as_its_paper_says() {
             Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-6 },
         );
         assert!((p[0] + (1e-6f32 / 0.05).sqrt()).abs() < 1e-6, "{}", p[0]);
+    }
+}
+
+#[test]
+fn codes_their_divergence_and_their_gradients() {
+    for level in Level::available() {
+        for width in (1..=67).chain([1000]) {
+            let (rows, weight) = (3, 0.3);
+            let moments = numbers(rows * 2 * width, 40, 3.0);
+            let (noise, at_code) = (numbers(rows * width, 41, 2.0), numbers(rows * width, 42, 1.0));
+            let (mut codes, mut sums) = (vec![0.0; rows * width], vec![f32::NAN; rows]);
+            let mut gradients = vec![f32::NAN; moments.len()];
+            sampling::sample(level, &mut codes, &moments, &noise, width);
+            sampling::divergence(level, &mut sums, &moments, width);
+            sampling::sample_backward(level, &mut gradients, &at_code, &moments, &noise, width, weight);
+            for i in 0..rows {
+                let (codes_of, moments_of) = (i * width..(i + 1) * width, 2 * i * width..2 * (i + 1) * width);
+                let (row, noise) = (wide(&moments[moments_of.clone()]), wide(&noise[codes_of.clone()]));
+                close("sample", level, &codes[codes_of.clone()], &plain::sample(&row, &noise), 1e-6, 1e-6);
+                close("divergence", level, &sums[i..=i], &[plain::divergence(&row)], 1e-5, 1e-6);
+                let at_code = wide(&at_code[codes_of]);
+                let cost = |row: &[f64]| {
+                    let codes = plain::sample(row, &noise);
+                    let given: f64 = codes.iter().zip(&at_code).map(|(code, g)| code * g).sum();
+                    given + f64::from(weight) * plain::divergence(row)
+                };
+                for j in [0, width / 2, width - 1, width, width + width / 2, 2 * width - 1] {
+                    let (got, want) =
+                        (f64::from(gradients[moments_of.start + j]), slope(cost, &row, j, 1e-4));
+                    assert!((got - want).abs() < 1e-6 + 1e-6 * want.abs(), "{j} of {width}: {got} {want}");
+                }
+            }
+        }
+        // The standard normal distribution is at no distance from itself.
+        let (mut sums, moments) = ([f32::NAN; 2], [0.0; 12]);
+        sampling::divergence(level, &mut sums, &moments, 3);
+        assert_eq!(sums, [0.0; 2]);
     }
 }
 
