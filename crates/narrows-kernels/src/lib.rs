@@ -15,6 +15,7 @@
 //! | [`pointwise`] | leaky relu, elu, gelu, silu, softplus: functions whose derivative needs their input |
 //! | [`sampling`] | codes drawn from a normal distribution, and how far it is from the standard one |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared, absolute and Huber error, each fused with its gradient |
+//! | [`penalty`] | what weights and outputs cost by themselves: decay, elimination, slopes |
 //! | [`optimizer`] | Adadelta, SGD, RMSprop, Adam, AdamW in one pass over flat slices |
 //! | [`vector`] | sums and extremes of columns, scaling, products, checks for finiteness |
 //! | [`measure`] | the multiply-adds that the processor can do at most |
@@ -46,6 +47,7 @@ pub mod matrix;
 pub mod measure;
 pub mod noise;
 pub mod optimizer;
+pub mod penalty;
 pub mod plain;
 pub mod pointwise;
 pub mod pooling;

@@ -286,6 +286,16 @@ pub fn divergence(moments: &[f64]) -> f64 {
     means.iter().zip(log_variances).map(|(mean, lv)| (mean * mean + lv.exp() - lv - 1.0) / 2.0).sum()
 }
 
+/// The sum of squares: what [`crate::penalty::add_decay`] adds the gradient of.
+pub fn sum_of_squares(w: &[f64]) -> f64 {
+    w.iter().map(|w| w * w).sum()
+}
+
+/// Sum of w^2 / (1 + w^2): what [`crate::penalty::add_elimination`] adds the gradient of.
+pub fn elimination(w: &[f64]) -> f64 {
+    w.iter().map(|w| w * w / (1.0 + w * w)).sum()
+}
+
 /// Twin of [`crate::vector::column_squares`].
 pub fn column_squares(matrix: &[f64], width: usize) -> Vec<f64> {
     (0..width).map(|j| matrix.iter().skip(j).step_by(width).map(|x| x * x).sum()).collect()

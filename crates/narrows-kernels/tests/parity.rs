@@ -6,7 +6,7 @@ mod common;
 use common::{numbers, wide};
 use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
 use narrows_kernels::{
-    Activation, Level, Pointwise, activation, loss, optimizer, plain, pointwise, sampling, vector,
+    Activation, Level, Pointwise, activation, loss, optimizer, penalty, plain, pointwise, sampling, vector,
 };
 
 fn lengths() -> impl Iterator<Item = usize> {
@@ -378,6 +378,58 @@ fn codes_their_divergence_and_their_gradients() {
         let (mut sums, moments) = ([f32::NAN; 2], [0.0; 12]);
         sampling::divergence(level, &mut sums, &moments, 3);
         assert_eq!(sums, [0.0; 2]);
+    }
+}
+
+#[test]
+fn penalties_are_slopes_of_what_they_punish() {
+    for level in Level::available() {
+        for n in lengths() {
+            let (weights, start) = (numbers(n, 50, 2.0), numbers(n, 51, 0.5));
+            let w = wide(&weights);
+            let (mut decay, mut elimination) = (start.clone(), start.clone());
+            penalty::add_decay(level, &mut decay, &weights, 0.3);
+            penalty::add_elimination(level, &mut elimination, &weights, 0.3);
+            for (name, got, define) in [
+                ("decay", decay, plain::sum_of_squares as fn(&[f64]) -> f64),
+                ("elimination", elimination, plain::elimination),
+            ] {
+                let want: Vec<f64> = w
+                    .iter()
+                    .zip(&start)
+                    .map(|(&w, &g)| f64::from(g) + f64::from(0.3f32) * slope(define, &[w], 0, 1e-5))
+                    .collect();
+                close(name, level, &got, &want, 1e-6, 2e-7);
+            }
+            let got = penalty::sum_of_squares(level, &weights);
+            let want = plain::sum_of_squares(&w);
+            // f32 within blocks of 1024: at most 32 additions to each of at least 16 sums.
+            assert!((got - want).abs() <= 1e-6 * want, "{got} {want}");
+        }
+        // Past 2^24 no f32 is odd.
+        assert_eq!(penalty::sum_of_squares(level, &vec![1.0; 17_000_001]), 17_000_001.0);
+    }
+}
+
+#[test]
+fn slopes_pass_through_the_activation() {
+    for level in Level::available() {
+        for width in (1..=67).chain([1000]) {
+            for kind in Activation::ALL {
+                let (rows, slopes) = (3, numbers(width, 60, 1.0));
+                let (z, start) = (numbers(rows * width, 61, 2.0), numbers(rows * width, 62, 1.0));
+                let (mut outputs, mut gradients) = (z.clone(), start.clone());
+                activation::forward(level, &mut outputs, kind);
+                penalty::add_slopes(level, &mut gradients, &outputs, kind, &slopes);
+                let want: Vec<f64> = (0..rows * width)
+                    .map(|i| {
+                        let cost = |z: &[f64]| f64::from(slopes[i % width]) * plain::activate(kind, z[0]);
+                        f64::from(start[i]) + slope(cost, &[f64::from(z[i])], 0, 1e-5)
+                    })
+                    .collect();
+                close("slopes", level, &gradients, &want, 1e-6, 1e-6);
+            }
+        }
     }
 }
 
