@@ -4,8 +4,6 @@
 use crate::activation::Activation;
 use crate::simd::{F, Lanes, Level, Simd, dispatch};
 
-pub use crate::vector::{column_squares, scale, scale_columns};
-
 /// Adds the gradient of `strength` times the sum of w^2: 2 `strength` w.
 ///
 /// # Panics

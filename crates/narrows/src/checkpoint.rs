@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::spec::{AutoencoderSpec, Optimizer};
 use crate::train::State;
 
-const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 1 };
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 2 };
 
 /// Rows that go into the fingerprint of a data set at most.
 const FINGERPRINT_ROWS: usize = 1000;
@@ -48,6 +48,9 @@ struct Head {
     best_loss: f64,
     /// Train loss, validation loss and seconds of each epoch.
     history: Vec<(f64, f64, f64)>,
+    /// Active units after each epoch, where known; from version 2 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    active_units: Vec<Option<usize>>,
 }
 
 impl Checkpoints {
@@ -122,12 +125,13 @@ impl Checkpoints {
             tensors.insert("best".to_owned(), vector(&state.best));
         }
         let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
+        let active_units = state.history.iter().map(|record| record.active_units).collect();
         // JSON has no infinity; before a best loss there is none.
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
         container::encode(
             &CHECKPOINT,
             CHECKPOINT.newest,
-            &Head { run: self.run.clone(), step: state.step, best_loss, history },
+            &Head { run: self.run.clone(), step: state.step, best_loss, history, active_units },
             &tensors,
         )
     }
@@ -160,6 +164,7 @@ impl Checkpoints {
                 train_loss,
                 validation_loss,
                 seconds,
+                active_units: head.active_units.get(place).copied().flatten(),
             })
             .collect();
         Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })

@@ -36,6 +36,8 @@ pub struct EpochRecord {
     pub validation_loss: f64,
     /// Time spent training in it; validation not included.
     pub seconds: f64,
+    /// Units of the code (channels, where it is an image) that were not the same for every held-out row, where known.
+    pub active_units: Option<usize>,
 }
 
 /// Whether to go on.
@@ -52,6 +54,8 @@ pub enum Flow {
 pub enum Ended {
     /// All epochs were done.
     Finished,
+    /// The loss on the held-out rows had not fallen for `train.patience` epochs; the best parameters were kept.
+    Early,
     /// The callback stopped it; the best parameters so far were kept.
     Interrupted,
     /// A loss or a gradient was not finite: where, and when. The best parameters before were kept.

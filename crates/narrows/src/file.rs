@@ -13,7 +13,9 @@ use crate::model::{Fitted, Model};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
-use crate::spec::{AutoencoderSpec, Keep, Layer, Spec, Units};
+use crate::spec::{
+    AutoencoderSpec, Function, Keep, Layer, Loss, Scale, Schedule, Spec, Train, Units, Weights,
+};
 use crate::summary::Summary;
 
 const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 2 };
@@ -103,15 +105,33 @@ impl Head {
         };
         let new_setting = |network: &AutoencoderSpec| {
             let known = |layer: &Layer| match layer {
-                Layer::Dense { units, .. } => *units != Units::Flatten,
-                Layer::Function(_) => true,
+                Layer::Dense { units, .. } => matches!(units, Units::Count(_) | Units::Input),
+                Layer::Function(function) => {
+                    use Function::*;
+                    matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax)
+                }
                 _ => false,
             };
-            network.train.keep != Keep::Last
+            let usual = Train {
+                keep: Keep::Last,
+                patience: None,
+                min_delta: None,
+                schedule: Schedule::Constant,
+                final_rate: None,
+                warm_up: None,
+                clip_norm: None,
+                ..network.train.clone()
+            };
+            network.train != usual
+                || network.train.epochs == 0
                 || network.sparsity.is_some()
+                || network.weights != Weights::default()
+                || !matches!(network.loss, Loss::Bce | Loss::Mse | Loss::CrossEntropy)
                 || !network.encoder.iter().chain(&network.decoder).all(known)
         };
-        let is_new = self.summary.as_ref().is_some_and(new_figure)
+        let new_scale = |scale| matches!(scale, Scale::Auto | Scale::Center);
+        let is_new = new_scale(self.spec.scale())
+            || self.summary.as_ref().is_some_and(new_figure)
             || matches!(&self.spec, Spec::Autoencoder(network) if new_setting(network));
         if is_new { 2 } else { 1 }
     }

@@ -46,6 +46,7 @@
 //! | `container` | safetensors with a version, a content hash and a description |
 //! | `checkpoint` | the state of training in two files, so that a run can go on |
 //! | `moments` | mean and scatter of rows, and the directions in which they spread |
+//! | `initial` | where the parameters of a network start |
 //! | [`pca`] | principal component analysis |
 //! | [`summary`] | what is known of a fit when it is over |
 //! | [`model`] | a fitted method: encodes, decodes, reconstructs |
@@ -84,6 +85,8 @@ mod container;
 mod checkpoint;
 
 mod moments;
+
+mod initial;
 pub mod pca;
 
 pub mod summary;

@@ -79,15 +79,29 @@ pub(crate) fn complete_basis(directions: &mut [f64], width: usize, from: usize) 
         let new = &mut rest[..width];
         new.fill(0.0);
         new[axis] = 1.0;
-        // Twice is enough (Kahan's rule of Gram and Schmidt).
-        for _ in 0..2 {
-            for direction in done.chunks_exact(width) {
-                let along: f64 = direction.iter().zip(new.iter()).map(|(a, b)| a * b).sum();
-                new.iter_mut().zip(direction).for_each(|(value, part)| *value -= along * part);
-            }
-            let length = new.iter().map(|value| value * value).sum::<f64>().sqrt();
-            new.iter_mut().for_each(|value| *value /= length);
+        orthonormalize(done, new);
+    }
+}
+
+/// Makes rows of `width` numbers orthonormal, one after the other. There are at most as many as they are long, and none is
+/// a combination of those before it.
+pub(crate) fn orthonormal_rows(rows: &mut [f64], width: usize) {
+    for index in 0..rows.len() / width {
+        let (done, rest) = rows.split_at_mut(index * width);
+        orthonormalize(done, &mut rest[..width]);
+    }
+}
+
+/// Takes away what lies along the orthonormal rows of `done`, and makes the rest as long as 1.
+fn orthonormalize(done: &[f64], new: &mut [f64]) {
+    // Twice is enough (Kahan's rule of Gram and Schmidt).
+    for _ in 0..2 {
+        for direction in done.chunks_exact(new.len()) {
+            let along: f64 = direction.iter().zip(new.iter()).map(|(a, b)| a * b).sum();
+            new.iter_mut().zip(direction).for_each(|(value, part)| *value -= along * part);
         }
+        let length = new.iter().map(|value| value * value).sum::<f64>().sqrt();
+        new.iter_mut().for_each(|value| *value /= length);
     }
 }
 

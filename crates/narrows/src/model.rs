@@ -1,10 +1,10 @@
 //! A fitted method: it encodes, decodes and reconstructs rows, in the units they came in.
 
-use narrows_kernels::{Level, activation, loss};
+use narrows_kernels::{Activation, Level, activation, loss};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::{Element, Shape, Source, Values};
-use crate::engine::{Walk, each_chunk};
+use crate::engine::{Walk, code_units, each_chunk};
 use crate::error::{Error, Result};
 use crate::pca::Pca;
 use crate::plan::{LayerTable, Op, Plan};
@@ -212,8 +212,10 @@ impl Model {
 
     /// How many units a code has that can be dead: its numbers, or where it is an image its channels.
     pub fn code_units(&self) -> usize {
-        let code = self.code_shape();
-        if code.is_image() { code.channels } else { code.len() }
+        match &self.fitted {
+            Fitted::Network { plan, .. } => code_units(plan),
+            Fitted::Pca(pca) => pca.code_size(),
+        }
     }
 
     /// What judging needs beside the model, for one thread.
@@ -272,6 +274,11 @@ impl Judge<'_> {
                         activation::softmax(level, &mut outputs, width);
                     }
                     activation::forward(level, &mut outputs, last.activation);
+                } else if plan.loss != Loss::Mse {
+                    let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());
+                    let error = if plan.loss == Loss::Mae { loss::absolute_error } else { loss::huber };
+                    error(level, &mut sums, &mut copy, &rows, Activation::Linear, 1.0);
+                    losses = Some(sums);
                 }
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
                 Judged { rows: wide(&rows), given, codes: wide(codes), outputs: wide(&outputs), losses }

@@ -17,6 +17,12 @@ pub(crate) enum Purpose {
     Noise = 4,
     /// Noise on rows to judge by.
     JudgingNoise = 5,
+    /// What dropout drops; the index is the step of the chain and the epoch.
+    Dropout = 6,
+    /// Codes that are drawn in training; the index is the step of the chain and the epoch.
+    Code = 7,
+    /// Codes drawn for pictures.
+    Picture = 8,
 }
 
 /// The stream of a (seed, purpose, index).
@@ -44,8 +50,15 @@ pub(crate) fn uniform(generator: &mut ChaCha8Rng) -> f32 {
     (generator.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
+/// A standard normal number (Box and Muller 1958).
+pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
+    let share = |generator: &mut ChaCha8Rng| (f64::from(generator.next_u32()) + 0.5) / 4_294_967_296.0;
+    let (radius, turn) = (share(generator), share(generator));
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+}
+
 /// A number below `bound`, each equally likely (Lemire 2019: multiply, and redraw the few that would favour some).
-fn below(bound: u32, generator: &mut ChaCha8Rng) -> u32 {
+pub(crate) fn below(bound: u32, generator: &mut ChaCha8Rng) -> u32 {
     let mut product = u64::from(generator.next_u32()) * u64::from(bound);
     if (product as u32) < bound {
         let redraw = bound.wrapping_neg() % bound;

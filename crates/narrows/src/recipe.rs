@@ -8,13 +8,16 @@ use crate::error::{Error, Result};
 use crate::spec::{AutoencoderSpec, PcaSpec, Spec, suggestion};
 
 /// The built-in recipes: name and TOML text.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("pca", include_str!("../../../recipes/pca.toml")),
+    ("linear", include_str!("../../../recipes/linear.toml")),
+    ("tied", include_str!("../../../recipes/tied.toml")),
     ("single", include_str!("../../../recipes/single.toml")),
     ("sparse", include_str!("../../../recipes/sparse.toml")),
     ("deep", include_str!("../../../recipes/deep.toml")),
     ("conv", include_str!("../../../recipes/conv.toml")),
     ("denoising", include_str!("../../../recipes/denoising.toml")),
+    ("vae", include_str!("../../../recipes/vae.toml")),
 ];
 
 /// A recipe, its fields still open to be changed one by one.

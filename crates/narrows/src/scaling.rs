@@ -32,6 +32,7 @@ impl Scaling {
     pub fn learn(scale: Scale, source: &dyn Source) -> Result<Self> {
         let width = source.shape().len();
         Ok(match scale {
+            Scale::Auto => return Self::learn(choose(source, false), source),
             Scale::None => Self::from_parts(vec![0.0], vec![1.0]),
             Scale::Unit => {
                 let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
@@ -50,17 +51,13 @@ impl Scaling {
                 let scales = low.iter().zip(&high).map(|(low, high)| non_zero(high - low)).collect();
                 Self::from_parts(low, scales)
             }
+            Scale::Center => {
+                let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
+                Self::from_parts(column_means(source), vec![byte; width])
+            }
             Scale::Standard => {
                 // Two passes: the mean, then squares about it.
-                let n = source.rows() as f64;
-                let mut mean = vec![0.0; width];
-                each_block(source, |rows| {
-                    for row in rows.chunks_exact(width) {
-                        for j in 0..width {
-                            mean[j] += row[j] / n;
-                        }
-                    }
-                });
+                let mean = column_means(source);
                 let mut squares = vec![0.0; width];
                 each_block(source, |rows| {
                     for row in rows.chunks_exact(width) {
@@ -69,8 +66,8 @@ impl Scaling {
                         }
                     }
                 });
-                let scales =
-                    squares.iter().map(|square| non_zero((square / (n - 1.0).max(1.0)).sqrt())).collect();
+                let degrees = (source.rows() as f64 - 1.0).max(1.0);
+                let scales = squares.iter().map(|square| non_zero((square / degrees).sqrt())).collect();
                 Self::from_parts(mean, scales)
             }
         })
@@ -156,6 +153,30 @@ impl Scaling {
     }
 }
 
+/// What "auto" means for these rows: see [`Scale::Auto`].
+pub(crate) fn choose(source: &dyn Source, needs_shares: bool) -> Scale {
+    if source.element() == Element::U8 {
+        return Scale::Unit;
+    }
+    if !needs_shares {
+        return Scale::Standard;
+    }
+    let mut inside = true;
+    each_block(source, |rows| inside &= rows.iter().all(|value| (0.0..=1.0).contains(value)));
+    if inside { Scale::None } else { Scale::MinMax }
+}
+
+fn column_means(source: &dyn Source) -> Vec<f64> {
+    let (n, width) = (source.rows() as f64, source.shape().len());
+    let mut mean = vec![0.0; width];
+    each_block(source, |rows| {
+        for row in rows.chunks_exact(width) {
+            row.iter().zip(&mut mean).for_each(|(value, mean)| *mean += value / n);
+        }
+    });
+    mean
+}
+
 fn non_zero(scale: f64) -> f64 {
     if scale > 0.0 { scale } else { 1.0 }
 }
@@ -183,13 +204,14 @@ mod tests {
     fn each_kind_does_what_it_says_and_comes_back() {
         let values = vec![0.0, 5.0, 7.0, 10.0, 5.0, 8.0, 5.0, 5.0, 12.0];
         let table = Table::new(Values::F64(values.clone()), Shape::flat(3)).unwrap();
-        for scale in [Scale::None, Scale::Unit, Scale::MinMax, Scale::Standard] {
+        for scale in [Scale::None, Scale::Unit, Scale::Center, Scale::MinMax, Scale::Standard] {
             let scaling = Scaling::learn(scale, &table).unwrap();
             let mut rows = values.clone();
             scaling.apply_f64(&mut rows, 3);
             let column = |j: usize| [rows[j], rows[3 + j], rows[6 + j]];
             match scale {
-                Scale::None | Scale::Unit => assert_eq!(rows, values),
+                Scale::Auto | Scale::None | Scale::Unit => assert_eq!(rows, values),
+                Scale::Center => assert_eq!(column(0), [-5.0, 5.0, 0.0]),
                 Scale::MinMax => {
                     assert_eq!(column(0), [0.0, 1.0, 0.5]);
                     assert_eq!(column(1), [0.0; 3], "a constant column");

@@ -5,7 +5,7 @@ use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
-use crate::engine::map_chunks;
+use crate::engine::{is_dead, map_chunks};
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::moments::{Moments, Principal};
@@ -61,6 +61,7 @@ pub(crate) fn evaluate_with_codes(
             Loss::Bce => losses / numbers,
             Loss::CrossEntropy => losses / n as f64,
             Loss::Mse => squared / numbers,
+            Loss::Mae | Loss::Huber => losses / numbers,
         },
         bce,
         bce_floor: bce.map(|_| floor / numbers),
@@ -104,7 +105,7 @@ fn dead_units(parts: &[Part], units: usize) -> usize {
         .filter(|&unit| {
             let low = parts.iter().map(|part| part.low[unit]).fold(f64::INFINITY, f64::min);
             let high = parts.iter().map(|part| part.high[unit]).fold(f64::NEG_INFINITY, f64::max);
-            high - low <= 1e-6 * high.abs().max(low.abs())
+            is_dead(low, high)
         })
         .count()
 }

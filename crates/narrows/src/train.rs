@@ -10,9 +10,9 @@ use crate::corruption::Occasion;
 use crate::engine::{Engine, Rows, loss_width};
 use crate::error::Result;
 use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::plan::{ParameterKind, Plan};
-use crate::random::{Purpose, generator, shuffle, uniform};
-use crate::spec::{Keep, Optimizer, Train};
+use crate::plan::Plan;
+use crate::random::{Purpose, generator, shuffle};
+use crate::spec::{Optimizer, Train};
 
 /// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What training gives.
 pub(crate) struct Trained {
-    /// The parameters: after the last epoch, or the best so far when it ended early.
+    /// The parameters: after the last epoch, or the best so far where that is asked for or the run ended before.
     pub parameters: Vec<f32>,
     /// One record for each epoch that was finished.
     pub history: Vec<EpochRecord>,
@@ -54,21 +54,6 @@ pub(crate) struct Trained {
     pub seconds: f64,
     /// How it ended.
     pub ended: Ended,
-}
-
-/// First weights after Glorot and Bengio (2010): uniform within sqrt(6 / (inputs + outputs)); biases 0.
-pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
-    let mut parameters = vec![0.0; plan.buffer_len];
-    for (index, parameter) in plan.parameters.iter().enumerate() {
-        if let ParameterKind::Weights { fan_in, fan_out } = parameter.kind {
-            let limit = (6.0 / (fan_in + fan_out) as f64).sqrt() as f32;
-            let mut generator = generator(seed, Purpose::Weights, index as u64);
-            for value in &mut parameters[parameter.range.clone()] {
-                *value = (2.0 * uniform(&mut generator) - 1.0) * limit;
-            }
-        }
-    }
-    parameters
 }
 
 /// Multiply-adds of a step that are worth a further thread: at about 20 a nanosecond, twenty times what a barrier takes.
@@ -99,19 +84,37 @@ pub(crate) fn train(
     let batch = settings.batch.min(n);
     let threads = threads.clamp(1, useful_threads(plan, batch));
     let optimizer = settings.optimizer()?;
-    let engine =
-        Engine::new(plan, level, optimizer, settings.seed, batch, threads, &start.parameters, &start.memory);
+    let engine = Engine::new(
+        plan,
+        level,
+        optimizer,
+        settings.seed,
+        batch,
+        threads,
+        settings.clip_norm,
+        &start.parameters,
+        &start.memory,
+    );
+    let steps_per_epoch = n.div_ceil(batch) as u64;
+    let steps = steps_per_epoch * settings.epochs as u64;
     let (epochs_before, steps_before) = (start.history.len(), start.step);
     let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
     let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
     let stop = AtomicBool::new(false);
+    let is_late = |history: &[EpochRecord]| {
+        settings.patience.is_some_and(|patience| epochs_in_vain(history, settings.min_delta) >= patience)
+    };
+    // A run that had stopped early goes no further.
+    let early = AtomicBool::new(is_late(&start.history));
 
     let lead = Leader { callback, keep, kept: Instant::now(), state: start, seconds: 0.0, broken: None };
     let lead = lockstep::run(threads, lead, |member, mut lead| {
-        let me = member.index();
         let mut scratch = engine.scratch();
         let mut step = steps_before;
         'epochs: for epoch in epochs_before + 1..=settings.epochs {
+            if early.load(Ordering::Relaxed) {
+                break;
+            }
             let started = Instant::now();
             if lead.is_some() {
                 let mut order = order.write().expect("no thread panics with the order");
@@ -124,10 +127,12 @@ pub(crate) fn train(
             let (mut seen, mut sum) = (0, 0.0);
             for indices in order.chunks(batch) {
                 step += 1;
-                engine.pass(&mut scratch, rows, indices, Occasion::Training { epoch });
+                let occasion = Occasion::Training { epoch };
+                engine.activities(&member, &mut scratch, rows, indices, occasion);
+                engine.pass(&mut scratch, rows, indices, occasion);
                 member.wait();
-                engine.gradients(me, &mut scratch, indices.len());
-                engine.update(me, step);
+                let rate_share = settings.rate_share(step, steps, steps_per_epoch);
+                engine.learn(&member, &mut scratch, indices.len(), step, rate_share);
                 if let Some(lead) = &mut lead {
                     sum += engine.finish_pass(indices.len());
                     seen += indices.len();
@@ -167,16 +172,20 @@ pub(crate) fn train(
                 }
                 member.wait();
             }
+            engine.gather_extremes(&mut scratch);
+            member.wait();
             if let Some(lead) = &mut lead {
                 let record = EpochRecord {
                     epoch,
                     train_loss: sum / (n * loss_width(plan)) as f64,
                     validation_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
                     seconds,
+                    active_units: engine.take_active_units(),
                 };
                 // The last update of an epoch is judged here: no batch comes after it.
                 if record.validation_loss.is_finite() && engine.parameters_are_finite() {
                     lead.finish_epoch(record, step, &engine);
+                    early.store(is_late(&lead.state.history), Ordering::Relaxed);
                     if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -202,12 +211,14 @@ pub(crate) fn train(
         Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
     } else if stop.load(Ordering::Relaxed) && lead.state.history.len() < settings.epochs {
         Ended::Interrupted
+    } else if early.load(Ordering::Relaxed) && lead.state.history.len() < settings.epochs {
+        Ended::Early
     } else {
         Ended::Finished
     };
     let Leader { state, seconds, keep, callback, .. } = lead;
     let mut parameters = vec![0.0; plan.buffer_len];
-    let wants_best = ended != Ended::Finished || settings.keep == Keep::Best;
+    let wants_best = ended != Ended::Finished || settings.keeps_best();
     if wants_best && !state.best.is_empty() {
         parameters.copy_from_slice(&state.best);
     } else if matches!(ended, Ended::Diverged(_)) || !engine.parameters_are_finite() {
@@ -222,6 +233,20 @@ pub(crate) fn train(
         callback(&Event::Warning(format!("no checkpoint was written: {error}")));
     }
     Ok(Trained { parameters, history: state.history, seconds, ended })
+}
+
+/// How many epochs have gone by since the loss on the held-out rows last fell by more than `min_delta`.
+fn epochs_in_vain(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
+    let least = min_delta.unwrap_or(0.0);
+    let (mut best, mut in_vain) = (f64::INFINITY, 0);
+    for record in history {
+        if record.validation_loss < best - least {
+            (best, in_vain) = (record.validation_loss, 0);
+        } else {
+            in_vain += 1;
+        }
+    }
+    in_vain
 }
 
 /// What only the first thread does.

@@ -71,10 +71,10 @@ pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &B
     });
     let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
     match dead {
-        Some(dead) if network.sparsity.is_some() => {
-            parts.push(format!("{dead}: lower sparsity.l1 to wake them"))
-        }
-        Some(dead) => parts.push(format!("{dead}: a smaller train.rate or another seed may wake them")),
+        Some(dead) => parts.push(match network.sparsity {
+            Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
+            None => format!("{dead}: a smaller train.rate or another seed may wake them"),
+        }),
         None if worse => parts.push(if network.train.epochs < 20 {
             "train longer, or use PCA".to_owned()
         } else {

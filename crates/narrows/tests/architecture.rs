@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "container",
     "checkpoint",
     "moments",
+    "initial",
     "pca",
     "summary",
     "model",

@@ -91,7 +91,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         done.print(&training, &validation)?
     }
     match &fit.ended {
-        Ended::Finished => Ok(ExitCode::SUCCESS),
+        Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
             let model = model_path.display();
             eprintln!("interrupted: the best model so far is in {model}; go on with --out {model} --resume");
@@ -214,7 +214,10 @@ impl Progress {
                 }
             }
             Event::Epoch(record) => {
-                self.last = format!(", held out {:.4}", record.validation_loss);
+                let active = record.active_units.map_or_else(String::new, |units| {
+                    format!(", {units} code {} active", if units == 1 { "unit" } else { "units" })
+                });
+                self.last = format!(", held out {:.4}{active}", record.validation_loss);
                 if self.json {
                     let line = output::line(json!({
                         "event": "epoch",
@@ -222,6 +225,7 @@ impl Progress {
                         "train_loss": record.train_loss,
                         "validation_loss": record.validation_loss,
                         "seconds": record.seconds,
+                        "active_units": record.active_units,
                     }));
                     // Nobody reads any more: stop and keep what there is.
                     self.failed |= line.is_err();
@@ -284,6 +288,7 @@ impl Done<'_> {
             "epochs": summary.epochs,
             "ended": match fit.ended {
                 Ended::Finished => "finished",
+                Ended::Early => "early",
                 Ended::Interrupted => "interrupted",
                 Ended::Diverged(_) => "diverged",
             },

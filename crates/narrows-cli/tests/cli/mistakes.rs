@@ -41,7 +41,11 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         // Recipes.
         (
             "fit sigle --data iris",
-            &["sigle", "did you mean `single`", "pca, single, sparse, deep, conv, denoising"],
+            &[
+                "sigle",
+                "did you mean `single`",
+                "pca, linear, tied, single, sparse, deep, conv, denoising, vae",
+            ],
         ),
         ("fit absent.toml --data iris", &["absent.toml", "path of a TOML file"]),
         ("fit broken.toml --data iris", &["broken.toml", "line 1"]),

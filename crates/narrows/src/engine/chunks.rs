@@ -111,7 +111,9 @@ impl<'a> Walk<'a> {
         let last = self.chain.steps.len();
         let (first_value, last_value) = (self.chain.layout.values[0], self.chain.layout.values[last]);
         for (rows, out) in rows.chunks(block * inputs).zip(self.outputs.chunks_mut(block * outputs)) {
-            let mut space = Space { batch: None, first: 0, slot: self.slot.get(), rows: rows.len() / inputs };
+            let rows_of_block = rows.len() / inputs;
+            let slot = self.slot.get();
+            let mut space = Space { batch: None, first: 0, slot, rows: rows_of_block, chance: None };
             let [input] = space.tensors([first_value]);
             put(first_value, input, rows);
             let weights = Weights { parameters: self.parameters, packed: self.packed.get() };

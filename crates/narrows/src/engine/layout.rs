@@ -16,7 +16,7 @@ use std::ops::Range;
 use narrows_kernels::{Border, Image};
 
 use crate::data::Shape;
-use crate::plan::{Op, Plan, Step, image};
+use crate::plan::{Op, Parameter, ParameterKind, Plan, Step, image};
 
 /// Everything begins at multiples of this many numbers: one cache line.
 const ALIGNMENT: usize = 16;
@@ -62,8 +62,9 @@ pub(super) struct Layout {
     pub values: Vec<Tensor>,
     /// Delta i belongs to value i. Empty where nothing is trained; the first is never used.
     pub deltas: Vec<Tensor>,
-    /// For each step that is a maximum: which pixel of each square was largest.
-    pub winners: Vec<Option<Tensor>>,
+    /// What a step keeps of its way forward for its way back: a maximum which pixel of each square was largest, dropout its
+    /// factors, a drawn code what it was drawn with.
+    pub kept: Vec<Option<Tensor>>,
     /// One loss for each row, in the shared memory.
     pub losses: Tensor,
     /// The width of each matrix of the shared memory.
@@ -80,7 +81,9 @@ impl Layout {
             Kinds { vectors: false, .. } => 1,
             _ => group.min(MIXED_BLOCK),
         };
-        Self::new(&plan.steps, plan.input, block, !plan.noise.is_empty(), true)
+        // Means over the batch are taken of the code.
+        let code = plan.sparsity.is_some_and(|sparsity| sparsity.kl.is_some()).then_some(plan.cut);
+        Self::new(&plan.steps, plan.input, block, !plan.noise.is_empty(), Some(Training { code }))
     }
 
     /// The places for applying steps to rows of a shape, up to `most` at a time.
@@ -90,10 +93,12 @@ impl Layout {
             Kinds { vectors: false, .. } => 1,
             _ => most.min(MIXED_BLOCK),
         };
-        Self::new(steps, input, block, false, false)
+        Self::new(steps, input, block, false, None)
     }
 
-    fn new(steps: &[Step], input: Shape, block: usize, noise: bool, training: bool) -> Self {
+    fn new(steps: &[Step], input: Shape, block: usize, noise: bool, training: Option<Training>) -> Self {
+        let sums = training.as_ref().and_then(|training| training.code);
+        let training = training.is_some();
         let last = steps.len();
         let kinds = Kinds::of(steps);
         let op = |i: usize| steps.get(i).map(|step| &step.op);
@@ -114,7 +119,9 @@ impl Layout {
         };
         // Dense layers sum over all rows of a batch.
         let is_dense = |op: Option<&Op>| matches!(op, Some(Op::Dense { .. }));
-        let in_batch = |i: usize| training && (!kinds.images || is_dense(op(i)) || is_dense(op_before(i)));
+        let in_batch = |i: usize| {
+            training && (!kinds.images || is_dense(op(i)) || is_dense(op_before(i)) || sums == Some(i))
+        };
 
         let first = Tensor { home: Home::Slot(0), image: image(input), stride: 0 };
         let mut layout = Self {
@@ -122,7 +129,7 @@ impl Layout {
             targets: first,
             values: Vec::new(),
             deltas: Vec::new(),
-            winners: Vec::new(),
+            kept: Vec::new(),
             losses: first,
             matrices: Vec::new(),
             slot_len: 0,
@@ -148,8 +155,9 @@ impl Layout {
                 };
                 layout.deltas.push(delta);
             }
-            let winners = pooled.then(|| layout.tensor(image(steps[i].output), false));
-            layout.winners.push(winners);
+            let keeps = pooled || training && matches!(op(i), Some(Op::Dropout { .. } | Op::Sample { .. }));
+            let kept = keeps.then(|| layout.tensor(image(steps[i].output), false));
+            layout.kept.push(kept);
         }
         let first = layout.values[0];
         let apart = noise || first.image.border != Border::NONE;
@@ -192,6 +200,12 @@ impl Layout {
     }
 }
 
+/// What training asks of a layout.
+struct Training {
+    /// The value whose means over the batch are wanted.
+    code: Option<usize>,
+}
+
 /// The shared memory of a batch.
 pub(super) struct Matrices {
     /// Where each matrix begins.
@@ -226,43 +240,46 @@ pub(super) fn groups(plan: &Plan, batch: usize, threads: usize) -> Vec<Range<usi
             .filter(|group| !group.is_empty())
             .collect();
     }
-    let partial: usize = convolution_parameters(plan).map(|(_, range)| range.len()).sum();
+    let partial = convolution_parameters(plan);
     let most = (MOST_PARTIAL / partial.max(1)).clamp(2, GROUPS);
     let size = batch.div_ceil(most);
     (0..batch).step_by(size).map(|start| start..(start + size).min(batch)).collect()
 }
 
-/// Each parameter of a convolution: its place in the plan's list, and in the buffer.
-pub(super) fn convolution_parameters(plan: &Plan) -> impl Iterator<Item = (usize, Range<usize>)> {
+/// Numbers in the parameters of all convolutions.
+fn convolution_parameters(plan: &Plan) -> usize {
     let of_convolution = |range: &Range<usize>| {
-        plan.steps.iter().any(|step| {
-            matches!(step.op, Op::Convolution { .. })
-                && step.op.parameters().is_some_and(|(weights, bias)| weights == range || bias == Some(range))
-        })
+        users(plan, range).any(|index| matches!(plan.steps[index].op, Op::Convolution { .. }))
     };
-    plan.parameters
-        .iter()
-        .enumerate()
-        .filter(move |(_, parameter)| of_convolution(&parameter.range))
-        .map(|(index, parameter)| (index, parameter.range.clone()))
+    let ranges = plan.parameters.iter().map(|parameter| &parameter.range);
+    ranges.filter(|range| of_convolution(range)).map(ExactSizeIterator::len).sum()
+}
+
+/// The steps whose weights or bias lie there: one, and those that mirror it.
+fn users(plan: &Plan, range: &Range<usize>) -> impl Iterator<Item = usize> {
+    plan.steps.iter().enumerate().filter_map(move |(index, step)| {
+        let (weights, bias) = step.op.parameters()?;
+        (weights == range || bias == Some(range)).then_some(index)
+    })
 }
 
 /// Some rows of a weight matrix, or some numbers of a bias or a kernel.
 pub(super) struct Part {
     /// Which of the plan's parameters.
     pub parameter: usize,
-    /// Which of the plan's steps it belongs to.
-    pub step: usize,
+    /// Its first number, counted from the parameter's.
+    pub first: usize,
     /// How its gradient is found.
     pub role: Role,
 }
 
 /// How the gradient of a part is found.
 pub(super) enum Role {
-    /// These rows of a dense layer's weights: a product over the batch.
-    Rows(Range<usize>),
+    /// These rows of the weights of dense layers, each a product over the batch: the layer's own, and of those that mirror
+    /// it.
+    Rows { own: Range<usize>, steps: Vec<usize> },
     /// These numbers of a dense layer's bias: sums over the batch.
-    Bias(Range<usize>),
+    Bias { own: Range<usize>, step: usize },
     /// Numbers of a convolution: the sum of what each group found, from here on.
     Partial(usize),
 }
@@ -273,25 +290,24 @@ pub(super) fn parts(plan: &Plan, threads: usize) -> (Vec<Vec<Part>>, Vec<Vec<Ran
     for thread in 0..threads {
         let (mut own, mut places) = (Vec::new(), Vec::new());
         let mut partial = 0;
-        for (index, step) in plan.steps.iter().enumerate() {
-            let Some((weights, bias)) = step.op.parameters() else { continue };
-            for (range, is_bias) in std::iter::once((weights, false)).chain(bias.map(|bias| (bias, true))) {
-                let parameter = plan.parameters.iter().position(|parameter| parameter.range == *range);
-                let parameter = parameter.expect("every range of a step is a parameter of the plan");
-                let is_dense = matches!(step.op, Op::Dense { .. });
-                let width = if is_dense && !is_bias { step.output.len() } else { 1 };
-                let rows = share(range.len() / width, thread, threads);
-                places.push(range.start + rows.start * width..range.start + rows.end * width);
-                let role = match (is_dense, is_bias) {
-                    (false, _) => Role::Partial(partial + rows.start),
-                    (true, false) => Role::Rows(rows),
-                    (true, true) => Role::Bias(rows),
-                };
-                if !is_dense {
-                    partial += range.len();
-                }
-                own.push(Part { parameter, step: index, role });
+        for (parameter, Parameter { range, shape, kind, .. }) in plan.parameters.iter().enumerate() {
+            let steps: Vec<usize> = users(plan, range).collect();
+            let first = *steps.first().expect("every parameter belongs to a step");
+            let is_dense = matches!(plan.steps[first].op, Op::Dense { .. });
+            let is_bias = *kind == ParameterKind::Bias;
+            let width = if is_dense && !is_bias { shape[1] } else { 1 };
+            let rows = share(range.len() / width, thread, threads);
+            places.push(range.start + rows.start * width..range.start + rows.end * width);
+            let first_number = rows.start * width;
+            let role = match (is_dense, is_bias) {
+                (false, _) => Role::Partial(partial + rows.start),
+                (true, false) => Role::Rows { own: rows, steps },
+                (true, true) => Role::Bias { own: rows, step: first },
+            };
+            if !is_dense {
+                partial += range.len();
             }
+            own.push(Part { parameter, first: first_number, role });
         }
         parts.push(own);
         pieces.push(places);

@@ -1,8 +1,10 @@
 //! A thread's own memory, and the tensors of a block in both homes.
 
 use narrows_kernels::lockstep::Piece;
+use narrows_kernels::{Level, noise};
 
 use super::layout::{Home, Tensor};
+use crate::random::{Purpose, fill_words, row_generator};
 
 /// Zeros that begin at a cache line.
 pub(super) struct Aligned {
@@ -35,6 +37,43 @@ pub(super) struct Space<'a, 'b> {
     pub first: usize,
     pub slot: &'a mut [f32],
     pub rows: usize,
+    /// What is drawn at random in training; nothing is when rows are judged.
+    pub chance: Option<Chance<'a>>,
+}
+
+/// Random numbers for the steps of a network in training: those of a row depend on the seed, the step of the chain, the
+/// epoch and the number of the row alone.
+pub(super) struct Chance<'a> {
+    pub seed: u64,
+    pub epoch: usize,
+    /// The numbers of the block's rows.
+    pub indices: &'a [usize],
+    pub words: &'a mut Vec<u32>,
+}
+
+impl Chance<'_> {
+    /// Random words for a step and a row of the block.
+    pub fn words(&mut self, purpose: Purpose, step: usize, row: usize, count: usize) -> &[u32] {
+        // Normal numbers come in pairs.
+        self.words.resize(count.next_multiple_of(2), 0);
+        // Epochs are counted in 32 bits.
+        let stream = (step as u64) << 32 | self.epoch as u64;
+        let mut generator = row_generator(self.seed, purpose, stream, self.indices[row] as u64);
+        fill_words(&mut generator, self.words);
+        &self.words[..count]
+    }
+
+    /// Standard normal numbers for a step and a row of the block.
+    pub fn normal(&mut self, level: Level, out: &mut [f32], step: usize, row: usize) {
+        let (pairs, words) = (out.len() / 2 * 2, out.len().next_multiple_of(2));
+        self.words(Purpose::Code, step, row, words);
+        noise::normal(level, &mut out[..pairs], &self.words[..pairs]);
+        if pairs < out.len() {
+            let mut last = [0.0; 2];
+            noise::normal(level, &mut last, &self.words[pairs..words]);
+            out[pairs] = last[0];
+        }
+    }
 }
 
 impl Space<'_, '_> {

@@ -5,7 +5,11 @@
 //! | phase | each thread writes | and reads |
 //! |---|---|---|
 //! | [`Engine::pass`] | some rows of the batch: every value and every delta | the parameters |
-//! | [`Engine::gradients`], [`Engine::update`] | its part of every gradient and of the parameters | all values and deltas |
+//! | [`Engine::learn`] | its part of every gradient and of the parameters | all values and deltas |
+//!
+//! Where the loss depends on means over the batch (the KL penalty on a code), [`Engine::activities`] comes before them: the
+//! encoder alone, so that the means are known. Where gradients are clipped or weights have a largest length, `learn` has
+//! barriers of its own: every thread finds the length of everything by itself, in the same order.
 //!
 //! Rows of a batch do not depend on one another, so a thread takes rows through the whole network, there and back, without
 //! waiting; see `layout` for values, deltas and groups of rows. No sum depends on who computes it: gradients of dense
@@ -20,19 +24,20 @@ mod steps;
 pub(crate) use chunks::{Walk, each_chunk, map_chunks};
 
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use narrows_kernels::lockstep::Shared;
-use narrows_kernels::{Level, loss, matrix, optimizer, vector};
+use narrows_kernels::lockstep::{Member, Shared};
+use narrows_kernels::{Level, loss, matrix, optimizer, penalty, vector};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
-use crate::plan::{Op, ParameterKind, Plan};
+use crate::plan::{Op, Parameter, ParameterKind, Plan, Step};
 use crate::scaling::Scaling;
-use crate::spec::{Loss, Optimizer, Sparsity};
+use crate::spec::{Loss, Optimizer};
 use layout::{Layout, Matrices, Part, Role};
-use memory::{Aligned, Space};
-use steps::{Chain, Weights};
+use memory::{Aligned, Chance, Space};
+use steps::{Chain, Extremes, Weights};
 
 /// Numbers that fit into the nearest cache, with room for others.
 const NEAR_CACHE: usize = 4096;
@@ -50,6 +55,8 @@ pub(crate) struct Engine<'a> {
     level: Level,
     optimizer: Optimizer,
     seed: u64,
+    /// The largest length of the gradient of all parameters together.
+    clip_norm: Option<f32>,
     chain: Chain<'a>,
     /// The rows of each group of a batch.
     groups: Vec<Range<usize>>,
@@ -66,6 +73,8 @@ pub(crate) struct Engine<'a> {
     work: Shared<f32>,
     /// The gradients of convolutions from each group.
     partial: Shared<f32>,
+    /// What the code's units reached while rows were judged.
+    extremes: Mutex<Extremes>,
     /// Set when a loss or a gradient is not finite; never cleared.
     broken: AtomicBool,
 }
@@ -80,6 +89,23 @@ pub(crate) struct Scratch<'a> {
     sums: Aligned,
     corruption: Corruption<'a>,
     corrupted: Vec<f32>,
+    words: Vec<u32>,
+    /// For each unit of the code the slope of what its mean over the batch pays.
+    slopes: Vec<f32>,
+    extremes: Extremes,
+    /// What the weights into each unit are shortened by.
+    factors: Vec<f32>,
+}
+
+/// How far a pass goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// To the code.
+    Code,
+    /// To the losses.
+    Losses,
+    /// To the losses, and back.
+    Gradients,
 }
 
 /// The memory that training takes beside the rows, in bytes.
@@ -104,7 +130,7 @@ impl Footprint {
 
 impl<'a> Engine<'a> {
     /// An engine for batches of up to `batch` rows and a team of `threads`, from these parameters and what the optimiser
-    /// remembers. All chance comes from `seed`.
+    /// remembers. All chance comes from `seed`; a gradient longer than `clip_norm` is shortened.
     pub fn new(
         plan: &'a Plan,
         level: Level,
@@ -112,6 +138,7 @@ impl<'a> Engine<'a> {
         seed: u64,
         batch: usize,
         threads: usize,
+        clip_norm: Option<f32>,
         parameters: &[f32],
         memory: &[Vec<f32>],
     ) -> Self {
@@ -131,6 +158,7 @@ impl<'a> Engine<'a> {
             level,
             optimizer,
             seed,
+            clip_norm,
             next: AtomicUsize::new(0),
             starts: matrices.starts,
             parameters: of_parameters("parameters", parameters),
@@ -141,6 +169,7 @@ impl<'a> Engine<'a> {
             parts,
             chain,
             groups,
+            extremes: Mutex::new(Extremes::new(code_units(plan))),
             broken: AtomicBool::new(false),
         }
     }
@@ -184,14 +213,66 @@ impl<'a> Engine<'a> {
             sums: Aligned::new(self.chain.sums_len),
             corruption: Corruption::new(noise, self.seed, width),
             corrupted: vec![0.0; if noise.is_empty() { 0 } else { width }],
+            words: Vec::new(),
+            slopes: Vec::new(),
+            extremes: Extremes::new(code_units(self.plan)),
+            factors: Vec::new(),
         }
+    }
+
+    /// Before the first phase: takes rows to their codes, where the loss depends on means over the batch, and finds what each
+    /// unit's mean pays. Has barriers of its own.
+    pub fn activities(
+        &self,
+        member: &Member<'_>,
+        scratch: &mut Scratch<'_>,
+        rows: Rows<'_>,
+        indices: &[usize],
+        occasion: Occasion,
+    ) {
+        let Some((strength, target)) =
+            self.plan.sparsity.and_then(|sparsity| Some((sparsity.kl?, sparsity.target())))
+        else {
+            return;
+        };
+        self.walk(scratch, rows, indices, occasion, Extent::Code);
+        member.wait();
+        if member.index() == 0 {
+            self.next.store(0, Ordering::Relaxed);
+        }
+        let codes = self.chain.layout.values[self.plan.cut];
+        let (n, k) = (indices.len(), self.plan.code().len());
+        scratch.slopes.resize(k, 0.0);
+        let work = self.work.whole();
+        vector::column_sums(self.level, &mut scratch.slopes, &work[self.matrix(codes, n)], k, 0);
+        drop(work);
+        for slope in &mut scratch.slopes {
+            // A mean of exactly 0 or 1 would pay without end.
+            let mean = (*slope / n as f32).clamp(1e-6, 1.0 - 1e-6);
+            *slope = strength / n as f32 * ((1.0 - target) / (1.0 - mean) - target / mean);
+        }
+        member.wait();
     }
 
     /// First phase: takes groups of the rows `indices` as long as there are any, reads them, goes forward, and to learn
     /// also back. Leaves one loss per row (summed over the row's numbers) in the work space, and what the gradients need.
     pub fn pass(&self, scratch: &mut Scratch<'_>, rows: Rows<'_>, indices: &[usize], occasion: Occasion) {
+        let extent = match occasion {
+            Occasion::Training { .. } => Extent::Gradients,
+            Occasion::Judging => Extent::Losses,
+        };
+        self.walk(scratch, rows, indices, occasion, extent);
+    }
+
+    fn walk(
+        &self,
+        scratch: &mut Scratch<'_>,
+        rows: Rows<'_>,
+        indices: &[usize],
+        occasion: Occasion,
+        extent: Extent,
+    ) {
         let parameters = self.parameters.whole();
-        let train = matches!(occasion, Occasion::Training { .. });
         let mut packed = false;
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -209,29 +290,72 @@ impl<'a> Engine<'a> {
             scratch.sums.get().fill(0.0);
             for start in group.clone().step_by(self.chain.layout.block) {
                 let end = (start + self.chain.layout.block).min(group.end);
-                let Scratch { product, slot, packed, sums, corruption, corrupted } = scratch;
+                let indices_of_block = &indices[start..end];
+                let chance = match occasion {
+                    Occasion::Training { epoch } => Some(Chance {
+                        seed: self.seed,
+                        epoch,
+                        indices: indices_of_block,
+                        words: &mut scratch.words,
+                    }),
+                    Occasion::Judging => None,
+                };
+                let Scratch { product, slot, packed, sums, corruption, corrupted, slopes, extremes, .. } =
+                    scratch;
                 let mut space = Space {
                     batch: Some(&mut batch),
                     first: start - group.start,
                     slot: slot.get(),
                     rows: end - start,
+                    chance,
                 };
-                self.read(&mut space, rows, &indices[start..end], occasion, corruption, corrupted);
+                self.read(&mut space, rows, indices_of_block, occasion, corruption, corrupted);
                 let weights = Weights { parameters: &parameters, packed: packed.get() };
                 let last = self.plan.steps.len() - 1;
-                for i in 0..=last {
+                let steps = if extent == Extent::Code { self.plan.cut } else { last + 1 };
+                for i in 0..steps {
                     let logits = i == last && self.plan.loss_takes_logits();
                     self.chain.forward(self.level, i, &mut space, weights, logits, product);
                 }
+                if extent == Extent::Code {
+                    continue;
+                }
+                if extent == Extent::Losses && self.has_code() {
+                    self.chain.widen(self.level, self.plan.cut, &mut space, extremes);
+                }
                 self.judge(&mut space, indices.len());
-                if train {
-                    self.back(&mut space, weights, indices.len(), sums.get(), product);
+                if extent == Extent::Gradients {
+                    self.back(&mut space, weights, indices.len(), sums.get(), slopes, product);
                 }
             }
-            if train && self.chain.partial_len > 0 {
-                self.chain.fold(self.level, self.partial.piece(index).range(0), scratch.sums.get());
+            if extent == Extent::Gradients && self.chain.partial_len > 0 {
+                let mut partial = self.partial.piece(index);
+                self.chain.fold(self.level, partial.range(0), scratch.sums.get(), &mut scratch.product);
             }
         }
+    }
+
+    /// Whether the code stands anywhere: a pool just after the cut is done in one with what comes before.
+    fn has_code(&self) -> bool {
+        !matches!(self.plan.steps[self.plan.cut].op, Op::MaxPool { .. })
+    }
+
+    /// Adds what this thread saw of the codes while it judged rows.
+    pub fn gather_extremes(&self, scratch: &mut Scratch<'_>) {
+        let mut all = self.extremes.lock().expect("no thread panics with the extremes");
+        let units = all.low.len();
+        let own = std::mem::replace(&mut scratch.extremes, Extremes::new(units));
+        all.low.iter_mut().zip(own.low).for_each(|(all, own)| *all = all.min(own));
+        all.high.iter_mut().zip(own.high).for_each(|(all, own)| *all = all.max(own));
+    }
+
+    /// How many units of the code were not the same for every row that was judged; makes ready for the next rows.
+    pub fn take_active_units(&self) -> Option<usize> {
+        let mut all = self.extremes.lock().expect("no thread panics with the extremes");
+        let units = all.low.len();
+        let found = std::mem::replace(&mut *all, Extremes::new(units));
+        let alive = |(low, high): (&f32, &f32)| !is_dead(f64::from(*low), f64::from(*high));
+        self.has_code().then(|| found.low.iter().zip(&found.high).filter(|pair| alive(*pair)).count())
     }
 
     /// Reads the rows of a block, as targets and, made worse where the plan says so, as what goes into the first step.
@@ -297,9 +421,14 @@ impl<'a> Engine<'a> {
         match plan.loss {
             Loss::Bce => loss::bce_logits(level, sums, outputs, target_rows, weight),
             Loss::CrossEntropy => loss::cross_entropy_logits(level, sums, outputs, target_rows, weight),
-            Loss::Mse => {
+            Loss::Mse | Loss::Mae | Loss::Huber => {
+                let error = match plan.loss {
+                    Loss::Mae => loss::absolute_error,
+                    Loss::Huber => loss::huber,
+                    _ => loss::squared_error,
+                };
                 let activation = plan.steps[last - 1].activation;
-                loss::squared_error(level, sums, outputs, target_rows, activation, weight);
+                error(level, sums, outputs, target_rows, activation, weight);
             }
         }
         if apart && !in_copy {
@@ -315,9 +444,11 @@ impl<'a> Engine<'a> {
         weights: Weights<'_>,
         rows: usize,
         sums: &mut [f32],
+        slopes: &[f32],
         product: &mut [f32],
     ) {
         let last = self.plan.steps.len() - 1;
+        let row_weight = 1.0 / (rows * loss_width(self.plan)) as f32;
         for i in (0..=last).rev() {
             // Softmax needs its own output; what is the last step's is gone, and its loss has dealt with it.
             let in_loss = i == last && self.plan.loss_takes_logits();
@@ -326,12 +457,17 @@ impl<'a> Engine<'a> {
             }
             self.chain.add_gradient(self.level, i, space, sums);
             if i > 0 {
-                self.chain.backward(self.level, i, space, weights, product);
+                self.chain.backward(self.level, i, space, weights, row_weight, product);
             }
-            if let Some(Sparsity { l1 }) = self.plan.sparsity
+            if let Some(sparsity) = self.plan.sparsity
                 && i == self.plan.cut
             {
-                self.chain.add_absolute(self.level, i, space, l1 / rows as f32);
+                if let Some(l1) = sparsity.l1 {
+                    self.chain.add_absolute(self.level, i, space, l1 / rows as f32);
+                }
+                if sparsity.kl.is_some() {
+                    self.chain.add_slopes(self.level, i, space, slopes);
+                }
             }
         }
     }
@@ -353,11 +489,93 @@ impl<'a> Engine<'a> {
         start..start + rows * tensor.stride
     }
 
-    /// Second phase: the gradients of this thread's part of the parameters, from the first `rows` rows of the last pass.
+    /// Second phase: the gradients of the first `rows` rows of the last pass and one step of the optimiser, number `step`
+    /// from 1, at a share of its rate. Has barriers of its own only where gradients are clipped or weights have a largest
+    /// length: each thread changes the parameters whose gradients it has found itself.
+    pub fn learn(
+        &self,
+        member: &Member<'_>,
+        scratch: &mut Scratch<'_>,
+        rows: usize,
+        step: u64,
+        rate_share: f32,
+    ) {
+        let thread = member.index();
+        self.gradients(thread, scratch, rows);
+        if let Some(limit) = self.clip_norm {
+            member.wait();
+            let squares: f64 = {
+                let gradients = self.gradients.whole();
+                let of = |parameter: &Parameter| {
+                    penalty::sum_of_squares(self.level, &gradients[parameter.range.clone()])
+                };
+                self.plan.parameters.iter().map(of).sum()
+            };
+            member.wait();
+            let factor = f64::from(limit) / squares.sqrt();
+            if factor < 1.0 {
+                let mut own = self.gradients.piece(thread);
+                for slot in 0..self.parts[thread].len() {
+                    vector::scale(self.level, own.range(slot), factor as f32);
+                }
+            }
+        }
+        self.update(thread, step, rate_share);
+        if let Some(limit) = self.plan.weights.max_norm {
+            member.wait();
+            self.measure(scratch, limit);
+            member.wait();
+            self.shorten(thread, scratch);
+        }
+    }
+
+    /// What the weights into each unit must be multiplied by to be no longer than `limit`, layer after layer.
+    fn measure(&self, scratch: &mut Scratch<'_>, limit: f32) {
+        let parameters = self.parameters.whole();
+        scratch.factors.clear();
+        for Parameter { range, shape, kind, .. } in &self.plan.parameters {
+            if *kind != ParameterKind::Bias {
+                let (start, units) = (scratch.factors.len(), shape[shape.len() - 1]);
+                scratch.factors.resize(start + units, 0.0);
+                let lengths = &mut scratch.factors[start..];
+                vector::column_squares(self.level, lengths, &parameters[range.clone()]);
+                for length in lengths {
+                    let root = length.sqrt();
+                    *length = if root > limit { limit / root } else { 1.0 };
+                }
+            }
+        }
+    }
+
+    /// Multiplies this thread's part of the weights by what was measured.
+    fn shorten(&self, thread: usize, scratch: &mut Scratch<'_>) {
+        let mut own = self.parameters.piece(thread);
+        let mut start = 0;
+        for (slot, part) in self.parts[thread].iter().enumerate() {
+            let Parameter { shape, kind, .. } = &self.plan.parameters[part.parameter];
+            if *kind == ParameterKind::Bias {
+                continue;
+            }
+            let units = shape[shape.len() - 1];
+            let factors = &scratch.factors[start..start + units];
+            start += units;
+            // A part of a convolution may begin and end anywhere in a row of units.
+            let numbers = own.range(slot);
+            let column = part.first % units;
+            let (head, rest) = numbers.split_at_mut(((units - column) % units).min(numbers.len()));
+            let (whole, tail) = rest.split_at_mut(rest.len() / units * units);
+            head.iter_mut().zip(&factors[column..]).for_each(|(weight, factor)| *weight *= factor);
+            vector::scale_columns(self.level, whole, factors);
+            tail.iter_mut().zip(factors).for_each(|(weight, factor)| *weight *= factor);
+        }
+    }
+
+    /// The gradients of this thread's part of the parameters, what the weights pay included.
     pub fn gradients(&self, thread: usize, scratch: &mut Scratch<'_>, rows: usize) {
         let work = self.work.whole();
         let partial = self.partial.whole();
         let mut own = self.gradients.piece(thread);
+        let mut parameters = self.parameters.piece(thread);
         let mut finite = true;
         let Layout { values, deltas, .. } = &self.chain.layout;
         let used = self.groups.iter().filter(|group| group.start < rows).count();
@@ -366,35 +584,42 @@ impl<'a> Engine<'a> {
             if gradient.is_empty() {
                 continue;
             }
-            let step = &self.plan.steps[part.step];
-            let matrices = || {
-                let x = &work[self.matrix(values[part.step], rows)];
-                let delta = &work[self.matrix(deltas[part.step + 1], rows)];
-                let (inputs, outputs) = (step.input.len(), step.output.len());
-                (matrix::View::new(x, rows, inputs), matrix::View::new(delta, rows, outputs), delta)
-            };
+            let matrix = |tensor| &work[self.matrix(tensor, rows)];
             match &part.role {
-                Role::Rows(own) => {
-                    let (x, delta, _) = matrices();
-                    let x = x.columns(own.start, own.len()).transposed();
-                    matrix::multiply(
-                        self.level,
-                        gradient,
-                        x,
-                        delta,
-                        matrix::Finish::Store,
-                        &mut scratch.product,
-                    );
+                Role::Rows { own, steps } => {
+                    for (place, &step) in steps.iter().enumerate() {
+                        let Step { op, input, output, .. } = &self.plan.steps[step];
+                        let x = matrix::View::new(matrix(values[step]), rows, input.len());
+                        let delta = matrix::View::new(matrix(deltas[step + 1]), rows, output.len());
+                        // Where the weights are the transpose of these, so is their gradient.
+                        let (left, right) = if op.is_tied() { (delta, x) } else { (x, delta) };
+                        let left = left.columns(own.start, own.len()).transposed();
+                        let finish = match place {
+                            0 => matrix::Finish::Store,
+                            _ => matrix::Finish::Accumulate,
+                        };
+                        let product = &mut scratch.product;
+                        matrix::multiply(self.level, gradient, left, right, finish, product);
+                    }
                 }
-                Role::Bias(own) => {
-                    let (_, _, delta) = matrices();
-                    vector::column_sums(self.level, gradient, delta, step.output.len(), own.start);
+                Role::Bias { own, step } => {
+                    let delta = matrix(deltas[step + 1]);
+                    let width = self.plan.steps[*step].output.len();
+                    vector::column_sums(self.level, gradient, delta, width, own.start);
                 }
                 Role::Partial(start) => {
                     let own = *start..*start + gradient.len();
                     let groups = partial.chunks_exact(self.chain.partial_len).take(used);
                     let groups = groups.map(|group| &group[own.clone()]);
                     vector::sum_of(self.level, gradient, groups);
+                }
+            }
+            if self.plan.parameters[part.parameter].kind != ParameterKind::Bias {
+                if let Some(strength) = self.plan.weights.l2 {
+                    penalty::add_decay(self.level, gradient, parameters.range(slot), strength);
+                }
+                if let Some(strength) = self.plan.weights.elimination {
+                    penalty::add_elimination(self.level, gradient, parameters.range(slot), strength);
                 }
             }
             finite &= vector::all_finite(self.level, gradient);
@@ -430,9 +655,9 @@ impl<'a> Engine<'a> {
         vector::all_finite(self.level, &self.parameters.whole())
     }
 
-    /// One step of this thread's part of the parameters, whose gradients it has found itself: no one need wait in between.
-    /// `step` counts from 1.
-    pub fn update(&self, thread: usize, step: u64) {
+    /// One step of this thread's part of the parameters.
+    fn update(&self, thread: usize, step: u64, rate_share: f32) {
+        let optimizer = self.optimizer.with_rate(rate_share);
         let mut gradients = self.gradients.piece(thread);
         let mut parameters = self.parameters.piece(thread);
         let mut first = self.memory[0].piece(thread);
@@ -441,7 +666,7 @@ impl<'a> Engine<'a> {
         for (slot, part) in self.parts[thread].iter().enumerate() {
             let (p, g, a) = (parameters.range(slot), &*gradients.range(slot), first.range(slot));
             let b = second.as_mut().map(|second| second.range(slot));
-            match (self.optimizer, b) {
+            match (optimizer, b) {
                 (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
                 (Optimizer::Adam(mut settings), Some(b)) => {
                     settings.step = step;
@@ -477,6 +702,17 @@ impl<'a> Engine<'a> {
     pub fn copy_gradients(&self, to: &mut [f32]) {
         to.copy_from_slice(&self.gradients.whole());
     }
+}
+
+/// Units of a code that can be dead: its numbers, or where it is an image its channels.
+pub(crate) fn code_units(plan: &Plan) -> usize {
+    let code = plan.code();
+    if code.is_image() { code.channels } else { code.len() }
+}
+
+/// Whether a unit says the same of every row, up to rounding.
+pub(crate) fn is_dead(low: f64, high: f64) -> bool {
+    high - low <= 1e-6 * high.abs().max(low.abs())
 }
 
 /// Numbers of a row that its loss is a mean over: all of them, but a distribution counts as one.

@@ -6,11 +6,12 @@ use narrows_kernels::convolution::{Convolution, Direction, Images, PooledConvolu
 use narrows_kernels::image::{self, Image};
 use narrows_kernels::matrix::{self, Finish, View};
 use narrows_kernels::pooling::{self, Squares};
-use narrows_kernels::{Activation, Border, Level, activation};
+use narrows_kernels::{Activation, Border, Level, activation, noise, penalty, pointwise, sampling, vector};
 
 use super::layout::{Layout, Tensor};
 use super::memory::Space;
 use crate::plan::{Op, Step};
+use crate::random::Purpose;
 
 /// A chain of steps with the places of its tensors, and what its kernels want to know beforehand.
 pub(super) struct Chain<'a> {
@@ -48,6 +49,8 @@ struct PreparedConvolution {
     /// Where the gradients of weights and bias lie among a group's.
     partial: Range<usize>,
     bias_partial: Range<usize>,
+    /// Whether the weights are those of the layer it mirrors.
+    tied: bool,
 }
 
 impl<'a> Chain<'a> {
@@ -91,7 +94,7 @@ impl<'a> Chain<'a> {
             if training { (deltas[i].image, deltas[i + 1].image) } else { (input, output) };
         let depth = |len: usize| matrix::scratch_len(len);
         match &step.op {
-            Op::Convolution { geometry, bias, .. } => {
+            Op::Convolution { geometry, bias, tied, weights: place } => {
                 let images = Images { input, output, output_gradient, input_gradient };
                 let convolution = Convolution::new(*geometry, images, training);
                 let take = |counter: &mut usize, len: usize| {
@@ -103,16 +106,26 @@ impl<'a> Chain<'a> {
                 let bias = bias.as_ref().map_or(0, Range::len);
                 let backward =
                     if i > 0 && training { convolution.packed_len(Direction::Backward) } else { 0 };
-                self.scratch_len = self.scratch_len.max(convolution.scratch_len());
-                let weights = self.partial_len..self.partial_len + geometry.weights_len();
-                self.partial_len = weights.end + bias;
+                let weights_len = geometry.weights_len();
+                let copy = if *tied { weights_len } else { 0 };
+                self.scratch_len = self.scratch_len.max(convolution.scratch_len() + copy);
+                let weights = if *tied {
+                    self.partial_of(place)
+                } else {
+                    let start = self.partial_len;
+                    self.partial_len += weights_len;
+                    start..start + weights_len
+                };
+                let bias_partial = self.partial_len..self.partial_len + bias;
+                self.partial_len = bias_partial.end;
                 Prepared::Convolution(Box::new(PreparedConvolution {
                     forward: take(&mut self.packed_len, convolution.packed_len(Direction::Forward)),
                     backward: take(&mut self.packed_len, backward),
                     sums: take(&mut self.sums_len, convolution.sums_len()),
                     bias_sums: take(&mut self.sums_len, bias),
-                    bias_partial: weights.end..self.partial_len,
+                    bias_partial,
                     partial: weights,
+                    tied: *tied,
                     convolution,
                 }))
             }
@@ -128,8 +141,25 @@ impl<'a> Chain<'a> {
                 self.scratch_len = self.scratch_len.max(depth(step.input.len().max(step.output.len())));
                 Prepared::Nothing
             }
-            Op::Reshape | Op::Identity | Op::Softmax => Prepared::Nothing,
+            Op::Reshape
+            | Op::Identity
+            | Op::Softmax
+            | Op::Function(_)
+            | Op::Dropout { .. }
+            | Op::Sample { .. } => Prepared::Nothing,
         }
+    }
+
+    /// Where the gradients of weights lie that a step before has. Where that is not part of the chain (a decoder alone),
+    /// nothing is trained.
+    fn partial_of(&self, weights: &Range<usize>) -> Range<usize> {
+        let own = |(step, prepared): (&Step, &Prepared)| match prepared {
+            Prepared::Convolution(prepared) if step.op.parameters()?.0 == weights => {
+                Some(prepared.partial.clone())
+            }
+            _ => None,
+        };
+        self.steps.iter().zip(&self.prepared).find_map(own).unwrap_or(0..0)
     }
 
     fn prepared(&self, i: usize) -> &PreparedConvolution {
@@ -154,7 +184,17 @@ impl<'a> Chain<'a> {
                 continue;
             };
             let weights = &parameters[weights.clone()];
-            let PreparedConvolution { convolution, forward, backward, .. } = &**prepared;
+            let PreparedConvolution { convolution, forward, backward, tied, .. } = &**prepared;
+            let (copy, scratch) = scratch.split_at_mut(if *tied { weights.len() } else { 0 });
+            let weights = if *tied {
+                let geometry = convolution.geometry();
+                let taps = geometry.kernel.0 * geometry.kernel.1;
+                copy.fill(0.0);
+                add_transposed(copy, weights, taps, geometry.output.channels);
+                copy
+            } else {
+                weights
+            };
             convolution.pack(level, Direction::Forward, &mut packed[forward.clone()], weights, scratch);
             if !backward.is_empty() {
                 convolution.pack(level, Direction::Backward, &mut packed[backward.clone()], weights, scratch);
@@ -181,7 +221,7 @@ impl<'a> Chain<'a> {
         if let (Some(pooled), Op::Convolution { bias, .. }) = (&self.pooled[i], &step.op) {
             let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
             let packed = &packed[self.prepared(i).forward.clone()];
-            let (to, winners) = (self.layout.values[i + 2], self.layout.winners[i + 1]);
+            let (to, winners) = (self.layout.values[i + 2], self.layout.kept[i + 1]);
             let winners = winners.expect("a pool keeps its winners");
             let [x, y, winners_] = space.tensors([from, to, winners]);
             for row in 0..n {
@@ -195,7 +235,7 @@ impl<'a> Chain<'a> {
             // Done together with the convolution before.
             return;
         }
-        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.winners[i]) {
+        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.kept[i]) {
             let [x, y, winners_] = space.tensors([from, to, winners]);
             for row in 0..n {
                 let (x, y) = (of(x, from, row), of_mut(y, to, row));
@@ -203,10 +243,33 @@ impl<'a> Chain<'a> {
             }
             return;
         }
+        if let (Op::Dropout { .. } | Op::Sample { .. }, Some(kept)) = (&step.op, self.layout.kept[i])
+            && let Some(mut chance) = space.chance.take()
+        {
+            let [x, y, kept_] = space.tensors([from, to, kept]);
+            for row in 0..n {
+                let (x, y, kept) = (of(x, from, row), of_mut(y, to, row), of_mut(kept_, kept, row));
+                if let Op::Dropout { share } = step.op {
+                    noise::keep(level, kept, chance.words(Purpose::Dropout, i, row, outputs), share);
+                    y.copy_from_slice(x);
+                    vector::multiply(level, y, kept);
+                } else {
+                    chance.normal(level, kept, i, row);
+                    sampling::sample(level, y, x, kept, outputs);
+                }
+            }
+            space.chance = Some(chance);
+            return;
+        }
         let [x, y] = space.tensors([from, to]);
         match &step.op {
-            Op::Dense { weights, bias } => {
-                let weights = View::new(&parameters[weights.clone()], inputs, outputs);
+            Op::Dense { weights, bias, tied } => {
+                let weights = &parameters[weights.clone()];
+                let weights = if *tied {
+                    View::new(weights, outputs, inputs).transposed()
+                } else {
+                    View::new(weights, inputs, outputs)
+                };
                 let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
                 let finish = Finish::Forward { bias, activation: function };
                 let (x, y) = (matrix_of(x, from, n), matrix_of_mut(y, to, n));
@@ -215,6 +278,15 @@ impl<'a> Chain<'a> {
             Op::Identity => {
                 each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
                 (0..n).for_each(|row| activation::forward(level, of_mut(y, to, row), function));
+            }
+            // The activation of a function that is a step of its own is linear.
+            Op::Function(function) => {
+                each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
+                (0..n).for_each(|row| pointwise::forward(level, of_mut(y, to, row), *function));
+            }
+            // Not in training: everything is kept, and the code is the mean.
+            Op::Dropout { .. } | Op::Sample { .. } => {
+                each_row(x, from, y, to, n, |x, y| y.copy_from_slice(&x[..outputs]));
             }
             Op::Softmax => {
                 each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
@@ -243,13 +315,14 @@ impl<'a> Chain<'a> {
     }
 
     /// Delta i from delta i + 1: through the operation, then through the activation of the step before, whose outputs are
-    /// value i.
+    /// value i. `row_weight` is what a row's summed loss counts.
     pub fn backward(
         &self,
         level: Level,
         i: usize,
         space: &mut Space<'_, '_>,
         weights: Weights<'_>,
+        row_weight: f32,
         scratch: &mut [f32],
     ) {
         let (step, before) = (&self.steps[i], self.steps[i - 1].activation);
@@ -257,7 +330,7 @@ impl<'a> Chain<'a> {
         let Layout { values, deltas, .. } = &self.layout;
         let (from, to, outputs) = (deltas[i + 1], deltas[i], values[i]);
         let n = space.rows;
-        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.winners[i]) {
+        if let (Op::MaxPool { .. }, Some(winners)) = (&step.op, self.layout.kept[i]) {
             // The largest numbers are outputs of the step before, too: its own are gone.
             let largest = values[i + 1];
             let [delta, delta_before, largest_, winners_] = space.tensors([from, to, largest, winners]);
@@ -274,12 +347,33 @@ impl<'a> Chain<'a> {
             }
             return;
         }
+        if let (Op::Dropout { .. } | Op::Sample { .. }, Some(kept)) = (&step.op, self.layout.kept[i]) {
+            let [delta, delta_before, x, kept_] = space.tensors([from, to, outputs, kept]);
+            for row in 0..n {
+                let (delta, kept) = (of(delta, from, row), of(kept_, kept, row));
+                let (before_, x) = (of_mut(delta_before, to, row), of(x, outputs, row));
+                if let Op::Sample { divergence } = step.op {
+                    let weight = divergence * row_weight;
+                    sampling::sample_backward(level, before_, delta, x, kept, step.output.len(), weight);
+                } else {
+                    before_.copy_from_slice(delta);
+                    vector::multiply(level, before_, kept);
+                }
+                activation::backward(level, before_, x, before);
+            }
+            return;
+        }
         let [delta, delta_before, x] = space.tensors([from, to, outputs]);
         let x = &*x;
         match &step.op {
-            Op::Dense { weights, .. } => {
+            Op::Dense { weights, tied, .. } => {
                 let (inputs, width) = (step.input.len(), step.output.len());
-                let weights = View::new(&parameters[weights.clone()], inputs, width).transposed();
+                let weights = &parameters[weights.clone()];
+                let weights = if *tied {
+                    View::new(weights, width, inputs)
+                } else {
+                    View::new(weights, inputs, width).transposed()
+                };
                 let finish = Finish::Backward { activation: before, outputs: matrix_of(x, outputs, n) };
                 let (delta, delta_before) = (matrix_of(delta, from, n), matrix_of_mut(delta_before, to, n));
                 matrix::multiply(level, delta_before, View::new(delta, n, width), weights, finish, scratch);
@@ -288,6 +382,14 @@ impl<'a> Chain<'a> {
                 each_row(delta, from, delta_before, to, n, |delta, out| out.copy_from_slice(delta));
                 for row in 0..n {
                     activation::backward(level, of_mut(delta_before, to, row), of(x, outputs, row), before);
+                }
+            }
+            Op::Function(function) => {
+                each_row(delta, from, delta_before, to, n, |delta, out| out.copy_from_slice(delta));
+                for row in 0..n {
+                    let (to, x) = (of_mut(delta_before, to, row), of(x, outputs, row));
+                    pointwise::backward(level, to, x, *function);
+                    activation::backward(level, to, x, before);
                 }
             }
             Op::Reshape => {
@@ -316,7 +418,7 @@ impl<'a> Chain<'a> {
                     }
                 }
             }
-            Op::MaxPool { .. } => unreachable!("done above"),
+            Op::MaxPool { .. } | Op::Dropout { .. } | Op::Sample { .. } => unreachable!("done above"),
         }
     }
 
@@ -361,15 +463,83 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The gradients of a group from its sums, all convolutions one after the other: weights, bias.
-    pub fn fold(&self, level: Level, partial: &mut [f32], sums: &[f32]) {
+    /// Adds to delta i, for each unit of value i, its slope.
+    pub fn add_slopes(&self, level: Level, i: usize, space: &mut Space<'_, '_>, slopes: &[f32]) {
+        let (to, outputs) = (self.layout.deltas[i], self.layout.values[i]);
+        let activation = self.steps[i - 1].activation;
+        let n = space.rows;
+        let [delta, value] = space.tensors([to, outputs]);
+        for row in 0..n {
+            let (delta, value) = (of_mut(delta, to, row), of(value, outputs, row));
+            penalty::add_slopes(level, delta, value, activation, slopes);
+        }
+    }
+
+    /// Widens the extremes of the units of value i by the rows.
+    pub fn widen(&self, level: Level, i: usize, space: &mut Space<'_, '_>, extremes: &mut Extremes) {
+        let tensor = self.layout.values[i];
+        let n = space.rows;
+        let [numbers] = space.tensors([tensor]);
+        let image = tensor.image;
+        let line = image.width * image.channels;
+        for row in 0..n {
+            let numbers = of(numbers, tensor, row);
+            for r in 0..image.height {
+                let start = (r + image.border.top) * image.pitch() + image.border.left * image.channels;
+                vector::extremes(level, &mut extremes.low, &mut extremes.high, &numbers[start..start + line]);
+            }
+        }
+    }
+
+    /// The gradients of a group from its sums, all convolutions one after the other: weights, bias. What a tied layer found
+    /// is added to what the layer it mirrors has.
+    pub fn fold(&self, level: Level, partial: &mut [f32], sums: &[f32], scratch: &mut [f32]) {
         for prepared in &self.prepared {
             let Prepared::Convolution(prepared) = prepared else { continue };
-            let PreparedConvolution { convolution, sums: own, bias_sums, partial: to, bias_partial, .. } =
-                &**prepared;
-            convolution.fold(level, &mut partial[to.clone()], &sums[own.clone()]);
+            let PreparedConvolution {
+                convolution,
+                sums: own,
+                bias_sums,
+                partial: to,
+                bias_partial,
+                tied,
+                ..
+            } = &**prepared;
+            let (to, own) = (&mut partial[to.clone()], &sums[own.clone()]);
+            if *tied {
+                let geometry = convolution.geometry();
+                let taps = geometry.kernel.0 * geometry.kernel.1;
+                let found = &mut scratch[..geometry.weights_len()];
+                convolution.fold(level, found, own);
+                add_transposed(to, found, taps, geometry.input.channels);
+            } else {
+                convolution.fold(level, to, own);
+            }
             partial[bias_partial.clone()].copy_from_slice(&sums[bias_sums.clone()]);
         }
+    }
+}
+
+/// Adds to `to` the transpose of each of the `taps` matrices of `from`, which have `rows` rows.
+fn add_transposed(to: &mut [f32], from: &[f32], taps: usize, rows: usize) {
+    let size = from.len() / taps;
+    let columns = size / rows;
+    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks_exact(size)) {
+        for (r, row) in from.chunks_exact(columns).enumerate() {
+            row.iter().enumerate().for_each(|(c, value)| to[c * rows + r] += value);
+        }
+    }
+}
+
+/// The least and the largest number of each unit of the code, over all rows that were judged.
+pub(super) struct Extremes {
+    pub low: Vec<f32>,
+    pub high: Vec<f32>,
+}
+
+impl Extremes {
+    pub fn new(units: usize) -> Self {
+        Self { low: vec![f32::INFINITY; units], high: vec![f32::NEG_INFINITY; units] }
     }
 }
 

@@ -1,64 +1,110 @@
 //! Gradients against difference quotients in double precision, for every layer, loss and activation.
 
 use narrows_kernels::pooling::Squares;
-use narrows_kernels::{Level, plain};
+use narrows_kernels::{Level, noise, plain};
 
 use super::*;
 use crate::data::{Shape, Table, Values};
+use crate::initial::initial_parameters;
 use crate::plan::{Op, Step, image};
+use crate::random::Purpose;
 use crate::recipe::Recipe;
 use crate::spec::{Sparsity, Spec};
-use crate::train::initial_parameters;
 
-/// The network's loss in double precision, from the plain functions alone.
+/// The network's loss in double precision, from the plain functions alone; with what rows of a code that is drawn pay.
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let width = plan.input.len();
     let total: f64 = rows
         .chunks(width)
-        .map(|row| {
+        .enumerate()
+        .map(|(index, row)| {
             let mut x = row.to_vec();
+            let mut divergence = 0.0;
             for (i, step) in plan.steps.iter().enumerate() {
+                if let Op::Sample { divergence: weight } = step.op {
+                    divergence = f64::from(weight) * plain::divergence(&x);
+                }
                 let logits = i + 1 == plan.steps.len() && plan.loss_takes_logits();
-                x = forward(step, parameters, &x, logits);
+                x = forward(step, parameters, &x, logits, (i, index));
             }
-            match plan.loss {
+            let loss = match plan.loss {
                 Loss::Bce => plain::bce_logits(&x, row),
                 Loss::CrossEntropy => plain::cross_entropy_logits(&x, row),
                 Loss::Mse => plain::squared_error(&x, row),
-            }
+                Loss::Mae => plain::absolute_error(&x, row),
+                Loss::Huber => plain::huber(&x, row),
+            };
+            loss + divergence
         })
         .sum();
     total / (rows.len() / width * loss_width(plan)) as f64
 }
 
-/// What the code pays for being active.
+/// What weights and an active code pay.
 fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
-    let Some(Sparsity { l1 }) = plan.sparsity else { return 0.0 };
+    let mut paid = 0.0;
+    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind != ParameterKind::Bias) {
+        let weights = &parameters[parameter.range.clone()];
+        let squares: f64 = weights.iter().map(|w| w * w).sum();
+        paid += f64::from(plan.weights.l2.unwrap_or(0.0)) * squares;
+        paid += f64::from(plan.weights.elimination.unwrap_or(0.0)) * plain::elimination(weights);
+    }
+    let Some(sparsity) = plan.sparsity else { return paid };
     let width = plan.input.len();
-    let sums = rows.chunks(width).map(|row| {
-        let code =
-            plan.steps[..plan.cut].iter().fold(row.to_vec(), |x, step| forward(step, parameters, &x, false));
-        code.iter().map(|value| value.abs()).sum::<f64>()
-    });
-    f64::from(l1) * sums.sum::<f64>() / (rows.len() / width) as f64
+    let n = (rows.len() / width) as f64;
+    let codes: Vec<Vec<f64>> = rows
+        .chunks(width)
+        .enumerate()
+        .map(|(index, row)| {
+            let steps = plan.steps[..plan.cut].iter().enumerate();
+            steps.fold(row.to_vec(), |x, (i, step)| forward(step, parameters, &x, false, (i, index)))
+        })
+        .collect();
+    if let Some(l1) = sparsity.l1 {
+        paid += f64::from(l1) * codes.iter().flatten().map(|value| value.abs()).sum::<f64>() / n;
+    }
+    if let Some(kl) = sparsity.kl {
+        let t = f64::from(sparsity.target());
+        for unit in 0..codes[0].len() {
+            let m = codes.iter().map(|code| code[unit]).sum::<f64>() / n;
+            paid += f64::from(kl) * (t * (t / m).ln() + (1.0 - t) * ((1.0 - t) / (1.0 - m)).ln());
+        }
+    }
+    paid
 }
 
-fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool) -> Vec<f64> {
+/// What a step makes of a row in training; `place` is the number of the step and of the row.
+fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usize, usize)) -> Vec<f64> {
+    let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+    // Which numbers are drawn is not what is tested here.
+    let mut words = Vec::new();
+    let mut chance = Chance { seed: 0, epoch: 1, indices: &[place.1], words: &mut words };
+    let mut drawn = vec![0.0; step.output.len()];
     let y: Vec<f64> = match &step.op {
-        Op::Dense { weights, bias } => (0..step.output.len())
-            .map(|j| {
-                let sum: f64 = x
-                    .iter()
-                    .enumerate()
-                    .map(|(i, x)| x * parameters[weights.start + i * step.output.len() + j])
-                    .sum();
-                sum + bias.as_ref().map_or(0.0, |bias| parameters[bias.start + j])
-            })
-            .collect(),
-        Op::Convolution { geometry, weights, bias } => {
+        Op::Dense { weights, bias, tied } => {
+            let (inputs, outputs) = (step.input.len(), step.output.len());
+            let weight = |i: usize, j: usize| {
+                parameters[weights.start + if *tied { j * inputs + i } else { i * outputs + j }]
+            };
+            (0..outputs)
+                .map(|j| {
+                    let sum: f64 = x.iter().enumerate().map(|(i, x)| x * weight(i, j)).sum();
+                    sum + bias.as_ref().map_or(0.0, |bias| parameters[bias.start + j])
+                })
+                .collect()
+        }
+        Op::Convolution { geometry, weights, bias, tied } => {
             let none = vec![0.0; geometry.output.channels];
             let bias = bias.as_ref().map_or(&none[..], |bias| &parameters[bias.clone()]);
-            plain::convolve(geometry, x, &parameters[weights.clone()], bias)
+            let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
+            let own = &parameters[weights.clone()];
+            let weights: Vec<f64> = (0..own.len())
+                .map(|at| {
+                    let (tap, i, o) = (at / (inputs * outputs), at / outputs % inputs, at % outputs);
+                    if *tied { own[(tap * outputs + o) * inputs + i] } else { own[at] }
+                })
+                .collect();
+            plain::convolve(geometry, x, &weights, bias)
         }
         Op::MaxPool { size } => plain::max_pool(&squares(*size, step.input, step.output), x).0,
         Op::AveragePool { size } => plain::average_pool(&squares(*size, step.input, step.output), x),
@@ -67,6 +113,16 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool) -> Vec<f64>
             plain::upsample(&squares, x)
         }
         Op::Reshape | Op::Identity => x.to_vec(),
+        Op::Function(function) => x.iter().map(|&x| plain::pointwise(*function, x)).collect(),
+        Op::Dropout { share } => {
+            let words = chance.words(Purpose::Dropout, place.0, 0, x.len());
+            noise::keep(Level::detect(), &mut drawn, words, *share);
+            x.iter().zip(wide(&drawn)).map(|(x, factor)| x * factor).collect()
+        }
+        Op::Sample { .. } => {
+            chance.normal(Level::detect(), &mut drawn, place.0, 0);
+            plain::sample(x, &wide(&drawn))
+        }
         Op::Softmax if logits => x.to_vec(),
         Op::Softmax => plain::softmax(x),
     };
@@ -115,6 +171,7 @@ fn gradients(
         0,
         batch,
         threads,
+        None,
         start,
         &vec![vec![0.0; start.len()]; optimizer.memories()],
     );
@@ -122,7 +179,9 @@ fn gradients(
     let rows = Rows { source: &table, scaling: &scaling };
     narrows_kernels::lockstep::run(threads, (), |member, _| {
         let mut scratch = engine.scratch();
-        engine.pass(&mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
+        let occasion = Occasion::Training { epoch: 1 };
+        engine.activities(&member, &mut scratch, rows, &indices, occasion);
+        engine.pass(&mut scratch, rows, &indices, occasion);
         member.wait();
         engine.gradients(member.index(), &mut scratch, indices.len());
     });
@@ -131,7 +190,14 @@ fn gradients(
     let sum = engine.finish_pass(indices.len()) / (indices.len() * loss_width(plan)) as f64;
     let wide: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
     let data: Vec<f64> = data.iter().map(|&value| f64::from(value)).collect();
-    let want = loss(plan, &wide, &data);
+    // The losses that are reported are without what a drawn code pays.
+    let mut reported = plan.clone();
+    for step in &mut reported.steps {
+        if let Op::Sample { divergence } = &mut step.op {
+            *divergence = 0.0;
+        }
+    }
+    let want = loss(&reported, &wide, &data);
     assert!((sum - want).abs() < 1e-5 * want.abs().max(1.0), "loss {sum}, want {want}");
     out
 }
@@ -293,8 +359,146 @@ fn what_an_active_code_pays_has_its_gradient() {
         ("{conv=3}, 'sigmoid'", "{conv='input'}, 'sigmoid'", Shape::image(4, 5, 1)),
     ] {
         let mut plan = network(encoder, decoder, "bce", shape);
-        plan.sparsity = Some(Sparsity { l1: 0.3 });
+        plan.sparsity = Some(Sparsity { l1: Some(0.3), ..Sparsity::default() });
         check_gradients(&plan, 5);
+    }
+    for (encoder, decoder, shape) in [
+        ("{dense=5}, 'sigmoid'", "{dense='input'}", Shape::flat(7)),
+        ("{dense=6}, 'relu', {dense=4}, 'sigmoid'", "{dense='input'}", Shape::flat(7)),
+        ("{conv=3}, 'relu', 'flatten', {dense=4}, 'sigmoid'", "{dense='input'}", Shape::image(6, 5, 2)),
+        (
+            "{conv=2}, {max_pool=2}, 'flatten', 'sigmoid'",
+            "'unflatten', {upsample=2}, {conv='input'}",
+            Shape::image(4, 6, 1),
+        ),
+    ] {
+        let mut plan = network(encoder, decoder, "mse", shape);
+        plan.sparsity = Some(Sparsity { kl: Some(0.2), target: Some(0.1), l1: Some(0.01) });
+        // The layout depends on it.
+        for count in [5, 19] {
+            check_gradients(&plan, count);
+        }
+    }
+}
+
+#[test]
+fn weights_pay_for_their_size() {
+    let networks = [
+        network("{dense=5}, 'tanh'", "{dense='tied'}", "mse", Shape::flat(7)),
+        network(
+            "{conv=3}, 'relu', {max_pool=2}",
+            "{upsample=2}, {conv='input'}",
+            "mse",
+            Shape::image(6, 5, 2),
+        ),
+    ];
+    for mut plan in networks {
+        plan.weights.l2 = Some(0.03);
+        check_gradients(&plan, 5);
+        plan.weights.elimination = Some(0.05);
+        check_gradients(&plan, 5);
+    }
+}
+
+#[test]
+fn tied_layers_give_their_mirror_both_gradients() {
+    for (encoder, decoder, shape) in [
+        ("{dense=5}, 'tanh'", "{dense='tied'}", Shape::flat(9)),
+        (
+            "{dense=8}, 'tanh', {dense=3}",
+            "{dense='tied', bias=false}, 'tanh', {dense='tied'}",
+            Shape::flat(9),
+        ),
+        // A layer with weights of its own stands in for one that is not mirrored.
+        ("{dense=8}, 'tanh', {dense=3}", "{dense=8}, 'relu', {dense='tied'}, 'tanh'", Shape::flat(9)),
+        ("{conv=3}, 'tanh'", "{transposed_conv='tied'}", Shape::image(5, 6, 2)),
+        (
+            "{conv=4, stride=2}, 'tanh', {conv=3, kernel=2}",
+            "{transposed_conv='tied', bias=false}, 'relu', {transposed_conv='tied'}",
+            Shape::image(7, 6, 3),
+        ),
+        ("{conv=4, kernel=5, stride=3, padding='none'}", "{transposed_conv='tied'}", Shape::image(9, 12, 1)),
+        ("{conv=4}, 'relu', {max_pool=2}", "{upsample=2}, {transposed_conv='tied'}", Shape::image(7, 7, 2)),
+        (
+            "{conv=4}, 'relu', {max_pool=2}, 'flatten', {dense=6}, 'tanh'",
+            "{dense='tied'}, 'relu', 'unflatten', {upsample=2}, {transposed_conv='tied'}",
+            Shape::image(5, 7, 2),
+        ),
+    ] {
+        for count in [3, 17] {
+            check_gradients(&network(encoder, decoder, "mse", shape), count);
+        }
+    }
+    let half = network("{dense=5}", "{dense='tied', bias=false}", "mse", Shape::flat(9));
+    assert_eq!(half.parameter_count(), 9 * 5 + 5);
+}
+
+#[test]
+fn functions_that_need_their_input_and_robust_losses() {
+    for function in ["leaky_relu", "elu", "gelu", "silu", "softplus"] {
+        let inside = format!("{{dense=5}}, '{function}'");
+        check_gradients(
+            &network(&inside, &format!("'tanh', '{function}', {{dense='input'}}"), "mse", Shape::flat(7)),
+            5,
+        );
+        check_gradients(
+            &network(
+                &format!("'{function}', {{dense=4}}"),
+                &format!("{{dense='input'}}, '{function}'"),
+                "huber",
+                Shape::flat(17),
+            ),
+            3,
+        );
+        check_gradients(
+            &network(
+                &format!("{{conv=3}}, '{function}', {{max_pool=2}}"),
+                "{upsample=2}, {conv='input'}, 'sigmoid'",
+                "bce",
+                Shape::image(6, 5, 2),
+            ),
+            4,
+        );
+    }
+    for loss in ["mae", "huber"] {
+        check_gradients(&network("{dense=4}, 'relu'", "{dense='input'}, 'tanh'", loss, Shape::flat(7)), 6);
+        check_gradients(
+            &network(
+                "{conv=3}, 'relu', {max_pool=2}",
+                "{upsample=2}, {conv='input'}",
+                loss,
+                Shape::image(5, 5, 1),
+            ),
+            6,
+        );
+    }
+}
+
+#[test]
+fn what_is_drawn_at_random_in_training() {
+    for (encoder, decoder, shape) in [
+        ("{dropout=0.3}, {dense=6}, 'tanh', {dropout=0.5}", "{dense='input'}, 'sigmoid'", Shape::flat(9)),
+        ("{dense=6}, {dropout=0.5}, 'tanh'", "{dropout=0.2}, {dense='input'}, 'sigmoid'", Shape::flat(9)),
+        (
+            "{conv=3}, 'relu', {dropout=0.4}, {max_pool=2}",
+            "{upsample=2}, {dropout=0.4}, {conv='input'}, 'sigmoid'",
+            Shape::image(5, 6, 2),
+        ),
+        (
+            "{dense=6}, 'tanh', {variational=3}",
+            "{dense=6}, 'tanh', {dense='input'}, 'sigmoid'",
+            Shape::flat(9),
+        ),
+        ("{variational=4, kl=0.3}", "{dense='input'}, 'sigmoid'", Shape::flat(4)),
+        (
+            "{conv=3}, 'relu', {max_pool=2}, 'flatten', {variational=3, kl=2}",
+            "{dense='flatten'}, 'unflatten', {upsample=2}, {conv='input'}, 'sigmoid'",
+            Shape::image(5, 6, 1),
+        ),
+    ] {
+        for (loss, count) in [("bce", 3), ("mse", 18)] {
+            check_gradients(&network(encoder, decoder, loss, shape), count);
+        }
     }
 }
 
@@ -335,6 +539,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
                 0,
                 7,
                 threads,
+                None,
                 &start,
                 &vec![vec![0.0; start.len()]; optimizer.memories()],
             );
@@ -344,8 +549,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
                 let rows = Rows { source: &table, scaling: &scaling };
                 engine.pass(&mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
                 member.wait();
-                engine.gradients(member.index(), &mut scratch, 7);
-                engine.update(member.index(), 1);
+                engine.learn(&member, &mut scratch, 7, 1, 1.0);
             });
             let mut got = vec![0.0; plan.buffer_len];
             engine.copy_parameters(&mut got);

@@ -10,15 +10,16 @@ use crate::data::{Dataset, Element, Shape, Source};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
+use crate::initial::{closed_form, initial_parameters};
 use crate::model::{Compute, Fitted, Model, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
-use crate::scaling::{Scaling, each_block};
+use crate::scaling::{Scaling, choose, each_block};
 use crate::score::evaluate_with_codes;
-use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec};
+use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start};
 use crate::summary::{Baselines, Summary};
-use crate::train::{State, Trained, initial_parameters, train};
+use crate::train::{State, Trained, train};
 use crate::verdict::{Sizes, verdict};
 
 pub use crate::engine::Footprint;
@@ -86,6 +87,10 @@ pub fn fit_with_checkpoints(
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
     spec.validate()?;
+    let mut spec = spec.clone();
+    if spec.scale() == Scale::Auto {
+        spec.set_scale(choose(&*training.rows, spec.loss().needs_shares()));
+    }
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let shape = rows.shape();
     if held_out.shape().len() != shape.len() {
@@ -99,10 +104,10 @@ pub fn fit_with_checkpoints(
     }
     check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
     let scaling = Scaling::learn(spec.scale(), rows)?;
-    let found = match spec {
+    let found = match &spec {
         Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
         Spec::Autoencoder(spec) => {
-            if spec.loss != Loss::Mse {
+            if spec.loss.needs_shares() {
                 check_unit_range(training, spec, &scaling)?;
                 // Where the range was learned from the training rows, others may reach beyond it; they are only judged.
                 if matches!(spec.scale, Scale::None | Scale::Unit) {
@@ -119,7 +124,7 @@ pub fn fit_with_checkpoints(
         None => Moments::new(rows, &scaling, compute.level, compute.threads),
     };
     let mut model = Model {
-        spec: spec.clone(),
+        spec,
         shape,
         element: rows.element(),
         training_mean: moments.mean.clone(),
@@ -130,11 +135,14 @@ pub fn fit_with_checkpoints(
     let baselines = Baselines::measure(&moments, &model, held_out, compute)?;
     let (evaluation, validation_codes) = evaluate_with_codes(&model, held_out, KEPT_CODES, compute)?;
     let sizes = Sizes { width: shape.len(), code: model.code_shape().len(), units: model.code_units() };
-    let verdict = verdict(spec, sizes, &evaluation, &baselines);
+    let verdict = verdict(&model.spec, sizes, &evaluation, &baselines);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
         epochs: found.history.len(),
-        train_loss: found.train_loss.unwrap_or(evaluation.loss),
+        train_loss: match found.train_loss {
+            Some(loss) => loss,
+            None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
+        },
         evaluation,
         baselines,
         verdict,
@@ -188,6 +196,20 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
+    let begun = Instant::now();
+    let (mut moments, mut preparation) = (None, 0.0);
+    let mut first_state = || -> Result<State> {
+        let parameters = if spec.weights.start == Start::ClosedForm {
+            let found = Moments::new(rows, scaling, compute.level, compute.threads);
+            let parameters = closed_form(&plan, &found, compute.level)?;
+            moments = Some(found);
+            preparation = begun.elapsed().as_secs_f64();
+            parameters
+        } else {
+            initial_parameters(&plan, spec.train.seed)
+        };
+        Ok(State::new(parameters, optimizer))
+    };
     let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows, held_out));
     let start = match (&mut files, checkpoints) {
         (Some(files), Some(CheckpointOptions { resume: true, .. })) => {
@@ -203,9 +225,9 @@ fn fit_network(
         (Some(files), _) => {
             // What an older run left must not be taken for this one's.
             files.remove();
-            State::new(initial_parameters(&plan, spec.train.seed), optimizer)
+            first_state()?
         }
-        _ => State::new(initial_parameters(&plan, spec.train.seed), optimizer),
+        _ => first_state()?,
     };
     let Compute { level, threads } = compute;
     let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
@@ -219,18 +241,18 @@ fn fit_network(
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
     let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
-    if let (Some(files), Ended::Finished) = (&files, &ended) {
+    if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
         files.remove();
     }
-    let train_loss = history.last().map(|record| record.train_loss);
-    Ok(Found {
-        fitted: Fitted::Network { plan, parameters },
-        history,
-        train_loss,
-        seconds,
-        ended,
-        moments: None,
-    })
+    let kept = if spec.train.keeps_best() { best_epoch(&history) } else { history.last() };
+    let train_loss = kept.map(|record| record.train_loss);
+    let seconds = preparation + seconds;
+    Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments })
+}
+
+/// The epoch with the least loss on the held-out rows.
+fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
+    history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
 }
 
 /// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.

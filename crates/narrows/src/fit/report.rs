@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Fit;
+use super::{Fit, best_epoch};
 use crate::data::{Dataset, Shape, Subset, Values};
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
 use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
-use crate::spec::{Keep, Loss, Spec};
+use crate::spec::{Loss, Spec};
 use crate::summary::Evaluation;
 
 /// Rows shown beside their reconstructions.
@@ -169,14 +169,6 @@ fn code(model: &Model) -> String {
     format!("{} numbers{image}{larger}", shape.len())
 }
 
-/// The epoch with the least loss on the held-out rows.
-fn best_epoch(fit: &Fit) -> Option<usize> {
-    fit.history
-        .iter()
-        .min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
-        .map(|record| record.epoch)
-}
-
 /// The figures of the page, in order.
 fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
@@ -204,10 +196,12 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     }
     if summary.epochs > 0 {
         let kept = match &model.spec {
-            Spec::Autoencoder(spec) if spec.train.keep == Keep::Best => best_epoch(fit),
+            Spec::Autoencoder(spec) if spec.train.keeps_best() => best_epoch(&fit.history),
             _ => None,
         };
-        let kept = kept.map_or_else(String::new, |epoch| format!(", kept: the best, {epoch}"));
+        let kept = kept.map_or_else(String::new, |record| {
+            format!(", kept: the best on the held-out rows, {}", record.epoch)
+        });
         facts.push(("Epochs".to_owned(), format!("{}{kept}", summary.epochs)));
     }
     facts.push((format!("{}, training", loss_name(&model.spec)), format!("{:.5}", summary.train_loss)));

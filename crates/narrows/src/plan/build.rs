@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use narrows_kernels::convolution::{Geometry, Kind};
-use narrows_kernels::{Activation, Image};
+use narrows_kernels::{Activation, Image, Pointwise};
 
 use super::{Op, Parameter, ParameterKind, Plan, Step};
 use crate::data::Shape;
 use crate::error::{Error, Result};
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Padding, Units};
+use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Padding, Start, Units};
 
 /// Parameters begin at multiples of this many numbers: one cache line.
 pub(super) const ALIGNMENT: usize = 16;
@@ -56,6 +56,8 @@ struct Builder {
     first: usize,
     /// By how much the layers of the decoder make images larger.
     growth: usize,
+    /// The encoder's steps with weights that no layer of the decoder has mirrored yet.
+    unmirrored: Vec<usize>,
 }
 
 /// The layer that an error is about.
@@ -81,8 +83,10 @@ impl Builder {
             buffer_len: 0,
             loss: spec.loss,
             sparsity: spec.sparsity,
+            weights: spec.weights,
         };
-        Self { plan, image: input.is_image(), flattened: None, choice, first: 0, growth: 1 }
+        let image = input.is_image();
+        Self { plan, image, flattened: None, choice, first: 0, growth: 1, unmirrored: Vec::new() }
     }
 
     /// The plan, and how many rows and columns its last layer leaves out.
@@ -91,6 +95,8 @@ impl Builder {
         self.plan.cut = self.plan.steps.len();
         self.first = self.plan.cut;
         self.growth = 1;
+        let has_weights = |&step: &usize| self.plan.steps[step].op.parameters().is_some();
+        self.unmirrored = (0..self.plan.cut).filter(has_weights).collect();
         self.add("decoder", &spec.decoder)?;
         if self.plan.cut == 0 || self.plan.cut == self.plan.steps.len() {
             return Err(Error::recipe("encoder and decoder must each have at least one layer"));
@@ -101,12 +107,53 @@ impl Builder {
                 "sparsity: the decoder begins with a pool, which leaves no code to look at",
             ));
         }
+        if spec.sparsity.is_some_and(|sparsity| sparsity.kl.is_some()) && self.plan.code().is_image() {
+            return Err(Error::recipe("sparsity.kl: the code is an image").hint("put \"flatten\" after it"));
+        }
+        self.check_start()?;
         let last = &self.plan.steps[self.plan.steps.len() - 1];
+        if matches!(last.op, Op::Dropout { .. }) {
+            return Err(Error::recipe("decoder: nothing may be dropped of what comes out"));
+        }
         if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
             return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
         }
         let excess = self.crop()?;
         Ok((self.plan, excess))
+    }
+
+    /// A closed form there is for one dense layer on each side, without functions, both with biases or both without.
+    fn check_start(&self) -> Result<()> {
+        if self.plan.weights.start != Start::ClosedForm {
+            return Ok(());
+        }
+        let is_linear = |step: &Step| step.activation == Activation::Linear;
+        match &self.plan.steps[..] {
+            [encoder, decoder] if is_linear(encoder) && is_linear(decoder) && self.plan.loss == Loss::Mse => {
+                match (&encoder.op, &decoder.op) {
+                    (Op::Dense { bias: first, .. }, Op::Dense { bias: second, .. })
+                        if first.is_some() == second.is_some() =>
+                    {
+                        let (k, d) = (encoder.output.len(), encoder.input.len());
+                        if k <= d {
+                            return Ok(());
+                        }
+                        return Err(Error::recipe(format!(
+                            "weights.start: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
+                        )));
+                    }
+                    (Op::Dense { .. }, Op::Dense { .. }) => {
+                        return Err(Error::recipe(
+                            "weights.start: closed_form needs biases in both layers (the PCA), or in neither",
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Err(Error::recipe("weights.start: closed_form is for linear networks: one dense layer on each side, no functions, loss = \"mse\"")
+            .hint("or weights.start = \"auto\""))
     }
 
     /// Makes the output the shape of the input, or says why it cannot be.
@@ -170,13 +217,31 @@ impl Builder {
                     }
                     self.plan.noise.push(noise);
                 }
+                Layer::Dense { units: Units::Tied, bias } => self.tied_dense(&place, bias)?,
                 Layer::Dense { units, bias } => {
                     let units = match units {
                         Units::Count(count) => count,
-                        Units::Input => self.plan.input.len(),
                         Units::Flatten => self.flattened(&place)?.len(),
+                        Units::Input | Units::Tied => self.plan.input.len(),
                     };
                     self.dense(&place, units, bias)?;
+                }
+                Layer::Dropout { share } => {
+                    self.push(part, Op::Dropout { share }, input);
+                }
+                Layer::Variational { units, divergence } => {
+                    if part != "encoder" || index + 1 != layers.len() {
+                        return Err(place.error("a variational code is the last layer of the encoder"));
+                    }
+                    self.dense(&place, units.saturating_mul(2), true)?;
+                    // Also where it has the length of a row it is none.
+                    let moments = Shape::flat(2 * units);
+                    self.plan.steps.last_mut().expect("just pushed").output = moments;
+                    self.push(part, Op::Sample { divergence }, Shape::flat(units));
+                    self.image = false;
+                }
+                Layer::TransposedConvolution { channels: Units::Tied, bias, .. } => {
+                    self.tied_convolution(&place, bias)?;
                 }
                 Layer::Convolution { channels, kernel, stride, padding, bias } => {
                     let padding = match padding {
@@ -311,9 +376,111 @@ impl Builder {
         self.bridge(place.part, false);
         let kind = ParameterKind::Weights { fan_in, fan_out };
         let (weights, bias) = self.parameters(place, vec![fan_in, fan_out], kind, bias)?;
-        self.push_step(place.part, Op::Dense { weights, bias }, output);
+        self.push_step(place.part, Op::Dense { weights, bias, tied: false }, output);
         self.image = output.is_image();
+        self.mirrored(place);
         Ok(())
+    }
+
+    /// A layer of the decoder with weights of its own stands in the place of the one it mirrors.
+    fn mirrored(&mut self, place: &Place<'_>) {
+        if place.part == "decoder" {
+            self.unmirrored.pop();
+        }
+    }
+
+    /// The step of the encoder that a tied layer mirrors.
+    fn mirror(&mut self, place: &Place<'_>) -> Result<Step> {
+        if place.part != "decoder" {
+            return Err(place.error("a tied layer mirrors one of the encoder: it belongs to the decoder"));
+        }
+        let step = self.unmirrored.pop();
+        step.map(|step| self.plan.steps[step].clone()).ok_or_else(|| {
+            place
+                .error("the encoder has no layer left to mirror")
+                .hint("as many layers with weights on both sides")
+        })
+    }
+
+    /// Dense with the weights of the layer it mirrors.
+    fn tied_dense(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
+        let mirror = self.mirror(place)?;
+        let Op::Dense { weights, .. } = mirror.op else {
+            return Err(place
+                .error(format!("mirrors {}, which is a convolution", mirror.name))
+                .hint("{ transposed_conv = \"tied\" }"));
+        };
+        let (input, wanted) = (self.plan.output(), mirror.output.len());
+        if input.len() != wanted {
+            return Err(place.error(format!(
+                "mirrors {}, which gives {wanted} numbers; {} come in here",
+                mirror.name,
+                input.len()
+            )));
+        }
+        self.bridge(place.part, false);
+        let bias = self.bias(place, mirror.input.len(), bias)?;
+        self.push_step(place.part, Op::Dense { weights, bias, tied: true }, mirror.input);
+        self.image = mirror.input.is_image();
+        Ok(())
+    }
+
+    /// The transpose of the convolution it mirrors. An image of the size that came out of that becomes one of the size
+    /// that went into it; others (after pools that rounded up) are treated alike.
+    fn tied_convolution(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
+        self.needs_image(place)?;
+        let mirror = self.mirror(place)?;
+        let Op::Convolution {
+            geometry: Geometry { kind: Kind::Plain { stride }, kernel, padding, input: from, output: to },
+            weights,
+            ..
+        } = mirror.op
+        else {
+            return Err(place
+                .error(format!("mirrors {}, which is no plain convolution", mirror.name))
+                .hint("{ dense = \"tied\" } mirrors a dense layer"));
+        };
+        let input = self.plan.output();
+        if input.channels != to.channels {
+            return Err(place.error(format!(
+                "mirrors {}, which gives {} channels; {} come in here",
+                mirror.name, to.channels, input.channels
+            )));
+        }
+        let axis = |size: usize, small: usize, large: usize| {
+            // As many more or fewer as there are strides between.
+            let change = size.abs_diff(small).checked_mul(stride)?;
+            if size >= small {
+                large.checked_add(change)
+            } else {
+                large.checked_sub(change).filter(|&size| size > 0)
+            }
+        };
+        let sizes = (axis(input.height, to.height, from.height), axis(input.width, to.width, from.width));
+        let output = checked(sizes.0, sizes.1, from.channels).ok_or_else(|| {
+            place.error(format!("an image of {input} cannot be made larger by {}", mirror.name))
+        })?;
+        self.growth =
+            self.growth.saturating_mul(stride).saturating_add(kernel.0.max(kernel.1).saturating_sub(stride));
+        self.bridge(place.part, true);
+        let bias = self.bias(place, from.channels, bias)?;
+        let geometry = Geometry {
+            kind: Kind::Transposed { stride },
+            kernel,
+            padding,
+            input: image(input),
+            output: image(output),
+        };
+        self.push_convolution(place, geometry, weights, bias, true, output)
+    }
+
+    fn bias(&mut self, place: &Place<'_>, outputs: usize, bias: bool) -> Result<Option<Range<usize>>> {
+        if !bias {
+            return Ok(None);
+        }
+        let name = format!("{}.bias", self.next_name(place.part));
+        let found = self.parameter(name, vec![outputs], ParameterKind::Bias);
+        found.map(Some).ok_or_else(|| place.error(format!("{outputs} biases are too many")))
     }
 
     fn convolution(
@@ -382,6 +549,20 @@ impl Builder {
         let (weights, bias) =
             self.parameters(place, shape, ParameterKind::Weights { fan_in, fan_out }, bias)?;
         let geometry = Geometry { kind, kernel, padding, input: image(input), output: image(output) };
+        self.mirrored(place);
+        self.push_convolution(place, geometry, weights, bias, false, output)
+    }
+
+    fn push_convolution(
+        &mut self,
+        place: &Place<'_>,
+        geometry: Geometry,
+        weights: Range<usize>,
+        bias: Option<Range<usize>>,
+        tied: bool,
+        output: Shape,
+    ) -> Result<()> {
+        let (input, kernel) = (self.plan.output(), geometry.kernel);
         let lengths = [
             geometry.input.with_border(geometry.input_border()).len(),
             geometry.output.with_border(geometry.output_gradient_border()).len(),
@@ -392,7 +573,7 @@ impl Builder {
                 kernel.0, kernel.1
             )));
         }
-        self.push_step(place.part, Op::Convolution { geometry, weights, bias }, output);
+        self.push_step(place.part, Op::Convolution { geometry, weights, bias, tied }, output);
         self.image = true;
         Ok(())
     }
@@ -418,6 +599,11 @@ impl Builder {
             Function::Sigmoid => Activation::Sigmoid,
             Function::Tanh => Activation::Tanh,
             Function::Linear => return,
+            Function::LeakyRelu => return self.push(part, Op::Function(Pointwise::LeakyRelu), input),
+            Function::Elu => return self.push(part, Op::Function(Pointwise::Elu), input),
+            Function::Gelu => return self.push(part, Op::Function(Pointwise::Gelu), input),
+            Function::Silu => return self.push(part, Op::Function(Pointwise::Silu), input),
+            Function::Softplus => return self.push(part, Op::Function(Pointwise::Softplus), input),
         };
         // An activation joins the step before it, unless that belongs to the other side of the cut, has one already, or is
         // no weighted sum.
@@ -443,17 +629,12 @@ impl Builder {
         bias: bool,
     ) -> Result<(Range<usize>, Option<Range<usize>>)> {
         let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
-        let too_many = || place.error(format!("{} weights are too many", sides.join(" x ")));
         let outputs = *shape.last().expect("weights have outputs");
         let name = self.next_name(place.part);
-        let weights = self.parameter(format!("{name}.weights"), shape, kind).ok_or_else(too_many)?;
-        let bias = if bias {
-            let found = self.parameter(format!("{name}.bias"), vec![outputs], ParameterKind::Bias);
-            Some(found.ok_or_else(too_many)?)
-        } else {
-            None
-        };
-        Ok((weights, bias))
+        let weights = self
+            .parameter(format!("{name}.weights"), shape, kind)
+            .ok_or_else(|| place.error(format!("{} weights are too many", sides.join(" x "))))?;
+        Ok((weights, self.bias(place, outputs, bias)?))
     }
 
     /// Gives a parameter its place; none where the numbers would not fit a 32-bit count.

@@ -12,11 +12,11 @@ pub(crate) use build::image;
 
 use std::ops::Range;
 
-use narrows_kernels::Activation;
 use narrows_kernels::convolution::{Geometry, Kind};
+use narrows_kernels::{Activation, Pointwise};
 
 use crate::data::Shape;
-use crate::spec::{Loss, Noise, Sparsity};
+use crate::spec::{Loss, Noise, Sparsity, Weights};
 
 /// A network with all its shapes and places.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Plan {
     pub loss: Loss,
     /// What the code pays for being active.
     pub sparsity: Option<Sparsity>,
+    /// How the weights start, and what they pay for their size.
+    pub weights: Weights,
 }
 
 /// One operation of the chain.
@@ -63,6 +65,8 @@ pub enum Op {
         weights: Range<usize>,
         /// Where b lies.
         bias: Option<Range<usize>>,
+        /// Whether W is that of the layer it mirrors: what lies there is outputs x inputs, and y = x W' + b.
+        tied: bool,
     },
     /// Every pixel a weighted sum of the pixels around; channel last.
     Convolution {
@@ -72,6 +76,8 @@ pub enum Op {
         weights: Range<usize>,
         /// Where the bias lies: one number per output channel.
         bias: Option<Range<usize>>,
+        /// Whether the weights are those of the layer it mirrors: there output and input channels change places.
+        tied: bool,
     },
     /// The largest number of each square of pixels.
     MaxPool {
@@ -94,6 +100,18 @@ pub enum Op {
     Identity,
     /// y = e^x / sum e^x over the row.
     Softmax,
+    /// A function of each number whose derivative needs the input.
+    Function(Pointwise),
+    /// In training a share of the numbers set to 0, the others divided by what is left; else y = x.
+    Dropout {
+        /// Which share is dropped.
+        share: f32,
+    },
+    /// From k means and k logarithms of variances to k numbers: drawn in training, else the means.
+    Sample {
+        /// What the loss of a row, summed over its numbers, pays for each unit of divergence from the standard normal.
+        divergence: f32,
+    },
 }
 
 /// A named part of the parameter buffer.
@@ -132,18 +150,29 @@ impl Op {
             | Self::MaxPool { .. }
             | Self::AveragePool { .. }
             | Self::Upsample { .. } => true,
-            Self::Dense { .. } | Self::Reshape | Self::Identity | Self::Softmax => false,
+            Self::Dense { .. }
+            | Self::Reshape
+            | Self::Identity
+            | Self::Softmax
+            | Self::Function(_)
+            | Self::Dropout { .. }
+            | Self::Sample { .. } => false,
         }
     }
 
     /// Its weights and bias in the parameter buffer.
     pub(crate) fn parameters(&self) -> Option<(&Range<usize>, Option<&Range<usize>>)> {
         match self {
-            Self::Dense { weights, bias } | Self::Convolution { weights, bias, .. } => {
+            Self::Dense { weights, bias, .. } | Self::Convolution { weights, bias, .. } => {
                 Some((weights, bias.as_ref()))
             }
             _ => None,
         }
+    }
+
+    /// Whether its weights are those of the layer it mirrors.
+    pub(crate) fn is_tied(&self) -> bool {
+        matches!(self, Self::Dense { tied: true, .. } | Self::Convolution { tied: true, .. })
     }
 }
 
@@ -161,23 +190,35 @@ impl Step {
     fn operation(&self) -> String {
         let square = |(height, width): (usize, usize)| format!("{height}x{width}");
         let operation = match &self.op {
+            Op::Dense { tied: true, .. } => format!("dense {}, tied", self.output.len()),
             Op::Dense { .. } => format!("dense {}", self.output.len()),
-            Op::Convolution { geometry, .. } => {
+            Op::Convolution { geometry, tied, .. } => {
                 let (channels, kernel) = (geometry.output.channels, square(geometry.kernel));
-                match geometry.kind {
+                let sum = match geometry.kind {
                     Kind::Plain { stride: 1 } => format!("conv {channels} ({kernel})"),
                     Kind::Plain { stride } => format!("conv {channels} ({kernel}, stride {stride})"),
                     Kind::Upsampled { factor } => format!("upsample {factor}, conv {channels} ({kernel})"),
                     Kind::Transposed { stride } => {
                         format!("transposed conv {channels} ({kernel}, stride {stride})")
                     }
-                }
+                };
+                if *tied { format!("{sum}, tied") } else { sum }
             }
             Op::MaxPool { size } => format!("max pool {size}"),
             Op::AveragePool { size } => format!("average pool {size}"),
             Op::Upsample { factor } => format!("upsample {factor}"),
             Op::Reshape => "reshape".to_owned(),
             Op::Softmax => "softmax".to_owned(),
+            Op::Function(function) => match function {
+                Pointwise::LeakyRelu => "leaky relu",
+                Pointwise::Elu => "elu",
+                Pointwise::Gelu => "gelu",
+                Pointwise::Silu => "silu",
+                Pointwise::Softplus => "softplus",
+            }
+            .to_owned(),
+            Op::Dropout { share } => format!("dropout {share}"),
+            Op::Sample { .. } => "mean (drawn in training)".to_owned(),
             Op::Identity => String::new(),
         };
         let function = match self.activation {
@@ -206,6 +247,14 @@ impl Plan {
         self.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0)
     }
 
+    /// What the code is drawn with, where it is drawn: the last step of the encoder.
+    pub(crate) fn divergence(&self) -> Option<f32> {
+        match self.steps[self.cut - 1].op {
+            Op::Sample { divergence } => Some(divergence),
+            _ => None,
+        }
+    }
+
     /// How many numbers are learned.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(|parameter| parameter.range.len()).sum()
@@ -231,8 +280,11 @@ impl Plan {
             rows.push(vec![name, noise.kind.title(), shape.clone(), shape, "0".to_owned()]);
         }
         for (place, step) in self.steps.iter().enumerate() {
-            let count =
-                step.op.parameters().map_or(0, |(weights, bias)| weights.len() + bias.map_or(0, Range::len));
+            let count = step.op.parameters().map_or(0, |(weights, bias)| {
+                // Shared weights stand with the layer that starts them.
+                let own = if step.op.is_tied() { 0 } else { weights.len() };
+                own + bias.map_or(0, Range::len)
+            });
             let name =
                 if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
             rows.push(vec![

@@ -46,6 +46,7 @@ fn looks() {
             let loss = 0.093 + 0.18 / f64::from(epoch);
             EpochRecord {
                 seconds: 1.0,
+                active_units: None,
                 epoch: epoch as usize,
                 train_loss: loss,
                 validation_loss: (loss - 0.001 + 0.002 * f64::from(epoch).sin()),
@@ -123,6 +124,7 @@ fn looks() {
     sample.history = (1..=400)
         .map(|epoch| EpochRecord {
             seconds: 1.0,
+            active_units: None,
             epoch,
             train_loss: 30.0 / (epoch * epoch) as f64 + 0.01,
             validation_loss: f64::NAN,

@@ -32,6 +32,7 @@ impl Sample {
             history: [1, 2]
                 .map(|epoch| EpochRecord {
                     seconds: 1.0,
+                    active_units: None,
                     epoch,
                     train_loss: 0.5 / epoch as f64,
                     validation_loss: (0.3),
@@ -323,6 +324,7 @@ fn the_smallest_and_the_strangest_do_not_panic() {
         .enumerate()
         .map(|(epoch, &value)| EpochRecord {
             seconds: 1.0,
+            active_units: None,
             epoch,
             train_loss: value,
             validation_loss: (-value),
@@ -337,8 +339,13 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     sample.shape = Shape::flat(9);
     sample.written();
 
-    sample.history =
-        vec![EpochRecord { seconds: 1.0, epoch: 1, train_loss: f64::NAN, validation_loss: f64::NAN }];
+    sample.history = vec![EpochRecord {
+        seconds: 1.0,
+        active_units: None,
+        epoch: 1,
+        train_loss: f64::NAN,
+        validation_loss: f64::NAN,
+    }];
     sample.codes = [vec![f32::NAN; 3], vec![0.0; 3]];
     sample.comparison = vec![("this model".into(), f64::NAN)];
     let files = sample.written();

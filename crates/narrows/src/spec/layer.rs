@@ -74,6 +74,21 @@ pub enum Layer {
     Flatten,
     /// The image that the last `"flatten"` of the encoder took: `"unflatten"`.
     Unflatten,
+    /// A share of the numbers set to 0, in training only; the others are divided by what is left, so that sums keep their
+    /// size (Srivastava et al. 2014): `{ dropout = 0.2 }`.
+    Dropout {
+        /// Which share is dropped.
+        share: f32,
+    },
+    /// The end of a variational encoder: a mean and a variance for each unit, by one dense layer each. In training the code
+    /// is drawn from the normal distribution they describe; otherwise it is the mean (Kingma and Welling 2014):
+    /// `{ variational = 20, kl = 1.0 }`.
+    Variational {
+        /// Numbers of a code.
+        units: usize,
+        /// What the loss of a row, summed over its numbers, pays for each unit of divergence from the standard normal.
+        divergence: f32,
+    },
     /// Rows made worse on purpose, in training only: `{ gaussian_noise = 0.5, clip = [0, 1] }`, `{ masking_noise = 0.3 }`,
     /// `{ salt_and_pepper = 0.1 }`.
     Noise(Noise),
@@ -90,6 +105,8 @@ pub enum Units {
     Input,
     /// As many as the last `"flatten"` of the encoder gave; dense layers only.
     Flatten,
+    /// As many as the layer of the encoder that it mirrors took, whose weights it shares, transposed; in decoders only.
+    Tied,
 }
 
 /// What lies around an image.
@@ -163,10 +180,31 @@ pub enum Function {
     Tanh,
     /// e^x / sum over the row of e^x
     Softmax,
+    /// x, below zero x / 100
+    LeakyRelu,
+    /// x, below zero e^x - 1
+    Elu,
+    /// x times the normal distribution's share below x
+    Gelu,
+    /// x times the sigmoid of x
+    Silu,
+    /// ln(1 + e^x)
+    Softplus,
 }
 
 impl Function {
-    const ALL: [Self; 5] = [Self::Linear, Self::Relu, Self::Sigmoid, Self::Tanh, Self::Softmax];
+    const ALL: [Self; 10] = [
+        Self::Linear,
+        Self::Relu,
+        Self::LeakyRelu,
+        Self::Elu,
+        Self::Gelu,
+        Self::Silu,
+        Self::Softplus,
+        Self::Sigmoid,
+        Self::Tanh,
+        Self::Softmax,
+    ];
 
     /// Its name in a recipe.
     pub fn name(self) -> &'static str {
@@ -176,12 +214,17 @@ impl Function {
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
             Self::Softmax => "softmax",
+            Self::LeakyRelu => "leaky_relu",
+            Self::Elu => "elu",
+            Self::Gelu => "gelu",
+            Self::Silu => "silu",
+            Self::Softplus => "softplus",
         }
     }
 }
 
 /// Each layer's key and the settings it has.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("dense", &["bias"]),
     ("conv", &["kernel", "stride", "padding", "bias"]),
     ("transposed_conv", &["kernel", "stride", "padding", "bias"]),
@@ -189,6 +232,8 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("average_pool", &["padding"]),
     ("upsample", &[]),
     ("reshape", &[]),
+    ("dropout", &[]),
+    ("variational", &["kl"]),
     ("gaussian_noise", &["clip", "fresh"]),
     ("masking_noise", &["fresh"]),
     ("salt_and_pepper", &["fresh"]),
@@ -225,6 +270,18 @@ impl Entries {
         };
         let names: String = names.iter().map(|(name, _)| format!(", or \"{name}\"")).collect();
         self.take(key, Units::Input, read, &format!("a number of at least 1{names}"))
+    }
+
+    /// The channels of a transposed convolution. A tied one has the kernel of the layer that it mirrors.
+    fn tied(&mut self, key: &str) -> Result<Units, String> {
+        let channels = self.units(key, &[("input", Units::Input), ("tied", Units::Tied)])?;
+        let own = |(key, _): &&(String, Value)| ["kernel", "stride", "padding"].contains(&key.as_str());
+        match self.0.iter().find(own) {
+            Some((setting, _)) if channels == Units::Tied => {
+                Err(format!("{setting}: a tied layer has that of the layer it mirrors"))
+            }
+            _ => Ok(channels),
+        }
     }
 
     fn kernel(&mut self) -> Result<[usize; 2], String> {
@@ -278,6 +335,17 @@ const ANY_PADDING: [(&str, Padding); 3] =
     [("same", Padding::Same), ("none", Padding::None), ("auto", Padding::Auto)];
 
 impl Layer {
+    /// How many outputs or channels a layer with weights has, as the recipe says it.
+    pub(crate) fn units(&self) -> Option<Units> {
+        match self {
+            Self::Dense { units, .. } => Some(*units),
+            Self::Convolution { channels, .. } | Self::TransposedConvolution { channels, .. } => {
+                Some(*channels)
+            }
+            _ => None,
+        }
+    }
+
     fn from_entries(entries: Vec<(String, Value)>) -> Result<Self, String> {
         let names: Vec<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
         let Some((name, settings)) =
@@ -304,7 +372,10 @@ impl Layer {
         let mut entries = Entries(entries);
         Ok(match *name {
             "dense" => Self::Dense {
-                units: entries.units("dense", &[("input", Units::Input), ("flatten", Units::Flatten)])?,
+                units: entries.units(
+                    "dense",
+                    &[("input", Units::Input), ("flatten", Units::Flatten), ("tied", Units::Tied)],
+                )?,
                 bias: entries.flag("bias", true)?,
             },
             "conv" => Self::Convolution {
@@ -315,7 +386,7 @@ impl Layer {
                 bias: entries.flag("bias", true)?,
             },
             "transposed_conv" => Self::TransposedConvolution {
-                channels: entries.units("transposed_conv", &[("input", Units::Input)])?,
+                channels: entries.tied("transposed_conv")?,
                 kernel: entries.kernel()?,
                 stride: entries.side("stride", 2)?,
                 padding: entries.padding(&SAME_OR_NONE)?,
@@ -335,6 +406,17 @@ impl Layer {
                     _ => None,
                 };
                 Self::Reshape { shape: entries.take("reshape", [1; 3], read, "[height, width, channels]")? }
+            }
+            "dropout" => {
+                let read = |value: &Value| number(value).filter(|share| (0.0..1.0).contains(share));
+                Self::Dropout { share: entries.take("dropout", 0.0, read, "a share from 0 to below 1")? }
+            }
+            "variational" => {
+                let weight = |value: &Value| number(value).filter(|&weight| weight >= 0.0);
+                Self::Variational {
+                    units: entries.take("variational", 1, count, "a number of at least 1")?,
+                    divergence: entries.take("kl", 1.0, weight, "a weight of at least 0")?,
+                }
             }
             "gaussian_noise" => {
                 let read = |value: &Value| number(value).filter(|&deviation| deviation >= 0.0);
@@ -456,6 +538,13 @@ impl Serialize for Layer {
             }
             Self::Upsample { factor } => entries.push(("upsample", factor.into())),
             Self::Reshape { shape } => entries.push(("reshape", shape.to_vec().into())),
+            Self::Dropout { share } => entries.push(("dropout", short(share))),
+            Self::Variational { units, divergence } => {
+                entries.push(("variational", units.into()));
+                if divergence != 1.0 {
+                    entries.push(("kl", short(divergence)));
+                }
+            }
             Self::Noise(Noise { kind, fresh }) => {
                 match kind {
                     NoiseKind::Gaussian { deviation, clip } => {
@@ -486,6 +575,7 @@ impl From<Units> for Value {
             Units::Count(count) => count.into(),
             Units::Input => "input".into(),
             Units::Flatten => "flatten".into(),
+            Units::Tied => "tied".into(),
         }
     }
 }
@@ -529,6 +619,12 @@ mod tests {
             "\"flatten\"",
             "\"unflatten\"",
             "\"relu\"",
+            "\"leaky_relu\"",
+            "{ dense = \"tied\", bias = false }",
+            "{ transposed_conv = \"tied\" }",
+            "{ dropout = 0.2 }",
+            "{ variational = 20 }",
+            "{ variational = 2, kl = 0.5 }",
             "{ gaussian_noise = 0.5, clip = [0, 1] }",
             "{ gaussian_noise = 0.1, fresh = false }",
             "{ masking_noise = 0.3 }",
@@ -561,6 +657,13 @@ mod tests {
             ("{ upsample = 2, factor = 1 }", vec!["`upsample` has no settings"]),
             ("{ gaussian_noise = -1 }", vec!["gaussian_noise", "at least 0"]),
             ("{ gaussian_noise = 0.5, clip = [1, 0] }", vec!["clip", "the lower first"]),
+            ("{ dropout = 1 }", vec!["dropout", "below 1"]),
+            ("{ dropout = 0.5, share = 1 }", vec!["`dropout` has no settings"]),
+            ("{ conv = \"tied\" }", vec!["conv: expected", "\"input\""]),
+            ("{ transposed_conv = \"tied\", stride = 2 }", vec!["stride", "the layer it mirrors"]),
+            ("{ variational = 0 }", vec!["variational", "at least 1"]),
+            ("{ variational = 2, beta = 1 }", vec!["setting of `variational`", "kl"]),
+            ("\"lealy_relu\"", vec!["did you mean `leaky_relu`"]),
             ("{ masking_noise = 1.5 }", vec!["masking_noise", "from 0 to 1"]),
             ("\"rellu\"", vec!["unknown function `rellu`", "did you mean `relu`"]),
             ("3", vec!["a layer such as"]),

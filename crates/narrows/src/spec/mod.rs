@@ -5,10 +5,12 @@
 //! ignored.
 
 mod layer;
+mod regularizer;
 mod train;
 
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
-pub use train::{Keep, Optimizer, OptimizerName, Train};
+pub use regularizer::{Sparsity, Start, Weights};
+pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,29 +63,28 @@ pub struct AutoencoderSpec {
     /// What the code pays for being active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<Sparsity>,
+    /// How the weights start, and what they pay for their size.
+    #[serde(default, skip_serializing_if = "Weights::is_default")]
+    pub weights: Weights,
     /// How it is trained.
     #[serde(default)]
     pub train: Train,
-}
-
-/// What a code pays for being active, so that few of its units are at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sparsity {
-    /// `l1` times the mean over the rows of a batch of the sum of |code| is added to the loss (divided by the rows of the
-    /// batch, as Keras 3 does). The losses that are reported are without it.
-    pub l1: f32,
 }
 
 /// How numbers are scaled before a method sees them. What was learned is stored in the model and undone on output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
+    /// Chosen by the rows: bytes as "unit"; other numbers for a loss that needs 0..1 as they are where they lie there, else
+    /// "min_max"; for other losses "standard". What was chosen is what the model says.
+    Auto,
     /// As they are.
     None,
     /// Bytes from 0..255 to 0..1; other numbers as they are.
     #[default]
     Unit,
+    /// Bytes to 0..1, then each column less its mean over the training rows.
+    Center,
     /// Each column so that the training rows fill 0..1.
     MinMax,
     /// Each column to mean 0 and standard deviation 1 (n - 1) over the training rows.
@@ -100,6 +101,10 @@ pub enum Loss {
     Mse,
     /// Cross-entropy against rows that are shares; needs data in 0..1 and a softmax at the end.
     CrossEntropy,
+    /// Mean absolute error: outliers count less.
+    Mae,
+    /// Half the squared error where it is below 1 away, else the distance less 1/2 (Huber 1964).
+    Huber,
 }
 
 impl Loss {
@@ -109,7 +114,14 @@ impl Loss {
             Self::Bce => "BCE",
             Self::Mse => "MSE",
             Self::CrossEntropy => "cross-entropy",
+            Self::Mae => "mean absolute error",
+            Self::Huber => "Huber loss",
         }
+    }
+
+    /// Whether it is made for numbers in 0..1 only.
+    pub fn needs_shares(self) -> bool {
+        matches!(self, Self::Bce | Self::CrossEntropy)
     }
 }
 
@@ -138,6 +150,22 @@ impl Spec {
         }
     }
 
+    /// The loss; squared error where the method has no other.
+    pub fn loss(&self) -> Loss {
+        match self {
+            Self::Pca(_) => Loss::Mse,
+            Self::Autoencoder(spec) => spec.loss,
+        }
+    }
+
+    /// Sets how numbers are scaled.
+    pub fn set_scale(&mut self, scale: Scale) {
+        match self {
+            Self::Pca(spec) => spec.scale = scale,
+            Self::Autoencoder(spec) => spec.scale = scale,
+        }
+    }
+
     /// Checks what can be checked without data.
     pub fn validate(&self) -> Result<()> {
         match self {
@@ -147,16 +175,18 @@ impl Spec {
                 }
             }
             Self::Autoencoder(spec) => {
-                for (field, value) in [("epochs", spec.train.epochs), ("batch", spec.train.batch)] {
-                    if value == 0 {
-                        return Err(Error::recipe(format!("train.{field}: must be at least 1")));
-                    }
+                spec.train.validate()?;
+                if spec.train.epochs == 0 && spec.weights.start != Start::ClosedForm {
+                    return Err(Error::recipe("train.epochs: must be at least 1")
+                        .hint("only weights.start = \"closed_form\" needs no training"));
                 }
-                spec.train.optimizer()?;
-                if let Some(Sparsity { l1 }) = spec.sparsity
-                    && !(l1 >= 0.0 && l1.is_finite())
-                {
-                    return Err(Error::recipe(format!("sparsity.l1: {l1} is not a number of at least 0")));
+                spec.weights.validate()?;
+                if let Some(sparsity) = spec.sparsity {
+                    sparsity.validate()?;
+                    if sparsity.kl.is_some() && spec.code_function() != Some(Function::Sigmoid) {
+                        return Err(Error::recipe("sparsity.kl: needs an encoder that ends in \"sigmoid\"")
+                            .hint("or use sparsity.l1"));
+                    }
                 }
                 let end = spec.decoder.last();
                 let ends_in = |function| end == Some(&Layer::Function(function));
@@ -180,6 +210,25 @@ impl Spec {
 }
 
 impl AutoencoderSpec {
+    /// The function that a code comes out of.
+    pub(crate) fn code_function(&self) -> Option<Function> {
+        let mut layers = self.encoder.iter().rev().filter(|layer| !matches!(layer, Layer::Dropout { .. }));
+        match layers.next() {
+            Some(Layer::Function(function)) => Some(*function),
+            _ => None,
+        }
+    }
+
+    /// Whether the decoder's weights are the encoder's.
+    pub fn is_tied(&self) -> bool {
+        self.decoder.iter().any(|layer| layer.units() == Some(Units::Tied))
+    }
+
+    /// Whether its codes are drawn at random in training.
+    pub fn is_variational(&self) -> bool {
+        self.encoder.iter().any(|layer| matches!(layer, Layer::Variational { .. }))
+    }
+
     /// Whether it learns to undo noise.
     pub fn is_shown_noise(&self) -> bool {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
@@ -213,19 +262,42 @@ impl AutoencoderSpec {
                 _ => None,
             })
         };
-        let between = function(&self.encoder).unwrap_or(Function::Relu);
+        let between = function(&self.encoder).unwrap_or(Function::Linear);
         let end = match self.decoder.last() {
             Some(Layer::Function(function)) => *function,
             _ => Function::Linear,
         };
-        let dense = |units| Layer::Dense { units, bias: true };
-        self.encoder =
-            hidden.iter().flat_map(|&width| [dense(Units::Count(width)), Layer::Function(between)]).collect();
-        self.decoder = hidden[..hidden.len() - 1]
+        let has_bias =
+            |layers: &[Layer]| layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. }));
+        let biases = (has_bias(&self.encoder), has_bias(&self.decoder));
+        let tied = self.is_tied();
+        // Noise, dropout on the input and a code that is drawn at random are not widths: they stay.
+        let before: Vec<Layer> = self
+            .encoder
+            .iter()
+            .take_while(|layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. }))
+            .cloned()
+            .collect();
+        let divergence = self.encoder.iter().find_map(|layer| match layer {
+            Layer::Variational { divergence, .. } => Some(*divergence),
+            _ => None,
+        });
+        let dense = |units, bias| Layer::Dense { units, bias };
+        let mirrored = |units| if tied { Units::Tied } else { units };
+        let (code, between_widths) = hidden.split_last().expect("not empty");
+        let deeper = between_widths
+            .iter()
+            .flat_map(|&width| [dense(Units::Count(width), biases.0), Layer::Function(between)]);
+        let code = match divergence {
+            Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
+            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(between)],
+        };
+        self.encoder = before.into_iter().chain(deeper).chain(code).collect();
+        self.decoder = between_widths
             .iter()
             .rev()
-            .flat_map(|&width| [dense(Units::Count(width)), Layer::Function(between)])
-            .chain([dense(Units::Input), Layer::Function(end)])
+            .flat_map(|&width| [dense(mirrored(Units::Count(width)), biases.1), Layer::Function(between)])
+            .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
             .collect();
         Ok(())
     }
@@ -236,12 +308,19 @@ impl AutoencoderSpec {
             return Err(Error::recipe("code size: must be at least 1"));
         }
         let last = self.encoder.iter_mut().rev().find_map(|layer| match layer {
-            Layer::Dense { units, .. } => Some(Ok(units)),
+            Layer::Dense { units, .. } => {
+                *units = Units::Count(size);
+                Some(Ok(()))
+            }
+            Layer::Variational { units, .. } => {
+                *units = size;
+                Some(Ok(()))
+            }
             Layer::Convolution { .. } | Layer::TransposedConvolution { .. } => Some(Err(())),
             _ => None,
         });
         match last {
-            Some(Ok(units)) => *units = Units::Count(size),
+            Some(Ok(())) => {}
             Some(Err(())) => {
                 return Err(Error::recipe(
                     "code size: the code of this network is an image; its size follows from the rows",

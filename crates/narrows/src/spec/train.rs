@@ -22,6 +22,24 @@ pub struct Train {
     /// Whether the parameters after the last epoch are kept, or those of the epoch with the least loss on the held-out rows.
     #[serde(skip_serializing_if = "Keep::is_last")]
     pub keep: Keep,
+    /// Epochs without a lower loss on the held-out rows after which training stops; the best are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// By how much a loss must be lower to count, for `patience` (0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_delta: Option<f64>,
+    /// How the rate goes on from step to step.
+    #[serde(skip_serializing_if = "Schedule::is_constant")]
+    pub schedule: Schedule,
+    /// The rate at the end, as a share of `rate` (0; 0.01 of an exponential schedule).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_rate: Option<f32>,
+    /// Epochs in which the rate climbs from 0, before the schedule (0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<usize>,
+    /// The largest length of the gradient of all parameters together: a longer one is shortened (Pascanu et al. 2013).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
     /// adadelta, rmsprop: how much of a running mean is kept (0.95; 0.9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f32>,
@@ -54,6 +72,12 @@ impl Default for Train {
             batch: 128,
             seed: 0,
             keep: Keep::Last,
+            patience: None,
+            min_delta: None,
+            schedule: Schedule::Constant,
+            final_rate: None,
+            warm_up: None,
+            clip_norm: None,
             rho: None,
             epsilon: None,
             momentum: None,
@@ -79,6 +103,30 @@ pub enum Keep {
 impl Keep {
     fn is_last(&self) -> bool {
         *self == Self::Last
+    }
+}
+
+/// How the rate goes on from step to step, after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// The same all the time.
+    #[default]
+    Constant,
+    /// Down in a straight line.
+    Linear,
+    /// Down along half a cosine (Loshchilov and Hutter 2017).
+    Cosine,
+    /// Down by the same factor at each step.
+    Exponential,
+    /// Up from a 25th over the first three tenths, then down to `final_rate` (1e-4 of the 25th), each along half a cosine
+    /// (Smith 2018).
+    OneCycle,
+}
+
+impl Schedule {
+    fn is_constant(&self) -> bool {
+        *self == Self::Constant
     }
 }
 
@@ -112,6 +160,18 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
+    /// The same with its rate times `share`.
+    #[must_use]
+    pub(crate) fn with_rate(mut self, share: f32) -> Self {
+        match &mut self {
+            Self::Adadelta(settings) => settings.rate *= share,
+            Self::Sgd(settings) => settings.rate *= share,
+            Self::RmsProp(settings) => settings.rate *= share,
+            Self::Adam(settings) => settings.rate *= share,
+        }
+        self
+    }
+
     /// How many numbers it remembers for each parameter.
     pub fn memories(&self) -> usize {
         match self {
@@ -122,6 +182,76 @@ impl Optimizer {
 }
 
 impl Train {
+    /// Whether the parameters of the best epoch are kept, not those of the last.
+    pub fn keeps_best(&self) -> bool {
+        self.keep == Keep::Best || self.patience.is_some()
+    }
+
+    /// The share of the rate at a step (from 1) of `steps` in all, `per_epoch` in each epoch.
+    pub(crate) fn rate_share(&self, step: u64, steps: u64, per_epoch: u64) -> f32 {
+        let warm_up = (self.warm_up.unwrap_or(0) as u64).saturating_mul(per_epoch).min(steps);
+        if step <= warm_up {
+            return (step as f64 / warm_up as f64) as f32;
+        }
+        // From 0 at the first step to 1 at the last.
+        let way = (step - warm_up - 1) as f64 / (steps - warm_up).saturating_sub(1).max(1) as f64;
+        let way = way.min(1.0);
+        let half_cosine = |from: f64, to: f64, way: f64| {
+            to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * way).cos())
+        };
+        let last = |usual: f64| self.final_rate.map_or(usual, f64::from);
+        let share = match self.schedule {
+            Schedule::Constant => 1.0,
+            Schedule::Linear => 1.0 + (last(0.0) - 1.0) * way,
+            Schedule::Cosine => half_cosine(1.0, last(0.0), way),
+            Schedule::Exponential => last(0.01).powf(way),
+            Schedule::OneCycle if way < 0.3 => half_cosine(1.0 / 25.0, 1.0, way / 0.3),
+            Schedule::OneCycle => half_cosine(1.0, last(1e-4 / 25.0), (way - 0.3) / 0.7),
+        };
+        share as f32
+    }
+
+    /// Checks what has nothing to do with the optimiser, and the optimiser's settings.
+    pub(super) fn validate(&self) -> Result<()> {
+        let wrong = |field: &str, message: String| Err(Error::recipe(format!("train.{field}: {message}")));
+        if self.batch == 0 {
+            return wrong("batch", "must be at least 1".into());
+        }
+        if self.patience == Some(0) {
+            return wrong("patience", "must be at least 1 epoch".into());
+        }
+        match self.min_delta {
+            Some(_) if self.patience.is_none() => {
+                return wrong("min_delta", "means nothing without train.patience".into());
+            }
+            Some(least) if !(least >= 0.0 && least.is_finite()) => {
+                return wrong("min_delta", format!("{least} is not a number of at least 0"));
+            }
+            _ => {}
+        }
+        let least = if self.schedule == Schedule::Exponential { f32::MIN_POSITIVE } else { 0.0 };
+        match self.final_rate {
+            Some(_) if self.schedule == Schedule::Constant => {
+                return wrong("final_rate", "a constant schedule has none".into());
+            }
+            Some(share) if !(least..=1.0).contains(&share) => {
+                let range = if least > 0.0 { "above 0 and at most 1" } else { "from 0 to 1" };
+                return wrong("final_rate", format!("{share} is not a share {range} of the rate"));
+            }
+            _ => {}
+        }
+        if self.warm_up.is_some_and(|epochs| epochs > 0 && epochs >= self.epochs) {
+            return wrong("warm_up", "must be fewer epochs than train.epochs".into());
+        }
+        match self.clip_norm {
+            Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
+                return wrong("clip_norm", format!("{norm} is not a positive number"));
+            }
+            _ => {}
+        }
+        self.optimizer().map(|_| ())
+    }
+
     /// The optimiser with the usual values where the recipe is silent. A setting that the optimiser does not have, or a
     /// value outside its range, is refused.
     pub fn optimizer(&self) -> Result<Optimizer> {
@@ -198,5 +328,32 @@ impl Train {
                 })
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_begin_and_end_where_they_should() {
+        let shares = |schedule, final_rate, warm_up| {
+            let train = Train { schedule, final_rate, warm_up, ..Train::default() };
+            (1..=100).map(|step| train.rate_share(step, 100, 10)).collect::<Vec<f32>>()
+        };
+        let falls = |shares: &[f32]| shares.windows(2).all(|pair| pair[1] <= pair[0]);
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-6;
+        assert!(shares(Schedule::Constant, None, None).iter().all(|&share| share == 1.0));
+        for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Exponential] {
+            let found = shares(schedule, Some(0.1), None);
+            assert!(falls(&found) && found[0] == 1.0 && near(found[99], 0.1), "{schedule:?}");
+            // Half way: the arithmetic mean of the ends, or the geometric one.
+            let half = if schedule == Schedule::Exponential { 0.1f32.sqrt() } else { 0.55 };
+            assert!((0.5 * (found[49] + found[50]) - half).abs() < 0.01, "{schedule:?} {}", found[50]);
+        }
+        let warm = shares(Schedule::Linear, None, Some(2));
+        assert!(near(warm[0], 0.05) && near(warm[19], 1.0) && near(warm[20], 1.0) && warm[99] == 0.0);
+        let cycle = shares(Schedule::OneCycle, None, None);
+        assert!(near(cycle[0], 0.04) && cycle[29..32].iter().any(|&share| share > 0.99) && cycle[99] < 1e-5);
     }
 }
