@@ -29,6 +29,10 @@ pub enum Command {
     Decode(ApplyArguments),
     /// Write rows encoded and decoded again
     Reconstruct(ApplyArguments),
+    /// Write the rows on the way from one row to another, through their codes
+    Interpolate(InterpolateArguments),
+    /// Write a model's encoder and its decoder as models of their own
+    Split(SplitArguments),
     /// Measure what a model loses on data
     Evaluate(EvaluateArguments),
     /// Show a model, or the layers of a recipe
@@ -110,6 +114,9 @@ pub struct FitArguments {
     /// Print one JSON object per line and nothing else
     #[arg(long)]
     pub json: bool,
+    /// Train on from the numbers of a model with the same layers; a PCA is two dense layers
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Go on from the checkpoint beside --out, as if the run had never stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
@@ -122,13 +129,39 @@ pub struct ApplyArguments {
     pub model: PathBuf,
     /// Rows (or codes, to decode): mnist, mnist:test, iris, or a file
     pub data: String,
-    /// Where the result goes: .npy, or .csv
+    /// Where the result goes: .npy, .csv, or for images .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     #[command(flatten)]
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
+}
+
+/// `narrows interpolate`
+#[derive(Debug, Args)]
+pub struct InterpolateArguments {
+    #[command(flatten)]
+    pub apply: ApplyArguments,
+    /// The first row, from 1
+    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u32).range(1..))]
+    pub from: u32,
+    /// The last row, from 1
+    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u32).range(1..))]
+    pub to: u32,
+    /// Rows on the way, the two included
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub steps: u16,
+}
+
+/// `narrows split`
+#[derive(Debug, Args)]
+pub struct SplitArguments {
+    /// A model file
+    pub model: PathBuf,
+    /// Folder for NAME.encoder.narrows and NAME.decoder.narrows [default: that of the model]
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
 }
 
 /// `narrows evaluate`

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Encode(arguments) => commands::apply::encode(&arguments),
         Command::Decode(arguments) => commands::apply::decode(&arguments),
         Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),
+        Command::Interpolate(arguments) => commands::apply::interpolate(&arguments),
+        Command::Split(arguments) => commands::split::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
         Command::Recipes => commands::recipes::run(),

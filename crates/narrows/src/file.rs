@@ -9,7 +9,7 @@ use crate::container::{self, Kind, Tensor, Tensors};
 use crate::data::{Element, Shape};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model};
+use crate::model::{Fitted, Model, Part};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
@@ -31,6 +31,13 @@ struct Head {
     pca: Option<PcaHead>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
+    /// What of the model is there, where it is not all.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    part: Part,
+}
+
+fn is_whole(part: &Part) -> bool {
+    *part == Part::Whole
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +69,7 @@ impl Model {
         let mut pca_head = None;
         match &self.fitted {
             Fitted::Network { plan, parameters } => {
-                for parameter in &plan.parameters {
+                for parameter in plan.parameters.iter().filter(|own| self.part.needs(plan, own)) {
                     let values = &parameters[parameter.range.clone()];
                     tensors.insert(parameter.name.clone(), Tensor::f32(parameter.shape.clone(), values));
                 }
@@ -80,6 +87,7 @@ impl Model {
             element: self.element,
             pca: pca_head,
             summary: self.summary.clone(),
+            part: self.part,
         };
         container::encode(&MODEL, head.version(), &head, &tensors)
     }
@@ -101,7 +109,11 @@ impl Head {
     /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
     fn version(&self) -> u64 {
         let new_figure = |summary: &Summary| {
-            summary.baselines.pca_components.is_some() || summary.evaluation.mean_activity.is_some()
+            let found = &summary.evaluation;
+            summary.baselines.pca_components.is_some()
+                || found.mean_activity.is_some()
+                || found.output_variance.is_some()
+                || found.divergence.is_some()
         };
         let new_setting = |network: &AutoencoderSpec| {
             let known = |layer: &Layer| match layer {
@@ -130,14 +142,15 @@ impl Head {
                 || !network.encoder.iter().chain(&network.decoder).all(known)
         };
         let new_scale = |scale| matches!(scale, Scale::Auto | Scale::Center);
-        let is_new = new_scale(self.spec.scale())
+        let is_new = self.part != Part::Whole
+            || new_scale(self.spec.scale())
             || self.summary.as_ref().is_some_and(new_figure)
             || matches!(&self.spec, Spec::Autoencoder(network) if new_setting(network));
         if is_new { 2 } else { 1 }
     }
 
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
-        let Self { spec, shape, element, pca, summary } = self;
+        let Self { spec, shape, element, pca, summary, part } = self;
         let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
         let of_spec = |error: Error| Error::model(format!("the model's spec: {error}"));
         spec.validate().map_err(of_spec)?;
@@ -158,13 +171,13 @@ impl Head {
             Spec::Autoencoder(network) => {
                 let plan = Plan::new(network, shape).map_err(of_spec)?;
                 // The tensors are as long as the file says they are; the buffer is made only when they are all there.
-                let values = plan
-                    .parameters
-                    .iter()
+                let own = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
+                let values = own
+                    .clone()
                     .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
                     .collect::<Result<Vec<_>>>()?;
                 let mut parameters = vec![0.0; plan.buffer_len];
-                for (parameter, values) in plan.parameters.iter().zip(values) {
+                for (parameter, values) in own.zip(values) {
                     parameters[parameter.range.clone()].copy_from_slice(&values);
                 }
                 Fitted::Network { plan, parameters }
@@ -190,6 +203,6 @@ impl Head {
         };
         tensors.finish(&MODEL)?;
         let scaling = Scaling::from_parts(offsets, scales);
-        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary })
+        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary, part })
     }
 }

@@ -50,6 +50,8 @@
 //! | [`pca`] | principal component analysis |
 //! | [`summary`] | what is known of a fit when it is over |
 //! | [`model`] | a fitted method: encodes, decodes, reconstructs |
+//! | `codes` | what can be made of codes: the way between two rows, grids |
+//! | `convert` | a PCA as the linear network that it is |
 //! | `file` | [`model::Model`] to and from a file |
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
 //! | [`verdict`] | one plain sentence about a fit |
@@ -92,6 +94,9 @@ pub mod pca;
 pub mod summary;
 
 pub mod model;
+
+mod codes;
+mod convert;
 
 mod file;
 pub mod score;

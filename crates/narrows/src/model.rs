@@ -1,13 +1,14 @@
 //! A fitted method: it encodes, decodes and reconstructs rows, in the units they came in.
 
-use narrows_kernels::{Activation, Level, activation, loss};
+use narrows_kernels::{Activation, Level, activation, loss, sampling};
+use serde::{Deserialize, Serialize};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::{Element, Shape, Source, Values};
 use crate::engine::{Walk, code_units, each_chunk};
 use crate::error::{Error, Result};
 use crate::pca::Pca;
-use crate::plan::{LayerTable, Op, Plan};
+use crate::plan::{LayerTable, Op, Parameter, Plan};
 use crate::scaling::{Scaling, each_block};
 use crate::spec::{Loss, Scale, Spec};
 use crate::summary::Summary;
@@ -46,6 +47,45 @@ pub struct Model {
     pub fitted: Fitted,
     /// How good it was found to be when it was fitted.
     pub summary: Option<Summary>,
+    /// What of it is there.
+    pub part: Part,
+}
+
+/// What of a model is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What is left of the code: it encodes.
+    Encoder,
+    /// What is right of the code: it decodes.
+    Decoder,
+}
+
+impl Part {
+    /// What a sentence calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Whole => "a whole model",
+            Self::Encoder => "an encoder",
+            Self::Decoder => "a decoder",
+        }
+    }
+
+    /// Whether this part of a network has a parameter. Shared weights belong to both.
+    pub(crate) fn needs(self, plan: &Plan, parameter: &Parameter) -> bool {
+        let steps = match self {
+            Self::Whole => return true,
+            Self::Encoder => &plan.steps[..plan.cut],
+            Self::Decoder => &plan.steps[plan.cut..],
+        };
+        steps
+            .iter()
+            .filter_map(|step| step.op.parameters())
+            .any(|(weights, bias)| *weights == parameter.range || bias == Some(&parameter.range))
+    }
 }
 
 /// What a method learned.
@@ -87,20 +127,53 @@ impl Model {
         }
     }
 
+    /// Its encoder and its decoder, each a model of its own, which can be saved alone. They give the same bits as the whole.
+    ///
+    /// # Errors
+    /// Where it is a part already.
+    pub fn split(&self) -> Result<(Self, Self)> {
+        if self.part != Part::Whole {
+            return Err(Error::model(format!("the model is {} already", self.part.title())));
+        }
+        Ok((self.part(Part::Encoder), self.part(Part::Decoder)))
+    }
+
+    fn part(&self, part: Part) -> Self {
+        let mut model = Self { part, ..self.clone() };
+        if let Fitted::Network { plan, parameters } = &mut model.fitted {
+            for parameter in plan.parameters.iter().filter(|parameter| !part.needs(plan, parameter)) {
+                parameters[parameter.range.clone()].fill(0.0);
+            }
+        }
+        model
+    }
+
+    /// Refuses what this part of a model cannot do.
+    pub(crate) fn must_have(&self, part: Part, what: &str) -> Result<()> {
+        if self.part == Part::Whole || self.part == part {
+            return Ok(());
+        }
+        Err(Error::model(format!("the model is {}: it cannot {what}", self.part.title()))
+            .hint("use the model that it was split from"))
+    }
+
     /// The codes of rows: n x code size. In f64 where a PCA is given f64 rows, else in f32.
     pub fn encode(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
+        self.must_have(Part::Encoder, "encode rows")?;
         self.check_rows(rows)?;
         self.map(rows, Direction::Encode, compute)
     }
 
     /// The rows of codes, in the units of the training rows: n x row length. In f64 where a PCA is given f64 codes.
     pub fn decode(&self, codes: &dyn Source, compute: Compute) -> Result<Values> {
+        self.must_have(Part::Decoder, "decode codes")?;
         self.check(codes, self.code_shape(), "the model's codes have")?;
         self.map(codes, Direction::Decode, compute)
     }
 
     /// Rows encoded and decoded again: the same bits as [`Model::encode`], then [`Model::decode`].
     pub fn reconstruct(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
+        self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
         self.map(rows, Direction::Both, compute)
     }
@@ -223,7 +296,10 @@ impl Model {
         let walks = match &self.fitted {
             Fitted::Network { plan, parameters } => {
                 let noise = Corruption::new(&plan.noise, self.spec.seed(), self.shape.len());
-                let encoder = Walk::encoder(level, plan, parameters);
+                let encoder = match plan.divergence() {
+                    Some(_) => Walk::moments(level, plan, parameters),
+                    None => Walk::encoder(level, plan, parameters),
+                };
                 Some((encoder, Walk::decoder(level, plan, parameters), noise))
             }
             Fitted::Pca(_) => None,
@@ -258,7 +334,18 @@ impl Judge<'_> {
                 for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
                     noise.apply(level, row, index, Occasion::Judging);
                 }
-                let codes = encoder.forward(&given, false);
+                // A variational encoder stops one step short: its means are the code, its variances tell the divergence.
+                let encoded = encoder.forward(&given, false);
+                let mut divergences = None;
+                let codes = if plan.divergence().is_some() {
+                    let k = plan.code().len();
+                    let mut sums = vec![0.0; n];
+                    sampling::divergence(level, &mut sums, encoded, k);
+                    divergences = Some(sums);
+                    &encoded.chunks_exact(2 * k).flat_map(|row| row[..k].to_vec()).collect::<Vec<f32>>()[..]
+                } else {
+                    encoded
+                };
                 let logits = plan.loss_takes_logits();
                 let mut outputs = decoder.forward(codes, logits).to_vec();
                 let mut losses = None;
@@ -281,7 +368,14 @@ impl Judge<'_> {
                     losses = Some(sums);
                 }
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Judged { rows: wide(&rows), given, codes: wide(codes), outputs: wide(&outputs), losses }
+                Judged {
+                    rows: wide(&rows),
+                    given,
+                    codes: wide(codes),
+                    outputs: wide(&outputs),
+                    losses,
+                    divergences,
+                }
             }
             (Fitted::Pca(pca), _) => {
                 let mut rows = vec![0.0; n * width];
@@ -291,7 +385,7 @@ impl Judge<'_> {
                 pca.encode(&mut codes, &rows, level);
                 pca.decode(&mut outputs, &codes, level);
                 let given = rows.iter().map(|&value| value as f32).collect();
-                Judged { rows, given, codes, outputs, losses: None }
+                Judged { rows, given, codes, outputs, losses: None, divergences: None }
             }
             (Fitted::Network { .. }, None) => unreachable!("a network is judged by walks"),
         }
@@ -321,6 +415,8 @@ pub(crate) struct Judged {
     pub codes: Vec<f64>,
     pub outputs: Vec<f64>,
     pub losses: Option<Vec<f32>>,
+    /// Of a variational network: for each row that of its code's distribution from the standard normal.
+    pub divergences: Option<Vec<f32>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

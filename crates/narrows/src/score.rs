@@ -7,7 +7,7 @@ use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
 use crate::engine::{is_dead, map_chunks};
 use crate::error::Result;
-use crate::model::{Compute, Fitted, Model};
+use crate::model::{Compute, Fitted, Model, Part};
 use crate::moments::{Moments, Principal};
 use crate::spec::{Loss, Noise};
 use crate::summary::{Baselines, Evaluation};
@@ -24,6 +24,7 @@ pub(crate) fn evaluate_with_codes(
     keep: usize,
     compute: Compute,
 ) -> Result<(Evaluation, Vec<f32>)> {
+    model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());
     let units = model.code_units();
@@ -34,17 +35,22 @@ pub(crate) fn evaluate_with_codes(
     let state = || model.judge(compute.level);
     let chunks = map_chunks(n, compute.threads, state, |judge, range| {
         let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>());
-        let mut part = Part { sums: [0.0; 5], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
-        let [squared, losses, about_mean, floor, activity] = &mut part.sums;
+        let mut part = Figures::new(width);
+        let [squared, losses, about_mean, floor, activity, varied, divergence] = &mut part.sums;
         for (x, y) in judged.rows.chunks_exact(width).zip(judged.outputs.chunks_exact(width)) {
             let square = |a: f64, b: f64| (a - b) * (a - b);
             *squared += x.iter().zip(y).map(|(&x, &y)| square(x, y)).sum::<f64>();
             *about_mean += x.iter().zip(&model.training_mean).map(|(&x, &mean)| square(x, mean)).sum::<f64>();
+            for ((sum, y), mean) in part.outputs.iter_mut().zip(y).zip(&model.training_mean) {
+                *sum += y - mean;
+                *varied += square(*y, *mean);
+            }
             if loss == Loss::Bce {
                 *floor += x.iter().map(|&x| entropy(x)).sum::<f64>();
             }
         }
         *losses = judged.losses.iter().flatten().map(|&loss| f64::from(loss)).sum();
+        *divergence = judged.divergences.iter().flatten().map(|&value| f64::from(value)).sum();
         *activity = judged.codes.iter().map(|value| value.abs()).sum();
         part.extremes(&judged.codes, units);
         let kept = keep.saturating_sub(range.start).min(range.len()) * code;
@@ -54,6 +60,14 @@ pub(crate) fn evaluate_with_codes(
     let sum = |part: usize| chunks.iter().map(|chunk| chunk.sums[part]).sum::<f64>();
     let (squared, losses, about_mean, floor) = (sum(0), sum(1), sum(2), sum(3));
     let numbers = (n * width) as f64;
+    // The spread of the outputs about their own mean, from that about the rows' mean.
+    let mut shifts = vec![0.0; width];
+    for chunk in &chunks {
+        shifts.iter_mut().zip(&chunk.outputs).for_each(|(all, part)| *all += part);
+    }
+    let shift: f64 = shifts.iter().map(|sum| (sum / n as f64).powi(2)).sum();
+    let output_variance = (sum(5) / n as f64 - shift).max(0.0);
+    let is_variational = matches!(&model.fitted, Fitted::Network { plan, .. } if plan.divergence().is_some());
     let bce = (loss == Loss::Bce).then_some(losses / numbers);
     let evaluation = Evaluation {
         rows: n,
@@ -71,21 +85,31 @@ pub(crate) fn evaluate_with_codes(
         explained_variance: if about_mean > 0.0 { 1.0 - squared / about_mean } else { 0.0 },
         dead_units: dead_units(&chunks, units),
         mean_activity: Some(sum(4) / (n * code) as f64).filter(|activity| activity.is_finite()),
+        output_variance: Some(output_variance).filter(|variance| variance.is_finite()),
+        divergence: Some(sum(6) / n as f64).filter(|value| is_variational && value.is_finite()),
     };
     Ok((evaluation, chunks.into_iter().flat_map(|chunk| chunk.codes).collect()))
 }
 
 /// What a chunk of rows contributes.
-struct Part {
-    /// Squared error, loss, squared distance to the mean, entropy, size of the codes.
-    sums: [f64; 5],
+struct Figures {
+    /// Squared error, loss, squared distance to the mean, entropy, size of the codes, squared distance of the outputs to the
+    /// mean, divergence.
+    sums: [f64; 7],
+    /// For each number of a row, the sum of how far the outputs are from the mean.
+    outputs: Vec<f64>,
     /// The least and the largest number of each code unit.
     low: Vec<f64>,
     high: Vec<f64>,
     codes: Vec<f32>,
 }
 
-impl Part {
+impl Figures {
+    fn new(width: usize) -> Self {
+        let outputs = vec![0.0; width];
+        Self { sums: [0.0; 7], outputs, low: Vec::new(), high: Vec::new(), codes: Vec::new() }
+    }
+
     fn extremes(&mut self, codes: &[f64], units: usize) {
         self.low = vec![f64::INFINITY; units];
         self.high = vec![f64::NEG_INFINITY; units];
@@ -100,7 +124,7 @@ impl Part {
 
 /// How many code units have one value only, up to rounding: a unit that says the same of every row says nothing. The
 /// unit of a code that is an image is a channel: its corners may well always be empty.
-fn dead_units(parts: &[Part], units: usize) -> usize {
+fn dead_units(parts: &[Figures], units: usize) -> usize {
     (0..units)
         .filter(|&unit| {
             let low = parts.iter().map(|part| part.low[unit]).fold(f64::INFINITY, f64::min);
@@ -241,11 +265,10 @@ mod tests {
     #[test]
     fn dead_units_are_counted() {
         let dead = |codes: &[f64], units: usize| {
-            let parts: Vec<Part> = codes
+            let parts: Vec<Figures> = codes
                 .chunks(2 * units)
                 .map(|codes| {
-                    let mut part =
-                        Part { sums: [0.0; 5], low: Vec::new(), high: Vec::new(), codes: Vec::new() };
+                    let mut part = Figures::new(1);
                     part.extremes(codes, units);
                     part
                 })

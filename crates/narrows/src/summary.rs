@@ -32,6 +32,12 @@ pub struct Evaluation {
     /// The mean size |z| of a number of a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_activity: Option<f64>,
+    /// The variance of the reconstructions, summed over a row's numbers: near 0 where all rows are rebuilt alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_variance: Option<f64>,
+    /// For a variational network: the mean over rows of the divergence of a code's distribution from the standard normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
 }
 
 /// Squared errors per row of simpler methods, on the same rows.

@@ -1,6 +1,7 @@
 //! One plain sentence about a fit: what it is worth beside simpler methods, and what to do about it.
 
-use crate::spec::Spec;
+use crate::event::EpochRecord;
+use crate::spec::{AutoencoderSpec, Function, Spec, Start};
 use crate::summary::{Baselines, Evaluation};
 
 /// Errors closer than this share are called equal.
@@ -8,6 +9,18 @@ const EQUAL: f64 = 0.005;
 
 /// A model that loses this share of what the constant mean loses has learned nothing.
 const NOTHING: f64 = 0.97;
+
+/// Outputs that vary by less than this share of what rows do are all alike.
+const ALIKE: f64 = 0.01;
+
+/// Held-out rows that lose so many times what training rows do are not those that were learned from.
+const OVERFITTED: f64 = 1.25;
+
+/// A loss that has risen so far above its least is worth a word: training jumps by a few per cent.
+const RISEN: f64 = 1.15;
+
+/// A BCE this close to its floor is worth a word.
+const NEAR_FLOOR: f64 = 1.25;
 
 /// The sizes that a verdict speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,74 +33,188 @@ pub struct Sizes {
     pub units: usize,
 }
 
+/// What a verdict knows of the training.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    /// The loss on the training rows, over the epoch that was kept.
+    pub loss: f64,
+    /// The losses, epoch by epoch.
+    pub history: &'a [EpochRecord],
+}
+
 /// The sentence for a fit of `spec`.
-pub fn verdict(spec: &Spec, sizes: Sizes, evaluation: &Evaluation, baselines: &Baselines) -> String {
-    let Sizes { width, code: code_size, units } = sizes;
-    let kept = evaluation.explained_variance * 100.0;
-    let error = evaluation.squared_error_per_row;
+pub fn verdict(
+    spec: &Spec,
+    sizes: Sizes,
+    evaluation: &Evaluation,
+    baselines: &Baselines,
+    training: Training<'_>,
+) -> String {
     if baselines.mean <= 0.0 {
         return "every held-out row equals the mean of the training rows: there is nothing to learn".into();
     }
-    let network = match spec {
-        Spec::Pca(_) => {
-            let size = if code_size < width { "" } else { ": all there are, so it does not compress" };
-            return format!(
-                "PCA-{code_size} keeps {kept:.1} % of the variance in {code_size} of {width} numbers{size}"
-            );
+    match spec {
+        Spec::Pca(_) => of_pca(sizes, evaluation),
+        Spec::Autoencoder(network) => {
+            let context = Context { network, sizes, evaluation, baselines, training };
+            context.nothing_learned().unwrap_or_else(|| context.learned()).join("; ")
         }
-        Spec::Autoencoder(network) => network,
-    };
-    let dead = match evaluation.dead_units {
-        0 => None,
-        dead => {
-            let what = if units == code_size { "code units" } else { "code channels" };
-            Some(format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
-        }
-    };
-    let pca = format!("PCA-{}", baselines.pca_components.unwrap_or(code_size));
-    let noisy = if network.is_shown_noise() { "on noisy rows " } else { "" };
-    let mut parts = Vec::new();
-    if !error.is_finite() || error >= NOTHING * baselines.mean {
-        parts.push("learned nothing: no better than the constant mean".to_owned());
-        parts.push(dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()));
-        parts.push(match network.sparsity {
-            Some(_) => "lower sparsity.l1".to_owned(),
-            None => "try another train.rate, more epochs, or another seed".to_owned(),
-        });
-        return parts.join("; ");
     }
-    let change = (baselines.pca - error) / baselines.pca.max(f64::MIN_POSITIVE);
-    let errors = format!("squared error {} against {} per row", figure(error), figure(baselines.pca));
-    parts.push(if baselines.pca <= 1e-9 * baselines.mean {
-        format!("keeps {kept:.1} % of the variance; {pca} loses nothing here, so a linear code is enough")
-    } else if change > EQUAL {
-        format!("{noisy}better than {pca} by {:.0} %: {errors}", change * 100.0)
-    } else if change < -1.0 {
-        format!("{noisy}worse than {pca}, {:.1} times its error: {errors}", 1.0 - change)
-    } else if change < -EQUAL {
-        format!("{noisy}worse than {pca} by {:.0} %: {errors}", -change * 100.0)
-    } else {
-        format!("{noisy}as good as {pca}: {errors}")
-    });
-    let worse = change < -EQUAL && baselines.pca > 1e-9 * baselines.mean;
-    match dead {
-        Some(dead) => parts.push(match network.sparsity {
-            Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
-            None => format!("{dead}: a smaller train.rate or another seed may wake them"),
-        }),
-        None if worse => parts.push(if network.train.epochs < 20 {
-            "train longer, or use PCA".to_owned()
+}
+
+fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Evaluation) -> String {
+    let kept = evaluation.explained_variance * 100.0;
+    let size = if code < width { "" } else { ": all there are, so it does not compress" };
+    format!("PCA-{code} keeps {kept:.1} % of the variance in {code} of {width} numbers{size}")
+}
+
+struct Context<'a> {
+    network: &'a AutoencoderSpec,
+    sizes: Sizes,
+    evaluation: &'a Evaluation,
+    baselines: &'a Baselines,
+    training: Training<'a>,
+}
+
+impl Context<'_> {
+    /// What is said of a network that is no better than the constant mean.
+    fn nothing_learned(&self) -> Option<Vec<String>> {
+        let error = self.evaluation.squared_error_per_row;
+        if error.is_finite() && error < NOTHING * self.baselines.mean {
+            return None;
+        }
+        let collapsed =
+            self.evaluation.output_variance.is_some_and(|variance| variance < ALIKE * self.baselines.mean);
+        let what = if collapsed {
+            "learned nothing: it rebuilds every row alike, as the constant mean would"
         } else {
-            "a PCA gives more at the same size".to_owned()
-        }),
-        None => {}
+            "learned nothing: no better than the constant mean"
+        };
+        let dead = self.dead().map(|dead| format!("the code has died: {dead}"));
+        let advice = match self.network.sparsity {
+            Some(sparsity) => format!("lower {}", sparsity.names()),
+            None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {
+                "lower what the weights pay (weights.l2, weights.elimination)".to_owned()
+            }
+            None => "try another train.rate, more epochs, or another seed".to_owned(),
+        };
+        Some(vec![
+            what.to_owned(),
+            dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()),
+            advice,
+        ])
     }
-    if code_size >= width {
-        parts.push(format!(
-            "the code is not smaller than the row ({code_size} numbers for {width}): it does not compress"
-        ));
+
+    fn learned(&self) -> Vec<String> {
+        let Sizes { width, code, .. } = self.sizes;
+        let is_worse = self.change() < -EQUAL && !self.pca_is_perfect();
+        let mut parts = vec![self.beside_pca()];
+        match self.dead() {
+            Some(dead) => parts.push(match self.network.sparsity {
+                Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
+                None => format!("{dead}: a smaller train.rate or another seed may wake them"),
+            }),
+            None if is_worse && self.is_closed_form() => {
+                parts.push("a PCA takes the mean away first, and this does not".to_owned());
+            }
+            None if is_worse => parts.push(match self.bounded_and_tied() {
+                Some(function) => {
+                    format!("a bounded {function} with a shared weight cannot give the code its scale back")
+                }
+                None if self.network.train.epochs < 20 => "train longer, or use PCA".to_owned(),
+                None => "a PCA gives more at the same size".to_owned(),
+            }),
+            None => {}
+        }
+        parts.extend(self.overfitting());
+        if code >= width {
+            parts.push(format!(
+                "the code is not smaller than the row ({code} numbers for {width}): it does not compress"
+            ));
+        }
+        parts
     }
-    parts.join("; ")
+
+    /// By which share it loses less than the PCA.
+    fn change(&self) -> f64 {
+        let pca = self.baselines.pca;
+        (pca - self.evaluation.squared_error_per_row) / pca.max(f64::MIN_POSITIVE)
+    }
+
+    fn pca_is_perfect(&self) -> bool {
+        self.baselines.pca <= 1e-9 * self.baselines.mean
+    }
+
+    fn beside_pca(&self) -> String {
+        let (error, least) = (self.evaluation.squared_error_per_row, self.baselines.pca);
+        let pca = format!("PCA-{}", self.baselines.pca_components.unwrap_or(self.sizes.code));
+        let noisy = if self.network.is_shown_noise() { "on noisy rows " } else { "" };
+        let errors = format!("squared error {} against {} per row", figure(error), figure(least));
+        let change = self.change();
+        let sentence = if self.pca_is_perfect() {
+            let kept = self.evaluation.explained_variance * 100.0;
+            format!("keeps {kept:.1} % of the variance; {pca} loses nothing here, so a linear code is enough")
+        } else if change > EQUAL {
+            format!("{noisy}better than {pca} by {:.0} %: {errors}", change * 100.0)
+        } else if change < -1.0 {
+            format!("{noisy}worse than {pca}, {:.1} times its error: {errors}", 1.0 - change)
+        } else if change < -EQUAL {
+            format!("{noisy}worse than {pca} by {:.0} %: {errors}", -change * 100.0)
+        } else {
+            format!("{noisy}as good as {pca}: {errors}")
+        };
+        match (self.evaluation.bce, self.evaluation.bce_floor) {
+            (Some(bce), Some(floor)) if bce < NEAR_FLOOR * floor => format!(
+                "{sentence}; its BCE is within {:.0} % of the least possible",
+                (bce / floor - 1.0).max(0.0) * 100.0
+            ),
+            _ => sentence,
+        }
+    }
+
+    fn dead(&self) -> Option<String> {
+        let Sizes { code, units, .. } = self.sizes;
+        let dead = self.evaluation.dead_units;
+        let what = if units == code { "code units" } else { "code channels" };
+        (dead > 0).then(|| format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
+    }
+
+    fn is_closed_form(&self) -> bool {
+        self.network.weights.start == Start::ClosedForm && self.training.history.is_empty()
+    }
+
+    /// The function of the code, where it is bounded and the decoder's weights are the encoder's.
+    fn bounded_and_tied(&self) -> Option<&'static str> {
+        let function = self.network.code_function()?;
+        let bounded = matches!(function, Function::Tanh | Function::Sigmoid);
+        (bounded && self.network.is_tied()).then(|| function.name())
+    }
+
+    /// What is said where held-out rows fare much worse than training rows, or did better before. Of BCE only what lies
+    /// above the floor counts.
+    fn overfitting(&self) -> Option<String> {
+        let floor = self.evaluation.bce_floor.unwrap_or(0.0);
+        let (held_out, learned) = (self.evaluation.loss - floor, self.training.loss - floor);
+        let history = self.training.history;
+        let best = history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss));
+        if let (Some(best), Some(last)) = (best, history.last())
+            && !self.network.train.keeps_best()
+            && last.validation_loss - floor > RISEN * (best.validation_loss - floor)
+        {
+            return Some(format!(
+                "the held-out loss was least after epoch {} and has risen since: train.patience keeps the best",
+                best.epoch
+            ));
+        }
+        (!history.is_empty() && learned > 0.0 && held_out > OVERFITTED * learned).then(|| {
+            format!(
+                "overfits: {} {} on held-out rows, {} on training rows; dropout, weights.l2 or more rows help",
+                self.network.loss.title(),
+                figure(self.evaluation.loss),
+                figure(self.training.loss)
+            )
+        })
+    }
 }
 
 /// A number with two decimals, or with three digits where it is small.
@@ -103,7 +230,18 @@ mod tests {
     use crate::recipe::Recipe;
 
     fn say(recipe: &str, error: f64, dead: usize, baselines: (f64, f64)) -> String {
-        let evaluation = Evaluation {
+        say_more(recipe, error, dead, baselines, |_| {}, &[])
+    }
+
+    fn say_more(
+        recipe: &str,
+        error: f64,
+        dead: usize,
+        baselines: (f64, f64),
+        change: impl Fn(&mut Evaluation),
+        held_out: &[f64],
+    ) -> String {
+        let mut evaluation = Evaluation {
             rows: 10,
             loss: 0.1,
             bce: None,
@@ -114,7 +252,10 @@ mod tests {
             explained_variance: 1.0 - error / baselines.0,
             dead_units: dead,
             mean_activity: None,
+            output_variance: None,
+            divergence: None,
         };
+        change(&mut evaluation);
         let components = (recipe == "denoising").then_some(7);
         let baselines = Baselines {
             mean: baselines.0,
@@ -123,7 +264,49 @@ mod tests {
             pca_components: components,
         };
         let sizes = Sizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
-        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines)
+        let record = |(place, &validation_loss): (usize, &f64)| EpochRecord {
+            epoch: place + 1,
+            train_loss: 0.1,
+            validation_loss,
+            seconds: 1.0,
+            active_units: None,
+        };
+        let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
+        let training = Training { loss: 0.1, history: &history };
+        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines, training)
+    }
+
+    #[test]
+    fn names_what_went_wrong() {
+        let none = |_: &mut Evaluation| {};
+        let alike = |found: &mut Evaluation| found.output_variance = Some(0.001);
+        let collapsed = say_more("sparse", 50.1, 32, (50.0, 10.0), alike, &[]);
+        assert!(
+            collapsed.contains("rebuilds every row alike")
+                && collapsed.contains("the code has died: 32 of 32"),
+            "{collapsed}"
+        );
+        assert!(collapsed.ends_with("lower sparsity.l1"), "{collapsed}");
+        let tied = say("tied", 12.0, 0, (50.0, 10.0));
+        assert!(
+            tied.contains("a bounded tanh with a shared weight cannot give the code its scale back"),
+            "{tied}"
+        );
+        let linear = say("linear", 10.5, 0, (50.0, 10.0));
+        assert!(linear.contains("takes the mean away first"), "{linear}");
+        let late = say_more("single", 8.0, 0, (50.0, 10.0), none, &[0.3, 0.1, 0.12]);
+        assert!(late.contains("least after epoch 2") && late.contains("train.patience"), "{late}");
+        let memorised = say_more("single", 8.0, 0, (50.0, 10.0), |found| found.loss = 0.2, &[0.3, 0.2]);
+        assert!(
+            memorised.contains("overfits: BCE 0.200 on held-out rows, 0.100 on training rows"),
+            "{memorised}"
+        );
+        let fine = say_more("single", 8.0, 0, (50.0, 10.0), |found| found.loss = 0.105, &[0.3, 0.105]);
+        assert!(!fine.contains("overfits") && !fine.contains("least after"), "{fine}");
+        let near = |found: &mut Evaluation| (found.bce, found.bce_floor) = (Some(0.11), Some(0.1));
+        assert!(
+            say_more("single", 8.0, 0, (50.0, 10.0), near, &[]).contains("within 10 % of the least possible")
+        );
     }
 
     #[test]

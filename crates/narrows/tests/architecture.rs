@@ -26,6 +26,8 @@ const ORDER: &[&str] = &[
     "pca",
     "summary",
     "model",
+    "codes",
+    "convert",
     "file",
     "score",
     "verdict",

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values, hold_out};
 use narrows::event::{Ended, Event, Flow};
-use narrows::fit::{CheckpointOptions, Fit, fit, fit_with_checkpoints};
+use narrows::fit::{CheckpointOptions, Fit, Options, fit, fit_with};
 use narrows::model::Compute;
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
@@ -27,12 +27,10 @@ fn spec(optimizer: &str, epochs: usize) -> Spec {
 /// Fits with checkpoints beside `model`, stopped after `stop` epochs.
 fn run(spec: &Spec, model: &Path, resume: bool, stop: usize) -> narrows::Result<Fit> {
     let (training, held_out) = rows();
-    let options = CheckpointOptions { model, resume };
-    fit_with_checkpoints(spec, &training, &held_out, Compute::new(Some(2)), Some(options), &mut |event| {
-        match event {
-            Event::Epoch(record) if record.epoch == stop => Flow::Stop,
-            _ => Flow::Continue,
-        }
+    let options = Options { checkpoints: Some(CheckpointOptions { model, resume }), start: None };
+    fit_with(spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
+        Event::Epoch(record) if record.epoch == stop => Flow::Stop,
+        _ => Flow::Continue,
     })
 }
 

@@ -8,7 +8,7 @@ use narrows::data::{Dataset, Shape, Values, csv, npy};
 use narrows::error::{Error, Result};
 use narrows::model::Model;
 
-use crate::arguments::ApplyArguments;
+use crate::arguments::{ApplyArguments, InterpolateArguments};
 
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
@@ -20,7 +20,7 @@ pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     let shape = model.code_shape();
     let header = (1..=shape.len()).map(|unit| format!("code_{unit}")).collect();
-    write(&arguments.out, codes, shape, header, seconds)
+    write(&arguments.out, codes, &model, shape, header, seconds)
 }
 
 /// Writes the rows of codes.
@@ -31,7 +31,7 @@ pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
         .decode(&*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
     let seconds = started.elapsed().as_secs_f64();
-    write(&arguments.out, rows, model.shape, column_names(model.shape), seconds)
+    write(&arguments.out, rows, &model, model.shape, column_names(model.shape), seconds)
 }
 
 /// Writes rows encoded and decoded again.
@@ -43,30 +43,58 @@ pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
         .map_err(|error| error.at(&dataset.name))?;
     let seconds = started.elapsed().as_secs_f64();
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
-    write(&arguments.out, rows, model.shape, header, seconds)
+    write(&arguments.out, rows, &model, model.shape, header, seconds)
+}
+
+/// Writes the rows on the way from one row to another.
+pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode> {
+    let InterpolateArguments { apply, from, to, steps } = arguments;
+    let (model, dataset) = open(apply)?;
+    let started = Instant::now();
+    let compute = super::compute(&apply.compute);
+    let (first, last) = (*from as usize - 1, *to as usize - 1);
+    let rows = model
+        .interpolate(dataset.rows.clone(), first, last, usize::from(*steps), compute)
+        .map_err(|error| error.at(&dataset.name))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
+    write(&apply.out, rows, &model, model.shape, header, seconds)
 }
 
 fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset)> {
     // Refused before the work, not after it.
-    format_of(&arguments.out)?;
+    let format = format_of(&arguments.out)?;
     narrows::durable::probe(&arguments.out)?;
-    Ok((Model::open(&arguments.model)?, super::open(&arguments.data, &arguments.data_options)?))
+    let model = Model::open(&arguments.model)?;
+    if format == Format::Png && !model.shape.is_image() {
+        let place = arguments.out.display();
+        return Err(Error::data(format!(
+            "{place}: the rows of this model are no images: write .npy or .csv"
+        )));
+    }
+    Ok((model, super::open(&arguments.data, &arguments.data_options)?))
 }
 
 fn column_names(shape: Shape) -> Vec<String> {
     (1..=shape.len()).map(|column| format!("column_{column}")).collect()
 }
 
+#[derive(PartialEq, Eq)]
 enum Format {
     Npy,
     Csv,
+    Png,
 }
+
+/// Images in a row of a picture.
+const COLUMNS: usize = 10;
 
 fn format_of(path: &Path) -> Result<Format> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npy") => Ok(Format::Npy),
         Some("csv") => Ok(Format::Csv),
-        _ => Err(Error::data(format!("{}: the result is written as .npy or .csv", path.display()))),
+        Some("png") => Ok(Format::Png),
+        _ => Err(Error::data(format!("{}: the result is written as .npy, .csv or .png", path.display()))),
     }
 }
 
@@ -74,6 +102,7 @@ fn format_of(path: &Path) -> Result<Format> {
 fn write(
     path: &Path,
     values: Values,
+    model: &Model,
     shape: Shape,
     header: Vec<String>,
     seconds: f64,
@@ -90,12 +119,20 @@ fn write(
                 }
             }
         }
+        Format::Png => {
+            // On the scale that the model sees, where 0 is black and 1 is white.
+            let mut values = values.into_f64();
+            if shape == model.shape {
+                model.scaling.apply_f64(&mut values, shape.len());
+            }
+            let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+            let columns = rows.clamp(1, if rows <= 16 { 16 } else { COLUMNS });
+            narrows::report::picture(shape, &values, columns, 0.0, 1.0).ok_or_else(|| {
+                Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
+            })?
+        }
         Format::Csv => {
-            let values: Vec<f64> = match values {
-                Values::F64(values) => values,
-                Values::F32(values) => values.into_iter().map(f64::from).collect(),
-                Values::U8(values) => values.into_iter().map(f64::from).collect(),
-            };
+            let values = values.into_f64();
             csv::encode(Some(&header), shape.len(), &values)
         }
     };

@@ -10,8 +10,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
 use narrows::event::{Ended, Event, Flow};
-use narrows::fit::{CheckpointOptions, Fit, fit_with_checkpoints, write_report};
-use narrows::model::{Compute, Fitted};
+use narrows::fit::{CheckpointOptions, Fit, Options, fit_with, write_report};
+use narrows::model::{Compute, Fitted, Model};
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
 use serde_json::json;
@@ -46,6 +46,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or(spec.seed());
     let (training, validation) = split(arguments, dataset, seed)?;
     let compute = super::compute(&arguments.compute);
+    let start = arguments.from.as_deref().map(Model::open).transpose()?;
     // What cannot be written is refused before the work, not after it.
     let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
     arguments.out.iter().chain(&page).try_for_each(|path| narrows::durable::probe(path))?;
@@ -69,11 +70,9 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let model_path = arguments.out.clone().unwrap_or_else(|| folder.join("model.narrows"));
 
     let mut progress = Progress::new(arguments.json, stop);
-    let checkpoints = CheckpointOptions { model: &model_path, resume: arguments.resume };
-    let fitted =
-        fit_with_checkpoints(&spec, &training, &validation, compute, Some(checkpoints), &mut |event| {
-            progress.hear(event)
-        });
+    let checkpoints = Some(CheckpointOptions { model: &model_path, resume: arguments.resume });
+    let options = Options { checkpoints, start: start.as_ref() };
+    let fitted = fit_with(&spec, &training, &validation, compute, options, &mut |event| progress.hear(event));
     progress.finish();
     if fitted.is_err() && is_new {
         // Only where it is empty: nothing that was written is lost.

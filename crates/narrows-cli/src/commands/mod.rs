@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod fit;
 pub mod recipes;
 pub mod show;
+pub mod split;
 
 use narrows::data::{Dataset, OpenOptions, Shape};
 use narrows::model::{Compute, Model};

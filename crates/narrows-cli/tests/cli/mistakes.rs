@@ -59,7 +59,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single --data iris --set train.rate=-1", &["train.rate", "-1"]),
         ("fit single --data iris --set train.rho=2", &["train.rho", "2"]),
         ("fit single --data iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
-        ("fit single --data iris --set loss=huber", &["loss", "huber"]),
+        ("fit single --data iris --set loss=hubert", &["loss", "did you mean `huber`"]),
         ("fit single --data iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
         ("fit single --data iris --epochs 0", &["train.epochs", "at least 1"]),
         ("fit single --data iris --batch 0", &["train.batch", "at least 1"]),

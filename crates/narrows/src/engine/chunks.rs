@@ -88,6 +88,11 @@ impl<'a> Walk<'a> {
         Self::new(level, &plan.steps[..plan.cut], plan.input, parameters)
     }
 
+    /// For the steps left of the cut but the last, which draws the code: to the means and the logarithms of the variances.
+    pub fn moments(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
+        Self::new(level, &plan.steps[..plan.cut - 1], plan.input, parameters)
+    }
+
     /// For the steps right of the cut.
     pub fn decoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
         Self::new(level, &plan.steps[plan.cut..], plan.code(), parameters)

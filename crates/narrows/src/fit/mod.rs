@@ -11,16 +11,16 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
 use crate::initial::{closed_form, initial_parameters};
-use crate::model::{Compute, Fitted, Model, check_units};
+use crate::model::{Compute, Fitted, Model, Part, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::{Scaling, choose, each_block};
 use crate::score::evaluate_with_codes;
-use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start};
+use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start, Train};
 use crate::summary::{Baselines, Summary};
 use crate::train::{State, Trained, train};
-use crate::verdict::{Sizes, verdict};
+use crate::verdict::{Sizes, Training, verdict};
 
 pub use crate::engine::Footprint;
 pub use report::write_report;
@@ -64,7 +64,17 @@ pub fn fit(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
-    fit_with_checkpoints(spec, training, validation, compute, None, callback)
+    fit_with(spec, training, validation, compute, Options::default(), callback)
+}
+
+/// What a fit may have beside its spec and rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Where it keeps its checkpoints.
+    pub checkpoints: Option<CheckpointOptions<'a>>,
+    /// A model whose numbers training starts from, its scaling included: a network with the same layers, or a PCA, which is
+    /// a network with one dense layer on each side.
+    pub start: Option<&'a Model>,
 }
 
 /// Where a fit keeps its checkpoints.
@@ -76,14 +86,14 @@ pub struct CheckpointOptions<'a> {
     pub resume: bool,
 }
 
-/// As [`fit`], with the state of training kept in files every ten seconds and when it is interrupted. The files are
-/// removed when training is finished.
-pub fn fit_with_checkpoints(
+/// As [`fit`], with options. With checkpoints the state of training is kept in files every ten seconds and when it is
+/// interrupted; the files are removed when training is finished.
+pub fn fit_with(
     spec: &Spec,
     training: &Dataset,
     validation: &Dataset,
     compute: Compute,
-    checkpoints: Option<CheckpointOptions<'_>>,
+    options: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
     spec.validate()?;
@@ -103,8 +113,18 @@ pub fn fit_with_checkpoints(
         )));
     }
     check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
-    let scaling = Scaling::learn(spec.scale(), rows)?;
+    let scaling = match options.start {
+        Some(model) => {
+            spec.set_scale(model.spec.scale());
+            model.check_rows(rows).map_err(|error| error.at(&training.name))?;
+            model.scaling.clone()
+        }
+        None => Scaling::learn(spec.scale(), rows)?,
+    };
     let found = match &spec {
+        Spec::Pca(_) if options.start.is_some() => {
+            return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
+        }
         Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
         Spec::Autoencoder(spec) => {
             if spec.loss.needs_shares() {
@@ -114,7 +134,7 @@ pub fn fit_with_checkpoints(
                     check_unit_range(validation, spec, &scaling)?;
                 }
             }
-            fit_network(spec, rows, held_out, &scaling, compute, checkpoints, callback)?
+            fit_network(spec, rows, held_out, &scaling, compute, options, callback)?
         }
     };
 
@@ -130,19 +150,22 @@ pub fn fit_with_checkpoints(
         training_mean: moments.mean.clone(),
         fitted: found.fitted,
         summary: None,
+        part: Part::Whole,
         scaling,
     };
     let baselines = Baselines::measure(&moments, &model, held_out, compute)?;
     let (evaluation, validation_codes) = evaluate_with_codes(&model, held_out, KEPT_CODES, compute)?;
     let sizes = Sizes { width: shape.len(), code: model.code_shape().len(), units: model.code_units() };
-    let verdict = verdict(&model.spec, sizes, &evaluation, &baselines);
+    let train_loss = match found.train_loss {
+        Some(loss) => loss,
+        None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
+    };
+    let learning = Training { loss: train_loss, history: &found.history };
+    let verdict = verdict(&model.spec, sizes, &evaluation, &baselines, learning);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
         epochs: found.history.len(),
-        train_loss: match found.train_loss {
-            Some(loss) => loss,
-            None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
-        },
+        train_loss,
         evaluation,
         baselines,
         verdict,
@@ -191,7 +214,7 @@ fn fit_network(
     held_out: &dyn Source,
     scaling: &Scaling,
     compute: Compute,
-    checkpoints: Option<CheckpointOptions<'_>>,
+    Options { checkpoints, start }: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
@@ -199,7 +222,9 @@ fn fit_network(
     let begun = Instant::now();
     let (mut moments, mut preparation) = (None, 0.0);
     let mut first_state = || -> Result<State> {
-        let parameters = if spec.weights.start == Start::ClosedForm {
+        let parameters = if let Some(model) = start {
+            parameters_of(model, &plan)?
+        } else if spec.weights.start == Start::ClosedForm {
             let found = Moments::new(rows, scaling, compute.level, compute.threads);
             let parameters = closed_form(&plan, &found, compute.level)?;
             moments = Some(found);
@@ -248,6 +273,36 @@ fn fit_network(
     let train_loss = kept.map(|record| record.train_loss);
     let seconds = preparation + seconds;
     Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments })
+}
+
+/// The numbers of a model, to train on from.
+fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
+    let converted;
+    let model = match &model.fitted {
+        Fitted::Pca(_) => {
+            converted = model.to_network(Train::default())?;
+            &converted
+        }
+        Fitted::Network { .. } => model,
+    };
+    model.must_have(Part::Whole, "be trained on")?;
+    let Fitted::Network { plan: own, parameters } = &model.fitted else {
+        unreachable!("made a network above")
+    };
+    let chain =
+        |plan: &Plan| plan.steps.iter().map(|step| (step.op.clone(), step.activation)).collect::<Vec<_>>();
+    if chain(own) != chain(plan) || own.cut != plan.cut {
+        let layers = |plan: &Plan| {
+            let table = plan.table();
+            table.rows.iter().map(|row| row[1].clone()).collect::<Vec<_>>().join(" - ")
+        };
+        return Err(Error::model(format!(
+            "its layers ({}) are not those of the recipe ({})",
+            layers(own),
+            layers(plan)
+        )));
+    }
+    Ok(parameters.clone())
 }
 
 /// The epoch with the least loss on the held-out rows.

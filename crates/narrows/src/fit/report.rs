@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Fit, best_epoch};
-use crate::data::{Dataset, Shape, Subset, Values};
+use crate::data::{Dataset, Shape, Subset};
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
-use crate::report::{CodeScatter, Contents, Examples, WeightImages, write};
+use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, WeightImages, write};
 use crate::spec::{Loss, Spec};
 use crate::summary::Evaluation;
 
@@ -76,7 +76,7 @@ pub fn write_report(
     let draw_training = validation.rows.rows() < FEW_ROWS;
     let training_codes = if draw_training {
         let rows: Vec<usize> = (0..training.rows.rows().min(MAP_ROWS)).collect();
-        into_f32(model.encode(&Subset::new(training.rows.clone(), rows.clone()), compute)?)
+        model.encode(&Subset::new(training.rows.clone(), rows.clone()), compute)?.into_f32()
     } else {
         Vec::new()
     };
@@ -92,6 +92,8 @@ pub fn write_report(
     let (first, second) = (column(first_unit), column(second_unit));
     let axes = [axis(&model.fitted, first_unit), axis(&model.fitted, second_unit)];
     let weights = weights(&model.fitted, model.shape);
+    let chosen = if model.shape.is_image() { model.telling_codes(&fit.validation_codes) } else { None };
+    let decoded = chosen.as_ref().map(|chosen| model.decode_scaled(&chosen.codes, compute)).transpose()?;
     let spectrum = match &model.fitted {
         Fitted::Pca(pca) => Some(pca.explained_variance_ratio()),
         Fitted::Network { .. } => None,
@@ -121,18 +123,18 @@ pub fn write_report(
             labels: labels.as_ref(),
         }),
         weights: weights.as_ref().map(|(shape, images)| WeightImages { shape: *shape, images }),
+        decoded: chosen.as_ref().zip(decoded.as_ref()).map(|(chosen, images)| DecodedCodes {
+            shape: model.shape,
+            images,
+            columns: chosen.columns,
+            what: &chosen.what,
+            low: 0.0,
+            high: 1.0,
+        }),
         spectrum: spectrum.as_deref(),
         recipe: &to_toml(&model.spec),
     };
     write(directory, &contents)
-}
-
-fn into_f32(values: Values) -> Vec<f32> {
-    match values {
-        Values::U8(values) => values.into_iter().map(f32::from).collect(),
-        Values::F32(values) => values,
-        Values::F64(values) => values.into_iter().map(|value| value as f32).collect(),
-    }
 }
 
 fn loss_name(spec: &Spec) -> &'static str {

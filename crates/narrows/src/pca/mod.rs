@@ -94,6 +94,11 @@ impl Pca {
             .map(move |&variance| if variance > floor { variance.sqrt() } else { 1.0 })
     }
 
+    /// What a code is divided by: the deviations where it is whitened, else 1.
+    pub(crate) fn divisors(&self) -> Vec<f64> {
+        self.deviations().map(|deviation| if self.whiten { deviation } else { 1.0 }).collect()
+    }
+
     /// Codes (n x k) of scaled rows (n x d).
     ///
     /// # Panics

@@ -40,6 +40,8 @@ pub struct Contents<'a> {
     pub codes: Option<CodeScatter<'a>>,
     /// What each code unit looks for, or draws.
     pub weights: Option<WeightImages<'a>>,
+    /// What the decoder makes of codes of its own.
+    pub decoded: Option<DecodedCodes<'a>>,
     /// Share of the variance that each component explains, largest first.
     pub spectrum: Option<&'a [f64]>,
     /// The recipe, as TOML.
@@ -89,6 +91,32 @@ pub struct WeightImages<'a> {
     pub images: &'a [f32],
 }
 
+/// Images that the decoder makes of codes: from a grid, or drawn at random.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodedCodes<'a> {
+    /// The shape of each image. Nothing is drawn where it is flat.
+    pub shape: Shape,
+    /// The images, one after the other, `shape.len()` numbers each.
+    pub images: &'a [f32],
+    /// Images in a row.
+    pub columns: usize,
+    /// A sentence that says which codes.
+    pub what: &'a str,
+    /// The value drawn black.
+    pub low: f32,
+    /// The value drawn white.
+    pub high: f32,
+}
+
+/// Images in rows of `columns` as a PNG, on a fixed scale: `low` is black, `high` is white. None where the rows are no
+/// images, or there are none.
+pub fn picture(shape: Shape, images: &[f32], columns: usize, low: f32, high: f32) -> Option<Vec<u8>> {
+    if !shape.is_image() {
+        return None;
+    }
+    pictures::grid(shape, images, columns, (low, high)).map(|(png, _)| png)
+}
+
 /// One figure of a report: the files it is written to and its place on the page.
 #[derive(Debug)]
 struct Figure {
@@ -108,7 +136,7 @@ struct Figure {
 
 /// Writes the report into `directory`, made where it is missing, and answers the paths written, `report.html` first.
 ///
-/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes` and `weights`, each as `.png` and, where
+/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes`, `weights` and `decoded`, each as `.png` and, where
 /// it is a chart, as `.svg`. A part with nothing to show writes no file. Numbers that are not finite are left out of charts.
 pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
     let figures = [
@@ -124,6 +152,7 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
         contents.spectrum.and_then(bars::spectrum),
         contents.codes.as_ref().and_then(charts::codes),
         contents.weights.as_ref().and_then(pictures::weights),
+        contents.decoded.as_ref().and_then(pictures::decoded),
     ];
     let figures: Vec<Figure> = figures.into_iter().flatten().collect();
 

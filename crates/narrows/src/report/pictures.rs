@@ -2,7 +2,7 @@
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{Examples, Figure, WeightImages, figure_text};
+use super::{DecodedCodes, Examples, Figure, WeightImages, figure_text};
 use crate::data::Shape;
 
 /// Examples shown at most.
@@ -15,6 +15,9 @@ const TILE_SIDE: usize = 112;
 const CANVAS_SIDE: usize = 2400;
 /// What is not a number is drawn in a colour that grey images do not have.
 const NOT_A_NUMBER: [u8; 3] = [255, 0, 255];
+
+/// The bytes of a PNG, and its width and height.
+type Picture = (Vec<u8>, (u32, u32));
 
 /// Images side by side on a transparent ground, each pixel enlarged to a square.
 struct Canvas {
@@ -58,7 +61,7 @@ impl Canvas {
         }
     }
 
-    fn finish(self) -> (Vec<u8>, (u32, u32)) {
+    fn finish(self) -> Picture {
         let (width, height) = (self.width as u32, self.height as u32);
         let mut png = Vec::new();
         image::codecs::png::PngEncoder::new(&mut png)
@@ -66,6 +69,38 @@ impl Canvas {
             .expect("pixels of a matching length, written to memory");
         (png, (width, height))
     }
+}
+
+/// Images in rows of `columns`, on a fixed scale, as a PNG. None where there is no room for any.
+pub(super) fn grid(shape: Shape, images: &[f32], columns: usize, (low, high): (f32, f32)) -> Option<Picture> {
+    let count = images.len().checked_div(shape.len()).filter(|&count| count > 0)?;
+    let columns = columns.clamp(1, count).min((CANVAS_SIDE / shape.width).max(1));
+    let rows = count.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
+    let side = shape.height.max(shape.width);
+    let scale = (TILE_SIDE.min(1200 / columns) / side).clamp(1, 16);
+    let mut canvas = Canvas::new(shape, columns, rows, scale, 4);
+    for (place, image) in images.chunks_exact(shape.len()).take(rows * columns).enumerate() {
+        canvas.draw(place % columns, place / columns, image, |pixel| intensity(pixel, low, high));
+    }
+    Some(canvas.finish())
+}
+
+/// The figure of images that the decoder makes of codes.
+pub(super) fn decoded(decoded: &DecodedCodes) -> Option<Figure> {
+    if !decoded.shape.is_image() {
+        return None;
+    }
+    let (png, size) = grid(decoded.shape, decoded.images, decoded.columns, (decoded.low, decoded.high))?;
+    let (low, high) = (figure_text(f64::from(decoded.low)), figure_text(f64::from(decoded.high)));
+    Some(Figure {
+        name: "decoded",
+        heading: "Decoded codes",
+        caption: format!("{} Fixed scale: {low} is black, {high} is white.", decoded.what),
+        alternative: format!("Images of {} in {} columns. {}", decoded.shape, decoded.columns, decoded.what),
+        svg: None,
+        png,
+        size,
+    })
 }
 
 /// Each original above what the model saw, where that differs, above what it rebuilt.

@@ -76,6 +76,14 @@ impl Sample {
                 labels: self.labels.as_ref(),
             }),
             weights: Some(WeightImages { shape: self.shape, images: &self.weights }),
+            decoded: Some(DecodedCodes {
+                shape: self.shape,
+                images: &self.weights,
+                columns: 2,
+                what: "Codes on a grid.",
+                low: 0.0,
+                high: 1.0,
+            }),
             spectrum: Some(&self.spectrum),
             recipe: "method = \"autoencoder\"",
         }
@@ -112,6 +120,7 @@ fn writes_every_part_and_the_same_bytes_twice() {
         "codes.svg",
         "comparison.png",
         "comparison.svg",
+        "decoded.png",
         "loss.png",
         "loss.svg",
         "reconstructions.png",
@@ -274,6 +283,7 @@ fn what_is_empty_is_left_out() {
         examples: None,
         codes: None,
         weights: None,
+        decoded: None,
         spectrum: Some(&[]),
         recipe: "",
     };
@@ -307,7 +317,7 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     one.spectrum = vec![1.0];
     one.weights = vec![0.0; 6];
     one.floor = None;
-    assert_eq!(one.written().len(), 11);
+    assert_eq!(one.written().len(), 12);
 
     let strange =
         [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, -0.0, 1e-320, 1e99, -1e99];
