@@ -98,6 +98,11 @@ impl Recipe {
         Ok(())
     }
 
+    /// The method, where the recipe names one.
+    pub fn method(&self) -> Option<&str> {
+        self.table.get("method")?.as_str()
+    }
+
     /// The spec that the fields make, checked. Errors name the recipe and the field.
     pub fn spec(&self) -> Result<Spec> {
         self.read_spec()

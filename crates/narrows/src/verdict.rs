@@ -90,7 +90,8 @@ impl Context<'_> {
         } else {
             "learned nothing: no better than the constant mean"
         };
-        let dead = self.dead().map(|dead| format!("the code has died: {dead}"));
+        let all = self.evaluation.dead_units == self.sizes.units;
+        let dead = self.dead().map(|dead| if all { format!("the code has died: {dead}") } else { dead });
         let advice = match self.network.sparsity {
             Some(sparsity) => format!("lower {}", sparsity.names()),
             None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {

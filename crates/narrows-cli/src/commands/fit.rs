@@ -10,7 +10,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
 use narrows::event::{Ended, Event, Flow};
-use narrows::fit::{CheckpointOptions, Fit, Options, fit_with, write_report};
+use narrows::fit::{CheckpointOptions, Fit, Options, elimination, fit_with, write_report};
 use narrows::model::{Compute, Fitted, Model};
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
@@ -28,21 +28,25 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     for assignment in &arguments.recipe_options.set {
         recipe.set(assignment)?;
     }
+    let training = [
+        ("epochs", arguments.epochs.map(|count| count as u64)),
+        ("batch", arguments.batch.map(|count| count as u64)),
+    ];
+    for (field, value) in training {
+        match value {
+            Some(_) if recipe.method() == Some("pca") => {
+                anyhow::bail!("--epochs, --batch: a PCA is found in one step, without epochs or batches");
+            }
+            Some(value) => recipe.set(&format!("train.{field}={value}"))?,
+            None => {}
+        }
+    }
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
     let mut spec = recipe.spec()?;
     apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape())?;
-    match &mut spec {
-        Spec::Autoencoder(network) => {
-            network.train.epochs = arguments.epochs.unwrap_or(network.train.epochs);
-            network.train.batch = arguments.batch.unwrap_or(network.train.batch);
-            network.train.seed = arguments.seed.unwrap_or(network.train.seed);
-        }
-        Spec::Pca(_) if arguments.epochs.is_some() || arguments.batch.is_some() => {
-            anyhow::bail!("--epochs, --batch: a PCA is found in one step, without epochs or batches");
-        }
-        Spec::Pca(_) => {}
+    if let (Spec::Autoencoder(network), Some(seed)) = (&mut spec, arguments.seed) {
+        network.train.seed = seed;
     }
-    spec.validate()?;
     let seed = arguments.seed.unwrap_or(spec.seed());
     let (training, validation) = split(arguments, dataset, seed)?;
     let compute = super::compute(&arguments.compute);
@@ -282,6 +286,10 @@ impl Done<'_> {
             "explained_variance": found.explained_variance,
             "dead_units": found.dead_units,
             "mean_activity": found.mean_activity,
+            "divergence": found.divergence,
+            "eliminated": elimination(fit).map(|found| json!({
+                "weights": found.eliminated(), "of": found.weights(), "unused_inputs": found.unused_inputs,
+            })),
             "baselines": summary.baselines,
             "verdict": summary.verdict,
             "epochs": summary.epochs,
@@ -340,6 +348,9 @@ impl Done<'_> {
                 pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
+        }
+        if let Some(found) = elimination(fit) {
+            add("eliminated weights", found.to_string());
         }
         add(
             super::dead_units_name(&fit.model),

@@ -1,5 +1,6 @@
 //! The front door: from a spec and rows to a model, with a verdict and a report.
 
+mod elimination;
 mod report;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::train::{State, Trained, train};
 use crate::verdict::{Sizes, Training, verdict};
 
 pub use crate::engine::Footprint;
+pub use elimination::{Elimination, elimination};
 pub use report::write_report;
 
 /// Held-out rows whose codes are kept.

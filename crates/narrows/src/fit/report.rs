@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::elimination::{ELIMINATED, elimination};
 use super::{Fit, best_epoch};
 use crate::data::{Dataset, Shape, Subset};
+use crate::durable;
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
@@ -105,6 +107,7 @@ pub fn write_report(
         layers: &model.table(),
         comparison: &comparison,
         history: &fit.history,
+        kept_epoch: kept_epoch(fit),
         loss_name: loss_name(&model.spec),
         loss_floor: evaluation.bce_floor,
         examples: Some(Examples {
@@ -134,7 +137,13 @@ pub fn write_report(
         spectrum: spectrum.as_deref(),
         recipe: &to_toml(&model.spec),
     };
-    write(directory, &contents)
+    let mut written = write(directory, &contents)?;
+    if let Some(found) = elimination(fit) {
+        let path = directory.join("eliminated.csv");
+        durable::write(&path, found.to_csv().as_bytes())?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
 fn loss_name(spec: &Spec) -> &'static str {
@@ -171,6 +180,16 @@ fn code(model: &Model) -> String {
     format!("{} numbers{image}{larger}", shape.len())
 }
 
+/// The epoch whose parameters were kept, where that is not just the last.
+fn kept_epoch(fit: &Fit) -> Option<usize> {
+    match &fit.model.spec {
+        Spec::Autoencoder(spec) if spec.train.keeps_best() => {
+            best_epoch(&fit.history).map(|record| record.epoch)
+        }
+        _ => None,
+    }
+}
+
 /// The figures of the page, in order.
 fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
@@ -184,6 +203,7 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         explained_variance,
         dead_units,
         mean_activity,
+        divergence,
         ..
     } = summary.evaluation.clone();
     let mut facts = vec![
@@ -197,13 +217,9 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         facts.push(("Noise".to_owned(), format!("{noise}; errors are those against the clean rows")));
     }
     if summary.epochs > 0 {
-        let kept = match &model.spec {
-            Spec::Autoencoder(spec) if spec.train.keeps_best() => best_epoch(&fit.history),
-            _ => None,
-        };
-        let kept = kept.map_or_else(String::new, |record| {
-            format!(", kept: the best on the held-out rows, {}", record.epoch)
-        });
+        let kept = kept_epoch(fit);
+        let kept =
+            kept.map_or_else(String::new, |epoch| format!(", kept: the best on the held-out rows, {epoch}"));
         facts.push(("Epochs".to_owned(), format!("{}{kept}", summary.epochs)));
     }
     facts.push((format!("{}, training", loss_name(&model.spec)), format!("{:.5}", summary.train_loss)));
@@ -220,6 +236,23 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     ));
     if let Some(activity) = mean_activity {
         facts.push(("Mean size of a code's numbers".to_owned(), format!("{activity:.4}")));
+    }
+    if let Some(divergence) = divergence {
+        facts.push((
+            "Divergence of a code from the standard normal".to_owned(),
+            format!("{divergence:.3} nats"),
+        ));
+        if let Some(bce) = bce {
+            // Kingma and Welling 2014: the likelihood of a row is at least e to this.
+            let bound = -(bce * model.shape.len() as f64 + divergence);
+            facts.push(("Evidence lower bound, with the mean code".to_owned(), format!("{bound:.2} nats")));
+        }
+    }
+    if let Some(found) = elimination(fit) {
+        facts.push((format!("Eliminated weights (below {ELIMINATED})"), found.to_string()));
+        for (name, gone, all) in &found.layers {
+            facts.push((format!("of {name}"), format!("{gone} of {all}")));
+        }
     }
     facts
 }

@@ -39,8 +39,13 @@ const PROFILES: usize = 3;
 /// Features up to which each gets a name and a dot.
 const NAMED_FEATURES: usize = 24;
 
-/// The train and validation loss after each epoch.
-pub(super) fn loss(history: &[EpochRecord], name: &str, floor: Option<f64>) -> Option<Figure> {
+/// The train and validation loss after each epoch, with a line at the epoch that was kept.
+pub(super) fn loss(
+    history: &[EpochRecord],
+    name: &str,
+    floor: Option<f64>,
+    kept: Option<usize>,
+) -> Option<Figure> {
     let name = short_text(name, 24);
     let floor = floor.and_then(drawable);
     let curve = |loss: fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
@@ -79,6 +84,11 @@ pub(super) fn loss(history: &[EpochRecord], name: &str, floor: Option<f64>) -> O
         plots.push(Plot::Line(line.with_color(MUTED).with_stroke_width(1.5).with_dashed()));
         legend.push(entry(format!("floor {}", figure_text(floor)), MUTED, LegendShape::Line, true));
     }
+    if let Some(epoch) = kept {
+        let line = LinePlot::new().with_data([(epoch as f64, vertical.0), (epoch as f64, vertical.1)]);
+        plots.push(Plot::Line(line.with_color(INK).with_stroke_width(1.2).with_dashed()));
+        legend.push(entry(format!("kept: epoch {epoch}"), INK, LegendShape::Line, true));
+    }
     let layout = frame(horizontal, vertical, (760, 380))
         .with_x_label("epoch")
         .with_y_label(if logarithmic { format!("{name} (log scale)") } else { name.clone() })
@@ -97,7 +107,16 @@ pub(super) fn loss(history: &[EpochRecord], name: &str, floor: Option<f64>) -> O
     });
     let ends = ends.join(", ");
     let scale = if logarithmic { " Logarithmic scale." } else { "" };
-    let caption = format!("{name} after each epoch; at the end: {ends}.{}{scale}", below.unwrap_or_default());
+    let kept = kept.map(|epoch| {
+        format!(
+            " The upright line is epoch {epoch}, the best on the held-out rows, whose parameters were kept."
+        )
+    });
+    let caption = format!(
+        "{name} after each epoch; at the end: {ends}.{}{}{scale}",
+        below.unwrap_or_default(),
+        kept.unwrap_or_default()
+    );
     figure("loss", "Loss", caption, format!("Curves of {name} by epoch; at the end: {ends}."), plots, layout)
 }
 

@@ -30,6 +30,8 @@ pub struct Contents<'a> {
     pub comparison: &'a [(String, f64)],
     /// The losses, epoch by epoch.
     pub history: &'a [EpochRecord],
+    /// The epoch whose parameters were kept, where that is not just the last: marked in the chart.
+    pub kept_epoch: Option<usize>,
     /// What the losses are called: `BCE`.
     pub loss_name: &'a str,
     /// The lowest value the loss can take on these data, drawn as a line.
@@ -148,7 +150,7 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
             }
         }),
         bars::comparison(contents.comparison),
-        charts::loss(contents.history, contents.loss_name, contents.loss_floor),
+        charts::loss(contents.history, contents.loss_name, contents.loss_floor, contents.kept_epoch),
         contents.spectrum.and_then(bars::spectrum),
         contents.codes.as_ref().and_then(charts::codes),
         contents.weights.as_ref().and_then(pictures::weights),

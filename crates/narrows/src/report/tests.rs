@@ -58,6 +58,7 @@ impl Sample {
             layers: &self.layers,
             comparison: &self.comparison,
             history: &self.history,
+            kept_epoch: Some(2),
             loss_name: "BCE",
             loss_floor: self.floor,
             examples: Some(Examples {
@@ -278,6 +279,7 @@ fn what_is_empty_is_left_out() {
         layers: &layers,
         comparison: &[],
         history: &[],
+        kept_epoch: None,
         loss_name: "",
         loss_floor: Some(0.1),
         examples: None,
