@@ -50,10 +50,12 @@
 //! | [`summary`] | what is known of a fit when it is over |
 //! | [`model`] | a fitted method: encodes, decodes, reconstructs |
 //! | `file` | [`model::Model`] to and from a file |
+//! | [`quality`] | what codes are worth: classes told apart, neighbours kept |
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
 //! | [`verdict`] | one plain sentence about a fit |
 //! | [`report`] | pictures, charts and one page |
 //! | [`fit`] | the front door: from a spec and rows to a model and its report |
+//! | [`compare`] | several recipes on the same rows, judged by the same figures |
 //!
 //! The folder `examples` has whole programs: PCA of iris, training watched by a callback, a model saved and opened, rows
 //! from a source of one's own.
@@ -91,11 +93,14 @@ pub mod summary;
 pub mod model;
 
 mod file;
+pub mod quality;
 pub mod score;
 pub mod verdict;
 
 pub mod report;
 
 pub mod fit;
+
+pub mod compare;
 
 pub use error::{Error, ErrorKind, Result};

@@ -26,10 +26,12 @@ const ORDER: &[&str] = &[
     "summary",
     "model",
     "file",
+    "quality",
     "score",
     "verdict",
     "report",
     "fit",
+    "compare",
 ];
 
 /// The crates: each may use those before it.

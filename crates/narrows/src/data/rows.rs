@@ -141,6 +141,15 @@ impl Values {
             Self::F64(values) => values.len(),
         }
     }
+
+    /// The numbers in single precision.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Self::U8(values) => values.into_iter().map(f32::from).collect(),
+            Self::F32(values) => values,
+            Self::F64(values) => values.into_iter().map(|value| value as f32).collect(),
+        }
+    }
 }
 
 /// Rows that lie in memory, in the type their file had.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Fit;
-use crate::data::{Dataset, Shape, Subset, Values};
+use crate::data::{Dataset, Shape, Subset};
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
@@ -76,7 +76,7 @@ pub fn write_report(
     let draw_training = validation.rows.rows() < FEW_ROWS;
     let training_codes = if draw_training {
         let rows: Vec<usize> = (0..training.rows.rows().min(MAP_ROWS)).collect();
-        into_f32(model.encode(&Subset::new(training.rows.clone(), rows.clone()), compute)?)
+        model.encode(&Subset::new(training.rows.clone(), rows.clone()), compute)?.into_f32()
     } else {
         Vec::new()
     };
@@ -125,14 +125,6 @@ pub fn write_report(
         recipe: &to_toml(&model.spec),
     };
     write(directory, &contents)
-}
-
-fn into_f32(values: Values) -> Vec<f32> {
-    match values {
-        Values::U8(values) => values.into_iter().map(f32::from).collect(),
-        Values::F32(values) => values,
-        Values::F64(values) => values.into_iter().map(|value| value as f32).collect(),
-    }
 }
 
 fn loss_name(spec: &Spec) -> &'static str {

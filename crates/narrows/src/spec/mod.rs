@@ -122,6 +122,14 @@ impl Spec {
         }
     }
 
+    /// Sets how numbers are scaled.
+    pub fn set_scale(&mut self, scale: Scale) {
+        match self {
+            Self::Pca(spec) => spec.scale = scale,
+            Self::Autoencoder(spec) => spec.scale = scale,
+        }
+    }
+
     /// One line for people.
     pub fn about(&self) -> Option<&str> {
         match self {
