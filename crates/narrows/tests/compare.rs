@@ -82,7 +82,7 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
     // What was fitted already is not fitted again.
     assert_eq!(sweep.curves[1].points[1].squared_error_per_row, errors[0]);
     assert!(
-        found.verdict.contains("`pca` loses least") && found.verdict.contains("no network reaches"),
+        found.verdict.contains("pca loses least") && found.verdict.contains("no network reaches"),
         "{}",
         found.verdict
     );

@@ -292,6 +292,7 @@ fn print(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()>
     for remark in comparison.remarks() {
         output::line(format!("note: {remark}"))?;
     }
-    output::line(format!("{}\n", comparison.verdict))?;
+    // One sentence, its parts below each other.
+    output::line(format!("{}\n", comparison.verdict.replace("; ", ";\n")))?;
     output::line(format!("report  {}", page.display()))
 }

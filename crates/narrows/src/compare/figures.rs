@@ -178,7 +178,7 @@ impl Measure {
             }
             Self::Trustworthiness | Self::Continuity => format!("{value:.4}"),
             Self::DeadUnits if value.fract() == 0.0 => format!("{value:.0}"),
-            _ => figure_text(value),
+            _ => four_digits(value),
         };
         let percent = match self {
             Self::ExplainedVariance | Self::NearestNeighbour | Self::LinearProbe => " %",
@@ -199,6 +199,16 @@ impl Measure {
         };
         format!("{}{deviation}{percent}", number(spread.mean))
     }
+}
+
+/// Four digits, zeros at the end included: the figures of a column have one form.
+fn four_digits(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-3..1e4).contains(&magnitude) {
+        return figure_text(value);
+    }
+    let before_point = if magnitude < 10.0 { 1 } else { magnitude.log10() as usize + 1 };
+    format!("{value:.*}", if magnitude < 1.0 { 4 } else { 4 - before_point })
 }
 
 /// A figure over several fits.
@@ -255,6 +265,9 @@ mod tests {
             |measure: Measure, mean, deviation| measure.text(&Spread { deviation, ..Spread::one(mean) });
         assert_eq!(text(Measure::SquaredError, 8.10637, Some(0.0312)), "8.106 ± 0.031");
         assert_eq!(text(Measure::NearestNeighbour, 0.9734, Some(0.001)), "97.34 ± 0.10 %");
+        let errors =
+            [5.3, 0.2288, 52.0, 9999.9, 0.00123, 0.0].map(|error| text(Measure::SquaredError, error, None));
+        assert_eq!(errors, ["5.300", "0.2288", "52.00", "10000", "0.0012", "0.0000"]);
         assert_eq!(text(Measure::CodeSize, 32.0, Some(0.0)), "32");
         assert_eq!(text(Measure::SquaredError, f64::NAN, None), "not finite");
         let values = [Some(2.0), None, Some(f64::NAN), Some(1.0), Some(1.0)];

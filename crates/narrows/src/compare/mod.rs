@@ -35,6 +35,8 @@ const CLASSIFIED: (usize, usize) = (60_000, 10_000);
 const POINTS: usize = 2000;
 /// Neighbours of each.
 const NEIGHBOURS: usize = 12;
+/// Networks that saw the rows fewer times than this may well learn more.
+const FEW_EPOCHS: usize = 20;
 /// Rows shown as rebuilt by every recipe.
 const EXAMPLES: usize = 10;
 
@@ -530,17 +532,23 @@ fn verdict(methods: &[Method], rows: Option<&Reference>, sweep: Option<&Sweep>) 
     let size = best.fits[0].code_size;
     parts.push(match (&best.spec, mean(best, Measure::PcaSquaredError)) {
         (Spec::Autoencoder(_), Some(pca)) => format!(
-            "`{}` loses least: squared error {own} per row in {size} numbers, where PCA-{} loses {}",
+            "{} loses least: squared error {own} per row in {size} numbers, where PCA-{} loses {}",
             best.recipe,
             best.fits[0].pca_components,
             text(Measure::SquaredError, pca)
         ),
-        _ => format!("`{}` loses least: squared error {own} per row in {size} numbers", best.recipe),
+        _ => format!("{} loses least: squared error {own} per row in {size} numbers", best.recipe),
     });
+    let epochs = networks.iter().flat_map(|method| &method.fits).map(|figures| figures.epochs).max();
+    let longer = match epochs {
+        Some(1) => " after 1 epoch: train longer".to_owned(),
+        Some(epochs) if epochs < FEW_EPOCHS => format!(" after {epochs} epochs: train longer"),
+        _ => String::new(),
+    };
     match (networks.iter().filter(beats).count(), networks.len()) {
         (_, 0) => {}
-        (0, 1) => parts.push("the network does not reach the PCA of its code size".into()),
-        (0, _) => parts.push("no network reaches the PCA of its code size".into()),
+        (0, 1) => parts.push(format!("the network does not reach the PCA of its code size{longer}")),
+        (0, _) => parts.push(format!("no network reaches the PCA of its code size{longer}")),
         (1, 1) => {}
         (count, all) if count == all => {
             parts.push(format!("all {all} networks beat the PCA of their code size"));
@@ -559,7 +567,7 @@ fn verdict(methods: &[Method], rows: Option<&Reference>, sweep: Option<&Sweep>) 
         let most = judged().filter_map(share).fold(f64::NEG_INFINITY, f64::max);
         let winners: Vec<String> = judged()
             .filter(|method| share(method) == Some(most))
-            .map(|method| format!("`{}`", method.recipe))
+            .map(|method| method.recipe.clone())
             .collect();
         if !winners.is_empty() && methods.len() > 1 {
             let own = of_rows.map_or_else(String::new, |share| {
@@ -573,7 +581,7 @@ fn verdict(methods: &[Method], rows: Option<&Reference>, sweep: Option<&Sweep>) 
         let knees: Vec<String> = sweep
             .curves
             .iter()
-            .filter_map(|curve| Some(format!("{} for `{}`", curve.knee?, curve.recipe)))
+            .filter_map(|curve| Some(format!("{} for {}", curve.knee?, curve.recipe)))
             .collect();
         if !knees.is_empty() {
             parts.push(format!("beyond the knee more code gains little: {}", knees.join(", ")));

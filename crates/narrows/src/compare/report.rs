@@ -9,12 +9,33 @@ use crate::recipe::to_toml;
 use crate::report::{self, Cell, ComparedError, ComparedLosses, Strips, SweepCurve, write_comparison};
 use crate::spec::Spec;
 
-/// What the columns of the table mean.
-const CAPTION: &str = "Bold: the best of its column. All errors are those on the held-out rows, after the one scaling; \
+/// What a recipe costs and loses.
+const LOSSES: [Measure; 7] = [
+    Measure::CodeSize,
+    Measure::Parameters,
+    Measure::Seconds,
+    Measure::Loss,
+    Measure::SquaredError,
+    Measure::PcaSquaredError,
+    Measure::ExplainedVariance,
+];
+const LOSSES_CAPTION: &str = "Bold: the best of its column. Errors are those on the held-out rows, after the one scaling; \
     \"of PCA\": what PCA loses with a code of the same size. Losses can be compared only where they are the same function. \
+    \"±\": the standard deviation over seeds.";
+
+/// What its codes are worth.
+const CODES: [Measure; 6] = [
+    Measure::DeadUnits,
+    Measure::MeanActivity,
+    Measure::NearestNeighbour,
+    Measure::LinearProbe,
+    Measure::Trustworthiness,
+    Measure::Continuity,
+];
+const CODES_CAPTION: &str = "Dead units say the same of every held-out row; activity is the mean size of a code's numbers. \
     1-NN and probe: the share of held-out rows whose class is found from their codes, by the nearest training row and by a \
     linear classifier. Trust and continuity: whether neighbours among codes are neighbours among rows, and the other \
-    way round; 1 is best. \"±\": the standard deviation over seeds.";
+    way round; 1 is best.";
 
 impl Comparison {
     /// The table of the measures `which`, those that nothing has left out: its heads, then a row for each method that was
@@ -53,7 +74,11 @@ impl Comparison {
                 row.push(Cell { text, best });
             }
         }
-        if let Some(reference) = &self.rows {
+        let classified =
+            |(measure, _): &(Measure, _)| matches!(measure, Measure::NearestNeighbour | Measure::LinearProbe);
+        if let Some(reference) = &self.rows
+            && columns.iter().any(classified)
+        {
             let mut row = vec![plain("the rows themselves".into())];
             row.extend(columns.iter().map(|(measure, _)| {
                 let value = match measure {
@@ -87,7 +112,12 @@ pub fn write_report(
 ) -> Result<Vec<PathBuf>> {
     let fitted: Vec<&Method> = comparison.methods.iter().filter(|method| !method.fits.is_empty()).collect();
     let names: Vec<&str> = fitted.iter().map(|method| &*method.recipe).collect();
-    let (header, rows) = comparison.table(&Measure::ALL);
+    let tables = [("Losses", &LOSSES[..], LOSSES_CAPTION), ("Codes", &CODES, CODES_CAPTION)].map(
+        |(heading, which, caption)| {
+            let (header, rows) = comparison.table(which);
+            report::Table { heading, header, rows, caption }
+        },
+    );
     let mean = |method: &Method, measure| method.spread(measure).map_or(f64::NAN, |spread| spread.mean);
     let errors: Vec<ComparedError> = fitted
         .iter()
@@ -150,9 +180,7 @@ pub fn write_report(
         title: &format!("{} on {}", names.join(", "), training.name),
         verdict: &comparison.verdict,
         facts: &facts,
-        header: &header,
-        rows: &rows,
-        caption: CAPTION,
+        tables: &tables,
         notes: &comparison.remarks(),
         errors: &errors,
         losses: &losses,

@@ -28,12 +28,8 @@ pub struct Comparison<'a> {
     pub verdict: &'a str,
     /// Figures by name, in the order they are shown.
     pub facts: &'a [(String, String)],
-    /// The heads of the table; the first column has names, the others numbers.
-    pub header: &'a [String],
-    /// Its rows.
-    pub rows: &'a [Vec<Cell>],
-    /// Below the table: what its columns mean.
-    pub caption: &'a str,
+    /// The figures.
+    pub tables: &'a [Table<'a>],
     /// What a reader should know beside the figures.
     pub notes: &'a [String],
     /// Squared errors, each beside that of PCA.
@@ -46,6 +42,19 @@ pub struct Comparison<'a> {
     pub sweep: &'a [SweepCurve],
     /// Recipes by name, as TOML.
     pub recipes: &'a [(String, String)],
+}
+
+/// Figures by recipe.
+#[derive(Debug, Clone)]
+pub struct Table<'a> {
+    /// What it is about.
+    pub heading: &'a str,
+    /// The heads of its columns; the first has names, the others numbers.
+    pub header: Vec<String>,
+    /// Its rows.
+    pub rows: Vec<Vec<Cell>>,
+    /// Below it: what its columns mean.
+    pub caption: &'a str,
 }
 
 /// A cell of a table.
@@ -112,7 +121,10 @@ pub fn write_comparison(directory: &Path, contents: &Comparison) -> Result<Vec<P
         .flatten()
         .collect();
     let mut text = head("Narrows comparison", contents.title, contents.verdict);
-    table(&mut text, contents);
+    for one in contents.tables {
+        table(&mut text, one);
+    }
+    notes(&mut text, contents.notes);
     for chart in &charts {
         page::figure(&mut text, chart);
     }
@@ -128,17 +140,23 @@ pub fn write_comparison(directory: &Path, contents: &Comparison) -> Result<Vec<P
     write_files(directory, &figures, &text)
 }
 
-fn table(page: &mut String, contents: &Comparison) {
-    if contents.rows.is_empty() {
+fn table(page: &mut String, table: &Table) {
+    if table.rows.is_empty() {
         return;
     }
-    page.push_str("<section>\n<h2>Figures</h2>\n<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr>");
-    for (column, name) in contents.header.iter().enumerate() {
+    let heading = escape(table.heading);
+    put(
+        page,
+        format_args!(
+            "<section>\n<h2>{heading}</h2>\n<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr>"
+        ),
+    );
+    for (column, name) in table.header.iter().enumerate() {
         let class = if column > 0 { " class=\"number\"" } else { "" };
         put(page, format_args!("<th scope=\"col\"{class}>{}</th>", escape(name)));
     }
     page.push_str("</tr></thead>\n<tbody>\n");
-    for row in contents.rows {
+    for row in &table.rows {
         page.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
             let class = match (column, cell.best) {
@@ -150,18 +168,24 @@ fn table(page: &mut String, contents: &Comparison) {
         }
         page.push_str("</tr>\n");
     }
-    page.push_str("</tbody>\n</table>\n</div>\n");
-    if !contents.caption.is_empty() {
-        put(page, format_args!("<figcaption>{}</figcaption>\n", escape(contents.caption)));
+    put(
+        page,
+        format_args!(
+            "</tbody>\n</table>\n</div>\n<figcaption>{}</figcaption>\n</section>\n",
+            escape(table.caption)
+        ),
+    );
+}
+
+fn notes(page: &mut String, notes: &[String]) {
+    if notes.is_empty() {
+        return;
     }
-    if !contents.notes.is_empty() {
-        page.push_str("<ul class=\"notes\">\n");
-        for note in contents.notes {
-            put(page, format_args!("<li>{}</li>\n", escape(note)));
-        }
-        page.push_str("</ul>\n");
+    page.push_str("<section>\n<h2>Notes</h2>\n<ul class=\"notes\">\n");
+    for note in notes {
+        put(page, format_args!("<li>{}</li>\n", escape(note)));
     }
-    page.push_str("</section>\n");
+    page.push_str("</ul>\n</section>\n");
 }
 
 /// Each recipe's bar above the bar of the PCA with its code size.
@@ -386,9 +410,7 @@ mod tests {
         title: "",
         verdict: "",
         facts: &[],
-        header: &[],
-        rows: &[],
-        caption: "",
+        tables: &[],
         notes: &[],
         errors: &[],
         losses: &[],
@@ -416,12 +438,15 @@ mod tests {
             title: hostile,
             verdict: hostile,
             facts: &[("Rows".into(), hostile.into())],
-            header: &["recipe".into(), "squared error".into()],
-            rows: &[
-                vec![cell(hostile, false), cell("8.11", true)],
-                vec![cell("deep", true), cell("9.1", false)],
-            ],
-            caption: hostile,
+            tables: &[Table {
+                heading: hostile,
+                header: vec!["recipe".into(), hostile.into()],
+                rows: vec![
+                    vec![cell(hostile, false), cell("8.11", true)],
+                    vec![cell("deep", true), cell("9.1", false)],
+                ],
+                caption: hostile,
+            }],
             notes: &[hostile.into()],
             errors: &[ComparedError {
                 recipe: hostile.into(),

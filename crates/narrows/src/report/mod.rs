@@ -8,7 +8,9 @@ mod compare;
 mod page;
 mod pictures;
 
-pub use compare::{Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, write_comparison};
+pub use compare::{
+    Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
+};
 
 use std::path::{Path, PathBuf};
 
