@@ -178,6 +178,7 @@ impl Measure {
             }
             Self::Trustworthiness | Self::Continuity => format!("{value:.4}"),
             Self::DeadUnits if value.fract() == 0.0 => format!("{value:.0}"),
+            Self::DeadUnits => format!("{value:.1}"),
             _ => four_digits(value),
         };
         let percent = match self {
@@ -188,13 +189,19 @@ impl Measure {
         let deviation = match (self, spread.deviation) {
             (_, None | Some(0.0)) => String::new(),
             (
-                Self::Seconds | Self::ExplainedVariance | Self::NearestNeighbour | Self::LinearProbe,
+                Self::Seconds
+                | Self::DeadUnits
+                | Self::ExplainedVariance
+                | Self::NearestNeighbour
+                | Self::LinearProbe,
                 Some(value),
             ) => {
                 format!(" ± {}", number(value))
             }
             (_, Some(value)) => {
-                format!(" ± {value:.0$}", (1.0 - value.log10().floor()).clamp(0.0, 12.0) as usize)
+                // Nor has it more decimals than what it belongs to.
+                let most = if spread.mean.abs() < 1e-3 { 12.0 } else { 4.0 };
+                format!(" ± {value:.0$}", (1.0 - value.log10().floor()).clamp(0.0, most) as usize)
             }
         };
         format!("{}{deviation}{percent}", number(spread.mean))
@@ -268,6 +275,8 @@ mod tests {
         let errors =
             [5.3, 0.2288, 52.0, 9999.9, 0.00123, 0.0].map(|error| text(Measure::SquaredError, error, None));
         assert_eq!(errors, ["5.300", "0.2288", "52.00", "10000", "0.0012", "0.0000"]);
+        assert_eq!(text(Measure::Trustworthiness, 0.99331, Some(0.00016)), "0.9933 ± 0.0002");
+        assert_eq!(text(Measure::DeadUnits, 2.5, Some(0.707)), "2.5 ± 0.7");
         assert_eq!(text(Measure::CodeSize, 32.0, Some(0.0)), "32");
         assert_eq!(text(Measure::SquaredError, f64::NAN, None), "not finite");
         let values = [Some(2.0), None, Some(f64::NAN), Some(1.0), Some(1.0)];

@@ -112,7 +112,7 @@ pub fn write_report(
 ) -> Result<Vec<PathBuf>> {
     let fitted: Vec<&Method> = comparison.methods.iter().filter(|method| !method.fits.is_empty()).collect();
     let names: Vec<&str> = fitted.iter().map(|method| &*method.recipe).collect();
-    let tables = [("Losses", &LOSSES[..], LOSSES_CAPTION), ("Codes", &CODES, CODES_CAPTION)].map(
+    let tables = [("Errors", &LOSSES[..], LOSSES_CAPTION), ("Codes", &CODES, CODES_CAPTION)].map(
         |(heading, which, caption)| {
             let (header, rows) = comparison.table(which);
             report::Table { heading, header, rows, caption }

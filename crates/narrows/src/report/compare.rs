@@ -286,10 +286,8 @@ fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
     let points = || drawn.iter().flat_map(|(_, points)| points);
     let sizes = span(points().map(|point| point.0))?;
     let all = span(points().map(|point| point.1))?;
-    // An error of zero, or of rounding, is no reason for a scale of many powers of ten.
-    let logarithmic = all.0 > 1e-6 * all.1 && all.1 > 20.0 * all.0;
-    let vertical = if logarithmic { (all.0 * 0.8, all.1 * 1.25) } else { widened((0.0, all.1), 0.05) };
-    let vertical = if logarithmic { vertical } else { (0.0, vertical.1) };
+    // From zero and not logarithmic: so the knee is seen where it is measured.
+    let vertical = (0.0, widened((0.0, all.1), 0.05).1);
     let horizontal = widened(sizes, 0.04);
     let (mut plots, mut legend, mut knees) = (Vec::new(), Vec::new(), Vec::new());
     for (at, (curve, points)) in drawn.iter().enumerate().filter(|(_, curve)| !curve.1.is_empty()) {
@@ -314,13 +312,12 @@ fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
     }
     let layout = frame(horizontal, vertical, (760, 400))
         .with_x_label("numbers in a code (log scale)")
-        .with_y_label(if logarithmic { "squared error per row (log scale)" } else { "squared error per row" })
+        .with_y_label("squared error per row")
         .with_x_tick_step(whole_step(sizes.1 - sizes.0).max(1.0))
         .with_x_tick_format(TickFormat::Custom(std::sync::Arc::new(|power| figure_text(power.exp2()))))
         .with_legend_entries(legend)
         .with_legend_position(LegendPosition::OutsideRightTop)
         .with_legend_box(false);
-    let layout = if logarithmic { layout.with_log_y() } else { layout };
     let knees = if knees.is_empty() { "none".to_owned() } else { knees.join(", ") };
     let caption = format!(
         "Squared error per row on the held-out rows by the size of the code. Squares mark the knee, beyond which more \
