@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(after_help = "First steps:
   narrows fit single --data mnist          train an autoencoder on handwritten digits
   narrows fit pca --data iris --code-size 2
+  narrows compare single deep pca --data mnist --epochs 3
   narrows recipes                          what can be fitted
   narrows data                             what it can be fitted on")]
 pub struct Arguments {
@@ -23,6 +24,8 @@ pub struct Arguments {
 pub enum Command {
     /// Fit a recipe to data: writes a model and a report, and says what the model is worth
     Fit(FitArguments),
+    /// Fit several recipes to the same data and judge them by the same figures
+    Compare(CompareArguments),
     /// Write the codes of rows
     Encode(ApplyArguments),
     /// Write the rows of codes
@@ -120,6 +123,45 @@ pub struct FitArguments {
     /// Go on from the checkpoint beside --out, as if the run had never stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
+}
+
+/// `narrows compare`
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Built-in recipes (see `narrows recipes`) or TOML files
+    #[arg(required = true, value_name = "RECIPE")]
+    pub recipes: Vec<String>,
+    /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
+    #[arg(long)]
+    pub data: String,
+    /// Numbers in a code, for all recipes that can choose [default: each recipe's own; a quarter of narrow rows]
+    #[arg(long, value_name = "K")]
+    pub code_size: Option<usize>,
+    /// Times that all rows are seen
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Fits of each network, with the seeds from the recipe's own on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub seeds: u16,
+    /// Measure the error at several code sizes too
+    #[arg(long, value_name = "code_size=2,4,8")]
+    pub sweep: Option<String>,
+    /// Set any field of the recipes that have it, such as train.rate=0.5 or scale=standard; may be given again
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
+    #[arg(long, value_name = "DATA|SHARE")]
+    pub validation: Option<String>,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+    /// Folder of the report [default: runs/compare-DATA-N]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `narrows encode`, `decode`, `reconstruct`

@@ -17,6 +17,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Fit(arguments) => commands::fit::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Encode(arguments) => commands::apply::encode(&arguments),
         Command::Decode(arguments) => commands::apply::decode(&arguments),
         Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),

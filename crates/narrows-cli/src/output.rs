@@ -38,6 +38,22 @@ pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     print(&table)
 }
 
+/// Prints a table, all but its first column to the right.
+pub fn table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    *table.style_mut() = NOTHING;
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in 1..header.len() {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    print(&table)
+}
+
 fn print(table: &Table) -> anyhow::Result<()> {
     for row in table.lines() {
         line(row.trim_end())?;

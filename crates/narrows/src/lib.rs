@@ -53,10 +53,12 @@
 //! | `codes` | what can be made of codes: the way between two rows, grids |
 //! | `convert` | a PCA as the linear network that it is |
 //! | `file` | [`model::Model`] to and from a file |
+//! | [`quality`] | what codes are worth: classes told apart, neighbours kept |
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
 //! | [`verdict`] | one plain sentence about a fit |
 //! | [`report`] | pictures, charts and one page |
 //! | [`fit`] | the front door: from a spec and rows to a model and its report |
+//! | [`compare`] | several recipes on the same rows, judged by the same figures |
 //!
 //! The folder `examples` has whole programs: PCA of iris, training watched by a callback, a model saved and opened, rows
 //! from a source of one's own.
@@ -99,11 +101,14 @@ mod codes;
 mod convert;
 
 mod file;
+pub mod quality;
 pub mod score;
 pub mod verdict;
 
 pub mod report;
 
 pub mod fit;
+
+pub mod compare;
 
 pub use error::{Error, ErrorKind, Result};

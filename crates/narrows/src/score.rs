@@ -9,6 +9,7 @@ use crate::engine::{is_dead, map_chunks};
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model, Part};
 use crate::moments::{Moments, Principal};
+use crate::scaling::Scaling;
 use crate::spec::{Loss, Noise};
 use crate::summary::{Baselines, Evaluation};
 
@@ -207,6 +208,36 @@ impl Baselines {
         let pca_components = (components != model.code_shape().len()).then_some(components);
         Ok(Self { mean: last(&mean), pca, linear, pca_components })
     }
+}
+
+/// The squared error per row of PCA with 0, 1, 2... up to `most` components, on rows behind `scaling`; fitted on the
+/// training rows behind `moments`. One eigen-decomposition serves them all.
+pub(crate) fn pca_errors(
+    moments: &Moments,
+    scaling: &Scaling,
+    rows: &dyn Source,
+    most: usize,
+    compute: Compute,
+) -> Result<Vec<f64>> {
+    let width = moments.width;
+    let directions = moments.about_mean(most.min(width).min(moments.rows), compute.level)?.directions;
+    let chunks = map_chunks(
+        rows.rows(),
+        compute.threads,
+        || vec![0.0; scratch_len(width)],
+        |scratch, range| {
+            let indices: Vec<usize> = range.collect();
+            let mut x = vec![0.0; indices.len() * width];
+            rows.read_f64(&indices, &mut x);
+            scaling.apply_f64(&mut x, width);
+            Ok(residuals(&moments.mean, &directions, None, &x, compute.level, scratch))
+        },
+    )?;
+    let mut sums = vec![0.0; directions.len() / width + 1];
+    for chunk in &chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, part)| *sum += part);
+    }
+    Ok(sums.into_iter().map(|sum| sum.max(0.0) / rows.rows() as f64).collect())
 }
 
 /// The squared errors, summed over rows, of rows `x` rebuilt from `given` (or from themselves) with no direction, with the

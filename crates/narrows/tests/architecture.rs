@@ -29,10 +29,12 @@ const ORDER: &[&str] = &[
     "codes",
     "convert",
     "file",
+    "quality",
     "score",
     "verdict",
     "report",
     "fit",
+    "compare",
 ];
 
 /// The crates: each may use those before it.

@@ -48,22 +48,15 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         network.train.seed = seed;
     }
     let seed = arguments.seed.unwrap_or(spec.seed());
-    let (training, validation) = split(arguments, dataset, seed)?;
+    let (training, validation) =
+        split(&arguments.data, arguments.validation.as_deref(), &arguments.data_options, dataset, seed)?;
     let compute = super::compute(&arguments.compute);
     let start = arguments.from.as_deref().map(Model::open).transpose()?;
     // What cannot be written is refused before the work, not after it.
     let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
     arguments.out.iter().chain(&page).try_for_each(|path| narrows::durable::probe(path))?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        // Asked twice: now.
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
+    let stop = listen_for_stop()?;
     // A run that goes on reports beside its model, unless told otherwise.
     let resumed =
         arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent).map(Path::to_owned);
@@ -109,6 +102,20 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What Ctrl-C sets.
+pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || {
+        // Asked twice: now.
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
 /// Applies `--code-size` and `--layers` to a spec for rows of a shape.
 pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> anyhow::Result<()> {
     match spec {
@@ -132,29 +139,30 @@ pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> 
 }
 
 /// The training and the held-out rows.
-fn split(arguments: &FitArguments, dataset: Dataset, seed: u64) -> anyhow::Result<(Dataset, Dataset)> {
+pub fn split(
+    data: &str,
+    validation: Option<&str>,
+    options: &DataOptions,
+    dataset: Dataset,
+    seed: u64,
+) -> anyhow::Result<(Dataset, Dataset)> {
     let share = |text: &str| text.parse::<f64>().ok();
-    match arguments.validation.as_deref() {
+    // The file of labels belongs to the training rows.
+    let options = DataOptions { labels: None, ..options.clone() };
+    match validation {
         Some(text) => match share(text) {
             Some(share) => hold_out(&dataset, share, seed).context("--validation"),
-            None => {
-                // The file of labels belongs to the training rows.
-                let options = DataOptions { labels: None, ..arguments.data_options.clone() };
-                Ok((dataset, super::open(text, &options)?))
-            }
+            None => Ok((dataset, super::open(text, &options)?)),
         },
-        None => match default_validation(&arguments.data) {
-            Some(name) => {
-                let options = DataOptions { labels: None, ..arguments.data_options.clone() };
-                Ok((dataset, super::open(name, &options)?))
-            }
+        None => match default_validation(data) {
+            Some(name) => Ok((dataset, super::open(name, &options)?)),
             None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
         },
     }
 }
 
 /// Makes `runs/RECIPE-DATA-N` with the first N that is free.
-fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
+pub fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
     let clean = |text: &str| -> String {
         text.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect()
     };

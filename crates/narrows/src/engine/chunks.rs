@@ -43,8 +43,8 @@ pub(crate) fn each_chunk<T: Send, S>(
     each_piece(out, CHUNK * width, threads, state, |state, index, chunk| work(state, index * CHUNK, chunk))
 }
 
-/// Fills `out`, `size` entries at a time: `work(state, number of the piece, piece)`.
-fn each_piece<T: Send, S>(
+/// Fills `out`, `size` entries at a time: `work(state, number of the piece, piece)`. As [`each_chunk`] otherwise.
+pub(crate) fn each_piece<T: Send, S>(
     out: &mut [T],
     size: usize,
     threads: usize,

@@ -21,7 +21,7 @@ mod layout;
 mod memory;
 mod steps;
 
-pub(crate) use chunks::{Walk, each_chunk, map_chunks};
+pub(crate) use chunks::{Walk, each_chunk, each_piece, map_chunks};
 
 use std::ops::Range;
 use std::sync::Mutex;

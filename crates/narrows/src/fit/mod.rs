@@ -16,7 +16,7 @@ use crate::model::{Compute, Fitted, Model, Part, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
-use crate::scaling::{Scaling, choose, each_block};
+use crate::scaling::{Scaling, choose_scale, each_block};
 use crate::score::evaluate_with_codes;
 use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start, Train};
 use crate::summary::{Baselines, Summary};
@@ -101,7 +101,8 @@ pub fn fit_with(
     spec.validate()?;
     let mut spec = spec.clone();
     if spec.scale() == Scale::Auto {
-        spec.set_scale(choose(&*training.rows, spec.loss().needs_shares()));
+        let needs_shares = spec.loss().needs_shares();
+        spec.set_scale(choose_scale(&*training.rows, &*validation.rows, needs_shares).scale);
     }
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let shape = rows.shape();

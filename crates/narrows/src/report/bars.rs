@@ -34,6 +34,21 @@ pub(super) fn comparison(errors: &[(String, f64)]) -> Option<Figure> {
         return None;
     }
 
+    let scene = draw(&bars, largest);
+    let list: Vec<String> =
+        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
+    let left_out = errors.len() - bars.len();
+    let left_out =
+        if left_out > 0 { format!(" Not drawn, as not finite: {left_out}.") } else { String::new() };
+    let caption = format!(
+        "Squared error per row on the same held-out rows: shorter is better. The scale starts at 0.{left_out}"
+    );
+    let alternative = format!("Bars of squared error per row: {}.", list.join(", "));
+    finish("comparison", "Comparison", caption, alternative, &scene)
+}
+
+/// Bars with their names to the left and their figures beside them; some are highlighted.
+pub(super) fn draw(bars: &[(bool, String, f64)], largest: f64) -> Scene {
     // Few bars with their figures beside them need no axis, so the scene is drawn directly.
     const WIDTH: f64 = 760.0;
     const PITCH: f64 = 38.0;
@@ -71,17 +86,7 @@ pub(super) fn comparison(errors: &[(String, f64)]) -> Option<Figure> {
         scene.add(text(left - 10.0, name, TextAnchor::End));
         scene.add(text(left + length.max(2.0) + 8.0, &figure_text(*error), TextAnchor::Start));
     }
-
-    let list: Vec<String> =
-        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
-    let left_out = errors.len() - bars.len();
-    let left_out =
-        if left_out > 0 { format!(" Not drawn, as not finite: {left_out}.") } else { String::new() };
-    let caption = format!(
-        "Squared error per row on the same held-out rows: shorter is better. The scale starts at 0.{left_out}"
-    );
-    let alternative = format!("Bars of squared error per row: {}.", list.join(", "));
-    finish("comparison", "Comparison", caption, alternative, &scene)
+    scene
 }
 
 /// The share of the variance that each component explains, and their running sum.

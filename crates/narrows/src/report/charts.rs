@@ -33,7 +33,7 @@ const POINTS: usize = 2000;
 /// Classes that a legend can still tell apart: the ten colours, with two markers.
 const LEGEND_CLASSES: usize = 20;
 /// Epochs up to which each is marked with a dot.
-const DOTTED_EPOCHS: usize = 30;
+pub(super) const DOTTED_EPOCHS: usize = 30;
 /// Flat rows drawn at most.
 const PROFILES: usize = 3;
 /// Features up to which each gets a name and a dot.
@@ -366,7 +366,7 @@ pub(super) fn span(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 /// The range with a margin on both sides, wide enough to draw where all values are equal.
-fn widened((low, high): (f64, f64), share: f64) -> (f64, f64) {
+pub(super) fn widened((low, high): (f64, f64), share: f64) -> (f64, f64) {
     let scale = low.abs().max(high.abs());
     let margin = if high - low > 1e-9 * scale {
         (high - low) * share
@@ -385,7 +385,7 @@ pub(super) fn whole_step(width: f64) -> f64 {
 }
 
 /// Digits in groups of three: `10,000`.
-fn grouped(number: usize) -> String {
+pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

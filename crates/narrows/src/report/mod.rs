@@ -4,8 +4,13 @@
 
 mod bars;
 mod charts;
+mod compare;
 mod page;
 mod pictures;
+
+pub use compare::{
+    Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
+};
 
 use std::path::{Path, PathBuf};
 
@@ -158,9 +163,14 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
     ];
     let figures: Vec<Figure> = figures.into_iter().flatten().collect();
 
+    write_files(directory, &figures, &page::render(contents, &figures))
+}
+
+/// Writes the files of figures, and the page that shows them. Answers the paths, the page first.
+fn write_files(directory: &Path, figures: &[Figure], text: &str) -> Result<Vec<PathBuf>> {
     let page = directory.join("report.html");
     let mut written = vec![page.clone()];
-    for figure in &figures {
+    for figure in figures {
         if let Some(svg) = &figure.svg {
             let path = directory.join(figure.name).with_extension("svg");
             durable::write(&path, svg.as_bytes())?;
@@ -170,12 +180,12 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
         durable::write(&path, &figure.png)?;
         written.push(path);
     }
-    durable::write(&page, page::render(contents, &figures).as_bytes())?;
+    durable::write(&page, text.as_bytes())?;
     Ok(written)
 }
 
 /// A number as a reader wants it: four significant digits, no needless zeros.
-fn figure_text(value: f64) -> String {
+pub(crate) fn figure_text(value: f64) -> String {
     if !value.is_finite() {
         return "not finite".into();
     }

@@ -13,15 +13,7 @@ const STYLE: &str = include_str!("page.css");
 
 /// The whole page. `figures` are in the order they are shown.
 pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
-    let title = escape(contents.title);
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<p class=\"kind\">Narrows report</p>\n<h1>{title}</h1>\n"
-    );
-    if !contents.verdict.is_empty() {
-        put(&mut page, format_args!("<p class=\"verdict\">{}</p>\n", escape(contents.verdict)));
-    }
+    let mut page = head("Narrows report", contents.title, contents.verdict);
     // What was rebuilt comes first, then the figures in numbers, then the other charts.
     let (first, rest) =
         figures.split_at(usize::from(figures.first().is_some_and(|one| one.name == "reconstructions")));
@@ -33,20 +25,43 @@ pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
         figure(&mut page, one);
     }
     layers(&mut page, contents.layers);
-    if !contents.recipe.is_empty() {
-        let recipe = escape(contents.recipe.trim_end());
-        put(
-            &mut page,
-            format_args!(
-                "<section>\n<h2>Recipe</h2>\n<pre class=\"wide\" tabindex=\"0\"><code>{recipe}</code></pre>\n</section>\n"
-            ),
-        );
-    }
-    page.push_str("</main>\n</body>\n</html>\n");
+    recipe(&mut page, "Recipe", contents.recipe);
+    page.push_str(END);
     page
 }
 
-fn figure(page: &mut String, figure: &Figure) {
+/// What every page ends with.
+pub(super) const END: &str = "</main>\n</body>\n</html>\n";
+
+/// Everything up to the first section.
+pub(super) fn head(kind: &str, title: &str, verdict: &str) -> String {
+    let title = escape(title);
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<p class=\"kind\">{kind}</p>\n<h1>{title}</h1>\n"
+    );
+    if !verdict.is_empty() {
+        put(&mut page, format_args!("<p class=\"verdict\">{}</p>\n", escape(verdict)));
+    }
+    page
+}
+
+/// A recipe as TOML.
+pub(super) fn recipe(page: &mut String, heading: &str, recipe: &str) {
+    if recipe.is_empty() {
+        return;
+    }
+    let (heading, recipe) = (escape(heading), escape(recipe.trim_end()));
+    put(
+        page,
+        format_args!(
+            "<section>\n<h2>{heading}</h2>\n<pre class=\"wide\" tabindex=\"0\"><code>{recipe}</code></pre>\n</section>\n"
+        ),
+    );
+}
+
+pub(super) fn figure(page: &mut String, figure: &Figure) {
     let alternative = escape(&figure.alternative);
     put(page, format_args!("<section>\n<h2>{}</h2>\n<figure>\n", figure.heading));
     match &figure.svg {
@@ -74,7 +89,7 @@ fn figure(page: &mut String, figure: &Figure) {
     put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n</section>\n", escape(&figure.caption)));
 }
 
-fn facts(page: &mut String, facts: &[(String, String)]) {
+pub(super) fn facts(page: &mut String, facts: &[(String, String)]) {
     if facts.is_empty() {
         return;
     }
@@ -112,12 +127,12 @@ fn layers(page: &mut String, table: &LayerTable) {
     page.push_str("</tbody>\n</table>\n</div>\n</section>\n");
 }
 
-fn put(page: &mut String, text: std::fmt::Arguments) {
+pub(super) fn put(page: &mut String, text: std::fmt::Arguments) {
     page.write_fmt(text).expect("a string takes all text");
 }
 
 /// Text as HTML shows it, between tags and inside double quotes. Control characters, which HTML forbids, show as what they are: unknown.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

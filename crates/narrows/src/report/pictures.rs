@@ -113,20 +113,12 @@ pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
     rows.extend(examples.corrupted.map(|corrupted| ("what the model was given", corrupted)));
     rows.push(("the reconstructions", examples.reconstructions));
 
-    let shown = rows.iter().map(|(_, values)| values.len() / shape.len()).min()?.min(EXAMPLES);
-    let columns = shown.min((CANVAS_SIDE / shape.width).max(1));
+    let values: Vec<&[f32]> = rows.iter().map(|(_, values)| *values).collect();
+    let columns = columns(shape, &values);
     if columns == 0 {
         return None;
     }
-    let side = shape.height.max(shape.width);
-    let scale = ((TILE_SIDE + side / 2) / side).clamp(1, 16);
-    let mut canvas = Canvas::new(shape, columns, rows.len(), scale, 8);
-    for (row, (_, values)) in rows.iter().enumerate() {
-        for (column, image) in values.chunks_exact(shape.len()).take(columns).enumerate() {
-            canvas.draw(column, row, image, |pixel| intensity(pixel, examples.low, examples.high));
-        }
-    }
-    let (png, size) = canvas.finish();
+    let (png, size) = strips(shape, &values, columns, (examples.low, examples.high));
 
     let mut names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
     names[0] = "Top: the originals";
@@ -144,6 +136,30 @@ pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
         png,
         size,
     })
+}
+
+/// The images that one strip holds: as many as all slices have, as fit, and as are worth showing.
+pub(super) fn columns(shape: Shape, rows: &[&[f32]]) -> usize {
+    let shown = rows.iter().map(|values| values.len() / shape.len().max(1)).min().unwrap_or(0).min(EXAMPLES);
+    shown.min((CANVAS_SIDE / shape.width.max(1)).max(1))
+}
+
+/// Strips of images below each other, `columns` images each (at least one, of at least one number).
+pub(super) fn strips(
+    shape: Shape,
+    rows: &[&[f32]],
+    columns: usize,
+    (low, high): (f32, f32),
+) -> (Vec<u8>, (u32, u32)) {
+    let side = shape.height.max(shape.width);
+    let scale = ((TILE_SIDE + side / 2) / side).clamp(1, 16);
+    let mut canvas = Canvas::new(shape, columns, rows.len(), scale, 8);
+    for (row, values) in rows.iter().enumerate() {
+        for (column, image) in values.chunks_exact(shape.len()).take(columns).enumerate() {
+            canvas.draw(column, row, image, |pixel| intensity(pixel, low, high));
+        }
+    }
+    canvas.finish()
 }
 
 /// One tile per code unit, all on one scale about zero.

@@ -76,8 +76,7 @@ pub struct AutoencoderSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// Chosen by the rows: bytes as "unit"; other numbers for a loss that needs 0..1 as they are where they lie there, else
-    /// "min_max"; for other losses "standard". What was chosen is what the model says.
+    /// Chosen by the rows: see [`crate::scaling::choose_scale`]. What was chosen is what the model says.
     Auto,
     /// As they are.
     None,
@@ -135,6 +134,14 @@ impl Spec {
         }
     }
 
+    /// Sets how numbers are scaled.
+    pub fn set_scale(&mut self, scale: Scale) {
+        match self {
+            Self::Pca(spec) => spec.scale = scale,
+            Self::Autoencoder(spec) => spec.scale = scale,
+        }
+    }
+
     /// One line for people.
     pub fn about(&self) -> Option<&str> {
         match self {
@@ -156,14 +163,6 @@ impl Spec {
         match self {
             Self::Pca(_) => Loss::Mse,
             Self::Autoencoder(spec) => spec.loss,
-        }
-    }
-
-    /// Sets how numbers are scaled.
-    pub fn set_scale(&mut self, scale: Scale) {
-        match self {
-            Self::Pca(spec) => spec.scale = scale,
-            Self::Autoencoder(spec) => spec.scale = scale,
         }
     }
 

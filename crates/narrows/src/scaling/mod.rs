@@ -1,5 +1,9 @@
 //! How the numbers of a row are scaled before a method sees them, learned from the training rows, undone on output.
 
+mod choice;
+
+pub use choice::{Chosen, choose_scale, scale_name};
+
 use narrows_kernels::{Level, vector};
 
 use crate::data::{Element, Source, Table, Values};
@@ -32,7 +36,7 @@ impl Scaling {
     pub fn learn(scale: Scale, source: &dyn Source) -> Result<Self> {
         let width = source.shape().len();
         Ok(match scale {
-            Scale::Auto => return Self::learn(choose(source, false), source),
+            Scale::Auto => return Self::learn(choose_scale(source, source, false).scale, source),
             Scale::None => Self::from_parts(vec![0.0], vec![1.0]),
             Scale::Unit => {
                 let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
@@ -151,19 +155,6 @@ impl Scaling {
             }
         }
     }
-}
-
-/// What "auto" means for these rows: see [`Scale::Auto`].
-pub(crate) fn choose(source: &dyn Source, needs_shares: bool) -> Scale {
-    if source.element() == Element::U8 {
-        return Scale::Unit;
-    }
-    if !needs_shares {
-        return Scale::Standard;
-    }
-    let mut inside = true;
-    each_block(source, |rows| inside &= rows.iter().all(|value| (0.0..=1.0).contains(value)));
-    if inside { Scale::None } else { Scale::MinMax }
 }
 
 fn column_means(source: &dyn Source) -> Vec<f64> {
