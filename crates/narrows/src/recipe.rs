@@ -141,7 +141,7 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
     T::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
         let path = track.path().to_string();
         // Without the parser's second line, which says the path again.
-        let message = one_line(error.message());
+        let message = plain_types(&one_line(error.message()));
         // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
         let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let hint = match &names[..] {
@@ -154,6 +154,31 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
             None => error,
         }
     })
+}
+
+/// What the parser calls by the names of the program's types, in words.
+fn plain_types(message: &str) -> String {
+    let types = [
+        ("a boolean", "true or false"),
+        ("bool", "true or false"),
+        ("usize", "a whole number of at least 0"),
+        ("u64", "a whole number of at least 0"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+        ("a string", "text"),
+        ("a sequence", "a list"),
+        ("a map", "a table of fields"),
+    ];
+    for (name, words) in types {
+        let end = format!("expected {name}");
+        if let Some(start) = message.strip_suffix(&end) {
+            return format!("{start}expected {words}");
+        }
+    }
+    match message.split_once("expected struct ") {
+        Some((start, _)) => format!("{start}expected a table of fields"),
+        None => message.to_owned(),
+    }
 }
 
 /// An error is one line, whatever the parser says and the recipe holds.
@@ -219,6 +244,69 @@ mod tests {
         refused(&layers("{ bias = true }"), &["encoder[0]", "which layer"]);
         refused(&whole("").replace("'mse'", "'bce'"), &["loss", "sigmoid"]);
         refused("method = 'pca", &["r.toml", "line 1"]);
+    }
+
+    /// Every field with a mistake in it: the error names the field, and what is allowed or which name is nearest.
+    #[test]
+    fn a_mistake_in_each_field_is_named() {
+        let number = "a number";
+        let whole = "a whole number of at least 0";
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("single", "method=autoencodr", &["method", "did you mean `autoencoder`", "pca"]),
+            ("single", "about=3", &["about", "text"]),
+            ("single", "scale=unti", &["scale", "did you mean `unit`", "min_max"]),
+            ("single", "encoder=3", &["encoder", "a list"]),
+            ("single", "encoder=[{dens=3}]", &["encoder[0]", "did you mean `dense`"]),
+            ("single", "encoder=[{dense=3, bais=false}]", &["encoder[0]", "did you mean `bias`"]),
+            ("single", "encoder=[{dense=3, bias=1}]", &["encoder[0]", "bias", "true or false"]),
+            ("single", "decoder=[\"sigmiod\"]", &["decoder[0]", "did you mean `sigmoid`"]),
+            ("single", "loss=bec", &["loss", "did you mean `bce`", "huber"]),
+            ("single", "sparsity=3", &["sparsity", "a table of fields"]),
+            ("single", "sparsity.l2=3", &["sparsity", "l2", "did you mean `l1`"]),
+            ("single", "sparsity.l1=little", &["sparsity.l1", number]),
+            ("single", "sparsity.kl=little", &["sparsity.kl", number]),
+            ("single", "sparsity.target=little", &["sparsity.target", number]),
+            ("single", "weights.strat=he", &["weights", "did you mean `start`"]),
+            ("single", "weights.start=glorto", &["weights.start", "did you mean `glorot`", "lecun"]),
+            ("single", "weights.l2=much", &["weights.l2", number]),
+            ("single", "weights.elimination=much", &["weights.elimination", number]),
+            ("single", "weights.max_norm=much", &["weights.max_norm", number]),
+            ("single", "train=3", &["train", "a table of fields"]),
+            ("single", "train.optimzer=adam", &["train", "did you mean `optimizer`"]),
+            ("single", "train.optimizer=adaam", &["train.optimizer", "did you mean `adam`", "rmsprop"]),
+            ("single", "train.rate=fast", &["train.rate", number]),
+            ("single", "train.epochs=1.5", &["train.epochs", whole]),
+            ("single", "train.batch=-3", &["train.batch", whole]),
+            ("single", "train.seed=-1", &["train.seed", whole]),
+            ("single", "train.keep=bset", &["train.keep", "did you mean `best`"]),
+            ("single", "train.patience=long", &["train.patience", whole]),
+            ("single", "train.min_delta=some", &["train.min_delta", number]),
+            ("single", "train.schedule=one_cycel", &["train.schedule", "did you mean `one_cycle`"]),
+            ("single", "train.final_rate=low", &["train.final_rate", number]),
+            ("single", "train.warm_up=some", &["train.warm_up", whole]),
+            ("single", "train.clip_norm=some", &["train.clip_norm", number]),
+            ("single", "train.rho=some", &["train.rho", number]),
+            ("single", "train.epsilon=some", &["train.epsilon", number]),
+            ("single", "train.momentum=some", &["train.momentum", number]),
+            ("single", "train.nesterov=some", &["train.nesterov", "true or false"]),
+            ("single", "train.beta1=some", &["train.beta1", number]),
+            ("single", "train.beta2=some", &["train.beta2", number]),
+            ("single", "train.weight_decay=some", &["train.weight_decay", number]),
+            ("single", "sclae=unit", &["sclae", "did you mean `scale`"]),
+            ("pca", "code_size=many", &["code_size", whole]),
+            ("pca", "whiten=much", &["whiten", "true or false"]),
+            ("pca", "scale=3", &["scale"]),
+            ("pca", "withen=true", &["withen", "did you mean `whiten`"]),
+        ];
+        for (name, assignment, parts) in cases {
+            let mut recipe = Recipe::open(name).unwrap();
+            recipe.set(assignment).unwrap();
+            let error = recipe.spec().unwrap_err().to_string();
+            for part in *parts {
+                assert!(error.contains(part), "{assignment}: `{part}` is not in: {error}");
+            }
+            assert!(error.starts_with(name) && !error.contains("struct "), "{error}");
+        }
     }
 
     #[test]

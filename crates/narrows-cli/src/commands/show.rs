@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use narrows::data::Shape;
 use narrows::fit::training_memory;
-use narrows::model::{Compute, Model, pca_table};
+use narrows::model::{Compute, Model, Part, pca_table};
 use narrows::plan::{LayerTable, Plan};
 use narrows::recipe::{Recipe, to_toml};
 use narrows::spec::Spec;
@@ -91,6 +91,9 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     output::layers(&table)?;
+    if model.part != Part::Whole {
+        output::line(format!("\nthe model is {}; the layers are those of the whole", model.part.title()))?;
+    }
     output::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape))?;
     if let Some(summary) = &model.summary {
         let trained =

@@ -100,3 +100,65 @@ fn a_saved_model_is_worth_the_same_in_another_process() {
         assert!(text.contains("explained variance"), "{text}");
     }
 }
+
+#[test]
+fn a_model_in_two_parts_does_what_the_whole_does() {
+    let place = Place::new();
+    place.fit("tied --data mnist:test --code-size 6 --epochs 1 --out m.narrows --report r");
+    let split = place.ok("split m.narrows");
+    assert!(split.stdout.contains("m.encoder.narrows") && split.stdout.contains("m.decoder.narrows"));
+    place.ok("encode m.encoder.narrows mnist:test --out codes.csv");
+    place.ok("decode m.decoder.narrows codes.csv --out decoded.npy");
+    place.ok("reconstruct m.narrows mnist:test --out rebuilt.npy");
+    assert!(place.bytes("decoded.npy") == place.bytes("rebuilt.npy"));
+    assert!(place.ok("show m.encoder.narrows").stdout.contains("an encoder"));
+    for (line, part) in [
+        ("encode m.decoder.narrows mnist:test --out x.npy", "the model is a decoder: it cannot encode"),
+        ("decode m.encoder.narrows codes.csv --out x.npy", "the model is an encoder: it cannot decode"),
+        ("evaluate m.encoder.narrows mnist:test", "the model is an encoder"),
+        ("split m.encoder.narrows", "an encoder already"),
+        ("fit tied --data mnist:test --from m.decoder.narrows", "the model is a decoder"),
+    ] {
+        let run = place.run(line);
+        assert!(run.code == 1 && run.stderr.contains(part), "{line}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_way_between_rows_and_pictures_of_rows() {
+    let place = Place::new();
+    place.fit("pca --data mnist:test --code-size 6 --out m.narrows --report r");
+    place.ok("interpolate m.narrows mnist:test --from 1 --to 3 --steps 5 --out line.npy");
+    place.ok("reconstruct m.narrows mnist:test --out rebuilt.npy");
+    let (_, shape, line) = npy(&place.path("line.npy"));
+    assert_eq!(shape, [5, 28, 28]);
+    let rebuilt = npy(&place.path("rebuilt.npy")).2;
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-2);
+    assert!(near(&line[..784], &rebuilt[..784]) && near(&line[4 * 784..], &rebuilt[2 * 784..3 * 784]));
+    // Pictures are PNG files, five images wide.
+    place.ok("interpolate m.narrows mnist:test --from 1 --to 3 --steps 5 --out line.png");
+    let png = place.bytes("line.png");
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert!(side(16) > 4 * side(20) && side(16) < 6 * side(20), "{} x {}", side(16), side(20));
+    place.fit("pca --data iris --code-size 2 --out iris.narrows --report r");
+    let run = place.run("reconstruct iris.narrows iris --out rows.png");
+    assert!(run.code == 1 && run.stderr.contains("no images"), "{}", run.stderr);
+    let run = place.run("interpolate m.narrows mnist:test --from 1 --to 10001 --out line.npy");
+    assert!(run.code == 1 && run.stderr.contains("no row 10001"), "{}", run.stderr);
+}
+
+#[test]
+fn training_goes_on_from_a_pca() {
+    let place = Place::new();
+    place.fit("pca --data iris --validation iris --code-size 2 --out pca.narrows --report r");
+    place.write(
+        "linear.toml",
+        "method='autoencoder'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={rate=1e-5, epochs=1}\n",
+    );
+    let run = place
+        .ok("fit linear.toml --data iris --validation iris --from pca.narrows --out n.narrows --report r");
+    assert!(run.stdout.contains("as good as PCA-2"), "{}", run.stdout);
+    let run = place.run("fit tied --data iris --from pca.narrows");
+    assert!(run.code == 1 && run.stderr.contains("its layers"), "{}", run.stderr);
+}

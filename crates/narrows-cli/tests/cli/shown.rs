@@ -2,7 +2,19 @@
 
 use super::run::Place;
 
-const VERBS: [&str; 8] = ["fit", "encode", "decode", "reconstruct", "evaluate", "show", "recipes", "data"];
+const VERBS: [&str; 11] = [
+    "fit",
+    "encode",
+    "decode",
+    "reconstruct",
+    "interpolate",
+    "split",
+    "evaluate",
+    "compare",
+    "show",
+    "recipes",
+    "data",
+];
 
 #[test]
 fn every_verb_has_its_help() {
