@@ -19,6 +19,9 @@ const OVERFITTED: f64 = 1.25;
 /// A loss that has risen so far above its least is worth a word: training jumps by a few per cent.
 const RISEN: f64 = 1.15;
 
+/// Networks that took fewer steps than this may well learn more.
+const FEW_STEPS: usize = 3000;
+
 /// A BCE this close to its floor is worth a word.
 const NEAR_FLOOR: f64 = 1.25;
 
@@ -40,6 +43,8 @@ pub struct Training<'a> {
     pub loss: f64,
     /// The losses, epoch by epoch.
     pub history: &'a [EpochRecord],
+    /// Steps that were taken.
+    pub steps: usize,
 }
 
 /// The sentence for a fit of `spec`.
@@ -122,7 +127,12 @@ impl Context<'_> {
                 Some(function) => {
                     format!("a bounded {function} with a shared weight cannot give the code its scale back")
                 }
-                None if self.network.train.epochs < 20 => "train longer, or use PCA".to_owned(),
+                None if self.training.steps < FEW_STEPS => {
+                    format!(
+                        "it took {} steps of training, which is few: more epochs, or a PCA",
+                        self.training.steps
+                    )
+                }
                 None => "a PCA gives more at the same size".to_owned(),
             }),
             None => {}
@@ -273,7 +283,7 @@ mod tests {
             active_units: None,
         };
         let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
-        let training = Training { loss: 0.1, history: &history };
+        let training = Training { loss: 0.1, history: &history, steps: 5000 };
         verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines, training)
     }
 

@@ -33,8 +33,8 @@ const CLASSIFIED: (usize, usize) = (60_000, 10_000);
 const POINTS: usize = 2000;
 /// Neighbours of each.
 const NEIGHBOURS: usize = 12;
-/// Networks that saw the rows fewer times than this may well learn more.
-const FEW_EPOCHS: usize = 20;
+/// Networks that took fewer steps of training than this may well learn more.
+const FEW_STEPS: usize = 3000;
 /// Rows shown as rebuilt by every recipe.
 const EXAMPLES: usize = 10;
 
@@ -227,7 +227,10 @@ pub fn compare(
         false => Some(sweep::sweep(&mut run, candidates, &methods, &options.sweep, &mut notes)?),
     };
     let examples = (training.rows.shape(), run.examples()?);
-    let (interrupted, verdict) = (run.interrupted, verdict(&methods, rows.as_ref(), sweep.as_ref()));
+    let training_rows = training.rows.rows();
+    notes.extend(few_steps(&methods, training_rows));
+    let (interrupted, verdict) =
+        (run.interrupted, verdict(&methods, training_rows, rows.as_ref(), sweep.as_ref()));
     Ok(Comparison { scale, code_size, notes, methods, rows, sweep, verdict, interrupted, examples })
 }
 
@@ -505,8 +508,38 @@ fn with_seed(spec: &Spec, at: u64) -> Spec {
     spec
 }
 
+/// Steps of training that a network took with its first seed; none of a closed form.
+fn steps(method: &Method, training_rows: usize) -> Option<usize> {
+    let Spec::Autoencoder(network) = &method.spec else { return None };
+    let epochs = method.fits.first()?.epochs;
+    (epochs > 0).then(|| epochs * training_rows.div_ceil(network.train.batch))
+}
+
+/// What is said of networks that were hardly trained: the recipes' epochs are made for many rows.
+fn few_steps(methods: &[Method], training_rows: usize) -> Option<String> {
+    let few: Vec<(&str, usize, usize)> = methods
+        .iter()
+        .filter_map(|method| {
+            let steps = steps(method, training_rows).filter(|&steps| steps < FEW_STEPS)?;
+            Some((&*method.recipe, steps, method.fits.first()?.epochs))
+        })
+        .collect();
+    let (_, steps, epochs) = few.iter().min_by_key(|(_, steps, _)| *steps)?;
+    let names: Vec<&str> = few.iter().map(|(name, ..)| *name).collect();
+    let wanted = (epochs * FEW_STEPS).div_ceil(*steps);
+    Some(format!(
+        "{}: {steps} steps of training or little more, which is few; --epochs {wanted} makes them {FEW_STEPS}",
+        names.join(", ")
+    ))
+}
+
 /// One plain sentence: who loses least, what PCA loses there, whose codes tell classes apart best.
-fn verdict(methods: &[Method], rows: Option<&Reference>, sweep: Option<&Sweep>) -> String {
+fn verdict(
+    methods: &[Method],
+    training_rows: usize,
+    rows: Option<&Reference>,
+    sweep: Option<&Sweep>,
+) -> String {
     let mean = |method: &Method, measure| method.spread(measure).map(|spread| spread.mean);
     let error = |method: &Method| mean(method, Measure::SquaredError).filter(|error| error.is_finite());
     let judged = || methods.iter().filter(|method| error(method).is_some());
@@ -535,10 +568,9 @@ fn verdict(methods: &[Method], rows: Option<&Reference>, sweep: Option<&Sweep>) 
         ),
         _ => format!("{} loses least: squared error {own} per row in {size} numbers", best.recipe),
     });
-    let epochs = networks.iter().flat_map(|method| &method.fits).map(|figures| figures.epochs).max();
-    let longer = match epochs {
-        Some(1) => " after 1 epoch: train longer".to_owned(),
-        Some(epochs) if epochs < FEW_EPOCHS => format!(" after {epochs} epochs: train longer"),
+    let steps = networks.iter().filter_map(|method| steps(method, training_rows)).max();
+    let longer = match steps {
+        Some(steps) if steps < FEW_STEPS => format!(" after {steps} steps of training: train longer"),
         _ => String::new(),
     };
     match (networks.iter().filter(beats).count(), networks.len()) {

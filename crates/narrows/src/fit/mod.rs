@@ -163,7 +163,11 @@ pub fn fit_with(
         Some(loss) => loss,
         None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
     };
-    let learning = Training { loss: train_loss, history: &found.history };
+    let steps = match &model.spec {
+        Spec::Autoencoder(spec) => found.history.len() * rows.rows().div_ceil(spec.train.batch),
+        Spec::Pca(_) => 0,
+    };
+    let learning = Training { loss: train_loss, history: &found.history, steps };
     let verdict = verdict(&model.spec, sizes, &evaluation, &baselines, learning);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
