@@ -112,3 +112,18 @@ pub mod fit;
 pub mod compare;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The programs in the chapters of the guide, run as doc tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/src/vectors.md")]
+    mod vectors {}
+    #[doc = include_str!("../../../docs/src/pca.md")]
+    mod pca {}
+    #[doc = include_str!("../../../docs/src/linear.md")]
+    mod linear {}
+    #[doc = include_str!("../../../docs/src/basic.md")]
+    mod basic {}
+    #[doc = include_str!("../../../docs/src/fit.md")]
+    mod fit {}
+}
