@@ -16,9 +16,9 @@ use crate::scaling::Scaling;
 use crate::spec::{
     AutoencoderSpec, Function, Keep, Layer, Loss, Scale, Schedule, Spec, Train, Units, Weights,
 };
-use crate::summary::Summary;
+use crate::summary::{Evaluation, Summary};
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 2 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 3 };
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -101,52 +101,72 @@ impl Model {
                 MODEL.name
             )));
         }
+        // The hash does not cover the version; but a file has the lowest one.
+        if version > head.version() {
+            return Err(Error::model(format!(
+                "the {} says version {version}, and holds nothing that version {} did not know: it is damaged",
+                MODEL.name,
+                head.version()
+            ))
+            .hint("use a copy"));
+        }
         head.into_model(tensors)
     }
+}
+
+/// The version that first knew all settings of a network.
+fn version_of_network(network: &AutoencoderSpec) -> u64 {
+    let of_layer = |layer: &Layer| match layer {
+        Layer::Dense { units: Units::Tied, .. }
+        | Layer::TransposedConvolution { channels: Units::Tied, .. }
+        | Layer::Dropout { .. }
+        | Layer::Variational { .. } => 3,
+        Layer::Function(function) => {
+            use Function::*;
+            if matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax) { 1 } else { 3 }
+        }
+        Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        _ => 2,
+    };
+    let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);
+    let before = Train {
+        patience: None,
+        min_delta: None,
+        schedule: Schedule::Constant,
+        final_rate: None,
+        warm_up: None,
+        clip_norm: None,
+        ..network.train.clone()
+    };
+    let is_third = network.train != before
+        || network.train.epochs == 0
+        || network.weights != Weights::default()
+        || matches!(network.loss, Loss::Mae | Loss::Huber)
+        || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
+    let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
+    of_layers.max(if is_third { 3 } else { 1 }).max(if is_second { 2 } else { 1 })
 }
 
 impl Head {
     /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
     fn version(&self) -> u64 {
-        let new_figure = |summary: &Summary| {
-            let found = &summary.evaluation;
-            summary.baselines.pca_components.is_some()
-                || found.mean_activity.is_some()
-                || found.output_variance.is_some()
-                || found.divergence.is_some()
+        let of_spec = match &self.spec {
+            Spec::Autoencoder(network) => version_of_network(network),
+            Spec::Pca(_) => 1,
         };
-        let new_setting = |network: &AutoencoderSpec| {
-            let known = |layer: &Layer| match layer {
-                Layer::Dense { units, .. } => matches!(units, Units::Count(_) | Units::Input),
-                Layer::Function(function) => {
-                    use Function::*;
-                    matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax)
-                }
-                _ => false,
-            };
-            let usual = Train {
-                keep: Keep::Last,
-                patience: None,
-                min_delta: None,
-                schedule: Schedule::Constant,
-                final_rate: None,
-                warm_up: None,
-                clip_norm: None,
-                ..network.train.clone()
-            };
-            network.train != usual
-                || network.train.epochs == 0
-                || network.sparsity.is_some()
-                || network.weights != Weights::default()
-                || !matches!(network.loss, Loss::Bce | Loss::Mse | Loss::CrossEntropy)
-                || !network.encoder.iter().chain(&network.decoder).all(known)
-        };
-        let new_scale = |scale| matches!(scale, Scale::Auto | Scale::Center);
-        let is_new = self.part != Part::Whole
-            || new_scale(self.spec.scale())
-            || self.summary.as_ref().is_some_and(new_figure)
-            || matches!(&self.spec, Spec::Autoencoder(network) if new_setting(network));
-        if is_new { 2 } else { 1 }
+        let of_summary = self.summary.as_ref().map_or(1, |summary| {
+            let Evaluation { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
+            if output_variance.is_some() || divergence.is_some() {
+                3
+            } else if mean_activity.is_some() || summary.baselines.pca_components.is_some() {
+                2
+            } else {
+                1
+            }
+        });
+        let has_new_scale = matches!(self.spec.scale(), Scale::Auto | Scale::Center);
+        let own = if self.part != Part::Whole || has_new_scale { 3 } else { 1 };
+        own.max(of_spec).max(of_summary)
     }
 
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {

@@ -19,6 +19,9 @@ const OVERFITTED: f64 = 1.25;
 /// A loss that has risen so far above its least is worth a word: training jumps by a few per cent.
 const RISEN: f64 = 1.15;
 
+/// A loss that fell to less than this share of itself in the last epoch was still falling.
+const FALLING: f64 = 0.99;
+
 /// Networks that took fewer steps than this may well learn more.
 const FEW_STEPS: usize = 3000;
 
@@ -96,6 +99,12 @@ impl Context<'_> {
             "learned nothing: no better than the constant mean"
         };
         let all = self.evaluation.dead_units == self.sizes.units;
+        let falling = match self.training.history {
+            [.., before, last] => last.validation_loss < FALLING * before.validation_loss,
+            _ => false,
+        };
+        let still =
+            if falling { "its loss was still falling" } else { "the loss may not have begun to fall" };
         let dead = self.dead().map(|dead| if all { format!("the code has died: {dead}") } else { dead });
         let advice = match self.network.sparsity {
             Some(sparsity) => format!("lower {}", sparsity.names()),
@@ -106,8 +115,8 @@ impl Context<'_> {
         };
         Some(vec![
             what.to_owned(),
-            dead.unwrap_or_else(|| "the loss may not have begun to fall".to_owned()),
-            advice,
+            dead.unwrap_or_else(|| still.to_owned()),
+            if falling { format!("train longer, or {advice}") } else { advice },
         ])
     }
 
@@ -123,17 +132,18 @@ impl Context<'_> {
             None if is_worse && self.is_closed_form() => {
                 parts.push("a PCA takes the mean away first, and this does not".to_owned());
             }
-            None if is_worse => parts.push(match self.bounded_and_tied() {
-                Some(function) => {
+            None if is_worse => parts.push(match (self.network.sparsity, self.bounded_and_tied()) {
+                (Some(sparsity), _) => {
+                    format!("the code may pay too much for being active: lower {}", sparsity.names())
+                }
+                (_, Some(function)) => {
                     format!("a bounded {function} with a shared weight cannot give the code its scale back")
                 }
-                None if self.training.steps < FEW_STEPS => {
-                    format!(
-                        "it took {} steps of training, which is few: more epochs, or a PCA",
-                        self.training.steps
-                    )
-                }
-                None => "a PCA gives more at the same size".to_owned(),
+                _ if self.training.steps < FEW_STEPS => format!(
+                    "it took {} steps of training, which is few: more epochs, or a PCA",
+                    self.training.steps
+                ),
+                _ => "a PCA gives more at the same size".to_owned(),
             }),
             None => {}
         }
@@ -311,6 +321,11 @@ mod tests {
         assert!(
             memorised.contains("overfits: BCE 0.200 on held-out rows, 0.100 on training rows"),
             "{memorised}"
+        );
+        let falling = say_more("sparse", 50.1, 0, (50.0, 10.0), none, &[0.5, 0.4]);
+        assert!(
+            falling.ends_with("its loss was still falling; train longer, or lower sparsity.l1"),
+            "{falling}"
         );
         let fine = say_more("single", 8.0, 0, (50.0, 10.0), |found| found.loss = 0.105, &[0.3, 0.105]);
         assert!(!fine.contains("overfits") && !fine.contains("least after"), "{fine}");

@@ -357,6 +357,9 @@ impl Done<'_> {
             let more = if code_size > 4 { ", ..." } else { "" };
             add("  by component", format!("{}{more}", ratios.join(", ")));
         }
+        if let Some(divergence) = found.divergence {
+            add("divergence of a code", format!("{divergence:.2} nats from the standard normal"));
+        }
         if let Some(found) = elimination(fit) {
             add("eliminated weights", found.to_string());
         }

@@ -18,6 +18,7 @@
 
 mod chunks;
 mod layout;
+mod learn;
 mod memory;
 mod steps;
 
@@ -28,14 +29,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use narrows_kernels::lockstep::{Member, Shared};
-use narrows_kernels::{Level, loss, matrix, optimizer, penalty, vector};
+use narrows_kernels::{Level, loss, matrix, vector};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
-use crate::plan::{Op, Parameter, ParameterKind, Plan, Step};
+use crate::plan::{Op, Plan};
 use crate::scaling::Scaling;
 use crate::spec::{Loss, Optimizer};
-use layout::{Layout, Matrices, Part, Role};
+use layout::{Layout, Matrices, Part};
 use memory::{Aligned, Chance, Space};
 use steps::{Chain, Extremes, Weights};
 
@@ -489,146 +490,6 @@ impl<'a> Engine<'a> {
         start..start + rows * tensor.stride
     }
 
-    /// Second phase: the gradients of the first `rows` rows of the last pass and one step of the optimiser, number `step`
-    /// from 1, at a share of its rate. Has barriers of its own only where gradients are clipped or weights have a largest
-    /// length: each thread changes the parameters whose gradients it has found itself.
-    pub fn learn(
-        &self,
-        member: &Member<'_>,
-        scratch: &mut Scratch<'_>,
-        rows: usize,
-        step: u64,
-        rate_share: f32,
-    ) {
-        let thread = member.index();
-        self.gradients(thread, scratch, rows);
-        if let Some(limit) = self.clip_norm {
-            member.wait();
-            let squares: f64 = {
-                let gradients = self.gradients.whole();
-                let of = |parameter: &Parameter| {
-                    penalty::sum_of_squares(self.level, &gradients[parameter.range.clone()])
-                };
-                self.plan.parameters.iter().map(of).sum()
-            };
-            member.wait();
-            let factor = f64::from(limit) / squares.sqrt();
-            if factor < 1.0 {
-                let mut own = self.gradients.piece(thread);
-                for slot in 0..self.parts[thread].len() {
-                    vector::scale(self.level, own.range(slot), factor as f32);
-                }
-            }
-        }
-        self.update(thread, step, rate_share);
-        if let Some(limit) = self.plan.weights.max_norm {
-            member.wait();
-            self.measure(scratch, limit);
-            member.wait();
-            self.shorten(thread, scratch);
-        }
-    }
-
-    /// What the weights into each unit must be multiplied by to be no longer than `limit`, layer after layer.
-    fn measure(&self, scratch: &mut Scratch<'_>, limit: f32) {
-        let parameters = self.parameters.whole();
-        scratch.factors.clear();
-        for Parameter { range, shape, kind, .. } in &self.plan.parameters {
-            if *kind != ParameterKind::Bias {
-                let (start, units) = (scratch.factors.len(), shape[shape.len() - 1]);
-                scratch.factors.resize(start + units, 0.0);
-                let lengths = &mut scratch.factors[start..];
-                vector::column_squares(self.level, lengths, &parameters[range.clone()]);
-                for length in lengths {
-                    let root = length.sqrt();
-                    *length = if root > limit { limit / root } else { 1.0 };
-                }
-            }
-        }
-    }
-
-    /// Multiplies this thread's part of the weights by what was measured.
-    fn shorten(&self, thread: usize, scratch: &mut Scratch<'_>) {
-        let mut own = self.parameters.piece(thread);
-        let mut start = 0;
-        for (slot, part) in self.parts[thread].iter().enumerate() {
-            let Parameter { shape, kind, .. } = &self.plan.parameters[part.parameter];
-            if *kind == ParameterKind::Bias {
-                continue;
-            }
-            let units = shape[shape.len() - 1];
-            let factors = &scratch.factors[start..start + units];
-            start += units;
-            // A part of a convolution may begin and end anywhere in a row of units.
-            let numbers = own.range(slot);
-            let column = part.first % units;
-            let (head, rest) = numbers.split_at_mut(((units - column) % units).min(numbers.len()));
-            let (whole, tail) = rest.split_at_mut(rest.len() / units * units);
-            head.iter_mut().zip(&factors[column..]).for_each(|(weight, factor)| *weight *= factor);
-            vector::scale_columns(self.level, whole, factors);
-            tail.iter_mut().zip(factors).for_each(|(weight, factor)| *weight *= factor);
-        }
-    }
-
-    /// The gradients of this thread's part of the parameters, what the weights pay included.
-    pub fn gradients(&self, thread: usize, scratch: &mut Scratch<'_>, rows: usize) {
-        let work = self.work.whole();
-        let partial = self.partial.whole();
-        let mut own = self.gradients.piece(thread);
-        let mut parameters = self.parameters.piece(thread);
-        let mut finite = true;
-        let Layout { values, deltas, .. } = &self.chain.layout;
-        let used = self.groups.iter().filter(|group| group.start < rows).count();
-        for (slot, part) in self.parts[thread].iter().enumerate() {
-            let gradient = own.range(slot);
-            if gradient.is_empty() {
-                continue;
-            }
-            let matrix = |tensor| &work[self.matrix(tensor, rows)];
-            match &part.role {
-                Role::Rows { own, steps } => {
-                    for (place, &step) in steps.iter().enumerate() {
-                        let Step { op, input, output, .. } = &self.plan.steps[step];
-                        let x = matrix::View::new(matrix(values[step]), rows, input.len());
-                        let delta = matrix::View::new(matrix(deltas[step + 1]), rows, output.len());
-                        // Where the weights are the transpose of these, so is their gradient.
-                        let (left, right) = if op.is_tied() { (delta, x) } else { (x, delta) };
-                        let left = left.columns(own.start, own.len()).transposed();
-                        let finish = match place {
-                            0 => matrix::Finish::Store,
-                            _ => matrix::Finish::Accumulate,
-                        };
-                        let product = &mut scratch.product;
-                        matrix::multiply(self.level, gradient, left, right, finish, product);
-                    }
-                }
-                Role::Bias { own, step } => {
-                    let delta = matrix(deltas[step + 1]);
-                    let width = self.plan.steps[*step].output.len();
-                    vector::column_sums(self.level, gradient, delta, width, own.start);
-                }
-                Role::Partial(start) => {
-                    let own = *start..*start + gradient.len();
-                    let groups = partial.chunks_exact(self.chain.partial_len).take(used);
-                    let groups = groups.map(|group| &group[own.clone()]);
-                    vector::sum_of(self.level, gradient, groups);
-                }
-            }
-            if self.plan.parameters[part.parameter].kind != ParameterKind::Bias {
-                if let Some(strength) = self.plan.weights.l2 {
-                    penalty::add_decay(self.level, gradient, parameters.range(slot), strength);
-                }
-                if let Some(strength) = self.plan.weights.elimination {
-                    penalty::add_elimination(self.level, gradient, parameters.range(slot), strength);
-                }
-            }
-            finite &= vector::all_finite(self.level, gradient);
-        }
-        if !finite {
-            self.broken.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Whether a loss or a gradient was not finite. For after the barrier that follows [`Engine::gradients`].
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
@@ -653,35 +514,6 @@ impl<'a> Engine<'a> {
     /// Whether every parameter is a finite number. For between two phases.
     pub fn parameters_are_finite(&self) -> bool {
         vector::all_finite(self.level, &self.parameters.whole())
-    }
-
-    /// One step of this thread's part of the parameters.
-    fn update(&self, thread: usize, step: u64, rate_share: f32) {
-        let optimizer = self.optimizer.with_rate(rate_share);
-        let mut gradients = self.gradients.piece(thread);
-        let mut parameters = self.parameters.piece(thread);
-        let mut first = self.memory[0].piece(thread);
-        let mut second = self.memory.get(1).map(|memory| memory.piece(thread));
-        let level = self.level;
-        for (slot, part) in self.parts[thread].iter().enumerate() {
-            let (p, g, a) = (parameters.range(slot), &*gradients.range(slot), first.range(slot));
-            let b = second.as_mut().map(|second| second.range(slot));
-            match (optimizer, b) {
-                (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
-                (Optimizer::Adam(mut settings), Some(b)) => {
-                    settings.step = step;
-                    if self.plan.parameters[part.parameter].kind == ParameterKind::Bias {
-                        settings.weight_decay = 0.0;
-                    }
-                    optimizer::adam(level, p, a, b, g, settings);
-                }
-                (Optimizer::Sgd(settings), _) => optimizer::sgd(level, p, a, g, settings),
-                (Optimizer::RmsProp(settings), _) => optimizer::rmsprop(level, p, a, g, settings),
-                (Optimizer::Adadelta(_) | Optimizer::Adam(_), None) => {
-                    unreachable!("these remember two numbers")
-                }
-            }
-        }
     }
 
     /// Copies the parameters. For between two phases.

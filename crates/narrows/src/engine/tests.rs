@@ -1,12 +1,12 @@
 //! Gradients against difference quotients in double precision, for every layer, loss and activation.
 
 use narrows_kernels::pooling::Squares;
-use narrows_kernels::{Level, noise, plain};
+use narrows_kernels::{Level, noise, optimizer, plain};
 
 use super::*;
 use crate::data::{Shape, Table, Values};
 use crate::initial::initial_parameters;
-use crate::plan::{Op, Step, image};
+use crate::plan::{Op, ParameterKind, Step, image};
 use crate::random::Purpose;
 use crate::recipe::Recipe;
 use crate::spec::{Sparsity, Spec};

@@ -243,7 +243,7 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
             format!("{divergence:.3} nats"),
         ));
         if let Some(bce) = bce {
-            // Kingma and Welling 2014: the likelihood of a row is at least e to this.
+            // Kingma and Welling 2014, their expectation over codes taken at the mean code.
             let bound = -(bce * model.shape.len() as f64 + divergence);
             facts.push(("Evidence lower bound, with the mean code".to_owned(), format!("{bound:.2} nats")));
         }
@@ -279,7 +279,7 @@ fn weights(fitted: &Fitted, shape: Shape) -> Option<(Shape, Vec<f32>)> {
         Fitted::Network { plan, parameters } => {
             let decoder = &plan.steps[plan.cut..];
             if let [step] = decoder
-                && let Op::Dense { weights, .. } = &step.op
+                && let Op::Dense { weights, tied: false, .. } = &step.op
             {
                 return Some((shape, parameters[weights.clone()].to_vec()));
             }

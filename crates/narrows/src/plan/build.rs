@@ -44,10 +44,10 @@ impl Plan {
     }
 }
 
-struct Builder {
-    plan: Plan,
+pub(super) struct Builder {
+    pub(super) plan: Plan,
     /// Whether the numbers so far make an image.
-    image: bool,
+    pub(super) image: bool,
     /// What the last "flatten" took.
     flattened: Option<Shape>,
     /// For each layer with padding "auto": bit 0 no zeros above and below, bit 1 none before and behind.
@@ -55,19 +55,19 @@ struct Builder {
     /// The steps of the part that is being added begin here.
     first: usize,
     /// By how much the layers of the decoder make images larger.
-    growth: usize,
+    pub(super) growth: usize,
     /// The encoder's steps with weights that no layer of the decoder has mirrored yet.
-    unmirrored: Vec<usize>,
+    pub(super) unmirrored: Vec<usize>,
 }
 
 /// The layer that an error is about.
-struct Place<'a> {
-    part: &'a str,
-    index: usize,
+pub(super) struct Place<'a> {
+    pub part: &'a str,
+    pub index: usize,
 }
 
 impl Place<'_> {
-    fn error(&self, message: impl std::fmt::Display) -> Error {
+    pub(super) fn error(&self, message: impl std::fmt::Display) -> Error {
         Error::recipe(format!("{}[{}]: {message}", self.part, self.index))
     }
 }
@@ -327,7 +327,7 @@ impl Builder {
         self.flattened.ok_or_else(|| place.error("there is no \"flatten\" before it"))
     }
 
-    fn needs_image(&self, place: &Place<'_>) -> Result<()> {
+    pub(super) fn needs_image(&self, place: &Place<'_>) -> Result<()> {
         if self.image {
             return Ok(());
         }
@@ -351,14 +351,14 @@ impl Builder {
     }
 
     /// Images may lie in memory with a border, vectors may not: between the two comes a step that copies.
-    fn bridge(&mut self, part: &str, to_images: bool) {
+    pub(super) fn bridge(&mut self, part: &str, to_images: bool) {
         let before = self.plan.steps.last().filter(|step| step.op != Op::Reshape);
         if before.is_some_and(|step| step.op.is_on_images() != to_images) {
             self.push_step(part, Op::Reshape, self.plan.output());
         }
     }
 
-    fn push_step(&mut self, part: &str, op: Op, output: Shape) {
+    pub(super) fn push_step(&mut self, part: &str, op: Op, output: Shape) {
         let name = self.next_name(part);
         let input = self.plan.output();
         self.plan.steps.push(Step { name, op, activation: Activation::Linear, input, output });
@@ -382,99 +382,12 @@ impl Builder {
         Ok(())
     }
 
-    /// A layer of the decoder with weights of its own stands in the place of the one it mirrors.
-    fn mirrored(&mut self, place: &Place<'_>) {
-        if place.part == "decoder" {
-            self.unmirrored.pop();
-        }
-    }
-
-    /// The step of the encoder that a tied layer mirrors.
-    fn mirror(&mut self, place: &Place<'_>) -> Result<Step> {
-        if place.part != "decoder" {
-            return Err(place.error("a tied layer mirrors one of the encoder: it belongs to the decoder"));
-        }
-        let step = self.unmirrored.pop();
-        step.map(|step| self.plan.steps[step].clone()).ok_or_else(|| {
-            place
-                .error("the encoder has no layer left to mirror")
-                .hint("as many layers with weights on both sides")
-        })
-    }
-
-    /// Dense with the weights of the layer it mirrors.
-    fn tied_dense(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
-        let mirror = self.mirror(place)?;
-        let Op::Dense { weights, .. } = mirror.op else {
-            return Err(place
-                .error(format!("mirrors {}, which is a convolution", mirror.name))
-                .hint("{ transposed_conv = \"tied\" }"));
-        };
-        let (input, wanted) = (self.plan.output(), mirror.output.len());
-        if input.len() != wanted {
-            return Err(place.error(format!(
-                "mirrors {}, which gives {wanted} numbers; {} come in here",
-                mirror.name,
-                input.len()
-            )));
-        }
-        self.bridge(place.part, false);
-        let bias = self.bias(place, mirror.input.len(), bias)?;
-        self.push_step(place.part, Op::Dense { weights, bias, tied: true }, mirror.input);
-        self.image = mirror.input.is_image();
-        Ok(())
-    }
-
-    /// The transpose of the convolution it mirrors. An image of the size that came out of that becomes one of the size
-    /// that went into it; others (after pools that rounded up) are treated alike.
-    fn tied_convolution(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
-        self.needs_image(place)?;
-        let mirror = self.mirror(place)?;
-        let Op::Convolution {
-            geometry: Geometry { kind: Kind::Plain { stride }, kernel, padding, input: from, output: to },
-            weights,
-            ..
-        } = mirror.op
-        else {
-            return Err(place
-                .error(format!("mirrors {}, which is no plain convolution", mirror.name))
-                .hint("{ dense = \"tied\" } mirrors a dense layer"));
-        };
-        let input = self.plan.output();
-        if input.channels != to.channels {
-            return Err(place.error(format!(
-                "mirrors {}, which gives {} channels; {} come in here",
-                mirror.name, to.channels, input.channels
-            )));
-        }
-        let axis = |size: usize, small: usize, large: usize| {
-            // As many more or fewer as there are strides between.
-            let change = size.abs_diff(small).checked_mul(stride)?;
-            if size >= small {
-                large.checked_add(change)
-            } else {
-                large.checked_sub(change).filter(|&size| size > 0)
-            }
-        };
-        let sizes = (axis(input.height, to.height, from.height), axis(input.width, to.width, from.width));
-        let output = checked(sizes.0, sizes.1, from.channels).ok_or_else(|| {
-            place.error(format!("an image of {input} cannot be made larger by {}", mirror.name))
-        })?;
-        self.growth =
-            self.growth.saturating_mul(stride).saturating_add(kernel.0.max(kernel.1).saturating_sub(stride));
-        self.bridge(place.part, true);
-        let bias = self.bias(place, from.channels, bias)?;
-        let geometry = Geometry {
-            kind: Kind::Transposed { stride },
-            kernel,
-            padding,
-            input: image(input),
-            output: image(output),
-        };
-        self.push_convolution(place, geometry, weights, bias, true, output)
-    }
-
-    fn bias(&mut self, place: &Place<'_>, outputs: usize, bias: bool) -> Result<Option<Range<usize>>> {
+    pub(super) fn bias(
+        &mut self,
+        place: &Place<'_>,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Option<Range<usize>>> {
         if !bias {
             return Ok(None);
         }
@@ -553,7 +466,7 @@ impl Builder {
         self.push_convolution(place, geometry, weights, bias, false, output)
     }
 
-    fn push_convolution(
+    pub(super) fn push_convolution(
         &mut self,
         place: &Place<'_>,
         geometry: Geometry,
@@ -653,7 +566,7 @@ impl Builder {
 const MOST_NUMBERS: usize = u32::MAX as usize / 4;
 
 /// A shape of few enough numbers.
-fn checked(height: Option<usize>, width: Option<usize>, channels: usize) -> Option<Shape> {
+pub(super) fn checked(height: Option<usize>, width: Option<usize>, channels: usize) -> Option<Shape> {
     let (height, width) = (height?, width?);
     let pixels = height.checked_add(8)?.checked_mul(width.checked_add(8)?)?;
     pixels.checked_mul(channels).filter(|&numbers| numbers <= MOST_NUMBERS)?;

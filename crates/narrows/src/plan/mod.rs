@@ -7,6 +7,7 @@
 //! A new kind of layer is a new [`Op`]: its shape in `build`, its arithmetic in `engine`; the compiler lists the places.
 
 mod build;
+mod mirror;
 
 pub(crate) use build::image;
 
