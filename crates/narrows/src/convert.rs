@@ -27,6 +27,7 @@ impl Model {
             decoder: vec![dense(Units::Input)],
             loss: Loss::Mse,
             sparsity: None,
+            pretrain: None,
             weights: Weights { start: Start::ClosedForm, ..Weights::default() },
             train,
         };

@@ -19,6 +19,20 @@ pub enum Event {
     },
     /// All rows were seen once more.
     Epoch(EpochRecord),
+    /// A layer begins to be trained alone, before all are trained together.
+    Layer {
+        /// Which, from 1.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// All rows were seen once more by a layer that is trained alone.
+    LayerEpoch {
+        /// Which, from 1.
+        layer: usize,
+        /// What is known of the epoch.
+        record: EpochRecord,
+    },
     /// Something went wrong that does not end the run.
     Warning(String),
     /// A part of the work outside training began: `baselines`, `report`, ...

@@ -141,6 +141,7 @@ fn version_of_network(network: &AutoencoderSpec) -> u64 {
     let is_third = network.train != before
         || network.train.epochs == 0
         || network.weights != Weights::default()
+        || network.pretrain.is_some()
         || matches!(network.loss, Loss::Mae | Loss::Huber)
         || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
     let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();

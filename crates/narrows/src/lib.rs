@@ -52,6 +52,7 @@
 //! | [`model`] | a fitted method: encodes, decodes, reconstructs |
 //! | `codes` | what can be made of codes: the way between two rows, grids |
 //! | `convert` | a PCA as the linear network that it is |
+//! | [`pretrain`] | the layers of an encoder trained one after the other |
 //! | `file` | [`model::Model`] to and from a file |
 //! | [`quality`] | what codes are worth: classes told apart, neighbours kept |
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
@@ -99,6 +100,8 @@ pub mod model;
 
 mod codes;
 mod convert;
+
+pub mod pretrain;
 
 mod file;
 pub mod quality;

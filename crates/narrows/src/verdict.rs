@@ -105,7 +105,9 @@ impl Context<'_> {
         };
         let still =
             if falling { "its loss was still falling" } else { "the loss may not have begun to fall" };
-        let dead = self.dead().map(|dead| if all { format!("the code has died: {dead}") } else { dead });
+        let dead = self
+            .dead()
+            .map(|dead| if all || collapsed { format!("the code has died: {dead}") } else { dead });
         let advice = match self.network.sparsity {
             Some(sparsity) => format!("lower {}", sparsity.names()),
             None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {

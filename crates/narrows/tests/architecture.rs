@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "model",
     "codes",
     "convert",
+    "pretrain",
     "file",
     "quality",
     "score",

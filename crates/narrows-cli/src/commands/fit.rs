@@ -190,12 +190,22 @@ struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
     last: String,
+    /// The layer that is trained alone, and how many there are.
+    layer: Option<(usize, usize)>,
     failed: bool,
 }
 
 impl Progress {
     fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
-        Self { json, stop, bar: None, started: Instant::now(), last: String::new(), failed: false }
+        Self {
+            json,
+            stop,
+            bar: None,
+            started: Instant::now(),
+            last: String::new(),
+            layer: None,
+            failed: false,
+        }
     }
 
     fn hear(&mut self, event: &Event) -> Flow {
@@ -221,7 +231,30 @@ impl Progress {
                 });
                 bar.update(|state| state.set_pos(((epoch - 1) * total_rows + rows) as u64));
                 if bar.position().is_multiple_of(32) || rows == total_rows {
-                    bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
+                    let layer =
+                        self.layer.map_or_else(String::new, |(layer, all)| format!("layer {layer}/{all}, "));
+                    bar.set_message(format!("{layer}epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
+                }
+            }
+            Event::Layer { layer, layers } => {
+                // A bar of its own for each layer, and for all together.
+                self.finish();
+                self.last = String::new();
+                self.layer = Some((*layer, *layers));
+            }
+            Event::LayerEpoch { layer, record } => {
+                self.last = format!(", held out {:.4}", record.validation_loss);
+                if self.json {
+                    let line = output::line(json!({
+                        "event": "layer_epoch",
+                        "layer": layer,
+                        "epoch": record.epoch,
+                        "train_loss": record.train_loss,
+                        "validation_loss": record.validation_loss,
+                        "seconds": record.seconds,
+                        "active_units": record.active_units,
+                    }));
+                    self.failed |= line.is_err();
                 }
             }
             Event::Epoch(record) => {
@@ -247,6 +280,11 @@ impl Progress {
                 None => eprintln!("warning: {what}"),
             },
             Event::Stage(what) => {
+                if self.layer.take().is_some() {
+                    // All layers together have a bar of their own.
+                    self.finish();
+                    self.last = String::new();
+                }
                 if let Some(bar) = &self.bar {
                     bar.set_message((*what).to_owned());
                 }
@@ -307,6 +345,12 @@ impl Done<'_> {
                 Ended::Interrupted => "interrupted",
                 Ended::Diverged(_) => "diverged",
             },
+            "layers": fit.pretraining.iter().map(|layer| json!({
+                "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
+                "loss": layer.loss_name, "seconds": layer.seconds,
+                "train_loss": layer.history.last().map(|record| record.train_loss),
+                "validation_loss": layer.history.last().map(|record| record.validation_loss),
+            })).collect::<Vec<_>>(),
             "report": page,
             "simd": compute.level.name(),
         });
@@ -359,6 +403,16 @@ impl Done<'_> {
         }
         if let Some(divergence) = found.divergence {
             add("divergence of a code", format!("{divergence:.2} nats from the standard normal"));
+        }
+        for (place, layer) in fit.pretraining.iter().enumerate() {
+            let (inputs, units) = layer.widths;
+            let end = layer.history.last().map_or_else(String::new, |record| {
+                format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
+            });
+            add(
+                &format!("layer {} alone", place + 1),
+                format!("{inputs}-{units}: {:.1} s, {} epochs{end}", layer.seconds, layer.history.len()),
+            );
         }
         if let Some(found) = elimination(fit) {
             add("eliminated weights", found.to_string());

@@ -16,6 +16,7 @@ use crate::model::{Compute, Fitted, Model, Part, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
 use crate::plan::Plan;
+use crate::pretrain::{PretrainedLayer, pretrain};
 use crate::scaling::{Scaling, choose_scale, each_block};
 use crate::score::evaluate_with_codes;
 use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start, Train};
@@ -39,6 +40,8 @@ pub struct Fit {
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
     pub seconds: f64,
+    /// The layers that were trained alone before, from the first to the code; empty without pre-training.
+    pub pretraining: Vec<PretrainedLayer>,
     /// How it ended.
     pub ended: Ended,
     /// The codes of the held-out rows, of the first 10,000 at most: n x code size.
@@ -177,7 +180,14 @@ pub fn fit_with(
         baselines,
         verdict,
     });
-    Ok(Fit { model, history: found.history, seconds: found.seconds, ended: found.ended, validation_codes })
+    Ok(Fit {
+        model,
+        history: found.history,
+        seconds: found.seconds,
+        pretraining: found.pretraining,
+        ended: found.ended,
+        validation_codes,
+    })
 }
 
 /// The memory that training a network takes beside its rows, which all lie in memory too.
@@ -197,6 +207,7 @@ struct Found {
     seconds: f64,
     ended: Ended,
     moments: Option<Moments>,
+    pretraining: Vec<PretrainedLayer>,
 }
 
 fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
@@ -212,6 +223,7 @@ fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Comput
         seconds,
         ended: Ended::Finished,
         moments: Some(moments),
+        pretraining: Vec::new(),
     })
 }
 
@@ -226,8 +238,18 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
+    let Compute { level, threads } = compute;
+    let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
+    let identity = Scaling::identity();
+    let learn = prepared[0]
+        .as_ref()
+        .map_or(Rows { source: rows, scaling }, |table| Rows { source: table, scaling: &identity });
+    let judge = prepared[1]
+        .as_ref()
+        .map_or(Rows { source: held_out, scaling }, |table| Rows { source: table, scaling: &identity });
     let begun = Instant::now();
     let (mut moments, mut preparation) = (None, 0.0);
+    let (mut pretraining, mut stopped) = (Vec::new(), Ended::Finished);
     let mut first_state = || -> Result<State> {
         let parameters = if let Some(model) = start {
             parameters_of(model, &plan)?
@@ -237,6 +259,12 @@ fn fit_network(
             moments = Some(found);
             preparation = begun.elapsed().as_secs_f64();
             parameters
+        } else if let Some(settings) = &spec.pretrain {
+            let found = pretrain(spec, settings, &plan, learn, judge, compute, callback)?;
+            preparation = found.layers.iter().map(|layer| layer.seconds).sum();
+            (pretraining, stopped) = (found.layers, found.ended);
+            callback(&Event::Stage("training all layers together"));
+            found.parameters
         } else {
             initial_parameters(&plan, spec.train.seed)
         };
@@ -261,15 +289,20 @@ fn fit_network(
         }
         _ => first_state()?,
     };
-    let Compute { level, threads } = compute;
-    let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
-    let identity = Scaling::identity();
-    let learn = prepared[0]
-        .as_ref()
-        .map_or(Rows { source: rows, scaling }, |table| Rows { source: table, scaling: &identity });
-    let judge = prepared[1]
-        .as_ref()
-        .map_or(Rows { source: held_out, scaling }, |table| Rows { source: table, scaling: &identity });
+    if stopped != Ended::Finished {
+        let State { parameters, .. } = start;
+        let fitted = Fitted::Network { plan, parameters };
+        let (history, train_loss) = (Vec::new(), None);
+        return Ok(Found {
+            fitted,
+            history,
+            train_loss,
+            seconds: preparation,
+            ended: stopped,
+            moments,
+            pretraining,
+        });
+    }
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
     let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
@@ -279,7 +312,8 @@ fn fit_network(
     let kept = if spec.train.keeps_best() { best_epoch(&history) } else { history.last() };
     let train_loss = kept.map(|record| record.train_loss);
     let seconds = preparation + seconds;
-    Ok(Found { fitted: Fitted::Network { plan, parameters }, history, train_loss, seconds, ended, moments })
+    let fitted = Fitted::Network { plan, parameters };
+    Ok(Found { fitted, history, train_loss, seconds, ended, moments, pretraining })
 }
 
 /// The numbers of a model, to train on from.

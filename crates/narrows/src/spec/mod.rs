@@ -5,10 +5,12 @@
 //! ignored.
 
 mod layer;
+mod pretrain;
 mod regularizer;
 mod train;
 
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
+pub use pretrain::{PerLayer, Pretrain};
 pub use regularizer::{Sparsity, Start, Weights};
 pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
 
@@ -67,6 +69,9 @@ pub struct AutoencoderSpec {
     /// How the weights start, and what they pay for their size.
     #[serde(default, skip_serializing_if = "Weights::is_default")]
     pub weights: Weights,
+    /// How each layer is trained alone, before all are trained together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Pretrain>,
     /// How it is trained.
     #[serde(default)]
     pub train: Train,
@@ -181,6 +186,9 @@ impl Spec {
                         .hint("only weights.start = \"closed_form\" needs no training"));
                 }
                 spec.weights.validate()?;
+                if let Some(pretrain) = &spec.pretrain {
+                    pretrain.validate(&spec.train)?;
+                }
                 if let Some(sparsity) = spec.sparsity {
                     sparsity.validate()?;
                     if sparsity.kl.is_some() && spec.code_function() != Some(Function::Sigmoid) {
@@ -235,7 +243,7 @@ impl AutoencoderSpec {
     }
 
     /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
-    /// mirrored. Functions are kept: between layers the encoder's first, at the end the decoder's last.
+    /// mirrored. Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
         let wrong = || {
             Error::recipe(format!(
@@ -263,6 +271,7 @@ impl AutoencoderSpec {
             })
         };
         let between = function(&self.encoder).unwrap_or(Function::Linear);
+        let of_code = self.code_function().unwrap_or(Function::Linear);
         let end = match self.decoder.last() {
             Some(Layer::Function(function)) => *function,
             _ => Function::Linear,
@@ -290,7 +299,7 @@ impl AutoencoderSpec {
             .flat_map(|&width| [dense(Units::Count(width), biases.0), Layer::Function(between)]);
         let code = match divergence {
             Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
-            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(between)],
+            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
         };
         self.encoder = before.into_iter().chain(deeper).chain(code).collect();
         self.decoder = between_widths

@@ -1,0 +1,287 @@
+//! Greedy layer-wise pre-training (Hinton and Salakhutdinov 2006, Bengio et al. 2007): the first layer is trained as an
+//! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
+//! the whole network starts.
+
+use narrows_kernels::Level;
+
+use crate::data::{Element, Shape, Source, Table, Values};
+use crate::engine::{Rows, Walk, each_chunk};
+use crate::error::{Error, Result};
+use crate::event::{Ended, EpochRecord, Event, Flow};
+use crate::initial::initial_parameters;
+use crate::model::Compute;
+use crate::plan::{Op, Plan};
+use crate::scaling::Scaling;
+use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Units};
+use crate::train::{State, Trained, train};
+
+/// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
+const CACHE: usize = 1 << 30;
+
+/// A layer that was trained alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PretrainedLayer {
+    /// Numbers that come in, and units.
+    pub widths: (usize, usize),
+    /// What its losses are called.
+    pub loss_name: &'static str,
+    /// Its losses, epoch by epoch.
+    pub history: Vec<EpochRecord>,
+    /// Time spent training it, in seconds.
+    pub seconds: f64,
+}
+
+/// Where the whole network starts, and how its layers came there.
+pub(crate) struct Pretrained {
+    pub parameters: Vec<f32>,
+    pub layers: Vec<PretrainedLayer>,
+    /// How it ended; before the last layer where it was stopped.
+    pub ended: Ended,
+}
+
+/// Trains the layers of an encoder one after the other.
+pub(crate) fn pretrain(
+    spec: &AutoencoderSpec,
+    settings: &Pretrain,
+    plan: &Plan,
+    rows: Rows<'_>,
+    held_out: Rows<'_>,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Pretrained> {
+    let stack = Stack::new(spec, plan)?;
+    let count = stack.groups.len();
+    settings.check_layers(count)?;
+    let mut parameters = initial_parameters(plan, spec.train.seed);
+    let mut layers = Vec::new();
+    let mut encoders: Vec<Encoder> = Vec::new();
+    let mut ended = Ended::Finished;
+    for index in 0..count {
+        callback(&Event::Layer { layer: index + 1, layers: count });
+        let own = stack.alone(spec, settings, index);
+        let (learn, judge) =
+            (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
+        let own_plan = Plan::new(&own, learn.rows().source.shape())?;
+        let start = State::new(initial_parameters(&own_plan, own.train.seed), own.train.optimizer()?);
+        let mut hear = |event: &Event| match event {
+            Event::Epoch(record) => callback(&Event::LayerEpoch { layer: index + 1, record: *record }),
+            other => callback(other),
+        };
+        let trained = train(
+            &own_plan,
+            &own.train,
+            start,
+            learn.rows(),
+            judge.rows(),
+            compute.level,
+            compute.threads,
+            &mut |_| Ok(()),
+            &mut hear,
+        )?;
+        drop((learn, judge));
+        let Trained { parameters: found, history, seconds, ended: own_ended } = trained;
+        stack.put(&mut parameters, plan, index, &own_plan, &found);
+        let widths = (own_plan.input.len(), own_plan.code().len());
+        layers.push(PretrainedLayer { widths, loss_name: own.loss.title(), history, seconds });
+        encoders.push(Encoder { plan: own_plan, parameters: found });
+        if own_ended != Ended::Finished {
+            ended = own_ended;
+            break;
+        }
+    }
+    Ok(Pretrained { parameters, layers, ended })
+}
+
+/// The layers of an encoder that are trained alone, and where their numbers go.
+struct Stack {
+    /// A dense layer and the functions after it, one group for each layer.
+    groups: Vec<Vec<Layer>>,
+    /// For each group its step of the whole network, and the step of the decoder that mirrors it.
+    steps: Vec<(usize, usize)>,
+}
+
+impl Stack {
+    fn new(spec: &AutoencoderSpec, plan: &Plan) -> Result<Self> {
+        let mut groups: Vec<Vec<Layer>> = Vec::new();
+        for (index, layer) in spec.encoder.iter().enumerate() {
+            match layer {
+                // The rows' own noise is that of the whole network; see `Pretrain::noise`.
+                Layer::Noise(_) | Layer::Dropout { .. } => {}
+                Layer::Dense { .. } => groups.push(vec![layer.clone()]),
+                Layer::Function(_) if !groups.is_empty() => {
+                    groups.last_mut().expect("not empty").push(layer.clone());
+                }
+                _ => {
+                    return Err(Error::recipe(format!(
+                        "pretrain: encoder[{index}]: only dense layers and their functions can be trained one by one"
+                    )));
+                }
+            }
+        }
+        let dense = |range: std::ops::Range<usize>| -> Vec<usize> {
+            range.filter(|&step| matches!(plan.steps[step].op, Op::Dense { .. })).collect()
+        };
+        let (encoder, decoder) = (dense(0..plan.cut), dense(plan.cut..plan.steps.len()));
+        let steps: Vec<(usize, usize)> = encoder.into_iter().zip(decoder.into_iter().rev()).collect();
+        let mirrors = |&(first, second): &(usize, usize)| {
+            let (first, second) = (&plan.steps[first], &plan.steps[second]);
+            first.input.len() == second.output.len() && first.output.len() == second.input.len()
+        };
+        if groups.is_empty() || steps.len() != groups.len() || !steps.iter().all(mirrors) {
+            return Err(Error::recipe("pretrain: the decoder does not mirror the encoder")
+                .hint("as many dense layers on both sides, with the same widths"));
+        }
+        Ok(Self { groups, steps })
+    }
+
+    /// The autoencoder that a layer is trained as: what comes in is what it gives back.
+    fn alone(&self, spec: &AutoencoderSpec, settings: &Pretrain, index: usize) -> AutoencoderSpec {
+        let function = |layers: &[Layer]| match layers.last() {
+            Some(Layer::Function(function)) => *function,
+            _ => Function::Linear,
+        };
+        // The rows end as in the whole network; what a layer gave, as that layer's function has it.
+        let (end, loss) = match index.checked_sub(1) {
+            None => (function(&spec.decoder), spec.loss),
+            Some(before) => match function(&self.groups[before]) {
+                Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
+                Function::Tanh => (Function::Tanh, Loss::Mse),
+                Function::Relu => (Function::Relu, Loss::Mse),
+                _ => (Function::Linear, Loss::Mse),
+            },
+        };
+        let units = if settings.is_tied() { Units::Tied } else { Units::Input };
+        AutoencoderSpec {
+            about: None,
+            scale: spec.scale,
+            encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
+            decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
+            loss,
+            sparsity: settings.sparsity,
+            weights: spec.weights,
+            pretrain: None,
+            train: settings.train(&spec.train, index),
+        }
+    }
+
+    /// Puts what a layer learned alone into its place in the whole network: its weights into the encoder, those of its
+    /// decoder into the layer that mirrors it.
+    fn put(&self, parameters: &mut [f32], plan: &Plan, index: usize, own: &Plan, found: &[f32]) {
+        let (encoder, decoder) = self.steps[index];
+        let own_encoder = own.steps[..own.cut].iter().find_map(|step| step.op.parameters());
+        let own_decoder = own.steps[own.cut..].iter().find_map(|step| step.op.parameters());
+        let pairs = [(encoder, own_encoder), (decoder, own_decoder)];
+        for (place, (step, from)) in pairs.into_iter().enumerate() {
+            let (Some((to, to_bias)), Some((from, from_bias))) = (plan.steps[step].op.parameters(), from)
+            else {
+                unreachable!("dense layers have weights")
+            };
+            if let (Some(to), Some(from)) = (to_bias, from_bias) {
+                parameters[to.clone()].copy_from_slice(&found[from.clone()]);
+            }
+            if plan.steps[step].op.is_tied() {
+                continue;
+            }
+            let weights = &found[from.clone()];
+            let to = &mut parameters[to.clone()];
+            if place == 1
+                && own_decoder.map(|(weights, _)| weights) == own_encoder.map(|(weights, _)| weights)
+            {
+                // Shared: what lies there is inputs x units, and units x inputs is wanted.
+                let units = own.code().len();
+                for (i, row) in weights.chunks_exact(units).enumerate() {
+                    row.iter().enumerate().for_each(|(j, &weight)| to[j * own.input.len() + i] = weight);
+                }
+            } else {
+                to.copy_from_slice(weights);
+            }
+        }
+    }
+}
+
+/// A layer that has been trained: its numbers do not change any more.
+struct Encoder {
+    plan: Plan,
+    parameters: Vec<f32>,
+}
+
+/// What comes into a layer.
+enum Outputs<'a> {
+    /// The rows themselves.
+    Rows(Rows<'a>),
+    /// What the layers before give, computed once.
+    Cached(Table, Scaling),
+    /// What the layers before give, computed whenever it is read.
+    Streamed(Streamed<'a>, Scaling),
+}
+
+impl<'a> Outputs<'a> {
+    fn of(rows: Rows<'a>, encoders: &'a [Encoder], compute: Compute) -> Result<Self> {
+        let Some(last) = encoders.last() else { return Ok(Self::Rows(rows)) };
+        let width = last.plan.code().len();
+        let streamed = Streamed { rows, encoders, width, level: compute.level };
+        let count = rows.source.rows();
+        if count.saturating_mul(width * size_of::<f32>()) > CACHE {
+            return Ok(Self::Streamed(streamed, Scaling::identity()));
+        }
+        let mut values = vec![0.0; count * width];
+        each_chunk(
+            &mut values,
+            width,
+            compute.threads,
+            || (),
+            |(), first, chunk| {
+                let indices: Vec<usize> = (first..first + chunk.len() / width).collect();
+                streamed.read_f32(&indices, chunk);
+                Ok(())
+            },
+        )?;
+        Ok(Self::Cached(Table::new(Values::F32(values), Shape::flat(width))?, Scaling::identity()))
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        match self {
+            Self::Rows(rows) => *rows,
+            Self::Cached(source, scaling) => Rows { source, scaling },
+            Self::Streamed(source, scaling) => Rows { source, scaling },
+        }
+    }
+}
+
+/// The outputs of trained layers as a source of rows.
+struct Streamed<'a> {
+    rows: Rows<'a>,
+    encoders: &'a [Encoder],
+    width: usize,
+    level: Level,
+}
+
+impl Source for Streamed<'_> {
+    fn rows(&self) -> usize {
+        self.rows.source.rows()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::flat(self.width)
+    }
+
+    fn element(&self) -> Element {
+        Element::F32
+    }
+
+    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
+        let Rows { source, scaling } = self.rows;
+        let mut numbers = vec![0.0; indices.len() * source.shape().len()];
+        scaling.read(source, indices, &mut numbers, self.level);
+        for Encoder { plan, parameters } in self.encoders {
+            numbers = Walk::encoder(self.level, plan, parameters).forward(&numbers, false).to_vec();
+        }
+        out.copy_from_slice(&numbers);
+    }
+
+    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
+        let mut narrow = vec![0.0; out.len()];
+        self.read_f32(indices, &mut narrow);
+        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = f64::from(value));
+    }
+}

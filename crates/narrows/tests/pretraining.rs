@@ -1,0 +1,135 @@
+//! Layers trained one after the other: what they give to the whole network, and what is frozen meanwhile.
+
+mod common;
+
+use common::{fit, open, recipe, some_rows, try_fit};
+use narrows::data::{Dataset, Shape, Table, Values};
+use narrows::event::{Ended, Event, Flow};
+use narrows::model::{Compute, Fitted, Model};
+
+const LAYERS: [&str; 3] = [
+    "encoder=[{dense=20}, \"sigmoid\", {dense=9}, \"tanh\", {dense=4}]",
+    "decoder=[{dense=9}, \"tanh\", {dense=20}, \"sigmoid\", {dense=\"input\"}, \"sigmoid\"]",
+    "train={optimizer=\"adam\", rate=0.003, batch=20, epochs=1, seed=5}",
+];
+
+fn digits() -> (Dataset, Dataset) {
+    (some_rows(&open("mnist"), 400, 31), some_rows(&open("mnist:test"), 100, 9))
+}
+
+fn parameter(model: &Model, name: &str) -> Vec<f32> {
+    let Fitted::Network { plan, parameters } = &model.fitted else { panic!("a network") };
+    let found = plan.parameters.iter().find(|parameter| parameter.name == name);
+    parameters[found.unwrap_or_else(|| panic!("{name}")).range.clone()].to_vec()
+}
+
+/// The network as pre-training leaves it: stopped before its first step.
+fn start(settings: &[&str], threads: usize) -> Model {
+    let (training, held_out) = digits();
+    let settings: Vec<&str> = LAYERS.iter().chain(settings).copied().collect();
+    let spec = recipe("single", &settings).spec().unwrap();
+    let mut together = false;
+    let fit = narrows::fit::fit(&spec, &training, &held_out, Compute::new(Some(threads)), &mut |event| {
+        together |= matches!(event, Event::Stage(what) if what.contains("together"));
+        // The first step of all layers together has no smaller step before it: the rate is next to nothing.
+        if together && matches!(event, Event::Step { .. }) { Flow::Stop } else { Flow::Continue }
+    })
+    .unwrap();
+    assert_eq!(fit.ended, Ended::Interrupted);
+    assert_eq!(fit.pretraining.len(), 3);
+    fit.model
+}
+
+/// The same layers by hand: each an autoencoder of its own, fitted by the front door on the codes of the one before.
+#[test]
+fn the_stack_is_what_autoencoders_of_autoencoders_give() {
+    let (training, held_out) = digits();
+    let compute = Compute::new(Some(2));
+    // Nothing is learned together: the rate of the last training is 0 from its first step on, nearly.
+    let quiet = "train={optimizer=\"sgd\", rate=1e-30, batch=20, epochs=1, seed=5}";
+    let settings = [LAYERS[0], LAYERS[1], quiet, "pretrain={epochs=[3, 2, 2], rate=[0.3, 0.3, 0.1]}"];
+    let whole = fit(&recipe("single", &settings), &training, &held_out);
+    let widths: Vec<_> = whole.pretraining.iter().map(|layer| layer.widths).collect();
+    assert_eq!(widths, [(784, 20), (20, 9), (9, 4)]);
+
+    let (mut rows, mut judged) = (training.clone(), held_out.clone());
+    let steps = [
+        ("{dense=20}, \"sigmoid\"", "\"sigmoid\"", "bce", 3, 0.3),
+        ("{dense=9}, \"tanh\"", "\"sigmoid\"", "bce", 2, 0.3),
+        ("{dense=4}", "\"tanh\"", "mse", 2, 0.1),
+    ];
+    for (layer, (encoder, end, loss, epochs, rate)) in steps.into_iter().enumerate() {
+        let seed = 5u64 + ((layer as u64 + 1) << 32);
+        let settings = [
+            format!("encoder=[{encoder}]"),
+            format!("decoder=[{{dense=\"tied\"}}, {end}]"),
+            format!("loss={loss}"),
+            format!("train={{optimizer=\"sgd\", rate={rate}, batch=20, epochs={epochs}, seed={seed}}}"),
+        ];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let alone = fit(&recipe("single", &settings), &rows, &judged);
+        let losses = |history: &[narrows::event::EpochRecord]| {
+            history.iter().map(|record| (record.train_loss, record.validation_loss)).collect::<Vec<_>>()
+        };
+        assert_eq!(losses(&whole.pretraining[layer].history), losses(&alone.history), "layer {layer}");
+        // The weights that were learned alone are those the whole network starts from, in the decoder transposed.
+        let own = parameter(&alone.model, "encoder.1.weights");
+        assert_eq!(parameter(&whole.model, &format!("encoder.{}.weights", layer + 1)), own);
+        assert_eq!(
+            parameter(&whole.model, &format!("encoder.{}.bias", layer + 1)),
+            parameter(&alone.model, "encoder.1.bias")
+        );
+        let mirror = parameter(&whole.model, &format!("decoder.{}.weights", 3 - layer));
+        let (inputs, units) = whole.pretraining[layer].widths;
+        assert!((0..inputs * units).all(|at| mirror[at % units * inputs + at / units] == own[at]));
+        assert_eq!(
+            parameter(&whole.model, &format!("decoder.{}.bias", 3 - layer)),
+            parameter(&alone.model, "decoder.1.bias")
+        );
+        let codes = |dataset: &Dataset| {
+            let codes = alone.model.encode(&*dataset.rows, compute).unwrap().into_f32();
+            let rows = Table::new(Values::F32(codes), Shape::flat(units)).unwrap();
+            Dataset { name: "codes".into(), rows: std::sync::Arc::new(rows), labels: None, columns: None }
+        };
+        (rows, judged) = (codes(&rows), codes(&judged));
+    }
+    // So its codes are those of the stack, bit for bit.
+    let codes = whole.model.encode(&*held_out.rows, compute).unwrap().into_f32();
+    let mut stacked = vec![0.0; codes.len()];
+    judged.rows.read_f32(&(0..100).collect::<Vec<_>>(), &mut stacked);
+    assert_eq!(codes, stacked);
+}
+
+#[test]
+fn threads_change_nothing_and_noise_and_shared_weights_do() {
+    let usual = start(&["pretrain={epochs=2}"], 1);
+    assert_eq!(usual.fitted, start(&["pretrain={epochs=2}"], 3).fitted);
+    for other in [
+        "pretrain={epochs=2, noise={masking_noise=0.3}}",
+        "pretrain={epochs=2, tied=false}",
+        "pretrain={epochs=[2, 2, 3]}",
+    ] {
+        assert_ne!(usual.fitted, start(&[other], 2).fitted, "{other}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_layer_by_layer_is_refused() {
+    let (training, held_out) = digits();
+    for (settings, parts) in [
+        (vec!["pretrain={epochs=0}"], vec!["pretrain.epochs", "at least 1"]),
+        (vec!["pretrain={epochs=[1, 2]}"], vec!["pretrain", "2 entries", "3 layers"]),
+        (vec!["pretrain={epochs=\"many\"}"], vec!["pretrain.epochs", "one value, or a list"]),
+        (vec!["pretrain={rate=-1.0}"], vec!["pretrain", "rate", "-1"]),
+        (vec!["pretrain={noise={dense=3}}"], vec!["pretrain.noise", "masking_noise"]),
+        (vec!["pretrain={nois=3}"], vec!["pretrain", "did you mean `noise`"]),
+        (vec!["pretrain={}", "encoder=[{conv=3}, \"flatten\", {dense=4}]"], vec!["pretrain", "encoder[0]"]),
+        (vec!["pretrain={}", "decoder=[{dense=\"input\"}, \"sigmoid\"]"], vec!["pretrain", "mirror"]),
+    ] {
+        let settings: Vec<&str> = LAYERS.iter().chain(&settings).copied().collect();
+        let error = try_fit(&recipe("single", &settings), &training, &held_out).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{settings:?}: `{part}` is not in: {error}");
+        }
+    }
+}
