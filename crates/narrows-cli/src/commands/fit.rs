@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
-use narrows::event::{Ended, Event, Flow};
+use narrows::event::{Ended, EpochRecord, Event, Flow};
 use narrows::fit::{CheckpointOptions, Fit, Options, elimination, fit_with, write_report};
 use narrows::model::{Compute, Fitted, Model};
 use narrows::recipe::Recipe;
@@ -244,36 +244,14 @@ impl Progress {
             }
             Event::LayerEpoch { layer, record } => {
                 self.last = format!(", held out {:.4}", record.validation_loss);
-                if self.json {
-                    let line = output::line(json!({
-                        "event": "layer_epoch",
-                        "layer": layer,
-                        "epoch": record.epoch,
-                        "train_loss": record.train_loss,
-                        "validation_loss": record.validation_loss,
-                        "seconds": record.seconds,
-                        "active_units": record.active_units,
-                    }));
-                    self.failed |= line.is_err();
-                }
+                self.tell(json!({ "event": "layer_epoch", "layer": layer }), record);
             }
             Event::Epoch(record) => {
                 let active = record.active_units.map_or_else(String::new, |units| {
                     format!(", {units} code {} active", if units == 1 { "unit" } else { "units" })
                 });
                 self.last = format!(", held out {:.4}{active}", record.validation_loss);
-                if self.json {
-                    let line = output::line(json!({
-                        "event": "epoch",
-                        "epoch": record.epoch,
-                        "train_loss": record.train_loss,
-                        "validation_loss": record.validation_loss,
-                        "seconds": record.seconds,
-                        "active_units": record.active_units,
-                    }));
-                    // Nobody reads any more: stop and keep what there is.
-                    self.failed |= line.is_err();
-                }
+                self.tell(json!({ "event": "epoch" }), record);
             }
             Event::Warning(what) => match &self.bar {
                 Some(bar) => bar.suspend(|| eprintln!("warning: {what}")),
@@ -292,6 +270,20 @@ impl Progress {
             _ => {}
         }
         if self.failed || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+    }
+
+    /// One line of JSON for an epoch.
+    fn tell(&mut self, mut line: serde_json::Value, record: &EpochRecord) {
+        if !self.json {
+            return;
+        }
+        line["epoch"] = record.epoch.into();
+        line["train_loss"] = record.train_loss.into();
+        line["validation_loss"] = record.validation_loss.into();
+        line["seconds"] = record.seconds.into();
+        line["active_units"] = record.active_units.into();
+        // Nobody reads any more: stop and keep what there is.
+        self.failed |= output::line(line).is_err();
     }
 
     fn finish(&mut self) {
