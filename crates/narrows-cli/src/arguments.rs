@@ -143,6 +143,9 @@ pub struct CompareArguments {
     /// Fits of each network, with the seeds from the recipe's own on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub seeds: u16,
+    /// Beside each network that is pre-trained the same from random starts, with as many updates
+    #[arg(long)]
+    pub twin: bool,
     /// Measure the error at several code sizes too
     #[arg(long, value_name = "code_size=2,4,8")]
     pub sweep: Option<String>,

@@ -18,7 +18,7 @@ use crate::arguments::CompareArguments;
 use crate::{INTERRUPTED, output};
 
 /// Fields of a recipe that only networks have, and those that only PCA has.
-const OF_NETWORKS: [&str; 6] = ["encoder", "decoder", "loss", "sparsity", "weights", "train"];
+const OF_NETWORKS: [&str; 7] = ["encoder", "decoder", "loss", "sparsity", "weights", "pretrain", "train"];
 const OF_PCA: [&str; 2] = ["code_size", "whiten"];
 
 /// The columns of the table on a terminal, which is narrower than a page.
@@ -46,6 +46,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         code_size: arguments.code_size,
         scale: candidates.first().filter(|_| asked).map(|candidate| candidate.spec.scale()),
         sweep,
+        twins: arguments.twin,
     };
     if arguments.code_size == Some(0) {
         anyhow::bail!("--code-size: must be at least 1");

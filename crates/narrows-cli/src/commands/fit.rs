@@ -90,6 +90,10 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
             let model = model_path.display();
+            if fit.history.is_empty() && !fit.pretraining.is_empty() {
+                eprintln!("interrupted while layers were trained alone: {model} has what they learned");
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
             eprintln!("interrupted: the best model so far is in {model}; go on with --out {model} --resume");
             Ok(ExitCode::from(INTERRUPTED))
         }

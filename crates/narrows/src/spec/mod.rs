@@ -227,6 +227,16 @@ impl AutoencoderSpec {
         }
     }
 
+    /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
+    /// those of the whole. None where nothing is trained before.
+    pub fn random_twin(&self) -> Option<Self> {
+        let pretrain = self.pretrain.as_ref()?;
+        let layers = self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count();
+        let before: usize = (0..layers).map(|layer| pretrain.train(&self.train, layer).epochs).sum();
+        let train = Train { epochs: self.train.epochs + before, ..self.train.clone() };
+        Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
     /// Whether the decoder's weights are the encoder's.
     pub fn is_tied(&self) -> bool {
         self.decoder.iter().any(|layer| layer.units() == Some(Units::Tied))
