@@ -13,7 +13,7 @@ use crate::durable;
 use crate::error::{Error, Result};
 use crate::event::EpochRecord;
 use crate::plan::Plan;
-use crate::spec::{AutoencoderSpec, Optimizer};
+use crate::spec::{AutoencoderSpec, Optimizer, Schedule};
 use crate::train::State;
 
 const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 2 };
@@ -34,7 +34,7 @@ pub(crate) struct Checkpoints {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Run {
-    /// With any number of epochs: a run may go on for longer.
+    /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
     spec: AutoencoderSpec,
     /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them.
     data: String,
@@ -62,7 +62,10 @@ impl Checkpoints {
             PathBuf::from(name)
         };
         let mut spec = spec.clone();
-        spec.train.epochs = 1;
+        // Under a schedule the rate depends on how many epochs there will be.
+        if spec.train.schedule == Schedule::Constant {
+            spec.train.epochs = 1;
+        }
         let steps_per_epoch = rows.rows().div_ceil(spec.train.batch) as u64;
         let data = format!("{} {}", fingerprint(rows), fingerprint(held_out));
         Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch }
@@ -139,8 +142,9 @@ impl Checkpoints {
     fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
         let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
         if head.run.spec != self.run.spec {
-            return Err(Error::model("the checkpoint is of a run with other settings")
-                .hint("give the same recipe and options; only --epochs may change"));
+            return Err(Error::model("the checkpoint is of a run with other settings").hint(
+                "give the same recipe and options; only --epochs may change, and not under a train.schedule",
+            ));
         }
         if head.run.data != self.run.data {
             return Err(Error::model("the checkpoint is of a run on other rows"));

@@ -2,7 +2,7 @@
 
 use narrows_kernels::{Activation, Level};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::orthonormal_rows;
 use crate::moments::Moments;
 use crate::plan::{Op, Parameter, ParameterKind, Plan};
@@ -80,6 +80,14 @@ fn ends_in_rectifier(plan: &Plan, parameter: &Parameter) -> bool {
 /// and g = P'h + m; without, the leading eigenvectors of X'X (Baldi and Hornik 1989).
 pub(crate) fn closed_form(plan: &Plan, moments: &Moments, level: Level) -> Result<Vec<f32>> {
     let k = plan.code().len();
+    let most = moments.rows.min(moments.width);
+    if k > most {
+        return Err(Error::recipe(format!(
+            "weights.start: {} rows of {} numbers allow a closed form of 1 to {most} code units, not {k}",
+            moments.rows, moments.width
+        ))
+        .hint("a smaller --code-size"));
+    }
     let mut parameters = vec![0.0; plan.buffer_len];
     let mut set = |range: &std::ops::Range<usize>, numbers: &mut dyn Iterator<Item = f64>| {
         parameters[range.clone()].iter_mut().zip(numbers).for_each(|(to, from)| *to = from as f32);

@@ -146,7 +146,9 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
         // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
         let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let hint = match &names[..] {
-            [wrong, valid @ ..] if message.starts_with("unknown") => suggestion(wrong, valid.iter().copied()),
+            [wrong, valid @ ..] if message.starts_with("unknown") && !message.contains("did you mean") => {
+                suggestion(wrong, valid.iter().copied())
+            }
             _ => None,
         };
         let error = Error::recipe(if path == "." { message.clone() } else { format!("{path}: {message}") });
@@ -241,7 +243,7 @@ mod tests {
         let layers = |layers: &str| whole("").replace("{ dense = 2 }", layers);
         refused(&layers("'rellu'"), &["encoder[0]", "did you mean `relu`"]);
         refused(&layers("{ dens = 3 }"), &["encoder[0]", "did you mean `dense`"]);
-        refused(&layers("{ dense = 0 }"), &["encoder[0]", "at least 1"]);
+        refused(&layers("{ dense = 0 }"), &["encoder[0]", "from 1 to"]);
         refused(&layers("{ bias = true }"), &["encoder[0]", "which layer"]);
         refused(&whole("").replace("'mse'", "'bce'"), &["loss", "sigmoid"]);
         refused("method = 'pca", &["r.toml", "line 1"]);

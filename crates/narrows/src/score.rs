@@ -67,6 +67,7 @@ pub(crate) fn evaluate_with_codes(
         shifts.iter_mut().zip(&chunk.outputs).for_each(|(all, part)| *all += part);
     }
     let shift: f64 = shifts.iter().map(|sum| (sum / n as f64).powi(2)).sum();
+    let alike = 1e-26 * n as f64 * model.training_mean.iter().map(|mean| mean * mean).sum::<f64>();
     let output_variance = (sum(5) / n as f64 - shift).max(0.0);
     let is_variational = matches!(&model.fitted, Fitted::Network { plan, .. } if plan.divergence().is_some());
     let bce = (loss == Loss::Bce).then_some(losses / numbers);
@@ -83,7 +84,8 @@ pub(crate) fn evaluate_with_codes(
         mse: squared / numbers,
         squared_error_per_row: squared / n as f64,
         mean_squared_error_per_row: about_mean / n as f64,
-        explained_variance: if about_mean > 0.0 { 1.0 - squared / about_mean } else { 0.0 },
+        // Of rows that are all alike rounding leaves a trace, which explains nothing.
+        explained_variance: if about_mean > alike { 1.0 - squared / about_mean } else { 0.0 },
         dead_units: dead_units(&chunks, units),
         mean_activity: Some(sum(4) / (n * code) as f64).filter(|activity| activity.is_finite()),
         output_variance: Some(output_variance).filter(|variance| variance.is_finite()),

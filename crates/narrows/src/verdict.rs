@@ -25,6 +25,15 @@ const FALLING: f64 = 0.99;
 /// Networks that took fewer steps than this may well learn more.
 const FEW_STEPS: usize = 3000;
 
+/// Networks that took fewer steps than this have hardly begun.
+const VERY_FEW_STEPS: usize = 300;
+
+/// Held-out rows that are too few to call a unit dead by.
+const FEW_ROWS: usize = 10;
+
+/// So many times the error of the constant mean are still about that.
+const NEAR_MEAN: f64 = 1.1;
+
 /// A BCE this close to its floor is worth a word.
 const NEAR_FLOOR: f64 = 1.25;
 
@@ -91,10 +100,14 @@ impl Context<'_> {
         if error.is_finite() && error < NOTHING * self.baselines.mean {
             return None;
         }
-        let collapsed =
-            self.evaluation.output_variance.is_some_and(|variance| variance < ALIKE * self.baselines.mean);
-        let what = if collapsed {
+        let collapsed = self.evaluation.rows >= FEW_ROWS
+            && self.evaluation.output_variance.is_some_and(|variance| variance < ALIKE * self.baselines.mean);
+        let what = if collapsed && error < NEAR_MEAN * self.baselines.mean {
             "learned nothing: it rebuilds every row alike, as the constant mean would"
+        } else if collapsed {
+            "learned nothing: it rebuilds every row alike"
+        } else if error > NEAR_MEAN * self.baselines.mean {
+            "learned nothing: worse than the constant mean"
         } else {
             "learned nothing: no better than the constant mean"
         };
@@ -108,7 +121,17 @@ impl Context<'_> {
         let dead = self
             .dead()
             .map(|dead| if all || collapsed { format!("the code has died: {dead}") } else { dead });
+        let Training { steps, history, .. } = self.training;
+        let stopped_early =
+            self.network.train.patience.is_some() && history.len() < self.network.train.epochs;
         let advice = match self.network.sparsity {
+            _ if stopped_early => "raise train.patience, or lower train.min_delta".to_owned(),
+            _ if !history.is_empty() && steps < VERY_FEW_STEPS => {
+                format!(
+                    "{} of training are few: more epochs, or a smaller train.batch",
+                    counted(steps, "step")
+                )
+            }
             Some(sparsity) => format!("lower {}", sparsity.names()),
             None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {
                 "lower what the weights pay (weights.l2, weights.elimination)".to_owned()
@@ -127,6 +150,7 @@ impl Context<'_> {
         let is_worse = self.change() < -EQUAL && !self.pca_is_perfect();
         let mut parts = vec![self.beside_pca()];
         match self.dead() {
+            Some(dead) if self.is_closed_form() => parts.push(dead),
             Some(dead) => parts.push(match self.network.sparsity {
                 Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
                 None => format!("{dead}: a smaller train.rate or another seed may wake them"),
@@ -142,10 +166,13 @@ impl Context<'_> {
                     format!("a bounded {function} with a shared weight cannot give the code its scale back")
                 }
                 _ if self.training.steps < FEW_STEPS => format!(
-                    "it took {} steps of training, which is few: more epochs, or a PCA",
-                    self.training.steps
+                    "it took {} of training, which is few: more epochs, or a PCA",
+                    counted(self.training.steps, "step")
                 ),
-                _ => "a PCA gives more at the same size".to_owned(),
+                _ => match self.baselines.pca_components {
+                    Some(components) => format!("a PCA with {components} components gives more"),
+                    None => "a PCA gives more at the same size".to_owned(),
+                },
             }),
             None => {}
         }
@@ -197,7 +224,8 @@ impl Context<'_> {
 
     fn dead(&self) -> Option<String> {
         let Sizes { code, units, .. } = self.sizes;
-        let dead = self.evaluation.dead_units;
+        // What is the same for a few rows may well differ for others.
+        let dead = if self.evaluation.rows < FEW_ROWS { 0 } else { self.evaluation.dead_units };
         let what = if units == code { "code units" } else { "code channels" };
         (dead > 0).then(|| format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
     }
@@ -220,6 +248,10 @@ impl Context<'_> {
         let (held_out, learned) = (self.evaluation.loss - floor, self.training.loss - floor);
         let history = self.training.history;
         let best = history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss));
+        // Next to nothing may well be several times next to nothing.
+        if self.evaluation.squared_error_per_row < 1e-4 * self.baselines.mean {
+            return None;
+        }
         if let (Some(best), Some(last)) = (best, history.last())
             && !self.network.train.keeps_best()
             && last.validation_loss - floor > RISEN * (best.validation_loss - floor)
@@ -238,6 +270,11 @@ impl Context<'_> {
             )
         })
     }
+}
+
+/// `1 step`, `2 steps`.
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// A number with two decimals, or with three digits where it is small.

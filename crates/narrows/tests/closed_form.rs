@@ -140,19 +140,27 @@ fn training_goes_on_from_a_model() {
         let options = Options { start: Some(start), ..Options::default() };
         fit_with(&spec, &training, &held_out, compute, options, &mut |_| Flow::Continue)
     };
-    let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]"];
+    let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]", "weights.start=\"auto\""];
     let train = "train={optimizer=\"sgd\", rate=0.001, epochs=2}";
-    let after = on(&[layers[0], layers[1], train], &pca).unwrap();
+    let after = on(&[layers[0], layers[1], layers[2], train], &pca).unwrap();
     let error = |model: &Model| evaluate(model, &*training.rows, compute).unwrap().squared_error_per_row;
     // The PCA is the best there is on the rows it was fitted on: training on leaves it there.
     assert!((error(&after.model) / error(&pca) - 1.0).abs() < 1e-3);
     assert!((after.history[0].validation_loss / after.history[1].validation_loss - 1.0).abs() < 1e-3);
-    // From its own result without training: the same bits.
-    let zero = on(&[layers[0], layers[1], "train={epochs=0}"], &after.model).unwrap();
-    assert_eq!(zero.model.fitted, after.model.fitted);
-    for (settings, parts) in
-        [(vec![], "its layers (dense 8 - dense 784)"), (vec!["encoder=[{dense=9}]", layers[1]], "dense 9")]
-    {
+    // From its own result, at a rate of next to nothing: where it was.
+    let still = "train={optimizer=\"sgd\", rate=1e-30, epochs=1}";
+    let again = on(&[layers[0], layers[1], layers[2], still], &after.model).unwrap();
+    assert_eq!(again.model.fitted, after.model.fitted);
+    let one = "train.epochs=1";
+    for (settings, parts) in [
+        (vec![layers[2], one], "its layers (dense 8 - dense 784)"),
+        (vec!["encoder=[{dense=9}]", layers[1], layers[2], one], "dense 9"),
+        (vec![layers[0], layers[1]], "closed_form is a start of its own"),
+        (
+            vec![layers[0], layers[1], layers[2], one, "scale=standard"],
+            "has `unit`, the recipe says `standard`",
+        ),
+    ] {
         let error = on(&settings, &pca).unwrap_err().to_string();
         assert!(error.contains(parts), "{error}");
     }

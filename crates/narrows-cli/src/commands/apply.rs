@@ -90,7 +90,8 @@ enum Format {
 const COLUMNS: usize = 10;
 
 fn format_of(path: &Path) -> Result<Format> {
-    match path.extension().and_then(|extension| extension.to_str()) {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
         Some("npy") => Ok(Format::Npy),
         Some("csv") => Ok(Format::Csv),
         Some("png") => Ok(Format::Png),

@@ -29,6 +29,7 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
             "explained_variance": found.explained_variance,
             "dead_units": found.dead_units,
             "mean_activity": found.mean_activity,
+            "divergence": found.divergence,
             "baselines": { "mean": found.mean_squared_error_per_row },
         }))?;
         return Ok(ExitCode::SUCCESS);
@@ -41,6 +42,10 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     pairs.push(("  of the constant mean".to_owned(), format!("{:.4}", found.mean_squared_error_per_row)));
     pairs.push(("squared error per number".to_owned(), format!("{:.6}", found.mse)));
     pairs.push(("explained variance".to_owned(), format!("{:.2} %", found.explained_variance * 100.0)));
+    if let Some(divergence) = found.divergence {
+        let divergence = format!("{divergence:.2} nats from the standard normal");
+        pairs.push(("divergence of a code".to_owned(), divergence));
+    }
     let dead = format!("{} of {}", found.dead_units, model.code_units());
     pairs.push((super::dead_units_name(&model).to_owned(), dead));
     output::pairs(&pairs)?;

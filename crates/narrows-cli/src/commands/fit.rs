@@ -94,7 +94,10 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
                 eprintln!("interrupted while layers were trained alone: {model} has what they learned");
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            eprintln!("interrupted: the best model so far is in {model}; go on with --out {model} --resume");
+            let without = if arguments.from.is_some() { ", without --from" } else { "" };
+            eprintln!(
+                "interrupted: the best model so far is in {model}; go on with --out {model} --resume{without}"
+            );
             Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Diverged(reason) => {
@@ -388,7 +391,12 @@ impl Done<'_> {
         if !matches!(fit.model.fitted, Fitted::Pca(_)) {
             add(&format!("  PCA-{components}"), format!("{:.4}", summary.baselines.pca));
         }
-        add(&format!("  linear-{components}"), format!("{:.4}", summary.baselines.linear));
+        // Under noise each has the size that loses least.
+        let linear = match summary.baselines.pca_components {
+            Some(_) => "  linear".to_owned(),
+            None => format!("  linear-{components}"),
+        };
+        add(&linear, format!("{:.4}", summary.baselines.linear));
         add("  constant mean", format!("{:.4}", summary.baselines.mean));
         add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
         if let Fitted::Pca(pca) = &fit.model.fitted {

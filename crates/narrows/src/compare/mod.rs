@@ -581,7 +581,7 @@ fn few_steps(methods: &[Method], training_rows: usize) -> Option<String> {
     let names: Vec<&str> = few.iter().map(|(name, ..)| *name).collect();
     let wanted = (epochs * FEW_STEPS).div_ceil(*steps);
     Some(format!(
-        "{}: {steps} steps of training or little more, which is few; --epochs {wanted} makes them {FEW_STEPS}",
+        "{}: {steps} or more steps of training, which is few; --epochs {wanted} makes them {FEW_STEPS}",
         names.join(", ")
     ))
 }
@@ -623,6 +623,7 @@ fn verdict(
     });
     let steps = networks.iter().filter_map(|method| steps(method, training_rows)).max();
     let longer = match steps {
+        Some(1) => " after 1 step of training: train longer".to_owned(),
         Some(steps) if steps < FEW_STEPS => format!(" after {steps} steps of training: train longer"),
         _ => String::new(),
     };

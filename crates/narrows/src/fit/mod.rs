@@ -15,11 +15,11 @@ use crate::initial::{closed_form, initial_parameters};
 use crate::model::{Compute, Fitted, Model, Part, check_units};
 use crate::moments::Moments;
 use crate::pca::Pca;
-use crate::plan::Plan;
+use crate::plan::{Op, Plan};
 use crate::pretrain::{PretrainedLayer, pretrain};
-use crate::scaling::{Scaling, choose_scale, each_block};
+use crate::scaling::{Scaling, choose_scale, each_block, scale_name};
 use crate::score::evaluate_with_codes;
-use crate::spec::{AutoencoderSpec, Loss, PcaSpec, Scale, Spec, Start, Train};
+use crate::spec::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
 use crate::summary::{Baselines, Summary};
 use crate::train::{State, Trained, train};
 use crate::verdict::{Sizes, Training, verdict};
@@ -121,8 +121,8 @@ pub fn fit_with(
     check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
     let scaling = match options.start {
         Some(model) => {
+            check_start(&spec, model, rows).map_err(|error| error.at(&training.name))?;
             spec.set_scale(model.spec.scale());
-            model.check_rows(rows).map_err(|error| error.at(&training.name))?;
             model.scaling.clone()
         }
         None => Scaling::learn(spec.scale(), rows)?,
@@ -238,6 +238,7 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
+    check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads)?;
     let Compute { level, threads } = compute;
     let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
     let identity = Scaling::identity();
@@ -316,6 +317,61 @@ fn fit_network(
     Ok(Found { fitted, history, train_loss, seconds, ended, moments, pretraining })
 }
 
+/// Refuses to train on from a model what would silently become something else.
+fn check_start(spec: &Spec, model: &Model, rows: &dyn Source) -> Result<()> {
+    model.check_rows(rows)?;
+    let (asked, own) = (spec.scale(), model.spec.scale());
+    // The default is no wish.
+    if asked != own && !matches!(asked, Scale::Unit | Scale::Auto) {
+        return Err(Error::recipe(format!(
+            "scale: the model that training starts from has `{}`, the recipe says `{}`",
+            scale_name(own),
+            scale_name(asked)
+        )));
+    }
+    let learned_bytes = model.element == Element::U8;
+    if matches!(own, Scale::Unit | Scale::Center) && learned_bytes != (rows.element() == Element::U8) {
+        let kind = |bytes| if bytes { "bytes" } else { "numbers that are no bytes" };
+        return Err(Error::data(format!(
+            "the model that training starts from was fitted on {}, these rows are {}",
+            kind(learned_bytes),
+            kind(!learned_bytes)
+        )));
+    }
+    match spec {
+        Spec::Autoencoder(network) if network.weights.start == Start::ClosedForm => {
+            Err(Error::recipe("weights.start: closed_form is a start of its own, not one from a model")
+                .hint("weights.start = \"auto\""))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a network whose training does not fit into what memory is free, where the system tells.
+fn check_memory(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Result<()> {
+    // Beside the engine's own: where training starts, where it is, and the best so far.
+    let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.memories());
+    let needed = Engine::footprint(plan, optimizer, batch, threads).total() + copies;
+    let Some(free) = free_memory() else { return Ok(()) };
+    if needed <= free {
+        return Ok(());
+    }
+    let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
+    Err(Error::recipe(format!(
+        "training takes {:.1} GiB of memory, and {:.1} GiB are free",
+        gibibytes(needed),
+        gibibytes(free)
+    ))
+    .hint("fewer units, or a smaller train.batch"))
+}
+
+/// Bytes of memory that are free, where the system tells (Linux).
+fn free_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+}
+
 /// The numbers of a model, to train on from.
 fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     let converted;
@@ -330,8 +386,14 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network above")
     };
+    // What is drawn or dropped, and what that costs, has no numbers of its own.
+    let kind = |op: &Op| match op {
+        Op::Dropout { .. } => Op::Dropout { share: 0.0 },
+        Op::Sample { .. } => Op::Sample { divergence: 0.0 },
+        op => op.clone(),
+    };
     let chain =
-        |plan: &Plan| plan.steps.iter().map(|step| (step.op.clone(), step.activation)).collect::<Vec<_>>();
+        |plan: &Plan| plan.steps.iter().map(|step| (kind(&step.op), step.activation)).collect::<Vec<_>>();
     if chain(own) != chain(plan) || own.cut != plan.cut {
         let layers = |plan: &Plan| {
             let table = plan.table();

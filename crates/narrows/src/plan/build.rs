@@ -140,7 +140,8 @@ impl Builder {
                         }
                         return Err(Error::recipe(format!(
                             "weights.start: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
-                        )));
+                        ))
+                        .hint("a smaller --code-size"));
                     }
                     (Op::Dense { .. }, Op::Dense { .. }) => {
                         return Err(Error::recipe(

@@ -7,7 +7,7 @@ pub use choice::{Chosen, choose_scale, scale_name};
 use narrows_kernels::{Level, vector};
 
 use crate::data::{Element, Source, Table, Values};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::Scale;
 
 /// Rows read at a time.
@@ -35,7 +35,7 @@ impl Scaling {
     /// Learns a scaling from rows. A constant column keeps the scale 1.
     pub fn learn(scale: Scale, source: &dyn Source) -> Result<Self> {
         let width = source.shape().len();
-        Ok(match scale {
+        let learned = match scale {
             Scale::Auto => return Self::learn(choose_scale(source, source, false).scale, source),
             Scale::None => Self::from_parts(vec![0.0], vec![1.0]),
             Scale::Unit => {
@@ -60,21 +60,41 @@ impl Scaling {
                 Self::from_parts(column_means(source), vec![byte; width])
             }
             Scale::Standard => {
-                // Two passes: the mean, then squares about it.
+                // The mean, the farthest from it, then squares as shares of that: neither huge nor tiny numbers are lost.
                 let mean = column_means(source);
-                let mut squares = vec![0.0; width];
+                let mut farthest = vec![0.0f64; width];
                 each_block(source, |rows| {
                     for row in rows.chunks_exact(width) {
                         for j in 0..width {
-                            squares[j] += (row[j] - mean[j]) * (row[j] - mean[j]);
+                            farthest[j] = farthest[j].max((row[j] - mean[j]).abs());
+                        }
+                    }
+                });
+                let mut squares = vec![0.0; width];
+                each_block(source, |rows| {
+                    for row in rows.chunks_exact(width) {
+                        for j in (0..width).filter(|&j| farthest[j] > 0.0) {
+                            squares[j] += ((row[j] - mean[j]) / farthest[j]).powi(2);
                         }
                     }
                 });
                 let degrees = (source.rows() as f64 - 1.0).max(1.0);
-                let scales = squares.iter().map(|square| non_zero((square / degrees).sqrt())).collect();
+                let scales = squares
+                    .iter()
+                    .zip(farthest)
+                    .map(|(square, most)| non_zero((square / degrees).sqrt() * most))
+                    .collect();
                 Self::from_parts(mean, scales)
             }
-        })
+        };
+        let finite = |values: &[f64]| values.iter().position(|value| !value.is_finite());
+        match finite(&learned.offsets).or_else(|| finite(&learned.scales)) {
+            Some(column) => {
+                Err(Error::data(format!("column {}: its numbers are too large to be scaled", column + 1))
+                    .hint("divide them by a power of ten"))
+            }
+            None => Ok(learned),
+        }
     }
 
     /// Whether a number comes out as it went in.

@@ -269,7 +269,7 @@ impl Entries {
             _ => count(value).map(Units::Count),
         };
         let names: String = names.iter().map(|(name, _)| format!(", or \"{name}\"")).collect();
-        self.take(key, Units::Input, read, &format!("a number of at least 1{names}"))
+        self.take(key, Units::Input, read, &format!("a number from 1 to {}{names}", u32::MAX))
     }
 
     /// The channels of a transposed convolution. A tied one has the kernel of the layer that it mirrors.
@@ -648,7 +648,7 @@ mod tests {
             ("{ conv = 16, kernal = 3 }", vec!["setting of `conv`", "did you mean `kernel`"]),
             ("{ kernel = 3 }", vec!["which layer"]),
             ("{ conv = 16, dense = 3 }", vec!["two layers"]),
-            ("{ conv = 0 }", vec!["conv: expected a number of at least 1", "found 0"]),
+            ("{ conv = 0 }", vec!["conv: expected a number from 1 to 4294967295", "found 0"]),
             ("{ conv = \"flatten\" }", vec!["conv", "\"input\""]),
             ("{ conv = 4, kernel = [3] }", vec!["kernel: expected a side, or [height, width]"]),
             ("{ conv = 4, kernel = 100000 }", vec!["kernel"]),

@@ -253,7 +253,7 @@ impl AutoencoderSpec {
     }
 
     /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
-    /// mirrored. Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
+    /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
         let wrong = || {
             Error::recipe(format!(
@@ -303,6 +303,8 @@ impl AutoencoderSpec {
         });
         let dense = |units, bias| Layer::Dense { units, bias };
         let mirrored = |units| if tied { Units::Tied } else { units };
+        // What it says is not of these layers.
+        self.about = None;
         let (code, between_widths) = hidden.split_last().expect("not empty");
         let deeper = between_widths
             .iter()
