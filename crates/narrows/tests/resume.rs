@@ -59,6 +59,36 @@ fn resumed_is_never_interrupted() {
     }
 }
 
+/// A spec with everything that has chance or memory of its own.
+fn busy(epochs: usize) -> Spec {
+    let text = format!(
+        "method='autoencoder'\nscale='standard'\nloss='huber'\n\
+         encoder=[{{dropout=0.1}}, {{dense=5}}, 'gelu', {{variational=2, kl=0.1}}]\n\
+         decoder=[{{dense=5}}, 'silu', {{dense='tied'}}]\nweights={{max_norm=2.0, l2=1e-4}}\n\
+         train={{epochs={epochs}, batch=16, schedule='cosine', warm_up=1, clip_norm=0.5, patience=50}}"
+    );
+    Recipe::parse("busy", "busy", &text).unwrap().spec().unwrap()
+}
+
+#[test]
+fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.narrows");
+    let (training, held_out) = rows();
+    let whole = fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+    run(&busy(8), &model, false, 3).unwrap();
+    // Under a schedule another number of epochs is another run.
+    let error = run(&busy(9), &model, true, usize::MAX).unwrap_err().to_string();
+    assert!(error.contains("not under a train.schedule"), "{error}");
+    let resumed = run(&busy(8), &model, true, usize::MAX).unwrap();
+    assert_eq!(resumed.model.to_bytes().unwrap(), whole.model.to_bytes().unwrap());
+    let history = |fit: &Fit| {
+        let units = fit.history.iter().map(|record| (record.validation_loss, record.active_units));
+        units.collect::<Vec<_>>()
+    };
+    assert_eq!(history(&resumed), history(&whole));
+}
+
 #[test]
 fn what_cannot_be_resumed_is_refused() {
     let folder = tempfile::tempdir().unwrap();

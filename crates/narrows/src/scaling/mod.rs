@@ -243,6 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn huge_and_tiny_columns_are_standardised_and_what_is_too_large_is_refused() {
+        let table = |values: Vec<f64>| Table::new(Values::F64(values), Shape::flat(2)).unwrap();
+        let values = vec![1e200, 3e-300, -2e200, 1e-300, 4e200, 5e-300];
+        let scaling = Scaling::learn(Scale::Standard, &table(values.clone())).unwrap();
+        let mut rows = values;
+        scaling.apply_f64(&mut rows, 2);
+        for j in 0..2 {
+            let squares: f64 = rows.iter().skip(j).step_by(2).map(|x| x * x).sum();
+            assert!((squares / 2.0 - 1.0).abs() < 1e-12, "{rows:?}");
+        }
+        for scale in [Scale::MinMax, Scale::Standard] {
+            let error = Scaling::learn(scale, &table(vec![1.0, f64::MAX, 2.0, -f64::MAX])).unwrap_err();
+            assert!(error.to_string().contains("column 2"), "{error}");
+        }
+    }
+
+    #[test]
     fn bytes_become_shares() {
         let table = Table::new(Values::U8(vec![0, 51, 255]), Shape::flat(3)).unwrap();
         let scaling = Scaling::learn(Scale::Unit, &table).unwrap();
