@@ -62,10 +62,6 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single --data iris --set loss=hubert", &["loss", "did you mean `huber`"]),
         ("fit single --data iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
         ("fit linear --data iris", &["weights.start", "32 code units", "--code-size"]),
-        (
-            "fit single --data iris --set scale=auto --code-size 500000000",
-            &["training takes", "GiB", "fewer units"],
-        ),
         ("fit single --data iris --epochs 0", &["train.epochs", "at least 1"]),
         ("fit single --data iris --batch 0", &["train.batch", "at least 1"]),
         ("fit single --data iris --layers 5-3", &["5-3", "4 numbers"]),

@@ -238,7 +238,7 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
-    check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads)?;
+    check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
     let Compute { level, threads } = compute;
     let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
     let identity = Scaling::identity();
@@ -348,11 +348,17 @@ fn check_start(spec: &Spec, model: &Model, rows: &dyn Source) -> Result<()> {
 }
 
 /// Refuses a network whose training does not fit into what memory is free, where the system tells.
-fn check_memory(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Result<()> {
+fn check_memory(
+    plan: &Plan,
+    optimizer: Optimizer,
+    batch: usize,
+    threads: usize,
+    free: Option<usize>,
+) -> Result<()> {
     // Beside the engine's own: where training starts, where it is, and the best so far.
     let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.memories());
     let needed = Engine::footprint(plan, optimizer, batch, threads).total() + copies;
-    let Some(free) = free_memory() else { return Ok(()) };
+    let Some(free) = free else { return Ok(()) };
     if needed <= free {
         return Ok(());
     }
@@ -445,4 +451,23 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         data.name
     ))
     .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn a_network_larger_than_memory_is_refused_before_it_is_made() {
+        let Spec::Autoencoder(mut spec) = Recipe::open("single").unwrap().spec().unwrap() else { panic!() };
+        spec.set_code_size(2_000_000).unwrap();
+        let plan = Plan::new(&spec, Shape::flat(784)).unwrap();
+        let optimizer = spec.train.optimizer().unwrap();
+        let check = |free| check_memory(&plan, optimizer, 128, 2, free);
+        // 3.1 billion weights, and what training remembers of each.
+        let error = check(Some(16 << 30)).unwrap_err().to_string();
+        assert!(error.contains("GiB of memory, and 16.0 GiB are free"), "{error}");
+        assert!(check(Some(1 << 40)).is_ok() && check(None).is_ok());
+    }
 }

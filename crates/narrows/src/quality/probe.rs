@@ -164,7 +164,7 @@ fn logits(level: Level, rows: &[f32], weights: &[f32], bias: &[f32], scratch: &m
     out
 }
 
-/// -ln softmax(logits)[class]; leaves its derivative, softmax minus one at the class, in place of the logits.
+/// The negative logarithm of the softmax of logits at the class; leaves its derivative, softmax minus one at the class, in place of the logits.
 fn softmax_loss(logits: &mut [f32], class: usize) -> f64 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
     let own = f64::from(logits[class] - largest);
