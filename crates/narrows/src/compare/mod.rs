@@ -281,7 +281,7 @@ impl Run<'_> {
         };
         if noisy {
             notes.push(format!(
-                "{name} is shown noisy rows and judged by the clean ones: its errors are not those of the others"
+                "{name} is shown noisy rows and judged by the clean ones: its errors are not those of the others, and its PCA has the size that cleans them best"
             ));
         }
         let mut method = Method {
