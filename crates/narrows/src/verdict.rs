@@ -23,7 +23,7 @@ const RISEN: f64 = 1.15;
 const FALLING: f64 = 0.99;
 
 /// Networks that took fewer steps than this may well learn more.
-const FEW_STEPS: usize = 3000;
+pub(crate) const FEW_STEPS: usize = 3000;
 
 /// Networks that took fewer steps than this have hardly begun.
 const VERY_FEW_STEPS: usize = 300;

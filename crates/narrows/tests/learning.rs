@@ -1,7 +1,11 @@
 //! What is learned, checked by other roads: closed forms, published figures, other numbers of threads.
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
+
+use common::{open, values};
 
 use narrows::data::{self, Dataset, Labels, OpenOptions, Shape, Subset, Table, Values};
 use narrows::event::{Ended, Flow};
@@ -9,10 +13,6 @@ use narrows::fit::Fit;
 use narrows::model::{Compute, Fitted};
 use narrows::recipe::Recipe;
 use narrows::score::evaluate;
-
-fn open(name: &str) -> Dataset {
-    data::open(name, &OpenOptions::default()).unwrap()
-}
 
 fn fit_with(text: &str, training: &Dataset, validation: &Dataset, threads: usize) -> Fit {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
@@ -41,13 +41,6 @@ fn first_rows(dataset: &Dataset, count: usize) -> Dataset {
     let labels =
         dataset.labels.as_ref().map(|labels: &Labels| labels.select(&(0..count).collect::<Vec<_>>()));
     Dataset { name: dataset.name.clone(), rows, labels, columns: dataset.columns.clone() }
-}
-
-fn values(dataset: &Dataset) -> Vec<f64> {
-    let n = dataset.rows.rows();
-    let mut out = vec![0.0; n * dataset.rows.shape().len()];
-    dataset.rows.read_f64(&(0..n).collect::<Vec<_>>(), &mut out);
-    out
 }
 
 // ------------------------------------------------------------- gradients must find what linear algebra knows at once

@@ -22,6 +22,7 @@ use crate::model::{Compute, Model};
 use crate::quality::{Classified, linear_probe_accuracy, nearest_neighbour_accuracy, neighbourhoods};
 use crate::scaling::{Chosen, Scaling, choose_scale};
 use crate::spec::{Loss, Scale, Spec};
+use crate::verdict::FEW_STEPS;
 
 /// Rows narrower than this get a code size of their own, a quarter of their width: the usual 32 would not compress.
 const NARROW: usize = 64;
@@ -33,8 +34,6 @@ const CLASSIFIED: (usize, usize) = (60_000, 10_000);
 const POINTS: usize = 2000;
 /// Neighbours of each.
 const NEIGHBOURS: usize = 12;
-/// Networks that took fewer steps of training than this may well learn more.
-const FEW_STEPS: usize = 3000;
 /// Rows shown as rebuilt by every recipe.
 const EXAMPLES: usize = 10;
 
@@ -565,7 +564,7 @@ fn did_it_pay(pair: &[Method]) -> Option<String> {
 fn steps(method: &Method, training_rows: usize) -> Option<usize> {
     let Spec::Autoencoder(network) = &method.spec else { return None };
     let epochs = method.fits.first()?.epochs;
-    (epochs > 0).then(|| epochs * training_rows.div_ceil(network.train.batch))
+    (epochs > 0).then(|| network.train.steps(epochs, training_rows))
 }
 
 /// What is said of networks that were hardly trained: the recipes' epochs are made for many rows.

@@ -437,13 +437,31 @@ impl<'a> Chain<'a> {
 
     /// Adds to delta i the gradient of `weight` times the sum of |value i|.
     pub fn add_absolute(&self, level: Level, i: usize, space: &mut Space<'_, '_>, weight: f32) {
+        let (to, from) = (self.layout.deltas[i].image, self.layout.values[i].image);
+        self.add_to_delta(i, space, |delta, value, activation| {
+            image::add_absolute(level, (delta, to), (value, from), activation, weight);
+        });
+    }
+
+    /// Adds to delta i, for each unit of value i, its slope.
+    pub fn add_slopes(&self, level: Level, i: usize, space: &mut Space<'_, '_>, slopes: &[f32]) {
+        self.add_to_delta(i, space, |delta, value, activation| {
+            penalty::add_slopes(level, delta, value, activation, slopes);
+        });
+    }
+
+    /// Calls `add` with each row of delta i and of value i, and the activation that value i comes out of.
+    fn add_to_delta(
+        &self,
+        i: usize,
+        space: &mut Space<'_, '_>,
+        mut add: impl FnMut(&mut [f32], &[f32], Activation),
+    ) {
         let (to, outputs) = (self.layout.deltas[i], self.layout.values[i]);
-        let activation = self.steps[i - 1].activation;
         let n = space.rows;
         let [delta, value] = space.tensors([to, outputs]);
         for row in 0..n {
-            let (delta, value) = (of_mut(delta, to, row), of(value, outputs, row));
-            image::add_absolute(level, (delta, to.image), (value, outputs.image), activation, weight);
+            add(of_mut(delta, to, row), of(value, outputs, row), self.steps[i - 1].activation);
         }
     }
 
@@ -460,18 +478,6 @@ impl<'a> Chain<'a> {
             if !bias_sums.is_empty() {
                 image::add_pixels(level, &mut sums[bias_sums.clone()], delta, to.image);
             }
-        }
-    }
-
-    /// Adds to delta i, for each unit of value i, its slope.
-    pub fn add_slopes(&self, level: Level, i: usize, space: &mut Space<'_, '_>, slopes: &[f32]) {
-        let (to, outputs) = (self.layout.deltas[i], self.layout.values[i]);
-        let activation = self.steps[i - 1].activation;
-        let n = space.rows;
-        let [delta, value] = space.tensors([to, outputs]);
-        for row in 0..n {
-            let (delta, value) = (of_mut(delta, to, row), of(value, outputs, row));
-            penalty::add_slopes(level, delta, value, activation, slopes);
         }
     }
 

@@ -167,7 +167,7 @@ pub fn fit_with(
         None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
     };
     let steps = match &model.spec {
-        Spec::Autoencoder(spec) => found.history.len() * rows.rows().div_ceil(spec.train.batch),
+        Spec::Autoencoder(spec) => spec.train.steps(found.history.len(), rows.rows()),
         Spec::Pca(_) => 0,
     };
     let learning = Training { loss: train_loss, history: &found.history, steps };

@@ -182,6 +182,11 @@ impl Optimizer {
 }
 
 impl Train {
+    /// Steps that so many epochs over so many rows take.
+    pub(crate) fn steps(&self, epochs: usize, rows: usize) -> usize {
+        epochs * rows.div_ceil(self.batch)
+    }
+
     /// Whether the parameters of the best epoch are kept, not those of the last.
     pub fn keeps_best(&self) -> bool {
         self.keep == Keep::Best || self.patience.is_some()
