@@ -20,6 +20,7 @@ ROWS = 60_000
 WIDTHS = {
     "single": [784, 32, 784],
     "deep": [784, 128, 64, 32, 64, 128, 784],
+    "wide": [784, 1000, 500, 250, 30, 250, 500, 1000, 784],
 }
 
 # The 3 x 3 convolutions: pixels of the output, channels in, channels out.
@@ -31,7 +32,11 @@ CONVOLUTIONS = {
 MODELS = [*WIDTHS, *CONVOLUTIONS]
 
 # The same batch for all.
-BATCH = {"single": 128, "deep": 128, "conv": 256, "denoising": 128}
+BATCH = {"single": 128, "deep": 128, "wide": 256, "conv": 256, "denoising": 128}
+
+# A recipe that is not built in, and its peers: they have Adam, at batches of 128 and of 256.
+WIDE = ROOT / "bench/wide.toml"
+WIDE_PEERS = ROOT / "bench/wide_peers.py"
 
 
 def operations_per_row(model):
@@ -65,16 +70,18 @@ def run(command):
 def narrows(options, model):
     """The median over the epochs of one run, and the run's last line."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = run([options.narrows, "fit", model, "--data", "mnist", "--epochs", options.epochs, "--threads",
+        lines = run([options.narrows, "fit", WIDE if model == "wide" else model, "--data", "mnist", "--epochs", options.epochs, "--threads",
                      options.threads, "--out", f"{folder}/model.narrows", "--report", folder, "--json"])
     seconds = [line["seconds"] for line in lines if line["event"] == "epoch"]
     return statistics.median(seconds), lines[-1]
 
 
 def peer(options, name, model):
-    """The median over the epochs of one run."""
-    command = [options.python, options.peers, name, model, "--epochs", options.epochs, "--threads", options.threads,
-               "--batch", BATCH[model], "--images", options.images]
+    """The median over the epochs of one run. `torch@128` is torch with batches of 128."""
+    name, _, batch = name.partition("@")
+    script = WIDE_PEERS if model == "wide" else options.peers
+    command = [options.python, script, name, model, "--epochs", options.epochs, "--threads", options.threads,
+               "--batch", batch or BATCH[model], "--images", options.images]
     return run(command + (["--data", options.data] if options.data else []))[-1]["seconds_per_epoch"]
 
 
@@ -101,7 +108,7 @@ def main():
     parser.add_argument("--peers", help="the peers' script: PEERS PEER MODEL --epochs N --threads T prints one JSON line")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers' libraries")
     parser.add_argument("--data", help="the folder of MNIST for the peers' script")
-    parser.add_argument("--peer", nargs="+", default=["torch", "torch-compiled", "keras-jax"], help="peers to run")
+    parser.add_argument("--peer", nargs="+", default=["torch", "torch-compiled", "keras-jax"], help="peers to run; torch@128: with batches of 128")
     parser.add_argument("--model", nargs="+", default=MODELS, choices=MODELS, help="networks to train")
     parser.add_argument("--rounds", type=int, default=5, help="how often all are run in turn [5]")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of one run [3]")
