@@ -36,7 +36,9 @@ pub enum Command {
     Interpolate(InterpolateArguments),
     /// Write a model's encoder and its decoder as models of their own
     Split(SplitArguments),
-    /// Measure what a model loses on data
+    /// Write the class of each row that a classifier tells, and the share of each class
+    Predict(PredictArguments),
+    /// Measure what a model loses on data, or how many classes it tells wrong
     Evaluate(EvaluateArguments),
     /// Show a model, or the layers of a recipe
     Show(ShowArguments),
@@ -74,7 +76,7 @@ pub struct RecipeOptions {
     /// Numbers in a code: width of the middle, components of a PCA
     #[arg(long, value_name = "K")]
     pub code_size: Option<usize>,
-    /// Dense widths from the input to the code, the decoder mirrored (784-128-64-32)
+    /// Dense widths from the input to the code, the decoder mirrored (784-128-64-32); of a classifier to the classes
     #[arg(long, value_name = "WIDTHS")]
     pub layers: Option<String>,
     /// Set any field of the recipe, such as train.rate=0.5; may be given again
@@ -117,9 +119,15 @@ pub struct FitArguments {
     /// Print one JSON object per line and nothing else
     #[arg(long)]
     pub json: bool,
-    /// Train on from the numbers of a model with the same layers; a PCA is two dense layers
+    /// Train on from the numbers of a model with the same layers (a PCA is two dense layers); a classifier takes its encoder
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     pub from: Option<PathBuf>,
+    /// Of a classifier: learn from the labels of so many rows only, of each class its share
+    #[arg(long, value_name = "ROWS")]
+    pub labelled: Option<usize>,
+    /// Of a classifier: only the softmax layer learns, the encoder stays as it is
+    #[arg(long)]
+    pub frozen: bool,
     /// Go on from the checkpoint beside --out, as if the run had never stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
@@ -183,6 +191,22 @@ pub struct ApplyArguments {
     pub data_options: DataOptions,
 }
 
+/// `narrows predict`
+#[derive(Debug, Args)]
+pub struct PredictArguments {
+    /// A model file of a classifier
+    pub model: PathBuf,
+    /// Rows: mnist, mnist:test, iris, or a file
+    pub data: String,
+    /// Where the result goes: .csv (classes and shares), .npy (shares)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
+    #[command(flatten)]
+    pub data_options: DataOptions,
+}
+
 /// `narrows interpolate`
 #[derive(Debug, Args)]
 pub struct InterpolateArguments {
@@ -220,6 +244,9 @@ pub struct EvaluateArguments {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
+    /// Of a classifier: folder for a page with the confusions and the worst rows
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// Print one JSON object per line and nothing else
     #[arg(long)]
     pub json: bool,

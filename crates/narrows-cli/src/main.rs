@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),
         Command::Interpolate(arguments) => commands::apply::interpolate(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),
+        Command::Predict(arguments) => commands::classifier::predict(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
         Command::Recipes => commands::recipes::run(),

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::container::{self, Kind, Tensor};
-use crate::data::Source;
 use crate::durable;
+use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::event::EpochRecord;
 use crate::plan::Plan;
-use crate::spec::{AutoencoderSpec, Optimizer, Schedule};
+use crate::spec::{Optimizer, Schedule, Spec};
 use crate::train::State;
 
-const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 2 };
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 3 };
 
 /// Rows that go into the fingerprint of a data set at most.
 const FINGERPRINT_ROWS: usize = 1000;
@@ -35,8 +35,9 @@ pub(crate) struct Checkpoints {
 #[serde(deny_unknown_fields)]
 struct Run {
     /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
-    spec: AutoencoderSpec,
-    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them.
+    spec: Spec,
+    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
+    /// where classes are told.
     data: String,
 }
 
@@ -51,22 +52,28 @@ struct Head {
     /// Active units after each epoch, where known; from version 2 on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     active_units: Vec<Option<usize>>,
+    /// The share of classes told wrong after each epoch, where classes are told; from version 3 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    validation_errors: Vec<Option<f64>>,
 }
 
 impl Checkpoints {
     /// The checkpoints of a run whose model goes to `model`.
-    pub fn new(model: &Path, spec: &AutoencoderSpec, rows: &dyn Source, held_out: &dyn Source) -> Self {
+    pub fn new(model: &Path, spec: Spec, rows: Rows<'_>, held_out: Rows<'_>) -> Self {
         let beside = |number: usize| {
             let mut name = model.as_os_str().to_owned();
             name.push(format!(".checkpoint-{number}"));
             PathBuf::from(name)
         };
-        let mut spec = spec.clone();
-        // Under a schedule the rate depends on how many epochs there will be.
-        if spec.train.schedule == Schedule::Constant {
-            spec.train.epochs = 1;
+        let mut spec = spec;
+        let mut steps_per_epoch = 1;
+        if let Some(train) = spec.train_mut() {
+            // Under a schedule the rate depends on how many epochs there will be.
+            if train.schedule == Schedule::Constant {
+                train.epochs = 1;
+            }
+            steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
         }
-        let steps_per_epoch = rows.rows().div_ceil(spec.train.batch) as u64;
         let data = format!("{} {}", fingerprint(rows), fingerprint(held_out));
         Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch }
     }
@@ -129,12 +136,20 @@ impl Checkpoints {
         }
         let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
         let active_units = state.history.iter().map(|record| record.active_units).collect();
+        let validation_errors = state.history.iter().map(|record| record.validation_error).collect();
         // JSON has no infinity; before a best loss there is none.
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
         container::encode(
             &CHECKPOINT,
             CHECKPOINT.newest,
-            &Head { run: self.run.clone(), step: state.step, best_loss, history, active_units },
+            &Head {
+                run: self.run.clone(),
+                step: state.step,
+                best_loss,
+                history,
+                active_units,
+                validation_errors,
+            },
             &tensors,
         )
     }
@@ -169,13 +184,14 @@ impl Checkpoints {
                 validation_loss,
                 seconds,
                 active_units: head.active_units.get(place).copied().flatten(),
+                validation_error: head.validation_errors.get(place).copied().flatten(),
             })
             .collect();
         Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })
     }
 }
 
-fn fingerprint(rows: &dyn Source) -> String {
+fn fingerprint(Rows { source: rows, classes, .. }: Rows<'_>) -> String {
     let (count, width) = (rows.rows(), rows.shape().len());
     let mut hash = Sha256::new();
     hash.update((count as u64).to_le_bytes());
@@ -185,5 +201,6 @@ fn fingerprint(rows: &dyn Source) -> String {
         rows.read_f64(&[index], &mut row);
         row.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
+    classes.into_iter().flatten().for_each(|class| hash.update(class.to_le_bytes()));
     container::hexadecimal(hash)
 }

@@ -52,6 +52,8 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Units of the code (channels, where it is an image) that were not the same for every held-out row, where known.
     pub active_units: Option<usize>,
+    /// The share of the held-out rows whose class was told wrong, of a network that tells classes.
+    pub validation_error: Option<f64>,
 }
 
 /// Whether to go on.

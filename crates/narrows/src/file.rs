@@ -9,16 +9,16 @@ use crate::container::{self, Kind, Tensor, Tensors};
 use crate::data::{Element, Shape};
 use crate::durable;
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model, Part};
+use crate::model::{Classes, Fitted, Model, Part};
 use crate::pca::Pca;
 use crate::plan::Plan;
 use crate::scaling::Scaling;
 use crate::spec::{
     AutoencoderSpec, Function, Keep, Layer, Loss, Scale, Schedule, Spec, Train, Units, Weights,
 };
-use crate::summary::{Evaluation, Summary};
+use crate::summary::{ClassifierSummary, Evaluation, Summary};
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 3 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4 };
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +34,17 @@ struct Head {
     /// What of the model is there, where it is not all.
     #[serde(default, skip_serializing_if = "is_whole")]
     part: Part,
+    /// Of a classifier: the names of its classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classes: Option<ClassesHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClassesHead {
+    names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    summary: Option<ClassifierSummary>,
 }
 
 fn is_whole(part: &Part) -> bool {
@@ -88,6 +99,10 @@ impl Model {
             pca: pca_head,
             summary: self.summary.clone(),
             part: self.part,
+            classes: self.classes.as_ref().map(|Classes { names, summary }| ClassesHead {
+                names: names.clone(),
+                summary: summary.clone(),
+            }),
         };
         container::encode(&MODEL, head.version(), &head, &tensors)
     }
@@ -154,6 +169,7 @@ impl Head {
         let of_spec = match &self.spec {
             Spec::Autoencoder(network) => version_of_network(network),
             Spec::Pca(_) => 1,
+            Spec::Classifier(_) => 4,
         };
         let of_summary = self.summary.as_ref().map_or(1, |summary| {
             let Evaluation { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
@@ -171,7 +187,7 @@ impl Head {
     }
 
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
-        let Self { spec, shape, element, pca, summary, part } = self;
+        let Self { spec, shape, element, pca, summary, part, classes } = self;
         let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
         let of_spec = |error: Error| Error::model(format!("the model's spec: {error}"));
         spec.validate().map_err(of_spec)?;
@@ -188,20 +204,30 @@ impl Head {
             return Err(wrong("a scale of 0"));
         }
         let training_mean = tensors.f64("training_mean", &[width])?;
+        if matches!(spec, Spec::Classifier(_)) != classes.is_some() {
+            return Err(wrong("classes go with a classifier, and with nothing else"));
+        }
+        let mut network = |plan: Plan| -> Result<Fitted> {
+            // The tensors are as long as the file says they are; the buffer is made only when they are all there.
+            let own = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
+            let values = own
+                .clone()
+                .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
+                .collect::<Result<Vec<_>>>()?;
+            let mut parameters = vec![0.0; plan.buffer_len];
+            for (parameter, values) in own.zip(values) {
+                parameters[parameter.range.clone()].copy_from_slice(&values);
+            }
+            Ok(Fitted::Network { plan, parameters })
+        };
         let fitted = match &spec {
-            Spec::Autoencoder(network) => {
-                let plan = Plan::new(network, shape).map_err(of_spec)?;
-                // The tensors are as long as the file says they are; the buffer is made only when they are all there.
-                let own = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
-                let values = own
-                    .clone()
-                    .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
-                    .collect::<Result<Vec<_>>>()?;
-                let mut parameters = vec![0.0; plan.buffer_len];
-                for (parameter, values) in own.zip(values) {
-                    parameters[parameter.range.clone()].copy_from_slice(&values);
+            Spec::Autoencoder(spec) => network(Plan::new(spec, shape).map_err(of_spec)?)?,
+            Spec::Classifier(spec) => {
+                let names = classes.as_ref().map_or(0, |classes| classes.names.len());
+                if names < 2 || part != Part::Whole || summary.is_some() {
+                    return Err(wrong("a classifier is whole, and has two classes at least"));
                 }
-                Fitted::Network { plan, parameters }
+                network(Plan::classifier(spec, shape, names).map_err(of_spec)?)?
             }
             Spec::Pca(settings) => {
                 let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
@@ -224,6 +250,15 @@ impl Head {
         };
         tensors.finish(&MODEL)?;
         let scaling = Scaling::from_parts(offsets, scales);
-        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary, part })
+        let classes = classes.map(|ClassesHead { names, summary }| Classes { names, summary });
+        if let Some(Classes { names, summary: Some(summary) }) = &classes {
+            let square = |matrix: &[Vec<usize>]| {
+                matrix.len() == names.len() && matrix.iter().all(|row| row.len() == names.len())
+            };
+            if !square(&summary.evaluation.confusion) {
+                return Err(wrong("the confusion matrix"));
+            }
+        }
+        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary, part, classes })
     }
 }

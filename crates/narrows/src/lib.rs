@@ -59,6 +59,7 @@
 //! | [`verdict`] | one plain sentence about a fit |
 //! | [`report`] | pictures, charts and one page |
 //! | [`fit`] | the front door: from a spec and rows to a model and its report |
+//! | [`classifier`] | networks that tell classes, pre-trained or not |
 //! | [`compare`] | several recipes on the same rows, judged by the same figures |
 //!
 //! The folder `examples` has whole programs: PCA of iris, training watched by a callback, a model saved and opened, rows
@@ -111,6 +112,8 @@ pub mod verdict;
 pub mod report;
 
 pub mod fit;
+
+pub mod classifier;
 
 pub mod compare;
 

@@ -11,7 +11,7 @@ use crate::pca::Pca;
 use crate::plan::{LayerTable, Op, Parameter, Plan};
 use crate::scaling::{Scaling, each_block};
 use crate::spec::{Loss, Scale, Spec};
-use crate::summary::Summary;
+use crate::summary::{ClassifierSummary, Summary};
 
 /// With what a model computes. Neither changes a result by more than the rounding of the SIMD level; threads change nothing.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,17 @@ pub struct Model {
     pub summary: Option<Summary>,
     /// What of it is there.
     pub part: Part,
+    /// The classes that it tells, where it tells any.
+    pub classes: Option<Classes>,
+}
+
+/// What a classifier has beside its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classes {
+    /// The name of each class, in the order of the outputs.
+    pub names: Vec<String>,
+    /// How good it was found to be when it was fitted.
+    pub summary: Option<ClassifierSummary>,
 }
 
 /// What of a model is there.
@@ -132,6 +143,7 @@ impl Model {
     /// # Errors
     /// Where it is a part already.
     pub fn split(&self) -> Result<(Self, Self)> {
+        self.must_rebuild("be split")?;
         if self.part != Part::Whole {
             return Err(Error::model(format!("the model is {} already", self.part.title())));
         }
@@ -146,6 +158,28 @@ impl Model {
             }
         }
         model
+    }
+
+    /// Refuses what a classifier cannot do: it has no way back from a code to a row.
+    pub(crate) fn must_rebuild(&self, what: &str) -> Result<()> {
+        if self.classes.is_none() {
+            return Ok(());
+        }
+        Err(Error::model(format!("the model is a classifier: it cannot {what}"))
+            .hint("`narrows predict` tells classes, `narrows encode` writes what it tells them by"))
+    }
+
+    /// The classes of rows: for each row the share of each class (n x classes), which add up to 1.
+    ///
+    /// # Errors
+    /// Where the model is no classifier, or the rows are not as those it was fitted on.
+    pub fn predict(&self, rows: &dyn Source, compute: Compute) -> Result<Vec<f32>> {
+        if self.classes.is_none() {
+            return Err(Error::model("the model is no classifier: it knows no classes")
+                .hint("fit one from it: narrows fit classifier --from MODEL --data DATA"));
+        }
+        self.check_rows(rows)?;
+        Ok(self.map(rows, Direction::Both, compute)?.into_f32())
     }
 
     /// Refuses what this part of a model cannot do.
@@ -166,6 +200,7 @@ impl Model {
 
     /// The rows of codes, in the units of the training rows: n x row length. In f64 where a PCA is given f64 codes.
     pub fn decode(&self, codes: &dyn Source, compute: Compute) -> Result<Values> {
+        self.must_rebuild("decode codes")?;
         self.must_have(Part::Decoder, "decode codes")?;
         self.check(codes, self.code_shape(), "the model's codes have")?;
         self.map(codes, Direction::Decode, compute)
@@ -173,6 +208,7 @@ impl Model {
 
     /// Rows encoded and decoded again: the same bits as [`Model::encode`], then [`Model::decode`].
     pub fn reconstruct(&self, rows: &dyn Source, compute: Compute) -> Result<Values> {
+        self.must_rebuild("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
         self.map(rows, Direction::Both, compute)
@@ -198,7 +234,8 @@ impl Model {
     fn map(&self, rows: &dyn Source, direction: Direction, compute: Compute) -> Result<Values> {
         let n = rows.rows();
         let (input, code, width) = (rows.shape().len(), self.code_shape().len(), self.shape.len());
-        let out_width = if direction == Direction::Encode { code } else { width };
+        let rebuilt = self.classes.as_ref().map_or(width, |classes| classes.names.len());
+        let out_width = if direction == Direction::Encode { code } else { rebuilt };
         let len = n
             .checked_mul(out_width)
             .ok_or_else(|| Error::data(format!("{n} rows of {out_width} numbers are too many for memory")))?;
@@ -236,7 +273,7 @@ impl Model {
                             rows = decoder.forward(rows, false);
                         }
                         chunk.copy_from_slice(rows);
-                        if direction != Direction::Encode {
+                        if direction != Direction::Encode && self.classes.is_none() {
                             self.scaling.undo(level, chunk, width);
                         }
                         Ok(())

@@ -12,7 +12,7 @@ use crate::initial::initial_parameters;
 use crate::model::Compute;
 use crate::plan::{Op, Plan};
 use crate::scaling::Scaling;
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Units};
+use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights};
 use crate::train::{State, Trained, train};
 
 /// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
@@ -39,9 +39,43 @@ pub(crate) struct Pretrained {
     pub ended: Ended,
 }
 
+/// An encoder whose layers are trained one after the other, and what is common to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoding<'a> {
+    pub layers: &'a [Layer],
+    /// What the first layer's autoencoder ends in, and its loss: those of the rows.
+    pub rows: (Function, Loss),
+    /// Whether the plan's decoder mirrors the encoder, and learns with it.
+    pub mirrored: bool,
+    pub scale: Scale,
+    pub weights: Weights,
+    pub train: &'a Train,
+}
+
+impl<'a> From<&'a AutoencoderSpec> for Encoding<'a> {
+    fn from(spec: &'a AutoencoderSpec) -> Self {
+        Self {
+            layers: &spec.encoder,
+            rows: (last_function(&spec.decoder), spec.loss),
+            mirrored: true,
+            scale: spec.scale,
+            weights: spec.weights,
+            train: &spec.train,
+        }
+    }
+}
+
+/// The function that layers end in.
+fn last_function(layers: &[Layer]) -> Function {
+    match layers.last() {
+        Some(Layer::Function(function)) => *function,
+        _ => Function::Linear,
+    }
+}
+
 /// Trains the layers of an encoder one after the other.
 pub(crate) fn pretrain(
-    spec: &AutoencoderSpec,
+    spec: Encoding<'_>,
     settings: &Pretrain,
     plan: &Plan,
     rows: Rows<'_>,
@@ -96,14 +130,14 @@ pub(crate) fn pretrain(
 struct Stack {
     /// A dense layer and the functions after it, one group for each layer.
     groups: Vec<Vec<Layer>>,
-    /// For each group its step of the whole network, and the step of the decoder that mirrors it.
-    steps: Vec<(usize, usize)>,
+    /// For each group its step of the whole network, and the step of the decoder that mirrors it, where one does.
+    steps: Vec<(usize, Option<usize>)>,
 }
 
 impl Stack {
-    fn new(spec: &AutoencoderSpec, plan: &Plan) -> Result<Self> {
+    fn new(spec: Encoding<'_>, plan: &Plan) -> Result<Self> {
         let mut groups: Vec<Vec<Layer>> = Vec::new();
-        for (index, layer) in spec.encoder.iter().enumerate() {
+        for (index, layer) in spec.layers.iter().enumerate() {
             match layer {
                 // The rows' own noise is that of the whole network; see `Pretrain::noise`.
                 Layer::Noise(_) | Layer::Dropout { .. } => {}
@@ -121,29 +155,34 @@ impl Stack {
         let dense = |range: std::ops::Range<usize>| -> Vec<usize> {
             range.filter(|&step| matches!(plan.steps[step].op, Op::Dense { .. })).collect()
         };
-        let (encoder, decoder) = (dense(0..plan.cut), dense(plan.cut..plan.steps.len()));
-        let steps: Vec<(usize, usize)> = encoder.into_iter().zip(decoder.into_iter().rev()).collect();
-        let mirrors = |&(first, second): &(usize, usize)| {
-            let (first, second) = (&plan.steps[first], &plan.steps[second]);
+        let encoder = dense(0..plan.cut);
+        if groups.is_empty() {
+            return Err(Error::recipe(
+                "pretrain: the encoder has no dense layer that could be trained alone",
+            ));
+        }
+        if !spec.mirrored {
+            return Ok(Self { groups, steps: encoder.into_iter().map(|step| (step, None)).collect() });
+        }
+        let decoder = dense(plan.cut..plan.steps.len());
+        let mirrors = |(first, second): (&usize, &usize)| {
+            let (first, second) = (&plan.steps[*first], &plan.steps[*second]);
             first.input.len() == second.output.len() && first.output.len() == second.input.len()
         };
-        if groups.is_empty() || steps.len() != groups.len() || !steps.iter().all(mirrors) {
+        if decoder.len() != encoder.len() || !encoder.iter().zip(decoder.iter().rev()).all(mirrors) {
             return Err(Error::recipe("pretrain: the decoder does not mirror the encoder")
                 .hint("as many dense layers on both sides, with the same widths"));
         }
+        let steps = encoder.into_iter().zip(decoder.into_iter().rev().map(Some)).collect();
         Ok(Self { groups, steps })
     }
 
     /// The autoencoder that a layer is trained as: what comes in is what it gives back.
-    fn alone(&self, spec: &AutoencoderSpec, settings: &Pretrain, index: usize) -> AutoencoderSpec {
-        let function = |layers: &[Layer]| match layers.last() {
-            Some(Layer::Function(function)) => *function,
-            _ => Function::Linear,
-        };
+    fn alone(&self, spec: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderSpec {
         // The rows end as in the whole network; what a layer gave, as that layer's function has it.
         let (end, loss) = match index.checked_sub(1) {
-            None => (function(&spec.decoder), spec.loss),
-            Some(before) => match function(&self.groups[before]) {
+            None => spec.rows,
+            Some(before) => match last_function(&self.groups[before]) {
                 Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
                 Function::Tanh => (Function::Tanh, Loss::Mse),
                 Function::Relu => (Function::Relu, Loss::Mse),
@@ -160,7 +199,7 @@ impl Stack {
             sparsity: settings.sparsity,
             weights: spec.weights,
             pretrain: None,
-            train: settings.train(&spec.train, index),
+            train: settings.train(spec.train, index),
         }
     }
 
@@ -170,8 +209,9 @@ impl Stack {
         let (encoder, decoder) = self.steps[index];
         let own_encoder = own.steps[..own.cut].iter().find_map(|step| step.op.parameters());
         let own_decoder = own.steps[own.cut..].iter().find_map(|step| step.op.parameters());
-        let pairs = [(encoder, own_encoder), (decoder, own_decoder)];
+        let pairs = [(Some(encoder), own_encoder), (decoder, own_decoder)];
         for (place, (step, from)) in pairs.into_iter().enumerate() {
+            let Some(step) = step else { continue };
             let (Some((to, to_bias)), Some((from, from_bias))) = (plan.steps[step].op.parameters(), from)
             else {
                 unreachable!("dense layers have weights")
@@ -199,14 +239,14 @@ impl Stack {
     }
 }
 
-/// A layer that has been trained: its numbers do not change any more.
-struct Encoder {
-    plan: Plan,
-    parameters: Vec<f32>,
+/// A network that has been trained, and that rows are encoded by: its numbers do not change any more.
+pub(crate) struct Encoder {
+    pub plan: Plan,
+    pub parameters: Vec<f32>,
 }
 
 /// What comes into a layer.
-enum Outputs<'a> {
+pub(crate) enum Outputs<'a> {
     /// The rows themselves.
     Rows(Rows<'a>),
     /// What the layers before give, computed once.
@@ -216,7 +256,8 @@ enum Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    fn of(rows: Rows<'a>, encoders: &'a [Encoder], compute: Compute) -> Result<Self> {
+    /// What so many encoders, one after the other, give for rows.
+    pub fn of(rows: Rows<'a>, encoders: &'a [Encoder], compute: Compute) -> Result<Self> {
         let Some(last) = encoders.last() else { return Ok(Self::Rows(rows)) };
         let width = last.plan.code().len();
         let streamed = Streamed { rows, encoders, width, level: compute.level };
@@ -239,17 +280,18 @@ impl<'a> Outputs<'a> {
         Ok(Self::Cached(Table::new(Values::F32(values), Shape::flat(width))?, Scaling::identity()))
     }
 
-    fn rows(&self) -> Rows<'_> {
+    /// As rows of a network, without classes.
+    pub fn rows(&self) -> Rows<'_> {
         match self {
             Self::Rows(rows) => *rows,
-            Self::Cached(source, scaling) => Rows { source, scaling },
-            Self::Streamed(source, scaling) => Rows { source, scaling },
+            Self::Cached(source, scaling) => Rows { source, scaling, classes: None },
+            Self::Streamed(source, scaling) => Rows { source, scaling, classes: None },
         }
     }
 }
 
 /// The outputs of trained layers as a source of rows.
-struct Streamed<'a> {
+pub(crate) struct Streamed<'a> {
     rows: Rows<'a>,
     encoders: &'a [Encoder],
     width: usize,
@@ -270,7 +312,7 @@ impl Source for Streamed<'_> {
     }
 
     fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
-        let Rows { source, scaling } = self.rows;
+        let Rows { source, scaling, .. } = self.rows;
         let mut numbers = vec![0.0; indices.len() * source.shape().len()];
         scaling.read(source, indices, &mut numbers, self.level);
         for Encoder { plan, parameters } in self.encoders {

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Code = 7,
     /// Codes drawn for pictures.
     Picture = 8,
+    /// Which rows are learned from with their labels.
+    Labelled = 9,
 }
 
 /// The stream of a (seed, purpose, index).

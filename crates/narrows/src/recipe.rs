@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::spec::{AutoencoderSpec, PcaSpec, Spec, suggestion};
+use crate::spec::{AutoencoderSpec, ClassifierSpec, PcaSpec, Spec, suggestion};
 
 /// The built-in recipes: name and TOML text.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("pca", include_str!("../../../recipes/pca.toml")),
     ("linear", include_str!("../../../recipes/linear.toml")),
     ("tied", include_str!("../../../recipes/tied.toml")),
@@ -19,6 +19,7 @@ const BUILT_IN: [(&str, &str); 10] = [
     ("denoising", include_str!("../../../recipes/denoising.toml")),
     ("stacked", include_str!("../../../recipes/stacked.toml")),
     ("vae", include_str!("../../../recipes/vae.toml")),
+    ("classifier", include_str!("../../../recipes/classifier.toml")),
 ];
 
 /// A recipe, its fields still open to be changed one by one.
@@ -113,13 +114,14 @@ impl Recipe {
 
     fn read_spec(&self) -> Result<Spec> {
         let mut table = self.table.clone();
-        let methods = ["pca", "autoencoder"];
+        let methods = ["pca", "autoencoder", "classifier"];
         let method = table
             .remove("method")
             .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
         match method.as_str() {
             Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
             Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
+            Some("classifier") => read::<ClassifierSpec>(table).map(Spec::Classifier),
             other => {
                 let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
                 let error = Error::recipe(format!(

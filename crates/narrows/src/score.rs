@@ -25,6 +25,7 @@ pub(crate) fn evaluate_with_codes(
     keep: usize,
     compute: Compute,
 ) -> Result<(Evaluation, Vec<f32>)> {
+    model.must_rebuild("be judged by what it rebuilds")?;
     model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());

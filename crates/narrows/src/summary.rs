@@ -78,6 +78,53 @@ pub struct Summary {
     pub verdict: String,
 }
 
+/// How well the classes of some rows are told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classification {
+    /// How many rows were judged.
+    pub rows: usize,
+    /// Rows whose class was told wrong.
+    pub wrong: usize,
+    /// The mean over rows of -ln of the share given to the row's class.
+    #[serde(deserialize_with = "number")]
+    pub cross_entropy: f64,
+    /// For each class (a row) how many of its rows were told to be of each class (a column).
+    pub confusion: Vec<Vec<usize>>,
+}
+
+impl Classification {
+    /// The share of rows whose class was told wrong.
+    pub fn error(&self) -> f64 {
+        self.wrong as f64 / self.rows as f64
+    }
+}
+
+/// How good a classifier was found to be when it was fitted; stored in its file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierSummary {
+    /// How many rows there were to learn from.
+    pub training_rows: usize,
+    /// How many of them were learned from with their labels.
+    pub labelled_rows: usize,
+    /// Epochs on labels that were finished.
+    pub epochs: usize,
+    /// The cross-entropy on the labelled rows, over the epoch that was kept.
+    #[serde(deserialize_with = "number")]
+    pub train_loss: f64,
+    /// On the held-out rows.
+    pub evaluation: Classification,
+    /// The error of always saying the commonest class of the labelled rows, on the same rows.
+    #[serde(deserialize_with = "number")]
+    pub commonest_error: f64,
+    /// The error of the class whose labelled rows have the nearest mean, on the same rows.
+    #[serde(deserialize_with = "number")]
+    pub nearest_mean_error: f64,
+    /// One plain sentence.
+    pub verdict: String,
+}
+
 /// JSON has no infinities: a figure of a network that has run away is written as null. Read as "not a number", so that
 /// such a model can still be opened and looked at.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

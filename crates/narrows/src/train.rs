@@ -181,6 +181,9 @@ pub(crate) fn train(
                     validation_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
                     seconds,
                     active_units: engine.take_active_units(),
+                    validation_error: engine
+                        .take_misses()
+                        .map(|misses| misses as f64 / validation_order.len() as f64),
                 };
                 // The last update of an epoch is judged here: no batch comes after it.
                 if record.validation_loss.is_finite() && engine.parameters_are_finite() {

@@ -72,6 +72,7 @@ pub fn verdict(
     }
     match spec {
         Spec::Pca(_) => of_pca(sizes, evaluation),
+        Spec::Classifier(_) => "a classifier is judged by the classes it tells".into(),
         Spec::Autoencoder(network) => {
             let context = Context { network, sizes, evaluation, baselines, training };
             context.nothing_learned().unwrap_or_else(|| context.learned()).join("; ")

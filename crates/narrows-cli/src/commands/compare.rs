@@ -95,6 +95,9 @@ fn candidates(arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
         let foreign: &[&str] = match recipe.spec()? {
             Spec::Autoencoder(_) => &OF_PCA,
             Spec::Pca(_) => &OF_NETWORKS,
+            Spec::Classifier(_) => anyhow::bail!(
+                "{name}: a classifier rebuilds nothing that could be compared; `narrows fit` says what it is worth"
+            ),
         };
         for (assignment, taken) in arguments.set.iter().zip(&mut taken) {
             if !foreign.contains(&field(assignment)) {

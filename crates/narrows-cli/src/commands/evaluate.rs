@@ -13,6 +13,12 @@ use crate::output;
 pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
     let model = Model::open(&arguments.model)?;
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
+    if model.classes.is_some() {
+        return super::classifier::evaluate(arguments, &model, &dataset);
+    }
+    if arguments.report.is_some() {
+        anyhow::bail!("--report: shows which classes are told wrong, and the model is no classifier");
+    }
     let found = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))
         .map_err(|error| error.at(&dataset.name))?;
     if arguments.json {

@@ -8,14 +8,17 @@ use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use narrows::classifier::{ClassifierFit, fit_classifier, write_classifier_report};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
 use narrows::event::{Ended, EpochRecord, Event, Flow};
 use narrows::fit::{CheckpointOptions, Fit, Options, elimination, fit_with, write_report};
 use narrows::model::{Compute, Fitted, Model};
+use narrows::pretrain::PretrainedLayer;
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
 use serde_json::json;
 
+use super::classifier;
 use crate::arguments::{DataOptions, FitArguments, RecipeOptions};
 use crate::{INTERRUPTED, output};
 
@@ -43,9 +46,17 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     }
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
     let mut spec = recipe.spec()?;
-    apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape())?;
-    if let (Spec::Autoencoder(network), Some(seed)) = (&mut spec, arguments.seed) {
-        network.train.seed = seed;
+    let classes = dataset.labels.as_ref().map(|labels| labels.names.len());
+    if arguments.from.is_some()
+        && arguments.recipe_options.layers.is_some()
+        && matches!(spec, Spec::Classifier(_))
+    {
+        anyhow::bail!("--layers: with --from the layers of the encoder are the model's");
+    }
+    apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape(), classes)?;
+    apply_labels(&mut spec, arguments)?;
+    if let Some(seed) = arguments.seed {
+        spec.set_seed(seed);
     }
     let seed = arguments.seed.unwrap_or(spec.seed());
     let (training, validation) =
@@ -69,28 +80,49 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(arguments.json, stop);
     let checkpoints = Some(CheckpointOptions { model: &model_path, resume: arguments.resume });
     let options = Options { checkpoints, start: start.as_ref() };
-    let fitted = fit_with(&spec, &training, &validation, compute, options, &mut |event| progress.hear(event));
+    let mut hear = |event: &Event| progress.hear(event);
+    let fitted = match &spec {
+        Spec::Classifier(spec) => {
+            fit_classifier(spec, &training, &validation, compute, options, &mut hear).map(Fitting::Classifier)
+        }
+        _ => fit_with(&spec, &training, &validation, compute, options, &mut hear).map(Fitting::Rebuilding),
+    };
     progress.finish();
     if fitted.is_err() && is_new {
         // Only where it is empty: nothing that was written is lost.
         let _ = std::fs::remove_dir(&folder);
         let _ = folder.parent().map(std::fs::remove_dir);
     }
-    let fit = fitted?;
-    fit.model.save(&model_path)?;
-    let pages = write_report(&folder, &recipe.name, &fit, &training, &validation, compute)?;
-
-    let done = Done { recipe: &recipe.name, fit: &fit, model_path: &model_path, page: &pages[0], compute };
-    if arguments.json {
-        output::line(done.json())?
-    } else {
-        done.print(&training, &validation)?
-    }
-    match &fit.ended {
+    let recipe = &recipe.name;
+    let (ended, nothing_yet) = match &fitted? {
+        Fitting::Rebuilding(fit) => {
+            fit.model.save(&model_path)?;
+            let pages = write_report(&folder, recipe, fit, &training, &validation, compute)?;
+            let done = Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
+            if arguments.json {
+                output::line(done.json())?
+            } else {
+                done.print(&training, &validation)?
+            }
+            (fit.ended.clone(), fit.history.is_empty() && !fit.pretraining.is_empty())
+        }
+        Fitting::Classifier(fit) => {
+            fit.model.save(&model_path)?;
+            let pages = write_classifier_report(&folder, recipe, fit, &training, &validation, compute)?;
+            let done = classifier::Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
+            if arguments.json {
+                output::line(done.json())?
+            } else {
+                done.print(&training, &validation)?
+            }
+            (fit.ended.clone(), fit.history.is_empty() && !fit.pretraining.is_empty())
+        }
+    };
+    match ended {
         Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
             let model = model_path.display();
-            if fit.history.is_empty() && !fit.pretraining.is_empty() {
+            if nothing_yet {
                 eprintln!("interrupted while layers were trained alone: {model} has what they learned");
                 return Ok(ExitCode::from(INTERRUPTED));
             }
@@ -109,6 +141,27 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What a fit gave.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+enum Fitting {
+    Rebuilding(Fit),
+    Classifier(ClassifierFit),
+}
+
+/// Applies `--labelled` and `--frozen`, which are for classifiers.
+fn apply_labels(spec: &mut Spec, arguments: &FitArguments) -> anyhow::Result<()> {
+    match spec {
+        Spec::Classifier(classifier) => {
+            classifier.labelled = arguments.labelled.or(classifier.labelled);
+            classifier.frozen |= arguments.frozen;
+        }
+        _ if arguments.labelled.is_some() => anyhow::bail!("--labelled: is for a classifier"),
+        _ if arguments.frozen => anyhow::bail!("--frozen: is for a classifier"),
+        _ => {}
+    }
+    Ok(())
+}
+
 /// What Ctrl-C sets.
 pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -123,9 +176,22 @@ pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Applies `--code-size` and `--layers` to a spec for rows of a shape.
-pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> anyhow::Result<()> {
+/// Applies `--code-size` and `--layers` to a spec for rows of a shape, of so many classes.
+pub fn apply_options(
+    spec: &mut Spec,
+    options: &RecipeOptions,
+    shape: Shape,
+    classes: Option<usize>,
+) -> anyhow::Result<()> {
     match spec {
+        Spec::Classifier(classifier) => {
+            if options.code_size.is_some() {
+                anyhow::bail!("--code-size: the layers of a classifier are set by --layers");
+            }
+            if let (Some(layers), Some(classes)) = (&options.layers, classes) {
+                classifier.set_layers(layers, shape.len(), classes)?;
+            }
+        }
         Spec::Autoencoder(network) => {
             if let Some(layers) = &options.layers {
                 network.set_layers(layers, shape.len())?;
@@ -257,7 +323,10 @@ impl Progress {
                 let active = record.active_units.map_or_else(String::new, |units| {
                     format!(", {units} code {} active", if units == 1 { "unit" } else { "units" })
                 });
-                self.last = format!(", held out {:.4}{active}", record.validation_loss);
+                // A classifier is judged by its errors.
+                let judged =
+                    record.validation_error.map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
+                self.last = format!(", held out {:.4}{judged}", record.validation_loss);
                 self.tell(json!({ "event": "epoch" }), record);
             }
             Event::Warning(what) => match &self.bar {
@@ -289,6 +358,9 @@ impl Progress {
         line["validation_loss"] = record.validation_loss.into();
         line["seconds"] = record.seconds.into();
         line["active_units"] = record.active_units.into();
+        if let Some(error) = record.validation_error {
+            line["validation_error"] = error.into();
+        }
         // Nobody reads any more: stop and keep what there is.
         self.failed |= output::line(line).is_err();
     }
@@ -338,18 +410,8 @@ impl Done<'_> {
             "baselines": summary.baselines,
             "verdict": summary.verdict,
             "epochs": summary.epochs,
-            "ended": match fit.ended {
-                Ended::Finished => "finished",
-                Ended::Early => "early",
-                Ended::Interrupted => "interrupted",
-                Ended::Diverged(_) => "diverged",
-            },
-            "layers": fit.pretraining.iter().map(|layer| json!({
-                "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
-                "loss": layer.loss_name, "seconds": layer.seconds,
-                "train_loss": layer.history.last().map(|record| record.train_loss),
-                "validation_loss": layer.history.last().map(|record| record.validation_loss),
-            })).collect::<Vec<_>>(),
+            "ended": ended_name(&fit.ended),
+            "layers": layers_json(&fit.pretraining),
             "report": page,
             "simd": compute.level.name(),
         });
@@ -409,14 +471,7 @@ impl Done<'_> {
             add("divergence of a code", format!("{divergence:.2} nats from the standard normal"));
         }
         for (place, layer) in fit.pretraining.iter().enumerate() {
-            let (inputs, units) = layer.widths;
-            let end = layer.history.last().map_or_else(String::new, |record| {
-                format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
-            });
-            add(
-                &format!("layer {} alone", place + 1),
-                format!("{inputs}-{units}: {:.1} s, {} epochs{end}", layer.seconds, layer.history.len()),
-            );
+            add(&format!("layer {} alone", place + 1), layer_text(layer));
         }
         if let Some(found) = elimination(fit) {
             add("eliminated weights", found.to_string());
@@ -431,4 +486,36 @@ impl Done<'_> {
         output::line(format!("model   {}", model_path.display()))?;
         output::line(format!("report  {}", page.display()))
     }
+}
+
+/// What the last line of JSON says of how a run ended.
+pub fn ended_name(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Finished => "finished",
+        Ended::Early => "early",
+        Ended::Interrupted => "interrupted",
+        Ended::Diverged(_) => "diverged",
+    }
+}
+
+/// What the last line of JSON says of layers that were trained alone.
+pub fn layers_json(layers: &[PretrainedLayer]) -> Vec<serde_json::Value> {
+    let of_layer = |layer: &PretrainedLayer| {
+        json!({
+            "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
+            "loss": layer.loss_name, "seconds": layer.seconds,
+            "train_loss": layer.history.last().map(|record| record.train_loss),
+            "validation_loss": layer.history.last().map(|record| record.validation_loss),
+        })
+    };
+    layers.iter().map(of_layer).collect()
+}
+
+/// What the table says of a layer that was trained alone.
+pub fn layer_text(layer: &PretrainedLayer) -> String {
+    let (inputs, units) = layer.widths;
+    let end = layer.history.last().map_or_else(String::new, |record| {
+        format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
+    });
+    format!("{inputs}-{units}: {:.1} s, {} epochs{end}", layer.seconds, layer.history.len())
 }

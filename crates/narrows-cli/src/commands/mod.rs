@@ -1,6 +1,7 @@
 //! One file for each verb, and what several of them need.
 
 pub mod apply;
+pub mod classifier;
 pub mod compare;
 pub mod data;
 pub mod evaluate;

@@ -15,6 +15,9 @@ use super::fit::apply_options;
 use crate::arguments::ShowArguments;
 use crate::output;
 
+/// The classes that a classifier's recipe is shown for where `--layers` does not say.
+const SHOWN_CLASSES: usize = 10;
+
 /// Shows a model, or the layers of a recipe.
 pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let name = &arguments.name;
@@ -30,12 +33,20 @@ fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     }
     let shape = Shape::parse(&arguments.shape)?;
     let mut spec = recipe.spec()?;
-    apply_options(&mut spec, &arguments.recipe_options, shape)?;
+    let last = arguments.recipe_options.layers.as_deref().and_then(|layers| layers.rsplit('-').next());
+    let classes = last.and_then(|width| width.parse().ok()).unwrap_or(SHOWN_CLASSES);
+    apply_options(&mut spec, &arguments.recipe_options, shape, Some(classes))?;
     let threads = Compute::new(None).threads;
     let (table, parameters, code, training) = match &spec {
         Spec::Autoencoder(network) => {
             let plan = Plan::new(network, shape).map_err(|error| error.at(&arguments.name))?;
-            let memory = training_memory(network, shape, threads)?;
+            let memory = training_memory(&plan, &network.train, threads)?;
+            (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
+        }
+        Spec::Classifier(classifier) => {
+            let plan =
+                Plan::classifier(classifier, shape, classes).map_err(|error| error.at(&arguments.name))?;
+            let memory = training_memory(&plan, &classifier.train, threads)?;
             (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
         }
         Spec::Pca(pca) => {
@@ -57,17 +68,19 @@ fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     }
     output::layers(&table)?;
     output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
-    if code.len() >= shape.len() {
+    if matches!(spec, Spec::Classifier(_)) {
+        output::line(format!("for rows of {classes} classes; the data say how many there are"))?;
+    } else if code.len() >= shape.len() {
         let (code, row) = (code.len(), shape.len());
         output::line(format!("the code has {code} numbers for the {row} of a row: it does not compress"))?;
     }
-    if let (Some((count, memory)), Spec::Autoencoder(network)) = (training, &spec) {
+    if let (Some((count, memory)), Some(train)) = (training, spec.train()) {
         let mebibytes = |bytes: usize| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
         output::line(format!(
             "{:.2} million multiply-adds a row; training in batches of {} on {threads} threads takes {} beside the rows:\n\
              {} parameters and optimizer, {} shared by all threads, {} for each thread",
             count as f64 / 1e6,
-            network.train.batch,
+            train.batch,
             mebibytes(memory.total()),
             mebibytes(memory.parameters),
             mebibytes(memory.shared),
@@ -87,6 +100,8 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
             "event": "model", "model": arguments.name, "shape": model.shape, "parameters": model.parameter_count(),
             "code_size": model.code_shape().len(), "layers": table_json(&table), "spec": model.spec,
             "summary": model.summary,
+            "classes": model.classes.as_ref().map(|classes| &classes.names),
+            "classifier_summary": model.classes.as_ref().and_then(|classes| classes.summary.as_ref()),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -103,6 +118,16 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
             summary.training_rows, summary.evaluation.rows
         ))?;
         output::line(&summary.verdict)?;
+    }
+    if let Some(classes) = &model.classes {
+        output::line(format!("classes: {}", classes.names.join(", ")))?;
+        if let Some(summary) = &classes.summary {
+            output::line(format!(
+                "fitted on {} rows, {} of them labelled, in {} epochs, judged on {}:",
+                summary.training_rows, summary.labelled_rows, summary.epochs, summary.evaluation.rows
+            ))?;
+            output::line(&summary.verdict)?;
+        }
     }
     output::line("")?;
     output::line(to_toml(&model.spec).trim_end())?;

@@ -500,6 +500,7 @@ fn set_code_size(spec: &mut Spec, size: usize) -> Result<()> {
             Ok(())
         }
         Spec::Autoencoder(network) => network.set_code_size(size),
+        Spec::Classifier(_) => Err(Error::recipe("a classifier has no code of a size of its own")),
     }
 }
 

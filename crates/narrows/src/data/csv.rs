@@ -138,6 +138,27 @@ pub(super) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> Result<La
     Labels::from_names(&names).map_err(|error| error.at(place))
 }
 
+/// CSV text of what a classifier says: for each row the most likely class (the first of several), and the share of each class.
+///
+/// # Panics
+/// Where `shares` are not whole rows of one share for each name.
+pub fn encode_classes(names: &[String], shares: &[f32]) -> Vec<u8> {
+    assert!(!names.is_empty() && shares.len().is_multiple_of(names.len()), "whole rows");
+    let mut out = Vec::new();
+    let mut writer = WriterBuilder::new().from_writer(&mut out);
+    let header =
+        std::iter::once("class".to_owned()).chain(names.iter().map(|name| format!("share of {name}")));
+    writer.write_record(header).expect("memory takes it");
+    for row in shares.chunks_exact(names.len()) {
+        let best = (1..row.len()).fold(0, |best, place| if row[place] > row[best] { place } else { best });
+        let cells = std::iter::once(names[best].clone()).chain(row.iter().map(f32::to_string));
+        writer.write_record(cells).expect("memory takes it");
+    }
+    writer.flush().expect("memory takes it");
+    drop(writer);
+    out
+}
+
 /// A CSV file for [`crate::durable::write`]: a header where there is one, then rows of `width` numbers, each in the
 /// fewest digits that read back as the same f64.
 ///

@@ -16,7 +16,7 @@ use std::ops::Range;
 use narrows_kernels::{Border, Image};
 
 use crate::data::Shape;
-use crate::plan::{Op, Parameter, ParameterKind, Plan, Step, image};
+use crate::plan::{Op, Parameter, ParameterKind, Plan, Step, Target, image};
 
 /// Everything begins at multiples of this many numbers: one cache line.
 const ALIGNMENT: usize = 16;
@@ -57,6 +57,8 @@ pub(super) struct Layout {
     /// Rows that are taken through the network together.
     pub block: usize,
     /// The rows as they are read, scaled.
+    pub rows: Tensor,
+    /// What the last value is judged by: the rows, or one number for each class.
     pub targets: Tensor,
     /// Value i goes into step i; the last comes out.
     pub values: Vec<Tensor>,
@@ -83,7 +85,8 @@ impl Layout {
         };
         // Means over the batch are taken of the code.
         let code = plan.sparsity.is_some_and(|sparsity| sparsity.kl.is_some()).then_some(plan.cut);
-        Self::new(&plan.steps, plan.input, block, !plan.noise.is_empty(), Some(Training { code }))
+        let training = Training { code, target: plan.target };
+        Self::new(&plan.steps, plan.input, block, !plan.noise.is_empty(), Some(training))
     }
 
     /// The places for applying steps to rows of a shape, up to `most` at a time.
@@ -98,6 +101,7 @@ impl Layout {
 
     fn new(steps: &[Step], input: Shape, block: usize, noise: bool, training: Option<Training>) -> Self {
         let sums = training.as_ref().and_then(|training| training.code);
+        let target = training.as_ref().map_or(Target::Row, |training| training.target);
         let training = training.is_some();
         let last = steps.len();
         let kinds = Kinds::of(steps);
@@ -126,6 +130,7 @@ impl Layout {
         let first = Tensor { home: Home::Slot(0), image: image(input), stride: 0 };
         let mut layout = Self {
             block,
+            rows: first,
             targets: first,
             values: Vec::new(),
             deltas: Vec::new(),
@@ -161,7 +166,11 @@ impl Layout {
         }
         let first = layout.values[0];
         let apart = noise || first.image.border != Border::NONE;
-        layout.targets = if apart { layout.tensor(image(input), in_batch(0)) } else { first };
+        layout.rows = if apart { layout.tensor(image(input), in_batch(0)) } else { first };
+        layout.targets = match target {
+            Target::Row => layout.rows,
+            Target::Classes(classes) => layout.tensor(image(Shape::flat(classes)), false),
+        };
         layout.losses = layout.tensor(Image::plain(1, 1, 1), true);
         layout
     }
@@ -204,6 +213,8 @@ impl Layout {
 struct Training {
     /// The value whose means over the batch are wanted.
     code: Option<usize>,
+    /// What the last value is to be.
+    target: Target,
 }
 
 /// The shared memory of a batch.

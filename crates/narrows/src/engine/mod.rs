@@ -33,7 +33,7 @@ use narrows_kernels::{Level, loss, matrix, vector};
 
 use crate::corruption::{Corruption, Occasion};
 use crate::data::Source;
-use crate::plan::{Op, Plan};
+use crate::plan::{Op, Plan, Target};
 use crate::scaling::Scaling;
 use crate::spec::{Loss, Optimizer};
 use layout::{Layout, Matrices, Part};
@@ -48,6 +48,8 @@ const NEAR_CACHE: usize = 4096;
 pub(crate) struct Rows<'a> {
     pub source: &'a dyn Source,
     pub scaling: &'a Scaling,
+    /// The class of each row, for networks that tell classes.
+    pub classes: Option<&'a [u32]>,
 }
 
 /// Parameters, gradients, the optimiser's memory and the work space of one batch, shared by a team of threads.
@@ -76,6 +78,8 @@ pub(crate) struct Engine<'a> {
     partial: Shared<f32>,
     /// What the code's units reached while rows were judged.
     extremes: Mutex<Extremes>,
+    /// Rows whose class was told wrong while they were judged.
+    misses: AtomicUsize,
     /// Set when a loss or a gradient is not finite; never cleared.
     broken: AtomicBool,
 }
@@ -171,6 +175,7 @@ impl<'a> Engine<'a> {
             chain,
             groups,
             extremes: Mutex::new(Extremes::new(code_units(plan))),
+            misses: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
         }
     }
@@ -324,7 +329,7 @@ impl<'a> Engine<'a> {
                 if extent == Extent::Losses && self.has_code() {
                     self.chain.widen(self.level, self.plan.cut, &mut space, extremes);
                 }
-                self.judge(&mut space, indices.len());
+                self.judge(&mut space, indices.len(), extent);
                 if extent == Extent::Gradients {
                     self.back(&mut space, weights, indices.len(), sums.get(), slopes, product);
                 }
@@ -339,6 +344,12 @@ impl<'a> Engine<'a> {
     /// Whether the code stands anywhere: a pool just after the cut is done in one with what comes before.
     fn has_code(&self) -> bool {
         !matches!(self.plan.steps[self.plan.cut].op, Op::MaxPool { .. })
+    }
+
+    /// Rows whose class was told wrong while they were judged, where classes are told; counts anew from here on.
+    pub fn take_misses(&self) -> Option<usize> {
+        let misses = self.misses.swap(0, Ordering::Relaxed);
+        matches!(self.plan.target, Target::Classes(_)).then_some(misses)
     }
 
     /// Adds what this thread saw of the codes while it judged rows.
@@ -370,28 +381,35 @@ impl<'a> Engine<'a> {
         corrupted: &mut [f32],
     ) {
         let (level, width) = (self.level, self.plan.input.len());
-        let Layout { targets, values, .. } = &self.chain.layout;
-        let [target_rows] = space.tensors([*targets]);
-        if targets.stride == width {
+        let Layout { rows: whole, targets, values, .. } = &self.chain.layout;
+        let [whole_rows] = space.tensors([*whole]);
+        if whole.stride == width {
             // A few rows at a time: what is read is scaled while it is in the nearest cache.
             let rows_of_near_cache = (NEAR_CACHE / width).max(1);
-            let pieces = target_rows.chunks_mut(rows_of_near_cache * width);
+            let pieces = whole_rows.chunks_mut(rows_of_near_cache * width);
             for (indices, out) in indices.chunks(rows_of_near_cache).zip(pieces) {
                 rows.source.read_f32(indices, out);
                 rows.scaling.apply(level, out, width);
             }
         } else {
-            for (index, row) in indices.iter().zip(target_rows.chunks_mut(targets.stride)) {
+            for (index, row) in indices.iter().zip(whole_rows.chunks_mut(whole.stride)) {
                 rows.source.read_f32(std::slice::from_ref(index), &mut row[..width]);
                 rows.scaling.apply(level, &mut row[..width], width);
             }
         }
-        if targets == &values[0] {
+        if let Some(classes) = rows.classes {
+            let [shares] = space.tensors([*targets]);
+            shares.fill(0.0);
+            for (index, shares) in indices.iter().zip(shares.chunks_mut(targets.stride)) {
+                shares[classes[*index] as usize] = 1.0;
+            }
+        }
+        if whole == &values[0] {
             return;
         }
-        let [target_rows, input] = space.tensors([*targets, values[0]]);
+        let [whole_rows, input] = space.tensors([*whole, values[0]]);
         for (place, index) in indices.iter().enumerate() {
-            let mut row = &target_rows[place * targets.stride..][..width];
+            let mut row = &whole_rows[place * whole.stride..][..width];
             if !corrupted.is_empty() {
                 corrupted.copy_from_slice(row);
                 corruption.apply(level, corrupted, *index, occasion);
@@ -402,12 +420,12 @@ impl<'a> Engine<'a> {
     }
 
     /// The losses of a block of a batch of `rows` rows; the last output becomes its own delta.
-    fn judge(&self, space: &mut Space<'_, '_>, rows: usize) {
+    fn judge(&self, space: &mut Space<'_, '_>, rows: usize, extent: Extent) {
         let (plan, level) = (self.plan, self.level);
         let Layout { targets, values, deltas, losses, .. } = &self.chain.layout;
         let last = plan.steps.len();
         // Rows without a border lie one after the other, or there is only one.
-        let len = space.rows * plan.input.len();
+        let len = space.rows * plan.output().len();
         // A pool at the end reads its output once more: then the gradient is made of a copy.
         let apart = deltas[last] != values[last];
         let in_copy = apart && matches!(plan.steps[last - 1].op, Op::MaxPool { .. });
@@ -418,6 +436,11 @@ impl<'a> Engine<'a> {
         let judged = if in_copy { deltas[last] } else { values[last] };
         let [target_rows, outputs, sums] = space.tensors([*targets, judged, *losses]);
         let (target_rows, outputs) = (&target_rows[..len], &mut outputs[..len]);
+        if let (Target::Classes(classes), Extent::Losses) = (plan.target, extent) {
+            let rows = outputs.chunks_exact(classes).zip(target_rows.chunks_exact(classes));
+            let misses = rows.filter(|(shares, target)| target[most_likely(shares)] != 1.0).count();
+            self.misses.fetch_add(misses, Ordering::Relaxed);
+        }
         let weight = 1.0 / (rows * loss_width(plan)) as f32;
         match plan.loss {
             Loss::Bce => loss::bce_logits(level, sums, outputs, target_rows, weight),
@@ -545,6 +568,11 @@ pub(crate) fn code_units(plan: &Plan) -> usize {
 /// Whether a unit says the same of every row, up to rounding.
 pub(crate) fn is_dead(low: f64, high: f64) -> bool {
     high - low <= 1e-6 * high.abs().max(low.abs())
+}
+
+/// The place of the largest number, the first of several.
+pub(crate) fn most_likely(shares: &[f32]) -> usize {
+    (1..shares.len()).fold(0, |best, place| if shares[place] > shares[best] { place } else { best })
 }
 
 /// Numbers of a row that its loss is a mean over: all of them, but a distribution counts as one.

@@ -6,8 +6,10 @@ mod report;
 use std::path::Path;
 use std::time::Instant;
 
+use narrows_kernels::Level;
+
 use crate::checkpoint::Checkpoints;
-use crate::data::{Dataset, Element, Shape, Source};
+use crate::data::{Dataset, Element, Source, Table};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
@@ -121,13 +123,24 @@ pub fn fit_with(
     check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
     let scaling = match options.start {
         Some(model) => {
-            check_start(&spec, model, rows).map_err(|error| error.at(&training.name))?;
+            check_start(spec.scale(), model, rows).map_err(|error| error.at(&training.name))?;
+            if matches!(&spec, Spec::Autoencoder(network) if network.weights.start == Start::ClosedForm) {
+                return Err(Error::recipe(
+                    "weights.start: closed_form is a start of its own, not one from a model",
+                )
+                .hint("weights.start = \"auto\""));
+            }
             spec.set_scale(model.spec.scale());
             model.scaling.clone()
         }
         None => Scaling::learn(spec.scale(), rows)?,
     };
     let found = match &spec {
+        Spec::Classifier(_) => {
+            return Err(Error::recipe(
+                "a classifier is fitted by `fit_classifier`, which judges it by its errors",
+            ));
+        }
         Spec::Pca(_) if options.start.is_some() => {
             return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
         }
@@ -157,6 +170,7 @@ pub fn fit_with(
         fitted: found.fitted,
         summary: None,
         part: Part::Whole,
+        classes: None,
         scaling,
     };
     let baselines = Baselines::measure(&moments, &model, held_out, compute)?;
@@ -166,10 +180,7 @@ pub fn fit_with(
         Some(loss) => loss,
         None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
     };
-    let steps = match &model.spec {
-        Spec::Autoencoder(spec) => spec.train.steps(found.history.len(), rows.rows()),
-        Spec::Pca(_) => 0,
-    };
+    let steps = model.spec.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
     let learning = Training { loss: train_loss, history: &found.history, steps };
     let verdict = verdict(&model.spec, sizes, &evaluation, &baselines, learning);
     model.summary = Some(Summary {
@@ -193,10 +204,9 @@ pub fn fit_with(
 /// The memory that training a network takes beside its rows, which all lie in memory too.
 ///
 /// # Errors
-/// As [`Plan::new`] and [`Train::optimizer`](crate::spec::Train::optimizer).
-pub fn training_memory(spec: &AutoencoderSpec, shape: Shape, threads: usize) -> Result<Footprint> {
-    let plan = Plan::new(spec, shape)?;
-    Ok(Engine::footprint(&plan, spec.train.optimizer()?, spec.train.batch, threads))
+/// As [`Train::optimizer`].
+pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Footprint> {
+    Ok(Engine::footprint(plan, train.optimizer()?, train.batch, threads))
 }
 
 /// What a method found.
@@ -240,18 +250,13 @@ fn fit_network(
     let optimizer = spec.train.optimizer()?;
     check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
     let Compute { level, threads } = compute;
-    let prepared = [scaling.prepare(rows, level)?, scaling.prepare(held_out, level)?];
-    let identity = Scaling::identity();
-    let learn = prepared[0]
-        .as_ref()
-        .map_or(Rows { source: rows, scaling }, |table| Rows { source: table, scaling: &identity });
-    let judge = prepared[1]
-        .as_ref()
-        .map_or(Rows { source: held_out, scaling }, |table| Rows { source: table, scaling: &identity });
+    let raw = [rows, held_out].map(|source| Rows { source, scaling, classes: None });
+    let prepared = [Prepared::new(raw[0], level)?, Prepared::new(raw[1], level)?];
+    let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
     let begun = Instant::now();
     let (mut moments, mut preparation) = (None, 0.0);
     let (mut pretraining, mut stopped) = (Vec::new(), Ended::Finished);
-    let mut first_state = || -> Result<State> {
+    let first_state = || -> Result<State> {
         let parameters = if let Some(model) = start {
             parameters_of(model, &plan)?
         } else if spec.weights.start == Start::ClosedForm {
@@ -261,7 +266,7 @@ fn fit_network(
             preparation = begun.elapsed().as_secs_f64();
             parameters
         } else if let Some(settings) = &spec.pretrain {
-            let found = pretrain(spec, settings, &plan, learn, judge, compute, callback)?;
+            let found = pretrain(spec.into(), settings, &plan, learn, judge, compute, callback)?;
             preparation = found.layers.iter().map(|layer| layer.seconds).sum();
             (pretraining, stopped) = (found.layers, found.ended);
             callback(&Event::Stage("training all layers together"));
@@ -271,25 +276,10 @@ fn fit_network(
         };
         Ok(State::new(parameters, optimizer))
     };
-    let mut files = checkpoints.map(|options| Checkpoints::new(options.model, spec, rows, held_out));
-    let start = match (&mut files, checkpoints) {
-        (Some(files), Some(CheckpointOptions { resume: true, .. })) => {
-            let state = files.newest(&plan, optimizer)?;
-            let (done, asked) = (state.history.len(), spec.train.epochs);
-            if done > asked {
-                return Err(Error::recipe(format!(
-                    "train.epochs: the checkpoint has {done} epochs already, {asked} are asked for"
-                )));
-            }
-            state
-        }
-        (Some(files), _) => {
-            // What an older run left must not be taken for this one's.
-            files.remove();
-            first_state()?
-        }
-        _ => first_state()?,
-    };
+    let mut files = checkpoints
+        .map(|options| Checkpoints::new(options.model, Spec::Autoencoder(spec.clone()), raw[0], raw[1]));
+    let resume = checkpoints.is_some_and(|options| options.resume);
+    let start = begin(files.as_mut(), resume, &plan, optimizer, spec.train.epochs, first_state)?;
     if stopped != Ended::Finished {
         let State { parameters, .. } = start;
         let fitted = Fitted::Network { plan, parameters };
@@ -317,10 +307,55 @@ fn fit_network(
     Ok(Found { fitted, history, train_loss, seconds, ended, moments, pretraining })
 }
 
-/// Refuses to train on from a model what would silently become something else.
-fn check_start(spec: &Spec, model: &Model, rows: &dyn Source) -> Result<()> {
+/// Rows as training reads them: numbers in double precision are scaled and narrowed once, beforehand.
+pub(crate) struct Prepared<'a> {
+    rows: Rows<'a>,
+    table: Option<(Table, Scaling)>,
+}
+
+impl<'a> Prepared<'a> {
+    pub fn new(rows: Rows<'a>, level: Level) -> Result<Self> {
+        let table = rows.scaling.prepare(rows.source, level)?;
+        Ok(Self { rows, table: table.map(|table| (table, Scaling::identity())) })
+    }
+
+    pub fn rows(&self) -> Rows<'_> {
+        match &self.table {
+            Some((source, scaling)) => Rows { source, scaling, classes: self.rows.classes },
+            None => self.rows,
+        }
+    }
+}
+
+/// Where training begins: at the newest checkpoint where a run goes on, else at `first`.
+pub(crate) fn begin(
+    files: Option<&mut Checkpoints>,
+    resume: bool,
+    plan: &Plan,
+    optimizer: Optimizer,
+    epochs: usize,
+    first: impl FnOnce() -> Result<State>,
+) -> Result<State> {
+    let Some(files) = files else { return first() };
+    if !resume {
+        // What an older run left must not be taken for this one's.
+        files.remove();
+        return first();
+    }
+    let state = files.newest(plan, optimizer)?;
+    let done = state.history.len();
+    if done > epochs {
+        return Err(Error::recipe(format!(
+            "train.epochs: the checkpoint has {done} epochs already, {epochs} are asked for"
+        )));
+    }
+    Ok(state)
+}
+
+/// Refuses to train on from a model what would silently become something else. `asked` is the recipe's scale.
+pub(crate) fn check_start(asked: Scale, model: &Model, rows: &dyn Source) -> Result<()> {
     model.check_rows(rows)?;
-    let (asked, own) = (spec.scale(), model.spec.scale());
+    let own = model.spec.scale();
     // The default is no wish.
     if asked != own && !matches!(asked, Scale::Unit | Scale::Auto) {
         return Err(Error::recipe(format!(
@@ -338,17 +373,11 @@ fn check_start(spec: &Spec, model: &Model, rows: &dyn Source) -> Result<()> {
             kind(!learned_bytes)
         )));
     }
-    match spec {
-        Spec::Autoencoder(network) if network.weights.start == Start::ClosedForm => {
-            Err(Error::recipe("weights.start: closed_form is a start of its own, not one from a model")
-                .hint("weights.start = \"auto\""))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Refuses a network whose training does not fit into what memory is free, where the system tells.
-fn check_memory(
+pub(crate) fn check_memory(
     plan: &Plan,
     optimizer: Optimizer,
     batch: usize,
@@ -372,7 +401,7 @@ fn check_memory(
 }
 
 /// Bytes of memory that are free, where the system tells (Linux).
-fn free_memory() -> Option<usize> {
+pub(crate) fn free_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
@@ -388,6 +417,7 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
         }
         Fitted::Network { .. } => model,
     };
+    model.must_rebuild("be trained on as an autoencoder")?;
     model.must_have(Part::Whole, "be trained on")?;
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network above")
@@ -415,7 +445,7 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
 }
 
 /// The epoch with the least loss on the held-out rows.
-fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
+pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
     history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
 }
 
@@ -456,6 +486,7 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Shape;
     use crate::recipe::Recipe;
 
     #[test]

@@ -11,7 +11,7 @@ use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
 use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, WeightImages, write};
-use crate::spec::{Loss, Spec};
+use crate::spec::Spec;
 use crate::summary::Evaluation;
 
 /// Rows shown beside their reconstructions.
@@ -108,7 +108,7 @@ pub fn write_report(
         comparison: &comparison,
         history: &fit.history,
         kept_epoch: kept_epoch(fit),
-        loss_name: loss_name(&model.spec),
+        loss_name: model.spec.loss().title(),
         loss_floor: evaluation.bce_floor,
         examples: Some(Examples {
             shape: model.shape,
@@ -144,13 +144,6 @@ pub fn write_report(
         written.push(path);
     }
     Ok(written)
-}
-
-fn loss_name(spec: &Spec) -> &'static str {
-    match spec {
-        Spec::Autoencoder(spec) => spec.loss.title(),
-        Spec::Pca(_) => Loss::Mse.title(),
-    }
 }
 
 fn axis(fitted: &Fitted, unit: usize) -> String {
@@ -222,8 +215,11 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
             kept.map_or_else(String::new, |epoch| format!(", kept: the best on the held-out rows, {epoch}"));
         facts.push(("Epochs".to_owned(), format!("{}{kept}", summary.epochs)));
     }
-    facts.push((format!("{}, training", loss_name(&model.spec)), format!("{:.5}", summary.train_loss)));
-    facts.push((format!("{}, held out", loss_name(&model.spec)), format!("{:.5}", summary.evaluation.loss)));
+    facts.push((format!("{}, training", model.spec.loss().title()), format!("{:.5}", summary.train_loss)));
+    facts.push((
+        format!("{}, held out", model.spec.loss().title()),
+        format!("{:.5}", summary.evaluation.loss),
+    ));
     if let (Some(bce), Some(floor)) = (bce, bce_floor) {
         facts.push(("Least possible BCE".to_owned(), format!("{floor:.5} (above it: {:.5})", bce - floor)));
     }

@@ -9,10 +9,12 @@ use std::ops::Range;
 use narrows_kernels::convolution::{Geometry, Kind};
 use narrows_kernels::{Activation, Image, Pointwise};
 
-use super::{Op, Parameter, ParameterKind, Plan, Step};
+use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
 use crate::data::Shape;
 use crate::error::{Error, Result};
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Padding, Start, Units};
+use crate::spec::{
+    AutoencoderSpec, ClassifierSpec, Function, Layer, Loss, Padding, Sparsity, Start, Units, Weights,
+};
 
 /// Parameters begin at multiples of this many numbers: one cache line.
 pub(super) const ALIGNMENT: usize = 16;
@@ -23,8 +25,38 @@ const MOST_CHOICES: u32 = 5;
 impl Plan {
     /// Compiles a network for rows of a shape. Refuses what cannot work, naming the layer.
     pub fn new(spec: &AutoencoderSpec, input: Shape) -> Result<Self> {
+        Self::compile(
+            &Network {
+                encoder: &spec.encoder,
+                decoder: &spec.decoder,
+                target: Target::Row,
+                loss: spec.loss,
+                sparsity: spec.sparsity,
+                weights: spec.weights,
+            },
+            input,
+        )
+    }
+
+    /// Compiles a classifier for rows of a shape, of so many classes. Its code is what the softmax layer tells classes by.
+    pub fn classifier(spec: &ClassifierSpec, input: Shape, classes: usize) -> Result<Self> {
+        let units = Units::Count(classes);
+        Self::compile(
+            &Network {
+                encoder: &spec.encoder,
+                decoder: &[Layer::Dense { units, bias: true }, Layer::Function(Function::Softmax)],
+                target: Target::Classes(classes),
+                loss: Loss::CrossEntropy,
+                sparsity: None,
+                weights: spec.weights,
+            },
+            input,
+        )
+    }
+
+    fn compile(spec: &Network<'_>, input: Shape) -> Result<Self> {
         let is_open = |layer: &&Layer| matches!(layer, Layer::Convolution { padding: Padding::Auto, .. });
-        let open = spec.encoder.iter().chain(&spec.decoder).filter(is_open).count();
+        let open = spec.encoder.iter().chain(spec.decoder).filter(is_open).count();
         let choices = 4usize.pow((open as u32).min(MOST_CHOICES));
         let (mut best, mut refused) = (None, None);
         for choice in 0..choices {
@@ -42,6 +74,16 @@ impl Plan {
         }
         best.map(|(plan, _)| plan).ok_or_else(|| refused.expect("a plan or an error from each choice"))
     }
+}
+
+/// The layers of a network and what is asked of them, whichever method they are of.
+struct Network<'a> {
+    encoder: &'a [Layer],
+    decoder: &'a [Layer],
+    target: Target,
+    loss: Loss,
+    sparsity: Option<Sparsity>,
+    weights: Weights,
 }
 
 pub(super) struct Builder {
@@ -73,7 +115,7 @@ impl Place<'_> {
 }
 
 impl Builder {
-    fn new(spec: &AutoencoderSpec, input: Shape, choice: usize) -> Self {
+    fn new(spec: &Network<'_>, input: Shape, choice: usize) -> Self {
         let plan = Plan {
             input,
             noise: Vec::new(),
@@ -81,6 +123,7 @@ impl Builder {
             cut: 0,
             parameters: Vec::new(),
             buffer_len: 0,
+            target: spec.target,
             loss: spec.loss,
             sparsity: spec.sparsity,
             weights: spec.weights,
@@ -90,14 +133,18 @@ impl Builder {
     }
 
     /// The plan, and how many rows and columns its last layer leaves out.
-    fn build(mut self, spec: &AutoencoderSpec) -> Result<(Plan, usize)> {
-        self.add("encoder", &spec.encoder)?;
+    fn build(mut self, spec: &Network<'_>) -> Result<(Plan, usize)> {
+        self.add("encoder", spec.encoder)?;
+        if self.plan.steps.is_empty() && spec.target != Target::Row {
+            // Softmax regression: the rows are the features.
+            self.push("encoder", Op::Identity, self.plan.input);
+        }
         self.plan.cut = self.plan.steps.len();
         self.first = self.plan.cut;
         self.growth = 1;
         let has_weights = |&step: &usize| self.plan.steps[step].op.parameters().is_some();
         self.unmirrored = (0..self.plan.cut).filter(has_weights).collect();
-        self.add("decoder", &spec.decoder)?;
+        self.add("decoder", spec.decoder)?;
         if self.plan.cut == 0 || self.plan.cut == self.plan.steps.len() {
             return Err(Error::recipe("encoder and decoder must each have at least one layer"));
         }
@@ -118,7 +165,10 @@ impl Builder {
         if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
             return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
         }
-        let excess = self.crop()?;
+        let excess = match spec.target {
+            Target::Row => self.crop()?,
+            Target::Classes(_) => 0,
+        };
         Ok((self.plan, excess))
     }
 
@@ -374,6 +424,8 @@ impl Builder {
         // An output with the length of a row gets the row's shape, so that pictures can be made of it.
         let row = self.plan.input;
         let output = if units == row.len() { row } else { Shape::flat(units) };
+        let is_output = self.plan.target != Target::Row && place.part == "decoder";
+        let output = if is_output { Shape::flat(units) } else { output };
         self.bridge(place.part, false);
         let kind = ParameterKind::Weights { fan_in, fan_out };
         let (weights, bias) = self.parameters(place, vec![fan_in, fan_out], kind, bias)?;

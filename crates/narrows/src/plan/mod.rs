@@ -34,12 +34,23 @@ pub struct Plan {
     pub parameters: Vec<Parameter>,
     /// Numbers in the parameter buffer, gaps between the parts included.
     pub buffer_len: usize,
+    /// What the last step is to give.
+    pub target: Target,
     /// What training makes small.
     pub loss: Loss,
     /// What the code pays for being active.
     pub sparsity: Option<Sparsity>,
     /// How the weights start, and what they pay for their size.
     pub weights: Weights,
+}
+
+/// What the last step of a network is to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The row itself, without its noise.
+    Row,
+    /// The share of each of so many classes: 1 for the row's own, 0 for the others.
+    Classes(usize),
 }
 
 /// One operation of the chain.

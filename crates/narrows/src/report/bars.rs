@@ -47,6 +47,23 @@ pub(super) fn comparison(errors: &[(String, f64)]) -> Option<Figure> {
     finish("comparison", "Comparison", caption, alternative, &scene)
 }
 
+/// The share of rows whose class each method tells wrong, the last one highlighted.
+pub(super) fn errors(errors: &[(String, f64)]) -> Option<Figure> {
+    let model = errors.len().checked_sub(1)?;
+    let bars: Vec<(bool, String, f64)> = errors
+        .iter()
+        .enumerate()
+        .map(|(at, (name, error))| (at == model, short_text(name, 32), error * 100.0))
+        .collect();
+    let largest = bars.iter().fold(0.0, |largest: f64, bar| largest.max(bar.2));
+    let list: Vec<String> =
+        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
+    let caption =
+        "Per cent of the held-out rows whose class is told wrong: shorter is better. The scale starts at 0.";
+    let alternative = format!("Bars of the error in per cent: {}.", list.join(", "));
+    finish("errors", "Errors", caption.into(), alternative, &draw(&bars, largest))
+}
+
 /// Bars with their names to the left and their figures beside them; some are highlighted.
 pub(super) fn draw(bars: &[(bool, String, f64)], largest: f64) -> Scene {
     // Few bars with their figures beside them need no axis, so the scene is drawn directly.

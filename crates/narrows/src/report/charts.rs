@@ -120,6 +120,43 @@ pub(super) fn loss(
     figure("loss", "Loss", caption, format!("Curves of {name} by epoch; at the end: {ends}."), plots, layout)
 }
 
+/// The share of held-out rows whose class was told wrong after each epoch, in per cent.
+pub(super) fn errors(history: &[EpochRecord]) -> Option<Figure> {
+    let points: Vec<(f64, f64)> = history
+        .iter()
+        .filter_map(|record| Some((record.epoch as f64, record.validation_error? * 100.0)))
+        .collect();
+    let epochs = span(points.iter().map(|point| point.0))?;
+    let errors = span(points.iter().map(|point| point.1))?;
+    let least = points
+        .iter()
+        .fold((0.0, f64::INFINITY), |least, point| if point.1 < least.1 { *point } else { least });
+    let last = points.last()?.1;
+    let logarithmic = errors.0 > 0.0 && errors.1 > 20.0 * errors.0;
+    let vertical = if logarithmic { (errors.0 * 0.8, errors.1 * 1.25) } else { widened(errors, 0.06) };
+    let mut plots = vec![Plot::Line(
+        LinePlot::new().with_data(points.iter().copied()).with_color(COLOURS[6]).with_stroke_width(2.0),
+    )];
+    if points.len() <= DOTTED_EPOCHS {
+        let dots = ScatterPlot::new().with_data(points).with_color(COLOURS[6]).with_size(3.5);
+        plots.push(Plot::Scatter(dots));
+    }
+    let layout = frame(widened(epochs, 0.02), vertical, (760, 300))
+        .with_x_label("epoch")
+        .with_y_label(if logarithmic { "told wrong, % (log scale)" } else { "told wrong, %" })
+        .with_x_tick_step(whole_step(epochs.1 - epochs.0))
+        .with_x_tick_format(TickFormat::Integer);
+    let layout = if logarithmic { layout.with_log_y() } else { layout };
+    let caption = format!(
+        "Held-out rows told wrong after each epoch, in per cent; at the end {}, least {} in epoch {}.",
+        figure_text(last),
+        figure_text(least.1),
+        least.0
+    );
+    let alternative = format!("Curve of the error by epoch; at the end {} per cent.", figure_text(last));
+    figure("error-by-epoch", "Error by epoch", caption, alternative, plots, layout)
+}
+
 /// The first two code numbers of each row, coloured by class.
 pub(super) fn codes(codes: &CodeScatter) -> Option<Figure> {
     let rows = codes.first.len().min(codes.second.len());

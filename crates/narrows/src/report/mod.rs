@@ -4,10 +4,12 @@
 
 mod bars;
 mod charts;
+mod classes;
 mod compare;
 mod page;
 mod pictures;
 
+pub use classes::{ClassesContents, Mistake, write_classes};
 pub use compare::{
     Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
 };

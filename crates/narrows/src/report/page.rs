@@ -100,7 +100,7 @@ pub(super) fn facts(page: &mut String, facts: &[(String, String)]) {
     page.push_str("</dl>\n</section>\n");
 }
 
-fn layers(page: &mut String, table: &LayerTable) {
+pub(super) fn layers(page: &mut String, table: &LayerTable) {
     if table.rows.is_empty() {
         return;
     }

@@ -4,11 +4,13 @@
 //! [`crate::fit`] finds its parameters. Unknown fields are refused everywhere, so a misspelt setting is never silently
 //! ignored.
 
+mod classifier;
 mod layer;
 mod pretrain;
 mod regularizer;
 mod train;
 
+pub use classifier::ClassifierSpec;
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub use pretrain::{PerLayer, Pretrain};
 pub use regularizer::{Sparsity, Start, Weights};
@@ -27,6 +29,8 @@ pub enum Spec {
     Pca(PcaSpec),
     /// A network with a narrow middle, trained to give back its input.
     Autoencoder(AutoencoderSpec),
+    /// A network that tells classes.
+    Classifier(ClassifierSpec),
 }
 
 /// Settings of a principal component analysis.
@@ -136,6 +140,7 @@ impl Spec {
         match self {
             Self::Pca(spec) => spec.scale,
             Self::Autoencoder(spec) => spec.scale,
+            Self::Classifier(spec) => spec.scale,
         }
     }
 
@@ -144,6 +149,7 @@ impl Spec {
         match self {
             Self::Pca(spec) => spec.scale = scale,
             Self::Autoencoder(spec) => spec.scale = scale,
+            Self::Classifier(spec) => spec.scale = scale,
         }
     }
 
@@ -152,14 +158,37 @@ impl Spec {
         match self {
             Self::Pca(spec) => spec.about.as_deref(),
             Self::Autoencoder(spec) => spec.about.as_deref(),
+            Self::Classifier(spec) => spec.about.as_deref(),
         }
     }
 
     /// Where all chance comes from; 0 where the method has none.
     pub fn seed(&self) -> u64 {
+        self.train().map_or(0, |train| train.seed)
+    }
+
+    /// How the method is trained, where it is.
+    pub fn train(&self) -> Option<&Train> {
         match self {
-            Self::Pca(_) => 0,
-            Self::Autoencoder(spec) => spec.train.seed,
+            Self::Pca(_) => None,
+            Self::Autoencoder(spec) => Some(&spec.train),
+            Self::Classifier(spec) => Some(&spec.train),
+        }
+    }
+
+    /// As [`Spec::train`], to be changed.
+    pub fn train_mut(&mut self) -> Option<&mut Train> {
+        match self {
+            Self::Pca(_) => None,
+            Self::Autoencoder(spec) => Some(&mut spec.train),
+            Self::Classifier(spec) => Some(&mut spec.train),
+        }
+    }
+
+    /// Sets where all chance comes from, where the method has any.
+    pub fn set_seed(&mut self, seed: u64) {
+        if let Some(train) = self.train_mut() {
+            train.seed = seed;
         }
     }
 
@@ -168,12 +197,14 @@ impl Spec {
         match self {
             Self::Pca(_) => Loss::Mse,
             Self::Autoencoder(spec) => spec.loss,
+            Self::Classifier(_) => Loss::CrossEntropy,
         }
     }
 
     /// Checks what can be checked without data.
     pub fn validate(&self) -> Result<()> {
         match self {
+            Self::Classifier(spec) => spec.validate()?,
             Self::Pca(spec) => {
                 if spec.code_size == Some(0) {
                     return Err(Error::recipe("code_size: there must be at least one component"));
@@ -255,25 +286,8 @@ impl AutoencoderSpec {
     /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
     /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
-        let wrong = || {
-            Error::recipe(format!(
-                "layers `{short}`: expected widths from the input to the code, such as {input}-128-32"
-            ))
-        };
-        let widths = short
-            .split('-')
-            .map(|part| part.trim().parse::<usize>().ok().filter(|&width| width > 0))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(wrong)?;
-        let [first, hidden @ ..] = &widths[..] else { return Err(wrong()) };
-        if hidden.is_empty() {
-            return Err(wrong());
-        }
-        if *first != input {
-            return Err(Error::recipe(format!(
-                "layers `{short}`: a row of the data has {input} numbers, not {first}"
-            )));
-        }
+        let widths = widths(short, input, &format!("from the input to the code, such as {input}-128-32"))?;
+        let hidden = &widths[..];
         let function = |layers: &[Layer]| {
             layers.iter().find_map(|layer| match layer {
                 Layer::Function(function) => Some(*function),
@@ -352,6 +366,23 @@ impl AutoencoderSpec {
         }
         Ok(())
     }
+}
+
+/// The widths of the short form `784-128-32`, without the first: that is the row's.
+fn widths(short: &str, input: usize, expected: &str) -> Result<Vec<usize>> {
+    let widths = short
+        .split('-')
+        .map(|part| part.trim().parse::<usize>().ok().filter(|&width| width > 0))
+        .collect::<Option<Vec<_>>>()
+        .filter(|widths| widths.len() > 1)
+        .ok_or_else(|| Error::recipe(format!("layers `{short}`: expected widths {expected}")))?;
+    if widths[0] != input {
+        return Err(Error::recipe(format!(
+            "layers `{short}`: a row of the data has {input} numbers, not {}",
+            widths[0]
+        )));
+    }
+    Ok(widths[1..].to_vec())
 }
 
 /// `did you mean` for a name that is close to a valid one.

@@ -1,0 +1,83 @@
+//! One plain sentence about a classifier.
+
+use crate::event::EpochRecord;
+use crate::fit::best_epoch;
+use crate::spec::ClassifierSpec;
+use crate::summary::ClassifierSummary;
+use crate::verdict::FEW_STEPS;
+
+/// A held-out loss that has risen so far above its least is worth a word.
+const RISEN: f64 = 1.15;
+
+/// A classifier that is no better than this share of the commonest class' error has learned nothing.
+const NOTHING: f64 = 0.97;
+
+/// Told of a share: `1.28 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// The sentence for a classifier that took so many steps on labels.
+pub(super) fn verdict(
+    spec: &ClassifierSpec,
+    summary: &ClassifierSummary,
+    names: &[String],
+    history: &[EpochRecord],
+    steps: usize,
+) -> String {
+    let found = &summary.evaluation;
+    let mut parts = Vec::new();
+    let learned = found.error() < NOTHING * summary.commonest_error;
+    let told: Vec<usize> =
+        (0..names.len()).map(|class| found.confusion.iter().map(|row| row[class]).sum()).collect();
+    let used = told.iter().filter(|&&count| count > 0).count();
+    if !learned && used == 1 {
+        let only = told.iter().position(|&count| count > 0).unwrap_or(0);
+        parts.push(format!("learned nothing: it says `{}` of every row", names[only]));
+    } else if !learned {
+        parts.push(format!(
+            "learned nothing: {} of the held-out rows are told wrong, and always saying the commonest class gets {} wrong",
+            percent(found.error()),
+            percent(summary.commonest_error)
+        ));
+    } else {
+        let all = if summary.labelled_rows < summary.training_rows {
+            format!(" from {} labelled rows of {}", summary.labelled_rows, summary.training_rows)
+        } else {
+            String::new()
+        };
+        let nearest = summary.nearest_mean_error;
+        let beside = if found.error() < nearest {
+            format!("the nearest class mean gets {} wrong", percent(nearest))
+        } else {
+            format!("no better than the nearest class mean, which gets {} wrong", percent(nearest))
+        };
+        parts.push(format!(
+            "{} of {} held-out rows are told wrong ({}){all}; {beside}",
+            found.wrong,
+            found.rows,
+            percent(found.error())
+        ));
+    }
+    if let (Some(best), Some(last)) = (best_epoch(history), history.last()) {
+        if spec.train.keeps_best() {
+            parts.push(format!(
+                "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
+                best.epoch
+            ));
+        } else if last.validation_loss > RISEN * best.validation_loss {
+            parts.push(format!(
+                "the held-out loss was least in epoch {} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience",
+                best.epoch
+            ));
+        }
+    }
+    let is_weak = !learned || found.error() >= summary.nearest_mean_error;
+    if is_weak && steps > 0 && steps < FEW_STEPS {
+        let epochs = (spec.train.epochs * FEW_STEPS).div_ceil(steps);
+        parts.push(format!("{steps} steps of training are few: --epochs {epochs} makes them {FEW_STEPS}"));
+    } else if !learned {
+        parts.push("try a smaller train.rate, or scale = \"standard\"".to_owned());
+    }
+    parts.join("; ")
+}

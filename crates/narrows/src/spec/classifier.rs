@@ -1,0 +1,113 @@
+//! A network that tells classes: layers from the rows to features, then one softmax layer.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Function, Layer, Pretrain, Scale, Start, Train, Units, Weights, widths};
+use crate::error::{Error, Result};
+
+/// Settings of a classifier. It has as many outputs as the training rows have classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierSpec {
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// How numbers are scaled before the network sees them.
+    #[serde(default)]
+    pub scale: Scale,
+    /// Layers from the input to the features that the softmax layer tells classes by; none for softmax regression.
+    pub encoder: Vec<Layer>,
+    /// Whether only the softmax layer learns, and the encoder stays as pre-training or another model left it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+    /// So many of the rows are learned from with their labels, of each class its share; without it all. Pre-training sees
+    /// all rows, and no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labelled: Option<usize>,
+    /// How the weights start, and what they pay for their size.
+    #[serde(default, skip_serializing_if = "Weights::is_default")]
+    pub weights: Weights,
+    /// How each layer of the encoder is trained alone, as an autoencoder, before all are trained on labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Pretrain>,
+    /// How it is trained.
+    #[serde(default)]
+    pub train: Train,
+}
+
+impl ClassifierSpec {
+    /// Checks what can be checked without data.
+    pub fn validate(&self) -> Result<()> {
+        self.train.validate()?;
+        if self.train.epochs == 0 {
+            return Err(Error::recipe("train.epochs: must be at least 1"));
+        }
+        self.weights.validate()?;
+        if self.weights.start == Start::ClosedForm {
+            return Err(Error::recipe("weights.start: closed_form is for linear autoencoders")
+                .hint("weights.start = \"auto\""));
+        }
+        if self.labelled == Some(0) {
+            return Err(Error::recipe("labelled: there must be at least one labelled row"));
+        }
+        if let Some(pretrain) = &self.pretrain {
+            pretrain.validate(&self.train)?;
+        }
+        for (index, layer) in self.encoder.iter().enumerate() {
+            if matches!(layer, Layer::Variational { .. }) || layer.units() == Some(Units::Tied) {
+                return Err(Error::recipe(format!("encoder[{index}]: a classifier has no such layer")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
+    /// those on labels. None where nothing is trained before. `rows` are all rows, `labelled` those with labels.
+    pub fn random_twin(&self, rows: usize, labelled: usize) -> Option<Self> {
+        let pretrain = self.pretrain.as_ref()?;
+        let layers = self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count();
+        let before: usize = (0..layers)
+            .map(|layer| {
+                let train = pretrain.train(&self.train, layer);
+                train.steps(train.epochs, rows)
+            })
+            .sum();
+        let epochs = self.train.epochs + before.div_ceil(self.train.steps(1, labelled));
+        let train = Train { epochs, ..self.train.clone() };
+        Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
+    /// Replaces the layers by dense ones of the short form `784-500-250-10`: from the input to the classes. What comes before
+    /// the first layer stays (noise, dropout), and so does what follows it: its function, dropout.
+    pub fn set_layers(&mut self, short: &str, input: usize, classes: usize) -> Result<()> {
+        let widths = widths(
+            short,
+            input,
+            &format!("from the input to the classes, such as {input}-500-250-{classes}"),
+        )?;
+        let (outputs, hidden) = widths.split_last().expect("not empty");
+        if *outputs != classes {
+            return Err(Error::recipe(format!(
+                "layers `{short}`: the training rows have {classes} classes, not {outputs}"
+            )));
+        }
+        let is_dense = |layer: &&Layer| matches!(layer, Layer::Dense { .. });
+        let first = self.encoder.iter().position(|layer| is_dense(&layer)).unwrap_or(self.encoder.len());
+        let (before, layers) = self.encoder.split_at(first);
+        let bias = !matches!(layers.first(), Some(Layer::Dense { bias: false, .. }));
+        let after: Vec<Layer> = match layers {
+            [_, rest @ ..] => rest.iter().take_while(|layer| !is_dense(layer)).cloned().collect(),
+            [] => vec![Layer::Function(Function::Relu)],
+        };
+        // What it says is not of these layers.
+        self.about = None;
+        self.encoder = before
+            .iter()
+            .cloned()
+            .chain(hidden.iter().flat_map(|&width| {
+                [Layer::Dense { units: Units::Count(width), bias }].into_iter().chain(after.iter().cloned())
+            }))
+            .collect();
+        Ok(())
+    }
+}
