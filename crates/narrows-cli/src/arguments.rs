@@ -42,6 +42,8 @@ pub enum Command {
     Evaluate(EvaluateArguments),
     /// Show a model, or the layers of a recipe
     Show(ShowArguments),
+    /// Reproduce published figures: fits what a paper fitted, and prints both side by side
+    Reproduce(ReproduceArguments),
     /// List the built-in recipes
     Recipes,
     /// List the built-in data sets, or describe one data set
@@ -128,6 +130,12 @@ pub struct FitArguments {
     /// Of a classifier: only the softmax layer learns, the encoder stays as it is
     #[arg(long)]
     pub frozen: bool,
+    /// Fit the same network from random starts too, with as many updates, and say whether pre-training paid
+    #[arg(long)]
+    pub twin: bool,
+    /// With --twin: how many seeds each has, from the recipe's own on
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "twin", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub seeds: u16,
     /// Go on from the checkpoint beside --out, as if the run had never stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
@@ -151,9 +159,6 @@ pub struct CompareArguments {
     /// Fits of each network, with the seeds from the recipe's own on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub seeds: u16,
-    /// Beside each network that is pre-trained the same from random starts, with as many updates
-    #[arg(long)]
-    pub twin: bool,
     /// Measure the error at several code sizes too
     #[arg(long, value_name = "code_size=2,4,8")]
     pub sweep: Option<String>,
@@ -262,6 +267,18 @@ pub struct ShowArguments {
     /// Shape of a row that the layers of a recipe are shown for
     #[arg(long, value_name = "HxWxC", default_value = "28x28x1")]
     pub shape: String,
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `narrows reproduce`
+#[derive(Debug, Args)]
+pub struct ReproduceArguments {
+    /// A paper; without it they are listed
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub compute: ComputeOptions,
     /// Print one JSON object per line and nothing else
     #[arg(long)]
     pub json: bool,

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::classifier::predict(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Reproduce(arguments) => commands::reproduce::run(&arguments),
         Command::Recipes => commands::recipes::run(),
         Command::Data(arguments) => commands::data::run(&arguments),
     };

@@ -26,6 +26,13 @@ pub enum Event {
         /// How many there are.
         layers: usize,
     },
+    /// Another network of the same recipe begins, to be set beside the first.
+    Start {
+        /// Whether it is pre-trained; else it starts at random.
+        pretrained: bool,
+        /// Its seed.
+        seed: u64,
+    },
     /// All rows were seen once more by a layer that is trained alone.
     LayerEpoch {
         /// Which, from 1.

@@ -61,6 +61,8 @@
 //! | [`fit`] | the front door: from a spec and rows to a model and its report |
 //! | [`classifier`] | networks that tell classes, pre-trained or not |
 //! | [`compare`] | several recipes on the same rows, judged by the same figures |
+//! | [`twin`] | the same network from random starts, and whether pre-training paid |
+//! | [`papers`] | published figures, and the recipes that reproduce them |
 //!
 //! The folder `examples` has whole programs: PCA of iris, training watched by a callback, a model saved and opened, rows
 //! from a source of one's own.
@@ -116,6 +118,10 @@ pub mod fit;
 pub mod classifier;
 
 pub mod compare;
+
+pub mod twin;
+
+pub mod papers;
 
 pub use error::{Error, ErrorKind, Result};
 

@@ -65,6 +65,11 @@ impl Recipe {
         Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
     }
 
+    /// A recipe whose fields are read already.
+    pub(crate) fn from_table(place: &str, table: toml::Table) -> Self {
+        Self { name: place.to_owned(), place: place.to_owned(), table }
+    }
+
     /// The names of the built-in recipes.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)

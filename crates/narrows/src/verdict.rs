@@ -331,6 +331,7 @@ mod tests {
             validation_loss,
             seconds: 1.0,
             active_units: None,
+            validation_error: None,
         };
         let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
         let training = Training { loss: 0.1, history: &history, steps: 5000 };

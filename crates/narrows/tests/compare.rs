@@ -200,33 +200,3 @@ fn codes_of_pictures_are_worth_what_was_published() {
         println!("skipped: no Fashion-MNIST at {}", folder.display());
     }
 }
-
-#[test]
-fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
-    let rows = data::open("iris", &OpenOptions::default()).unwrap();
-    let mut recipe = Recipe::open("stacked").unwrap();
-    for setting in [
-        "encoder=[{dense=6}, \"tanh\", {dense=2}]",
-        "decoder=[{dense=6}, \"tanh\", {dense=\"input\"}]",
-        "loss=mse",
-        "pretrain.epochs=[3, 2]",
-        "train.epochs=4",
-    ] {
-        recipe.set(setting).unwrap();
-    }
-    let candidates = [Candidate { name: "stacked".into(), spec: recipe.spec().unwrap() }];
-    let options = Options { seeds: 2, twins: true, ..Options::default() };
-    let compute = Compute::new(Some(1));
-    let found = compare(&candidates, &rows, &rows, &options, compute, &mut |_| Flow::Continue).unwrap();
-    assert_eq!(
-        found.methods.iter().map(|method| &*method.recipe).collect::<Vec<_>>(),
-        ["stacked", "stacked-random"]
-    );
-    let epochs = |method: usize| found.methods[method].fits[0].epochs;
-    assert_eq!((epochs(0), epochs(1)), (4, 3 + 2 + 4));
-    let note = found.notes.iter().find(|note| note.starts_with("pre-training of stacked")).unwrap();
-    assert!(note.contains("from random starts with as many updates: "), "{note}");
-    let single = [Candidate { name: "single".into(), spec: Recipe::open("single").unwrap().spec().unwrap() }];
-    let error = compare(&single, &rows, &rows, &options, compute, &mut |_| Flow::Continue).unwrap_err();
-    assert!(error.to_string().contains("pre-trained"), "{error}");
-}

@@ -59,7 +59,7 @@ impl Done<'_> {
 
     /// A short table.
     pub fn print(&self, training: &Dataset, validation: &Dataset) -> anyhow::Result<()> {
-        let Self { recipe, fit, model_path, page, compute } = self;
+        let Self { recipe, fit, compute, .. } = self;
         let (summary, names) = (fit.summary(), names(&fit.model));
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut add = |name: &str, value: String| pairs.push((name.to_owned(), value));
@@ -95,9 +95,7 @@ impl Done<'_> {
         );
         output::line(format!("{recipe} on {}\n", training.name))?;
         output::pairs(&pairs)?;
-        output::line(format!("\n{}\n", summary.verdict))?;
-        output::line(format!("model   {}", model_path.display()))?;
-        output::line(format!("report  {}", page.display()))
+        output::line(format!("\n{}\n", summary.verdict))
     }
 }
 

@@ -46,7 +46,6 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         code_size: arguments.code_size,
         scale: candidates.first().filter(|_| asked).map(|candidate| candidate.spec.scale()),
         sweep,
-        twins: arguments.twin,
     };
     if arguments.code_size == Some(0) {
         anyhow::bail!("--code-size: must be at least 1");

@@ -16,14 +16,15 @@ use narrows::model::{Compute, Fitted, Model};
 use narrows::pretrain::PretrainedLayer;
 use narrows::recipe::Recipe;
 use narrows::spec::Spec;
+use narrows::twin::{First, twins};
 use serde_json::json;
 
-use super::classifier;
+use super::{classifier, twin};
 use crate::arguments::{DataOptions, FitArguments, RecipeOptions};
 use crate::{INTERRUPTED, output};
 
 /// The share of rows held out where nothing else is said.
-const HELD_OUT: f64 = 0.1;
+pub const HELD_OUT: f64 = 0.1;
 
 /// Fits a recipe to data.
 pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
@@ -80,6 +81,11 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(arguments.json, stop);
     let checkpoints = Some(CheckpointOptions { model: &model_path, resume: arguments.resume });
     let options = Options { checkpoints, start: start.as_ref() };
+    if arguments.twin && !is_pretrained(&spec) {
+        anyhow::bail!(
+            "--twin: a twin is that of a network that is pre-trained, and this one is not (try stacked, or a recipe with `pretrain`)"
+        );
+    }
     let mut hear = |event: &Event| progress.hear(event);
     let fitted = match &spec {
         Spec::Classifier(spec) => {
@@ -93,32 +99,61 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         let _ = std::fs::remove_dir(&folder);
         let _ = folder.parent().map(std::fs::remove_dir);
     }
-    let recipe = &recipe.name;
-    let (ended, nothing_yet) = match &fitted? {
-        Fitting::Rebuilding(fit) => {
-            fit.model.save(&model_path)?;
-            let pages = write_report(&folder, recipe, fit, &training, &validation, compute)?;
-            let done = Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
-            if arguments.json {
-                output::line(done.json())?
-            } else {
-                done.print(&training, &validation)?
-            }
-            (fit.ended.clone(), fit.history.is_empty() && !fit.pretraining.is_empty())
-        }
-        Fitting::Classifier(fit) => {
-            fit.model.save(&model_path)?;
-            let pages = write_classifier_report(&folder, recipe, fit, &training, &validation, compute)?;
-            let done = classifier::Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
-            if arguments.json {
-                output::line(done.json())?
-            } else {
-                done.print(&training, &validation)?
-            }
-            (fit.ended.clone(), fit.history.is_empty() && !fit.pretraining.is_empty())
+    let fitted = fitted?;
+    // The model is there before anything else is fitted.
+    fitted.model().save(&model_path)?;
+    let twins = match &fitted {
+        _ if !arguments.twin || matches!(fitted.ended(), Ended::Interrupted | Ended::Diverged(_)) => None,
+        fitted => {
+            let (first, seeds) = (fitted.first(), usize::from(arguments.seeds));
+            let mut hear = |event: &Event| progress.hear(event);
+            let found = twins(&spec, first, seeds, &training, &validation, compute, &mut hear)?;
+            progress.finish();
+            Some(found)
         }
     };
-    match ended {
+    let recipe = &recipe.name;
+    let starts = twins.as_ref().map(|twins| twins.contents(recipe));
+    let (mut line, page) = match &fitted {
+        Fitting::Rebuilding(fit) => {
+            let pages = write_report(&folder, recipe, fit, &training, &validation, compute, starts.as_ref())?;
+            let done = Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
+            if !arguments.json {
+                done.print(&training, &validation)?;
+            }
+            (done.json(), pages)
+        }
+        Fitting::Classifier(fit) => {
+            let pages = write_classifier_report(
+                &folder,
+                recipe,
+                fit,
+                &training,
+                &validation,
+                compute,
+                starts.as_ref(),
+            )?;
+            let done = classifier::Done { recipe, fit, model_path: &model_path, page: &pages[0], compute };
+            if !arguments.json {
+                done.print(&training, &validation)?;
+            }
+            (done.json(), pages)
+        }
+    };
+    if arguments.json {
+        line["twin"] = twins.as_ref().map(twin::json).into();
+        output::line(line)?;
+    } else {
+        twins.as_ref().map_or(Ok(()), twin::print)?;
+        output::line(format!("model   {}", model_path.display()))?;
+        output::line(format!("report  {}", page[0].display()))?;
+    }
+    if twins.as_ref().is_some_and(|twins| twins.interrupted) {
+        eprintln!("interrupted: the model is whole, its twins are those that were finished by then");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let nothing_yet = fitted.has_layers_only();
+    match fitted.ended() {
         Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
             let model = model_path.display();
@@ -146,6 +181,46 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
 enum Fitting {
     Rebuilding(Fit),
     Classifier(ClassifierFit),
+}
+
+impl Fitting {
+    fn model(&self) -> &Model {
+        match self {
+            Self::Rebuilding(fit) => &fit.model,
+            Self::Classifier(fit) => &fit.model,
+        }
+    }
+
+    fn ended(&self) -> &Ended {
+        match self {
+            Self::Rebuilding(fit) => &fit.ended,
+            Self::Classifier(fit) => &fit.ended,
+        }
+    }
+
+    fn first(&self) -> First<'_> {
+        match self {
+            Self::Rebuilding(fit) => First::Rebuilding(fit),
+            Self::Classifier(fit) => First::Classifier(fit),
+        }
+    }
+
+    /// Whether it was stopped before all layers were trained together.
+    fn has_layers_only(&self) -> bool {
+        let (history, layers) = match self {
+            Self::Rebuilding(fit) => (&fit.history, &fit.pretraining),
+            Self::Classifier(fit) => (&fit.history, &fit.pretraining),
+        };
+        history.is_empty() && !layers.is_empty()
+    }
+}
+
+fn is_pretrained(spec: &Spec) -> bool {
+    match spec {
+        Spec::Pca(_) => false,
+        Spec::Autoencoder(network) => network.pretrain.is_some(),
+        Spec::Classifier(network) => network.pretrain.is_some(),
+    }
 }
 
 /// Applies `--labelled` and `--frozen`, which are for classifiers.
@@ -257,7 +332,7 @@ pub fn new_run_folder(recipe: &str, data: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// What the run says while it goes on: a bar on a terminal, lines of JSON, or nothing.
-struct Progress {
+pub struct Progress {
     json: bool,
     stop: Arc<AtomicBool>,
     bar: Option<ProgressBar>,
@@ -265,11 +340,15 @@ struct Progress {
     last: String,
     /// The layer that is trained alone, and how many there are.
     layer: Option<(usize, usize)>,
+    /// Of a network that is set beside the first: whether it is pre-trained, and its seed.
+    start: Option<(bool, u64)>,
+    /// What is fitted, where a command fits several.
+    name: Option<String>,
     failed: bool,
 }
 
 impl Progress {
-    fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
         Self {
             json,
             stop,
@@ -277,11 +356,13 @@ impl Progress {
             started: Instant::now(),
             last: String::new(),
             layer: None,
+            start: None,
+            name: None,
             failed: false,
         }
     }
 
-    fn hear(&mut self, event: &Event) -> Flow {
+    pub fn hear(&mut self, event: &Event) -> Flow {
         match event {
             Event::Step { epoch, epochs, rows, total_rows, loss } if !self.json => {
                 let bar = self.bar.get_or_insert_with(|| {
@@ -306,7 +387,13 @@ impl Progress {
                 if bar.position().is_multiple_of(32) || rows == total_rows {
                     let layer =
                         self.layer.map_or_else(String::new, |(layer, all)| format!("layer {layer}/{all}, "));
-                    bar.set_message(format!("{layer}epoch {epoch}/{epochs}, loss {loss:.4}{}", self.last));
+                    let start = self.start.map_or_else(String::new, |(pretrained, seed)| {
+                        format!("{}, seed {seed}, ", if pretrained { "pre-trained" } else { "random start" })
+                    });
+                    bar.set_message(format!(
+                        "{start}{layer}epoch {epoch}/{epochs}, loss {loss:.4}{}",
+                        self.last
+                    ));
                 }
             }
             Event::Layer { layer, layers } => {
@@ -314,6 +401,11 @@ impl Progress {
                 self.finish();
                 self.last = String::new();
                 self.layer = Some((*layer, *layers));
+            }
+            Event::Start { pretrained, seed } => {
+                self.finish();
+                self.last = String::new();
+                self.start = Some((*pretrained, *seed));
             }
             Event::LayerEpoch { layer, record } => {
                 self.last = format!(", held out {:.4}", record.validation_loss);
@@ -353,6 +445,14 @@ impl Progress {
         if !self.json {
             return;
         }
+        if let Some(name) = &self.name {
+            line["what"] = name.as_str().into();
+        }
+        if let Some((pretrained, seed)) = self.start {
+            line["event"] = format!("twin_{}", line["event"].as_str().unwrap_or_default()).into();
+            line["pretrained"] = pretrained.into();
+            line["seed"] = seed.into();
+        }
         line["epoch"] = record.epoch.into();
         line["train_loss"] = record.train_loss.into();
         line["validation_loss"] = record.validation_loss.into();
@@ -365,7 +465,13 @@ impl Progress {
         self.failed |= output::line(line).is_err();
     }
 
-    fn finish(&mut self) {
+    /// What is fitted, where a command fits several.
+    pub fn set_name(&mut self, name: &str) {
+        self.name = Some(name.to_owned());
+        self.last = String::new();
+    }
+
+    pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -422,7 +528,7 @@ impl Done<'_> {
     }
 
     fn print(&self, training: &Dataset, validation: &Dataset) -> anyhow::Result<()> {
-        let Self { recipe, fit, model_path, page, compute } = self;
+        let Self { recipe, fit, compute, .. } = self;
         let summary = fit.summary();
         let found = &summary.evaluation;
         let code_size = fit.model.code_shape().len();
@@ -482,9 +588,7 @@ impl Done<'_> {
         );
         output::line(format!("{recipe} on {}\n", training.name))?;
         output::pairs(&pairs)?;
-        output::line(format!("\n{}\n", summary.verdict))?;
-        output::line(format!("model   {}", model_path.display()))?;
-        output::line(format!("report  {}", page.display()))
+        output::line(format!("\n{}\n", summary.verdict))
     }
 }
 

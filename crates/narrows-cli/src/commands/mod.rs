@@ -7,8 +7,10 @@ pub mod data;
 pub mod evaluate;
 pub mod fit;
 pub mod recipes;
+pub mod reproduce;
 pub mod show;
 pub mod split;
+mod twin;
 
 use narrows::data::{Dataset, OpenOptions, Shape};
 use narrows::model::{Compute, Model};

@@ -31,6 +31,10 @@ use crate::train::{State, Trained, train};
 use labels::{Labelled, class_numbers};
 use verdict::verdict;
 
+/// Steps that an epoch on labels has at least: few labels are seen several times in an epoch, so that epochs mean the same
+/// with few and with many.
+const STEPS: usize = 100;
+
 /// A classifier, and how it came about.
 #[derive(Debug, Clone)]
 pub struct ClassifierFit {
@@ -122,7 +126,11 @@ pub fn fit_classifier(
     // Pre-training sees all rows; labels are learned from a part of them.
     let all = Prepared::new(Rows { source: rows, scaling: &scaling, classes: None }, compute.level)?;
     let subset = Subset::new(training.rows.clone(), labelled.rows.clone());
-    let learn = Rows { source: &subset, scaling: &scaling, classes: Some(&labelled.classes) };
+    // Few labels are shown several times in an epoch.
+    let times = repeats(labelled.rows.len(), spec.train.batch);
+    let repeated = Subset::new(training.rows.clone(), labelled.rows.repeat(times));
+    let repeated_classes = labelled.classes.repeat(times);
+    let learn = Rows { source: &repeated, scaling: &scaling, classes: Some(&repeated_classes) };
     let judge = Rows { source: held_out, scaling: &scaling, classes: Some(&asked) };
     let files = |options: crate::fit::CheckpointOptions<'_>| {
         Checkpoints::new(options.model, Spec::Classifier(spec.clone()), learn, judge)
@@ -215,13 +223,19 @@ pub fn fit_classifier(
                 settings.map_or(0, |train| train.steps(found.history.len(), rows.rows()))
             })
             .sum(),
-        spec.train.steps(history.len(), labelled.rows.len()),
+        spec.train.steps(history.len(), labelled.rows.len() * times),
     );
     summary.verdict = verdict(&spec, &summary, &labelled.names, &history, steps.1);
     if let Some(classes) = &mut model.classes {
         classes.summary = Some(summary);
     }
     Ok(ClassifierFit { model, history, seconds: preparation + seconds, pretraining, steps, ended })
+}
+
+/// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more
+/// (fewer where a batch would hold them all).
+pub(crate) fn repeats(labelled: usize, batch: usize) -> usize {
+    (STEPS * batch.min(labelled)).div_ceil(labelled)
 }
 
 /// The layers of a model's encoder, as those of a classifier: without the noise that it learned to take off.

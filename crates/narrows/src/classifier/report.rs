@@ -11,7 +11,7 @@ use crate::fit::best_epoch;
 use crate::model::{Compute, Model};
 use crate::plan::LayerTable;
 use crate::recipe::to_toml;
-use crate::report::{ClassesContents, Mistake, write_classes};
+use crate::report::{ClassesContents, Mistake, Starts, write_classes};
 use crate::summary::Classification;
 
 /// Rows that are shown of those told worst.
@@ -19,7 +19,7 @@ const WORST: usize = 30;
 
 /// Writes the report of a classifier's fit into a folder. Answers the paths written, the page first.
 ///
-/// `recipe` is the name of the recipe. The bytes depend on the model and the rows alone.
+/// `recipe` is the name of the recipe; `starts` what its twins came to. The bytes depend on the model and the rows alone.
 pub fn write_classifier_report(
     directory: &Path,
     recipe: &str,
@@ -27,6 +27,7 @@ pub fn write_classifier_report(
     training: &Dataset,
     validation: &Dataset,
     compute: Compute,
+    starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
     let (model, summary) = (&fit.model, fit.summary());
     let found = &summary.evaluation;
@@ -70,6 +71,7 @@ pub fn write_classifier_report(
             worst: &worst,
             shape: model.shape,
             images: &images,
+            starts,
             recipe: &to_toml(&model.spec),
         },
     )
@@ -109,6 +111,7 @@ pub fn write_classes_report(
             worst: &worst,
             shape: model.shape,
             images: &images,
+            starts: None,
             recipe: "",
         },
     )

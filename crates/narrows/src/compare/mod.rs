@@ -57,8 +57,6 @@ pub struct Options {
     pub scale: Option<Scale>,
     /// Code sizes at which the error is measured too, with the first seed.
     pub sweep: Vec<usize>,
-    /// Whether each network that is pre-trained has its twin beside it: the same from random starts, with as many updates.
-    pub twins: bool,
 }
 
 /// Progress as plain data; the callback's answer can stop the comparison.
@@ -180,7 +178,12 @@ pub fn compare(
             held_out.name, training.name
         )));
     }
-    let candidates = &if options.twins { with_twins(candidates)? } else { candidates.to_vec() }[..];
+    if let Some(candidate) = candidates.iter().find(|one| matches!(one.spec, Spec::Classifier(_))) {
+        return Err(Error::recipe(format!(
+            "{}: a classifier rebuilds nothing that could be compared",
+            candidate.name
+        )));
+    }
     let needs_shares = candidates.iter().any(|candidate| candidate.spec.loss().needs_shares());
     let scale = match options.scale {
         Some(scale) => Chosen { scale, reason: "as asked" },
@@ -231,7 +234,6 @@ pub fn compare(
     let examples = (training.rows.shape(), run.examples()?);
     let training_rows = training.rows.rows();
     notes.extend(few_steps(&methods, training_rows));
-    notes.extend(methods.windows(2).filter_map(did_it_pay));
     let (interrupted, verdict) =
         (run.interrupted, verdict(&methods, training_rows, rows.as_ref(), sweep.as_ref()));
     Ok(Comparison { scale, code_size, notes, methods, rows, sweep, verdict, interrupted, examples })
@@ -510,55 +512,6 @@ fn with_seed(spec: &Spec, at: u64) -> Spec {
         network.train.seed = network.train.seed.wrapping_add(at);
     }
     spec
-}
-
-/// The name of the twin of a recipe.
-fn twin_name(recipe: &str) -> String {
-    format!("{recipe}-random")
-}
-
-/// The candidates, each that is pre-trained with its twin behind it.
-fn with_twins(candidates: &[Candidate]) -> Result<Vec<Candidate>> {
-    let mut all = Vec::new();
-    for candidate in candidates {
-        all.push(candidate.clone());
-        if let Spec::Autoencoder(network) = &candidate.spec
-            && let Some(twin) = network.random_twin()
-        {
-            all.push(Candidate { name: twin_name(&candidate.name), spec: Spec::Autoencoder(twin) });
-        }
-    }
-    if all.len() == candidates.len() {
-        return Err(Error::recipe("a twin is that of a network that is pre-trained, and none is")
-            .hint("compare stacked, or a recipe with `pretrain`"));
-    }
-    Ok(all)
-}
-
-/// Whether pre-training paid: of a network and its twin behind it.
-fn did_it_pay(pair: &[Method]) -> Option<String> {
-    let [first, twin] = pair else { return None };
-    if twin.recipe != twin_name(&first.recipe) {
-        return None;
-    }
-    let (own, other) = (first.spread(Measure::SquaredError)?, twin.spread(Measure::SquaredError)?);
-    let text = |spread: &Spread| Measure::SquaredError.text(spread);
-    let gain = 1.0 - own.mean / other.mean;
-    // A difference within the spread of the seeds is none.
-    let noise = own.deviation.unwrap_or(0.0).max(other.deviation.unwrap_or(0.0)) / other.mean;
-    let answer = if gain > noise.max(0.01) {
-        format!("it pays: {:.0} % less", gain * 100.0)
-    } else if gain < -noise.max(0.01) {
-        format!("it does harm: {:.0} % more", -gain * 100.0)
-    } else {
-        "no gain".to_owned()
-    };
-    Some(format!(
-        "pre-training of {}: squared error {} against {} from random starts with as many updates: {answer}",
-        first.recipe,
-        text(&own),
-        text(&other)
-    ))
 }
 
 /// Steps of training that a network took with its first seed; none of a closed form.

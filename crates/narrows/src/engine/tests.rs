@@ -176,7 +176,7 @@ fn gradients(
         &vec![vec![0.0; start.len()]; optimizer.memories()],
     );
     let indices: Vec<usize> = (0..data.len() / width).collect();
-    let rows = Rows { source: &table, scaling: &scaling };
+    let rows = Rows { source: &table, scaling: &scaling, classes: None };
     narrows_kernels::lockstep::run(threads, (), |member, _| {
         let mut scratch = engine.scratch();
         let occasion = Occasion::Training { epoch: 1 };
@@ -546,7 +546,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
             let indices: Vec<usize> = (0..7).collect();
             narrows_kernels::lockstep::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();
-                let rows = Rows { source: &table, scaling: &scaling };
+                let rows = Rows { source: &table, scaling: &scaling, classes: None };
                 engine.pass(&mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
                 member.wait();
                 engine.learn(&member, &mut scratch, 7, 1, 1.0);

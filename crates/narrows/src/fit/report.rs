@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
 use crate::recipe::to_toml;
-use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, WeightImages, write};
+use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, Starts, WeightImages, write};
 use crate::spec::Spec;
 use crate::summary::Evaluation;
 
@@ -25,7 +25,7 @@ const MAP_ROWS: usize = 10_000;
 
 /// Writes the report of a fit into a folder: pictures, charts and one page. Answers the paths written, the page first.
 ///
-/// `recipe` is the name of the recipe. The bytes depend on the model and the rows alone.
+/// `recipe` is the name of the recipe; `starts` what its twins came to. The bytes depend on the model and the rows alone.
 pub fn write_report(
     directory: &Path,
     recipe: &str,
@@ -33,6 +33,7 @@ pub fn write_report(
     training: &Dataset,
     validation: &Dataset,
     compute: Compute,
+    starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
     let model = &fit.model;
     let summary = fit.summary();
@@ -135,6 +136,7 @@ pub fn write_report(
             high: 1.0,
         }),
         spectrum: spectrum.as_deref(),
+        starts,
         recipe: &to_toml(&model.spec),
     };
     let mut written = write(directory, &contents)?;

@@ -9,7 +9,7 @@ use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::charts::{FONT, INK, MUTED, PAPER, finish, grouped};
 use super::page::{END, escape, facts, figure, head, layers, put, recipe};
-use super::{Figure, bars, charts, pictures, short_text, write_files};
+use super::{Figure, Starts, bars, charts, pictures, short_text, starts, write_files};
 use crate::data::Shape;
 use crate::durable;
 use crate::error::Result;
@@ -46,6 +46,8 @@ pub struct ClassesContents<'a> {
     pub shape: Shape,
     /// The worst rows' numbers on the scale where 0 is black and 1 is white, one row after the other.
     pub images: &'a [f32],
+    /// The same network from other starts beside it.
+    pub starts: Option<&'a Starts>,
     /// The recipe, as TOML.
     pub recipe: &'a str,
 }
@@ -68,7 +70,7 @@ pub struct Mistake {
 /// Beside the page: `errors`, `loss`, `error-by-epoch`, `confusion`, as `.png` and `.svg`, and `worst.png` where rows are
 /// images.
 pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result<Vec<PathBuf>> {
-    let figures: Vec<Figure> = [
+    let mut figures: Vec<Figure> = [
         confusion(contents.names, contents.confusion),
         bars::errors(contents.errors),
         charts::loss(contents.history, "cross-entropy", None, contents.kept_epoch),
@@ -83,6 +85,7 @@ pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result
         figure(&mut page, one);
     }
     worst(&mut page, contents);
+    figures.extend(contents.starts.and_then(|starts| starts::section(&mut page, starts)));
     layers(&mut page, contents.layers);
     recipe(&mut page, "Recipe", contents.recipe);
     page.push_str(END);

@@ -383,7 +383,14 @@ mod tests {
     use super::*;
 
     fn record(epoch: usize, loss: f64) -> EpochRecord {
-        EpochRecord { epoch, train_loss: loss, validation_loss: loss, seconds: 1.0, active_units: None }
+        EpochRecord {
+            epoch,
+            train_loss: loss,
+            validation_loss: loss,
+            seconds: 1.0,
+            active_units: None,
+            validation_error: None,
+        }
     }
 
     fn cell(text: &str, best: bool) -> Cell {

@@ -47,6 +47,7 @@ fn looks() {
             EpochRecord {
                 seconds: 1.0,
                 active_units: None,
+                validation_error: None,
                 epoch: epoch as usize,
                 train_loss: loss,
                 validation_loss: (loss - 0.001 + 0.002 * f64::from(epoch).sin()),
@@ -125,6 +126,7 @@ fn looks() {
         .map(|epoch| EpochRecord {
             seconds: 1.0,
             active_units: None,
+            validation_error: None,
             epoch,
             train_loss: 30.0 / (epoch * epoch) as f64 + 0.01,
             validation_loss: f64::NAN,

@@ -8,11 +8,14 @@ mod classes;
 mod compare;
 mod page;
 mod pictures;
+mod starts;
 
 pub use classes::{ClassesContents, Mistake, write_classes};
 pub use compare::{
     Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
 };
+
+pub use starts::{StartCurve, Starts};
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +56,8 @@ pub struct Contents<'a> {
     pub decoded: Option<DecodedCodes<'a>>,
     /// Share of the variance that each component explains, largest first.
     pub spectrum: Option<&'a [f64]>,
+    /// The same network from other starts beside it.
+    pub starts: Option<&'a Starts>,
     /// The recipe, as TOML.
     pub recipe: &'a str,
 }
@@ -163,9 +168,9 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
         contents.weights.as_ref().and_then(pictures::weights),
         contents.decoded.as_ref().and_then(pictures::decoded),
     ];
-    let figures: Vec<Figure> = figures.into_iter().flatten().collect();
-
-    write_files(directory, &figures, &page::render(contents, &figures))
+    let mut figures: Vec<Figure> = figures.into_iter().flatten().collect();
+    let page = page::render(contents, &mut figures);
+    write_files(directory, &figures, &page)
 }
 
 /// Writes the files of figures, and the page that shows them. Answers the paths, the page first.

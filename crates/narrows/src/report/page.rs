@@ -5,14 +5,14 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Contents, Figure};
+use super::{Contents, Figure, starts};
 use crate::plan::LayerTable;
 
 /// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
 const STYLE: &str = include_str!("page.css");
 
-/// The whole page. `figures` are in the order they are shown.
-pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
+/// The whole page. `figures` are in the order they are shown; those of its sections are added.
+pub(super) fn render(contents: &Contents, figures: &mut Vec<Figure>) -> String {
     let mut page = head("Narrows report", contents.title, contents.verdict);
     // What was rebuilt comes first, then the figures in numbers, then the other charts.
     let (first, rest) =
@@ -24,6 +24,7 @@ pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
     for one in rest {
         figure(&mut page, one);
     }
+    figures.extend(contents.starts.and_then(|starts| starts::section(&mut page, starts)));
     layers(&mut page, contents.layers);
     recipe(&mut page, "Recipe", contents.recipe);
     page.push_str(END);

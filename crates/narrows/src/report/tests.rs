@@ -33,6 +33,7 @@ impl Sample {
                 .map(|epoch| EpochRecord {
                     seconds: 1.0,
                     active_units: None,
+                    validation_error: None,
                     epoch,
                     train_loss: 0.5 / epoch as f64,
                     validation_loss: (0.3),
@@ -86,6 +87,7 @@ impl Sample {
                 high: 1.0,
             }),
             spectrum: Some(&self.spectrum),
+            starts: None,
             recipe: "method = \"autoencoder\"",
         }
     }
@@ -243,7 +245,7 @@ fn the_page_escapes_text_and_refers_to_nothing_outside() {
         );
         assert!(!tag.contains("http") || tag.contains("&lt;script"), "{tag}");
     }
-    assert!(!page::render(&Sample::small().contents(), &[]).contains("http"));
+    assert!(!page::render(&Sample::small().contents(), &mut Vec::new()).contains("http"));
     for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".svg")) {
         let text = std::str::from_utf8(bytes).unwrap();
         assert!(!text.contains("<script") && !text.contains('\u{7}'), "{name}");
@@ -287,6 +289,7 @@ fn what_is_empty_is_left_out() {
         weights: None,
         decoded: None,
         spectrum: Some(&[]),
+        starts: None,
         recipe: "",
     };
     assert_eq!(written(&contents).keys().collect::<Vec<_>>(), ["report.html"]);
@@ -337,6 +340,7 @@ fn the_smallest_and_the_strangest_do_not_panic() {
         .map(|(epoch, &value)| EpochRecord {
             seconds: 1.0,
             active_units: None,
+            validation_error: None,
             epoch,
             train_loss: value,
             validation_loss: (-value),
@@ -354,6 +358,7 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     sample.history = vec![EpochRecord {
         seconds: 1.0,
         active_units: None,
+        validation_error: None,
         epoch: 1,
         train_loss: f64::NAN,
         validation_loss: f64::NAN,

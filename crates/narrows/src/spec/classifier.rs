@@ -62,8 +62,8 @@ impl ClassifierSpec {
     }
 
     /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
-    /// those on labels. None where nothing is trained before. `rows` are all rows, `labelled` those with labels.
-    pub fn random_twin(&self, rows: usize, labelled: usize) -> Option<Self> {
+    /// those on labels. None where nothing is trained before. `rows` are all rows, `shown` those that an epoch on labels shows.
+    pub fn random_twin(&self, rows: usize, shown: usize) -> Option<Self> {
         let pretrain = self.pretrain.as_ref()?;
         let layers = self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count();
         let before: usize = (0..layers)
@@ -72,7 +72,7 @@ impl ClassifierSpec {
                 train.steps(train.epochs, rows)
             })
             .sum();
-        let epochs = self.train.epochs + before.div_ceil(self.train.steps(1, labelled));
+        let epochs = self.train.epochs + before.div_ceil(self.train.steps(1, shown));
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
     }

@@ -1,0 +1,296 @@
+//! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
+//! updates (those of the layers are counted), over several seeds.
+
+use crate::classifier::{ClassifierFit, fit_classifier, repeats};
+use crate::compare::Spread;
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::event::{Ended, EpochRecord, Event, Flow};
+use crate::fit::{Fit, fit};
+use crate::model::Compute;
+use crate::report::{StartCurve, Starts};
+use crate::spec::Spec;
+
+/// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
+const NEGLIGIBLE: f64 = 0.01;
+
+/// A network that was fitted from one start with one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// Updates before all layers were trained together, and from there on.
+    pub steps: (usize, usize),
+    /// Time spent training, in seconds.
+    pub seconds: f64,
+    /// What it is judged by, on the held-out rows: the share of classes told wrong, or the squared error per row.
+    pub figure: f64,
+    /// The losses, epoch by epoch, of all layers together.
+    pub history: Vec<EpochRecord>,
+}
+
+/// Networks with the same seeds, pre-trained and not.
+#[derive(Debug, Clone)]
+pub struct Twins {
+    /// Whether they tell classes; else they rebuild rows.
+    pub tells_classes: bool,
+    /// The labelled rows that classes were learned from, and all rows.
+    pub rows: (usize, usize),
+    /// Those that were pre-trained.
+    pub pretrained: Vec<Run>,
+    /// Those from random starts: as many, with the same seeds.
+    pub random: Vec<Run>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// What came of the first fit, which the others are set beside.
+#[derive(Debug, Clone, Copy)]
+pub enum First<'a> {
+    /// A network that rebuilds rows.
+    Rebuilding(&'a Fit),
+    /// A network that tells classes.
+    Classifier(&'a ClassifierFit),
+}
+
+/// Fits the twin of a network that was pre-trained, and both again with the seeds that follow, `seeds` in all.
+///
+/// # Errors
+/// Where nothing was pre-trained, or a fit fails.
+pub fn twins(
+    spec: &Spec,
+    first: First<'_>,
+    seeds: usize,
+    training: &Dataset,
+    validation: &Dataset,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Twins> {
+    let all = training.rows.rows();
+    let labelled = match first {
+        First::Classifier(fit) => fit.summary().labelled_rows,
+        First::Rebuilding(_) => all,
+    };
+    let twin = match spec {
+        Spec::Pca(_) => None,
+        Spec::Autoencoder(network) => network.random_twin().map(Spec::Autoencoder),
+        Spec::Classifier(network) => {
+            let shown = labelled * repeats(labelled, network.train.batch);
+            network.random_twin(all, shown).map(Spec::Classifier)
+        }
+    };
+    let Some(twin) = twin else {
+        return Err(Error::recipe(
+            "--twin: a twin is that of a network that is pre-trained, and this one is not",
+        )
+        .hint("narrows fit stacked, or a recipe with `pretrain`"));
+    };
+    let own = match first {
+        First::Rebuilding(fit) => of_fit(fit, all),
+        First::Classifier(fit) => of_classifier(fit),
+    };
+    let mut found = Twins {
+        tells_classes: matches!(spec, Spec::Classifier(_)),
+        rows: (labelled, all),
+        pretrained: vec![own],
+        random: Vec::new(),
+        interrupted: false,
+    };
+    for number in 0..seeds.max(1) as u64 {
+        let seed = spec.seed().wrapping_add(number);
+        for pretrained in [true, false] {
+            if pretrained && number == 0 {
+                continue;
+            }
+            let mut spec = if pretrained { spec.clone() } else { twin.clone() };
+            spec.set_seed(seed);
+            callback(&Event::Start { pretrained, seed });
+            let (run, ended) = match &spec {
+                Spec::Classifier(spec) => {
+                    let fit =
+                        fit_classifier(spec, training, validation, compute, Default::default(), callback)?;
+                    (of_classifier(&fit), fit.ended)
+                }
+                _ => {
+                    let fit = fit(&spec, training, validation, compute, callback)?;
+                    (of_fit(&fit, all), fit.ended)
+                }
+            };
+            if ended == Ended::Interrupted {
+                found.interrupted = true;
+                return Ok(found);
+            }
+            if pretrained { &mut found.pretrained } else { &mut found.random }.push(run);
+        }
+    }
+    Ok(found)
+}
+
+fn of_fit(fit: &Fit, rows: usize) -> Run {
+    let (mut before, mut steps) = (0, 0);
+    if let Spec::Autoencoder(network) = &fit.model.spec {
+        steps = network.train.steps(fit.history.len(), rows);
+        // All layers see the rows in batches of the same size.
+        before = fit.pretraining.iter().map(|layer| network.train.steps(layer.history.len(), rows)).sum();
+    }
+    Run {
+        seed: fit.model.spec.seed(),
+        steps: (before, steps),
+        seconds: fit.seconds,
+        figure: fit.summary().evaluation.squared_error_per_row,
+        history: fit.history.clone(),
+    }
+}
+
+fn of_classifier(fit: &ClassifierFit) -> Run {
+    Run {
+        seed: fit.model.spec.seed(),
+        steps: fit.steps,
+        seconds: fit.seconds,
+        figure: fit.summary().evaluation.error(),
+        history: fit.history.clone(),
+    }
+}
+
+impl Twins {
+    /// The figures of the networks that were pre-trained, and of those from random starts.
+    pub fn spreads(&self) -> (Option<Spread>, Option<Spread>) {
+        let of = |runs: &[Run]| Spread::of(runs.iter().map(|run| run.figure));
+        (of(&self.pretrained), of(&self.random))
+    }
+
+    /// One plain sentence: whether pre-training paid.
+    pub fn answer(&self) -> String {
+        let (Some(own), Some(other)) = self.spreads() else { return "nothing was set beside it".into() };
+        let differences: Vec<f64> = self
+            .random
+            .iter()
+            .zip(&self.pretrained)
+            .map(|(random, own)| random.figure - own.figure)
+            .collect();
+        let is_real = is_real(&differences) && (own.mean - other.mean).abs() > NEGLIGIBLE * other.mean;
+        let word = match own.mean < other.mean {
+            _ if !is_real => "no gain",
+            true => "pre-training pays",
+            false => "pre-training does harm",
+        };
+        let text = |spread: &Spread| {
+            let number = |value: f64| {
+                if self.tells_classes { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
+            };
+            let deviation =
+                spread.deviation.map_or_else(String::new, |value| format!(" ± {}", number(value)));
+            format!("{}{deviation}{}", number(spread.mean), if self.tells_classes { " %" } else { "" })
+        };
+        let what = if self.tells_classes { "error" } else { "squared error" };
+        let rows = match self.rows {
+            (labelled, all) if labelled < all => format!(" with {labelled} labels of {all} rows"),
+            (labelled, _) if self.tells_classes => format!(" with {labelled} labels"),
+            _ => String::new(),
+        };
+        let seeds = match self.random.len() {
+            1 => "; one seed: --seeds 5 would say how sure that is".to_owned(),
+            count => format!(", over {count} seeds"),
+        };
+        format!(
+            "{word}: {what} {} pre-trained against {} from random starts with as many updates{rows}{seeds}",
+            text(&own),
+            text(&other)
+        )
+    }
+
+    /// What the report shows of it.
+    pub fn contents(&self, recipe: &str) -> Starts {
+        let curve = |run: &Run, pretrained: bool| {
+            let per_epoch = run.steps.1 as f64 / run.history.len().max(1) as f64;
+            let value = |record: &EpochRecord| match record.validation_error {
+                Some(error) => error * 100.0,
+                None => record.validation_loss,
+            };
+            let point =
+                |record: &EpochRecord| (run.steps.0 as f64 + record.epoch as f64 * per_epoch, value(record));
+            StartCurve { pretrained, seed: run.seed, points: run.history.iter().map(point).collect() }
+        };
+        let curves = self.pretrained.iter().map(|run| curve(run, true));
+        let curves = curves.chain(self.random.iter().map(|run| curve(run, false))).collect();
+        let number = |value: f64| {
+            if self.tells_classes { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
+        };
+        let rows = self
+            .pretrained
+            .iter()
+            .zip(&self.random)
+            .map(|(own, random)| vec![own.seed.to_string(), number(own.figure), number(random.figure)])
+            .collect();
+        Starts {
+            answer: self.answer(),
+            what: if self.tells_classes { "told wrong, %" } else { "held-out loss" }.to_owned(),
+            header: vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()],
+            rows,
+            curves,
+        }
+    }
+}
+
+/// Whether differences of pairs are more than chance: their mean lies further from 0 than 95 of 100 such means would, were
+/// there no difference (Student's t). One pair says nothing of chance: then every difference counts.
+fn is_real(differences: &[f64]) -> bool {
+    // The 97.5 % quantile of Student's t, by degrees of freedom from 1.
+    const T: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    let Some(Spread { mean, deviation: Some(deviation), .. }) = Spread::of(differences.iter().copied())
+    else {
+        return true;
+    };
+    let n = differences.len();
+    let quantile = T.get(n - 2).copied().unwrap_or(2.2);
+    mean.abs() > quantile * deviation / (n as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn twins(pretrained: &[f64], random: &[f64]) -> Twins {
+        let runs = |figures: &[f64]| {
+            let run = |(seed, &figure): (usize, &f64)| Run {
+                seed: seed as u64,
+                steps: (10, 20),
+                seconds: 0.0,
+                figure,
+                history: Vec::new(),
+            };
+            figures.iter().enumerate().map(run).collect()
+        };
+        Twins {
+            tells_classes: true,
+            rows: (1000, 60000),
+            pretrained: runs(pretrained),
+            random: runs(random),
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn the_answer_is_plain_and_chance_is_no_gain() {
+        let answer = |a: &[f64], b: &[f64]| twins(a, b).answer();
+        let pays = answer(&[0.019, 0.020, 0.018], &[0.026, 0.027, 0.025]);
+        assert!(
+            pays.starts_with("pre-training pays: error 1.90 ± 0.10 % pre-trained against 2.60 ± 0.10 %"),
+            "{pays}"
+        );
+        assert!(pays.contains("1000 labels of 60000 rows") && pays.ends_with("over 3 seeds"), "{pays}");
+        // Twice as far apart on the mean, but each seed says another thing.
+        assert!(answer(&[0.01, 0.03, 0.02], &[0.03, 0.02, 0.03]).starts_with("no gain"));
+        assert!(answer(&[0.026, 0.027], &[0.019, 0.020]).starts_with("pre-training does harm"));
+        assert!(answer(&[0.02], &[0.03]).contains("one seed"));
+        assert!(answer(&[0.02], &[0.02001]).starts_with("no gain"));
+    }
+
+    /// Student's own example (1908), hours of sleep gained by ten patients: t = 4.06 on 9 degrees of freedom; the first drug
+    /// alone t = 1.33.
+    #[test]
+    fn chance_is_told_by_students_own_figures() {
+        assert!(is_real(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]));
+        assert!(!is_real(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]));
+    }
+}
