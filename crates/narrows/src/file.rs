@@ -189,6 +189,9 @@ impl Head {
         }
         let training_mean = tensors.f64("training_mean", &[width])?;
         let fitted = match &spec {
+            Spec::Autoencoder(network) if network.is_normalized() => {
+                return Err(wrong("batch_norm, which no model has"));
+            }
             Spec::Autoencoder(network) => {
                 let plan = Plan::new(network, shape).map_err(of_spec)?;
                 // The tensors are as long as the file says they are; the buffer is made only when they are all there.

@@ -135,7 +135,7 @@ pub fn write_report(
             high: 1.0,
         }),
         spectrum: spectrum.as_deref(),
-        recipe: &to_toml(&model.spec),
+        recipe: &to_toml(&fit.spec),
     };
     let mut written = write(directory, &contents)?;
     if let Some(found) = elimination(fit) {
