@@ -126,6 +126,8 @@ fn version_of_network(network: &AutoencoderSpec) -> u64 {
             if matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax) { 1 } else { 3 }
         }
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        // In no version: refused when it is read.
+        Layer::BatchNorm => 1,
         _ => 2,
     };
     let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);

@@ -57,7 +57,7 @@ fn every_number_of_threads_gives_the_same_bytes() {
     for extra in ["", "sparsity={kl=0.01}\n"] {
         let spec = spec(&format!(
             "method='autoencoder'\nloss='bce'\n\
-             encoder=[{{dense=101}}, 'batch_norm', 'relu', {{dropout=0.2}}, {{dense=13}}, 'batch_norm', 'sigmoid']\n\
+             encoder=[{{masking_noise=0.1}}, {{dense=101}}, 'batch_norm', 'relu', {{dropout=0.2}}, {{dense=13}}, 'batch_norm', 'sigmoid']\n\
              decoder=[{{dense=101}}, 'relu', 'batch_norm', {{dense='input'}}, 'sigmoid']\n\
              {extra}train={{epochs=2, batch=100, clip_norm=0.5}}"
         ));
