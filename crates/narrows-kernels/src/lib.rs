@@ -13,6 +13,7 @@
 //! | [`noise`] | normal numbers, corrupted rows, dropout |
 //! | [`activation`] | relu, sigmoid, tanh, softmax and their derivatives |
 //! | [`pointwise`] | leaky relu, elu, gelu, silu, softplus: functions whose derivative needs their input |
+//! | [`normalization`] | columns of a batch brought to mean 0 and variance 1, and the way back |
 //! | [`sampling`] | codes drawn from a normal distribution, and how far it is from the standard one |
 //! | [`loss`] | binary cross-entropy, cross-entropy, squared, absolute and Huber error, each fused with its gradient |
 //! | [`penalty`] | what weights and outputs cost by themselves: decay, elimination, slopes |
@@ -46,6 +47,7 @@ pub mod loss;
 pub mod matrix;
 pub mod measure;
 pub mod noise;
+pub mod normalization;
 pub mod optimizer;
 pub mod penalty;
 pub mod plain;

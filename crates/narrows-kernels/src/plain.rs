@@ -286,6 +286,33 @@ pub fn divergence(moments: &[f64]) -> f64 {
     means.iter().zip(log_variances).map(|(mean, lv)| (mean * mean + lv.exp() - lv - 1.0) / 2.0).sum()
 }
 
+/// Twin of [`crate::normalization::moments`]: mean and variance (divided by n) of each column of rows of `width` numbers.
+pub fn moments(values: &[f64], width: usize) -> (Vec<f64>, Vec<f64>) {
+    let n = (values.len() / width) as f64;
+    let column = |j: usize| values.iter().skip(j).step_by(width);
+    let means: Vec<f64> = (0..width).map(|j| column(j).sum::<f64>() / n).collect();
+    let variance = |j: usize| column(j).map(|x| (x - means[j]) * (x - means[j])).sum::<f64>() / n;
+    let variances = (0..width).map(variance).collect();
+    (means, variances)
+}
+
+/// Twin of [`crate::normalization::normalize`] before the activation, of one row. The gradients of
+/// [`crate::normalization::gradient_sums`] and [`crate::normalization::backward`] are its slopes, with the moments of the batch.
+pub fn normalize(
+    x: &[f64],
+    (means, variances): (&[f64], &[f64]),
+    (scales, shifts): (&[f64], &[f64]),
+    epsilon: f64,
+) -> Vec<f64> {
+    let column = |j: usize| scales[j] * (x[j] - means[j]) / (variances[j] + epsilon).sqrt() + shifts[j];
+    (0..x.len()).map(column).collect()
+}
+
+/// Twin of [`crate::normalization::follow`].
+pub fn follow(running: &[f64], found: &[f64], weight: f64, factor: f64) -> Vec<f64> {
+    running.iter().zip(found).map(|(old, new)| (1.0 - weight) * old + weight * factor * new).collect()
+}
+
 /// The sum of squares: what [`crate::penalty::add_decay`] adds the gradient of.
 pub fn sum_of_squares(w: &[f64]) -> f64 {
     w.iter().map(|w| w * w).sum()

@@ -6,7 +6,8 @@ mod common;
 use common::{numbers, wide};
 use narrows_kernels::optimizer::{Adadelta, Adam, RmsProp, Sgd};
 use narrows_kernels::{
-    Activation, Level, Pointwise, activation, loss, optimizer, penalty, plain, pointwise, sampling, vector,
+    Activation, Level, Pointwise, activation, loss, normalization, optimizer, penalty, plain, pointwise,
+    sampling, vector,
 };
 
 fn lengths() -> impl Iterator<Item = usize> {
@@ -378,6 +379,131 @@ fn codes_their_divergence_and_their_gradients() {
         let (mut sums, moments) = ([f32::NAN; 2], [0.0; 12]);
         sampling::divergence(level, &mut sums, &moments, 3);
         assert_eq!(sums, [0.0; 2]);
+    }
+}
+
+/// Shapes of batches: rows, columns.
+fn batches() -> impl Iterator<Item = (usize, usize)> {
+    (1..=67).map(|width| (width % 7 + 1, width)).chain([(1, 5), (2, 130), (100, 300), (9, 1000)])
+}
+
+#[test]
+fn moments_of_columns_at_any_cut() {
+    for level in Level::available() {
+        for (rows, width) in batches() {
+            // Columns with spreads and means of their own; one whose mean is a thousand times its spread.
+            let mut values = numbers(rows * width, 80, 1.0);
+            for row in values.chunks_exact_mut(width) {
+                row.iter_mut().enumerate().for_each(|(j, x)| *x = *x * (1 + j % 3) as f32 + (j % 5) as f32);
+                row[0] += 1000.0;
+            }
+            let (want_means, want_variances) = plain::moments(&wide(&values), width);
+            let (mut means, mut variances) = (vec![f32::NAN; width], vec![f32::NAN; width]);
+            normalization::moments(level, &mut means, &mut variances, &values, width, 0);
+            close("means", level, &means, &want_means, 1e-6, 1e-6);
+            close("variances", level, &variances, &want_variances, 1e-5, 1e-6);
+            assert!(rows > 1 || variances.iter().all(|&v| v == 0.0), "one row has no spread");
+            // Some of the columns alone: the same bits.
+            let (first, len) = (width / 3, width.div_ceil(2));
+            let (mut some, mut more) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+            normalization::moments(level, &mut some, &mut more, &values, width, first);
+            assert_eq!((&some[..], &more[..]), (&means[first..first + len], &variances[first..first + len]));
+        }
+        let (mut mean, mut variance) = ([0.0], [0.0]);
+        normalization::moments(level, &mut mean, &mut variance, &[1.0, f32::NAN], 1, 0);
+        assert!(mean[0].is_nan() && variance[0].is_nan(), "a NaN is not hidden");
+    }
+}
+
+#[test]
+fn normalized_columns_and_their_gradients() {
+    let epsilon = 1e-3;
+    for level in Level::available() {
+        for (rows, width) in batches() {
+            for kind in Activation::ALL {
+                // What comes in went through the activation; so its derivative is a function of it.
+                let before = numbers(rows * width, 81, 2.0);
+                let mut values = before.clone();
+                activation::forward(level, &mut values, kind);
+                let (scales, shifts) = (numbers(width, 82, 2.0), numbers(width, 83, 1.0));
+                let (mut means, mut variances) = (vec![0.0; width], vec![0.0; width]);
+                normalization::moments(level, &mut means, &mut variances, &values, width, 0);
+                let columns = normalization::Columns {
+                    means: &means,
+                    variances: &variances,
+                    scales: &scales,
+                    shifts: &shifts,
+                    epsilon,
+                };
+                let give = |before: &[f64], scales: &[f64], shifts: &[f64]| -> Vec<f64> {
+                    let x: Vec<f64> = before.iter().map(|&x| plain::activate(kind, x)).collect();
+                    let (means, variances) = plain::moments(&x, width);
+                    let row = |x: &[f64]| {
+                        plain::normalize(x, (&means, &variances), (scales, shifts), f64::from(epsilon))
+                    };
+                    x.chunks(width).flat_map(row).collect()
+                };
+                let (z, a, b) = (wide(&before), wide(&scales), wide(&shifts));
+                let mut y = vec![f32::NAN; values.len()];
+                normalization::normalize(level, &mut y, &values, columns, kind);
+                let want: Vec<f64> = give(&z, &a, &b).into_iter().map(|y| plain::activate(kind, y)).collect();
+                close("normalize", level, &y, &want, 1e-4, 1e-4);
+
+                // Of a weighted sum of what comes out, before the activation.
+                let gradients = numbers(rows * width, 84, 1.0);
+                let cost = |y: Vec<f64>| -> f64 { y.iter().zip(wide(&gradients)).map(|(y, g)| y * g).sum() };
+                let (mut by_shift, mut by_scale) = (vec![f32::NAN; width], vec![f32::NAN; width]);
+                let (first, len) = (width / 3, width.div_ceil(2));
+                // In three cuts.
+                for range in [0..first, first..first + len, first + len..width] {
+                    normalization::gradient_sums(
+                        level,
+                        (&mut by_shift[range.clone()], &mut by_scale[range.clone()]),
+                        &gradients,
+                        &values,
+                        (&means[range.clone()], &variances[range.clone()]),
+                        epsilon,
+                        width,
+                        range.start,
+                    );
+                }
+                let mut dx = vec![f32::NAN; values.len()];
+                let sums = (&by_shift[..], &by_scale[..]);
+                normalization::backward(level, &mut dx, &gradients, &values, columns, sums, rows, kind);
+                for j in [0, width / 2, width - 1] {
+                    let near = |got: f32, want: f64, what: &str| {
+                        let error = (f64::from(got) - want).abs();
+                        assert!(
+                            error < 1e-3 + 1e-3 * want.abs(),
+                            "{what} {rows} x {width}, {j}: {got} {want}"
+                        );
+                    };
+                    near(by_shift[j], slope(|b| cost(give(&z, &a, b)), &b, j, 1e-5), "shift");
+                    near(by_scale[j], slope(|a| cost(give(&z, a, &b)), &a, j, 1e-5), "scale");
+                    let at = (rows - 1) * width + j;
+                    // Not across the corner of a relu.
+                    if before[at].abs() > 1e-3 {
+                        near(dx[at], slope(|z| cost(give(z, &a, &b)), &z, at, 1e-6), "value");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn running_means_follow() {
+    for level in Level::available() {
+        for n in lengths() {
+            let (start, found) = (numbers(n, 85, 1.0), numbers(n, 86, 3.0));
+            let mut running = start.clone();
+            normalization::follow(level, &mut running, &found, 0.01, 1.25);
+            let want = plain::follow(&wide(&start), &wide(&found), 0.01f32.into(), 1.25);
+            close("follow", level, &running, &want, 1e-6, 1e-7);
+            // The first batch is all that is known.
+            normalization::follow(level, &mut running, &found, 1.0, 1.0);
+            close("follow", level, &running, &wide(&found), 1e-6, 1e-6);
+        }
     }
 }
 

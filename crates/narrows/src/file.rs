@@ -141,6 +141,8 @@ fn version_of_network(network: &AutoencoderSpec) -> u64 {
             if matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax) { 1 } else { 3 }
         }
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        // In no version: refused when it is read.
+        Layer::BatchNorm => 1,
         _ => 2,
     };
     let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);
@@ -221,6 +223,12 @@ impl Head {
             Ok(Fitted::Network { plan, parameters })
         };
         let fitted = match &spec {
+            Spec::Autoencoder(spec) if spec.is_normalized() => {
+                return Err(wrong("batch_norm, which no model has"));
+            }
+            Spec::Classifier(spec) if spec.is_normalized() => {
+                return Err(wrong("batch_norm, which no model has"));
+            }
             Spec::Autoencoder(spec) => network(Plan::new(spec, shape).map_err(of_spec)?)?,
             Spec::Classifier(spec) => {
                 let names = classes.as_ref().map_or(0, |classes| classes.names.len());

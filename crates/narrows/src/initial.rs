@@ -1,4 +1,4 @@
-//! Where the parameters of a network start: weights by the recipe's `weights.start`, biases 0.
+//! Where the parameters of a network start: weights by the recipe's `weights.start`, biases 0, scales 1.
 
 use narrows_kernels::{Activation, Level};
 
@@ -16,7 +16,18 @@ const CONNECTIONS: usize = 15;
 pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
     let mut parameters = vec![0.0; plan.buffer_len];
     for (index, parameter) in plan.parameters.iter().enumerate() {
-        let ParameterKind::Weights { fan_in, fan_out } = parameter.kind else { continue };
+        let (fan_in, fan_out) = match parameter.kind {
+            ParameterKind::Weights { fan_in, fan_out } => (fan_in, fan_out),
+            ParameterKind::Bias => continue,
+            ParameterKind::Scale => {
+                parameters[parameter.range.clone()].fill(1.0);
+                continue;
+            }
+            ParameterKind::Statistic { start } => {
+                parameters[parameter.range.clone()].fill(start);
+                continue;
+            }
+        };
         let mut generator = generator(seed, Purpose::Weights, index as u64);
         let weights = &mut parameters[parameter.range.clone()];
         let mut within = |limit: f64| {
@@ -67,7 +78,13 @@ fn ends_in_rectifier(plan: &Plan, parameter: &Parameter) -> bool {
     let of_parameter = |step: &crate::plan::Step| {
         step.op.parameters().is_some_and(|(weights, _)| *weights == parameter.range)
     };
-    let Some(at) = plan.steps.iter().position(of_parameter) else { return false };
+    let Some(mut at) = plan.steps.iter().position(of_parameter) else { return false };
+    // What is normalised in between keeps its sign, more or less.
+    if plan.steps.get(at + 1).is_some_and(|next| matches!(next.op, Op::BatchNorm { .. }))
+        && plan.steps[at].activation == Activation::Linear
+    {
+        at += 1;
+    }
     let next = plan.steps.get(at + 1);
     plan.steps[at].activation == Activation::Relu
         || next.is_some_and(|next| {

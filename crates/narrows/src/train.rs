@@ -10,7 +10,7 @@ use crate::corruption::Occasion;
 use crate::engine::{Engine, Rows, loss_width};
 use crate::error::Result;
 use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::plan::Plan;
+use crate::plan::{Op, Plan};
 use crate::random::{Purpose, generator, shuffle};
 use crate::spec::{Optimizer, Train};
 
@@ -61,7 +61,9 @@ const WORTH_A_THREAD: usize = 200_000;
 
 /// How many threads help with a step. The result does not depend on it.
 fn useful_threads(plan: &Plan, batch: usize) -> usize {
-    (3 * plan.multiply_adds()).saturating_mul(batch) / WORTH_A_THREAD + 1
+    // Each batch normalisation has four barriers more.
+    let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. })).count();
+    (3 * plan.multiply_adds()).saturating_mul(batch) / (WORTH_A_THREAD * (1 + 2 * normalized)) + 1
 }
 
 /// Trains from `start` on `rows`, watched by the loss on `validation`. From a state of an earlier run it goes on as if that
@@ -129,7 +131,7 @@ pub(crate) fn train(
                 step += 1;
                 let occasion = Occasion::Training { epoch };
                 engine.activities(&member, &mut scratch, rows, indices, occasion);
-                engine.pass(&mut scratch, rows, indices, occasion);
+                engine.pass(&member, &mut scratch, rows, indices, occasion);
                 member.wait();
                 let rate_share = settings.rate_share(step, steps, steps_per_epoch);
                 engine.learn(&member, &mut scratch, indices.len(), step, rate_share);
@@ -165,7 +167,7 @@ pub(crate) fn train(
 
             let mut validation_sum = 0.0;
             for indices in validation_order.chunks(batch) {
-                engine.pass(&mut scratch, validation, indices, Occasion::Judging);
+                engine.pass(&member, &mut scratch, validation, indices, Occasion::Judging);
                 member.wait();
                 if lead.is_some() {
                     validation_sum += engine.finish_pass(indices.len());

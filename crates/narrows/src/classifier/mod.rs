@@ -40,6 +40,8 @@ const STEPS: usize = 100;
 pub struct ClassifierFit {
     /// The model, with its summary.
     pub model: Model,
+    /// What was asked for: with batch normalisation, where the model's own recipe is without.
+    pub spec: ClassifierSpec,
     /// The losses and errors, epoch by epoch.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -141,6 +143,11 @@ pub fn fit_classifier(
     let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
 
     let (mut pretraining, mut stopped, mut preparation) = (Vec::new(), Ended::Finished, 0.0);
+    if spec.is_normalized() && labelled.rows.len() < 2 {
+        return Err(
+            Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
+        );
+    }
     let mut first_parameters = || -> Result<Vec<f32>> {
         let fresh = initial_parameters(&plan, spec.train.seed);
         if let Some(model) = start {
@@ -189,6 +196,8 @@ pub fn fit_classifier(
         files.remove();
     }
     let Trained { parameters, history, seconds, ended } = trained;
+    let asked_spec = spec;
+    let (spec, plan, parameters) = plan.folded_classifier(&asked_spec, parameters)?;
 
     callback(&Event::Stage("judging"));
     let moments = Moments::new(rows, &scaling, compute.level, compute.threads);
@@ -229,7 +238,8 @@ pub fn fit_classifier(
     if let Some(classes) = &mut model.classes {
         classes.summary = Some(summary);
     }
-    Ok(ClassifierFit { model, history, seconds: preparation + seconds, pretraining, steps, ended })
+    let spec = asked_spec;
+    Ok(ClassifierFit { model, spec, history, seconds: preparation + seconds, pretraining, steps, ended })
 }
 
 /// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more

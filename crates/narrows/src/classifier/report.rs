@@ -12,6 +12,7 @@ use crate::model::{Compute, Model};
 use crate::plan::LayerTable;
 use crate::recipe::to_toml;
 use crate::report::{ClassesContents, Mistake, Starts, write_classes};
+use crate::spec::Spec;
 use crate::summary::Classification;
 
 /// Rows that are shown of those told worst.
@@ -72,7 +73,7 @@ pub fn write_classifier_report(
             shape: model.shape,
             images: &images,
             starts,
-            recipe: &to_toml(&model.spec),
+            recipe: &to_toml(&Spec::Classifier(fit.spec.clone())),
         },
     )
 }

@@ -269,9 +269,57 @@ fn convolution_parameters(plan: &Plan) -> usize {
 /// The steps whose weights or bias lie there: one, and those that mirror it.
 fn users(plan: &Plan, range: &Range<usize>) -> impl Iterator<Item = usize> {
     plan.steps.iter().enumerate().filter_map(move |(index, step)| {
+        if let Op::BatchNorm { scale, shift, mean, variance } = &step.op {
+            return [scale, shift, mean, variance].contains(&range).then_some(index);
+        }
         let (weights, bias) = step.op.parameters()?;
         (weights == range || bias == Some(range)).then_some(index)
     })
+}
+
+/// What batch normalisation finds over a batch: where it lies, and who finds what.
+pub(super) struct Moments {
+    pub of: Vec<MomentsOf>,
+    /// For each thread its columns of `means`, `variances`, `shifts` and `scales`, one step after the other: the columns
+    /// whose parameters are its own.
+    pub pieces: Vec<Vec<Range<usize>>>,
+    /// Numbers in all.
+    pub len: usize,
+}
+
+/// What is found for a step that normalises batches: one number for each column.
+pub(super) struct MomentsOf {
+    pub step: usize,
+    /// The columns of each thread.
+    pub columns: Vec<Range<usize>>,
+    pub means: Range<usize>,
+    /// Divided by the number of rows.
+    pub variances: Range<usize>,
+    /// The gradients of its shifts, and of its scales.
+    pub shifts: Range<usize>,
+    pub scales: Range<usize>,
+}
+
+impl Moments {
+    pub fn new(plan: &Plan, threads: usize) -> Self {
+        let mut moments = Self { of: Vec::new(), pieces: vec![Vec::new(); threads], len: 0 };
+        for (step, width) in plan.steps.iter().enumerate().filter_map(|(at, step)| {
+            matches!(step.op, Op::BatchNorm { .. }).then_some((at, step.output.len()))
+        }) {
+            let columns: Vec<_> = (0..threads).map(|thread| share(width, thread, threads)).collect();
+            let mut place = || {
+                let start = moments.len;
+                moments.len = (start + width).next_multiple_of(ALIGNMENT);
+                for (own, columns) in moments.pieces.iter_mut().zip(&columns) {
+                    own.push(start + columns.start..start + columns.end);
+                }
+                start..start + width
+            };
+            let (means, variances, shifts, scales) = (place(), place(), place(), place());
+            moments.of.push(MomentsOf { step, columns, means, variances, shifts, scales });
+        }
+        moments
+    }
 }
 
 /// Some rows of a weight matrix, or some numbers of a bias or a kernel.
@@ -293,11 +341,20 @@ pub(super) enum Role {
     Bias { own: Range<usize>, step: usize },
     /// Numbers of a convolution: the sum of what each group found, from here on.
     Partial(usize),
+    /// Scales or shifts of a batch normalisation: what its way back found, from here on among the moments.
+    Found(usize),
+    /// Running means or variances: no gradient, but they follow the batch's, which lie from here on among the moments.
+    Running {
+        found: usize,
+        /// Whether they are variances, which the batch's fall short of: its mean is its own.
+        variance: bool,
+    },
 }
 
 /// For each thread its parts of the parameters, and their places in the buffer.
 pub(super) fn parts(plan: &Plan, threads: usize) -> (Vec<Vec<Part>>, Vec<Vec<Range<usize>>>) {
     let (mut parts, mut pieces) = (Vec::new(), Vec::new());
+    let moments = Moments::new(plan, threads);
     for thread in 0..threads {
         let (mut own, mut places) = (Vec::new(), Vec::new());
         let mut partial = 0;
@@ -307,17 +364,26 @@ pub(super) fn parts(plan: &Plan, threads: usize) -> (Vec<Vec<Part>>, Vec<Vec<Ran
             let is_dense = matches!(plan.steps[first].op, Op::Dense { .. });
             let is_bias = *kind == ParameterKind::Bias;
             let width = if is_dense && !is_bias { shape[1] } else { 1 };
+            let normalization = moments.of.iter().find(|of| of.step == first);
             let rows = share(range.len() / width, thread, threads);
             places.push(range.start + rows.start * width..range.start + rows.end * width);
             let first_number = rows.start * width;
-            let role = match (is_dense, is_bias) {
-                (false, _) => Role::Partial(partial + rows.start),
-                (true, false) => Role::Rows { own: rows, steps },
-                (true, true) => Role::Bias { own: rows, step: first },
+            let role = match (normalization, kind) {
+                (Some(of), ParameterKind::Scale) => Role::Found(of.scales.start + rows.start),
+                (Some(of), ParameterKind::Statistic { .. }) => {
+                    let variance = plan.steps[first].op.variance() == Some(range);
+                    let of = if variance { &of.variances } else { &of.means };
+                    Role::Running { found: of.start + rows.start, variance }
+                }
+                (Some(of), _) => Role::Found(of.shifts.start + rows.start),
+                (None, _) if is_dense && is_bias => Role::Bias { own: rows, step: first },
+                (None, _) if is_dense => Role::Rows { own: rows, steps },
+                (None, _) => {
+                    let start = partial + rows.start;
+                    partial += range.len();
+                    Role::Partial(start)
+                }
             };
-            if !is_dense {
-                partial += range.len();
-            }
             own.push(Part { parameter, first: first_number, role });
         }
         parts.push(own);

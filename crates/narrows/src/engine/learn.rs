@@ -3,12 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use narrows_kernels::lockstep::Member;
-use narrows_kernels::{matrix, optimizer, penalty, vector};
+use narrows_kernels::{matrix, normalization, optimizer, penalty, vector};
 
 use super::layout::{Layout, Role};
 use super::{Engine, Scratch};
-use crate::plan::{Parameter, ParameterKind, Step};
+use crate::plan::{Parameter, Step};
 use crate::spec::Optimizer;
+
+/// What a batch counts at least in running means; before that they are the mean over all batches so far.
+const LEAST_SHARE: f32 = 0.01;
 
 impl Engine<'_> {
     /// Second phase: the gradients of the first `rows` rows of the last pass and one step of the optimiser, number `step`
@@ -42,7 +45,7 @@ impl Engine<'_> {
                 }
             }
         }
-        self.update(thread, step, rate_share);
+        self.update(thread, rows, step, rate_share);
         if let Some(limit) = self.plan.weights.max_norm {
             member.wait();
             self.measure(scratch, limit);
@@ -56,7 +59,7 @@ impl Engine<'_> {
         let parameters = self.parameters.whole();
         scratch.factors.clear();
         for Parameter { range, shape, kind, .. } in &self.plan.parameters {
-            if *kind != ParameterKind::Bias {
+            if kind.is_weights() {
                 let (start, units) = (scratch.factors.len(), shape[shape.len() - 1]);
                 scratch.factors.resize(start + units, 0.0);
                 let lengths = &mut scratch.factors[start..];
@@ -75,7 +78,7 @@ impl Engine<'_> {
         let mut start = 0;
         for (slot, part) in self.parts[thread].iter().enumerate() {
             let Parameter { shape, kind, .. } = &self.plan.parameters[part.parameter];
-            if *kind == ParameterKind::Bias {
+            if !kind.is_weights() {
                 continue;
             }
             let units = shape[shape.len() - 1];
@@ -96,6 +99,7 @@ impl Engine<'_> {
     pub fn gradients(&self, thread: usize, scratch: &mut Scratch<'_>, rows: usize) {
         let work = self.work.whole();
         let partial = self.partial.whole();
+        let found = self.moments.whole();
         let mut own = self.gradients.piece(thread);
         let mut parameters = self.parameters.piece(thread);
         let mut finite = true;
@@ -135,8 +139,11 @@ impl Engine<'_> {
                     let groups = groups.map(|group| &group[own.clone()]);
                     vector::sum_of(self.level, gradient, groups);
                 }
+                Role::Found(start) => gradient.copy_from_slice(&found[*start..][..gradient.len()]),
+                // They stay 0.
+                Role::Running { .. } => {}
             }
-            if self.plan.parameters[part.parameter].kind != ParameterKind::Bias {
+            if self.plan.parameters[part.parameter].kind.is_weights() {
                 if let Some(strength) = self.plan.weights.l2 {
                     penalty::add_decay(self.level, gradient, parameters.range(slot), strength);
                 }
@@ -151,22 +158,32 @@ impl Engine<'_> {
         }
     }
 
-    /// One step of this thread's part of the parameters.
-    fn update(&self, thread: usize, step: u64, rate_share: f32) {
+    /// One step of this thread's part of the parameters, after a batch of `rows` rows.
+    fn update(&self, thread: usize, rows: usize, step: u64, rate_share: f32) {
         let optimizer = self.optimizer.with_rate(rate_share);
         let mut gradients = self.gradients.piece(thread);
         let mut parameters = self.parameters.piece(thread);
         let mut first = self.memory[0].piece(thread);
         let mut second = self.memory.get(1).map(|memory| memory.piece(thread));
         let level = self.level;
+        let found = self.moments.whole();
         for (slot, part) in self.parts[thread].iter().enumerate() {
             let (p, g, a) = (parameters.range(slot), &*gradients.range(slot), first.range(slot));
             let b = second.as_mut().map(|second| second.range(slot));
+            if let Role::Running { found: start, variance } = part.role {
+                // One row alone says nothing of a spread.
+                if rows > 1 {
+                    let weight = (1.0 / step as f32).max(LEAST_SHARE);
+                    let factor = if variance { rows as f32 / (rows - 1) as f32 } else { 1.0 };
+                    normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
+                }
+                continue;
+            }
             match (optimizer, b) {
                 (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
                 (Optimizer::Adam(mut settings), Some(b)) => {
                     settings.step = step;
-                    if self.plan.parameters[part.parameter].kind == ParameterKind::Bias {
+                    if !self.plan.parameters[part.parameter].kind.is_weights() {
                         settings.weight_decay = 0.0;
                     }
                     optimizer::adam(level, p, a, b, g, settings);

@@ -7,7 +7,8 @@
 //! | [`Engine::pass`] | some rows of the batch: every value and every delta | the parameters |
 //! | [`Engine::learn`] | its part of every gradient and of the parameters | all values and deltas |
 //!
-//! Where the loss depends on means over the batch (the KL penalty on a code), [`Engine::activities`] comes before them: the
+//! Where a plan has batch normalisation, rows do depend on one another, and the first phase of training has barriers of its
+//! own: see `together`. Where the loss depends on means over the batch (the KL penalty on a code), [`Engine::activities`] comes before them: the
 //! encoder alone, so that the means are known. Where gradients are clipped or weights have a largest length, `learn` has
 //! barriers of its own: every thread finds the length of everything by itself, in the same order.
 //!
@@ -21,6 +22,7 @@ mod layout;
 mod learn;
 mod memory;
 mod steps;
+mod together;
 
 pub(crate) use chunks::{Walk, each_chunk, each_piece, map_chunks};
 
@@ -36,7 +38,7 @@ use crate::data::Source;
 use crate::plan::{Op, Plan, Target};
 use crate::scaling::Scaling;
 use crate::spec::{Loss, Optimizer};
-use layout::{Layout, Matrices, Part};
+use layout::{Layout, Matrices, Moments, MomentsOf, Part};
 use memory::{Aligned, Chance, Space};
 use steps::{Chain, Extremes, Weights};
 
@@ -76,6 +78,9 @@ pub(crate) struct Engine<'a> {
     work: Shared<f32>,
     /// The gradients of convolutions from each group.
     partial: Shared<f32>,
+    /// The steps that normalise batches, and what they found over the batch.
+    normalized: Vec<MomentsOf>,
+    moments: Shared<f32>,
     /// What the code's units reached while rows were judged.
     extremes: Mutex<Extremes>,
     /// Rows whose class was told wrong while they were judged.
@@ -149,6 +154,7 @@ impl<'a> Engine<'a> {
     ) -> Self {
         let (chain, groups, matrices) = Self::arrange(plan, batch, threads);
         let (parts, pieces) = layout::parts(plan, threads);
+        let moments = Moments::new(plan, threads);
         let of_parameters = |name, values: &[f32]| {
             let mut shared = Shared::new(name, plan.buffer_len, pieces.clone());
             shared.as_mut_slice().copy_from_slice(values);
@@ -171,6 +177,8 @@ impl<'a> Engine<'a> {
             memory: memory.iter().map(|values| of_parameters("optimizer memory", values)).collect(),
             work: Shared::new("work space", matrices.len, matrices.pieces),
             partial: Shared::new("partial gradients", groups.len() * len, partial_pieces),
+            normalized: moments.of,
+            moments: Shared::new("moments", moments.len, moments.pieces),
             parts,
             chain,
             groups,
@@ -196,7 +204,7 @@ impl<'a> Engine<'a> {
             Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len;
         Footprint {
             parameters: bytes(plan.buffer_len * (2 + optimizer.memories())),
-            shared: bytes(matrices.len + groups.len() * chain.partial_len),
+            shared: bytes(matrices.len + groups.len() * chain.partial_len + Moments::new(plan, threads).len),
             each_thread: bytes(own),
             threads,
         }
@@ -241,7 +249,7 @@ impl<'a> Engine<'a> {
         else {
             return;
         };
-        self.walk(scratch, rows, indices, occasion, Extent::Code);
+        self.walk(member, scratch, rows, indices, occasion, Extent::Code);
         member.wait();
         if member.index() == 0 {
             self.next.store(0, Ordering::Relaxed);
@@ -262,22 +270,36 @@ impl<'a> Engine<'a> {
 
     /// First phase: takes groups of the rows `indices` as long as there are any, reads them, goes forward, and to learn
     /// also back. Leaves one loss per row (summed over the row's numbers) in the work space, and what the gradients need.
-    pub fn pass(&self, scratch: &mut Scratch<'_>, rows: Rows<'_>, indices: &[usize], occasion: Occasion) {
+    /// Has barriers of its own where batches are normalised.
+    pub fn pass(
+        &self,
+        member: &Member<'_>,
+        scratch: &mut Scratch<'_>,
+        rows: Rows<'_>,
+        indices: &[usize],
+        occasion: Occasion,
+    ) {
         let extent = match occasion {
             Occasion::Training { .. } => Extent::Gradients,
             Occasion::Judging => Extent::Losses,
         };
-        self.walk(scratch, rows, indices, occasion, extent);
+        self.walk(member, scratch, rows, indices, occasion, extent);
     }
 
     fn walk(
         &self,
+        member: &Member<'_>,
         scratch: &mut Scratch<'_>,
         rows: Rows<'_>,
         indices: &[usize],
         occasion: Occasion,
         extent: Extent,
     ) {
+        if let Occasion::Training { epoch } = occasion
+            && !self.normalized.is_empty()
+        {
+            return self.walk_together(member, scratch, rows, indices, epoch, extent);
+        }
         let parameters = self.parameters.whole();
         let mut packed = false;
         loop {
@@ -331,7 +353,7 @@ impl<'a> Engine<'a> {
                 }
                 self.judge(&mut space, indices.len(), extent);
                 if extent == Extent::Gradients {
-                    self.back(&mut space, weights, indices.len(), sums.get(), slopes, product);
+                    self.back(&mut space, 0..last + 1, weights, indices.len(), sums.get(), slopes, product);
                 }
             }
             if extent == Extent::Gradients && self.chain.partial_len > 0 {
@@ -461,10 +483,11 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The deltas of a block, from the last to the first, and the sums of the gradients of convolutions.
+    /// The deltas of a block that some steps take back, the last first, and the sums of the gradients of convolutions.
     fn back(
         &self,
         space: &mut Space<'_, '_>,
+        steps: Range<usize>,
         weights: Weights<'_>,
         rows: usize,
         sums: &mut [f32],
@@ -473,7 +496,7 @@ impl<'a> Engine<'a> {
     ) {
         let last = self.plan.steps.len() - 1;
         let row_weight = 1.0 / (rows * loss_width(self.plan)) as f32;
-        for i in (0..=last).rev() {
+        for i in steps.rev() {
             // Softmax needs its own output; what is the last step's is gone, and its loss has dealt with it.
             let in_loss = i == last && self.plan.loss_takes_logits();
             if i > 0 && self.plan.steps[i].op == Op::Softmax && !in_loss {
@@ -481,7 +504,10 @@ impl<'a> Engine<'a> {
             }
             self.chain.add_gradient(self.level, i, space, sums);
             if i > 0 {
-                self.chain.backward(self.level, i, space, weights, row_weight, product);
+                match self.normalized.iter().find(|of| of.step == i) {
+                    Some(of) => self.back_normalized(of, space, weights.parameters, rows),
+                    None => self.chain.backward(self.level, i, space, weights, row_weight, product),
+                }
             }
             if let Some(sparsity) = self.plan.sparsity
                 && i == self.plan.cut

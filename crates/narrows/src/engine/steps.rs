@@ -6,11 +6,13 @@ use narrows_kernels::convolution::{Convolution, Direction, Images, PooledConvolu
 use narrows_kernels::image::{self, Image};
 use narrows_kernels::matrix::{self, Finish, View};
 use narrows_kernels::pooling::{self, Squares};
-use narrows_kernels::{Activation, Border, Level, activation, noise, penalty, pointwise, sampling, vector};
+use narrows_kernels::{
+    Activation, Border, Level, activation, noise, normalization, penalty, pointwise, sampling, vector,
+};
 
 use super::layout::{Layout, Tensor};
 use super::memory::Space;
-use crate::plan::{Op, Step};
+use crate::plan::{EPSILON, Op, Step};
 use crate::random::Purpose;
 
 /// A chain of steps with the places of its tensors, and what its kernels want to know beforehand.
@@ -145,6 +147,7 @@ impl<'a> Chain<'a> {
             | Op::Identity
             | Op::Softmax
             | Op::Function(_)
+            | Op::BatchNorm { .. }
             | Op::Dropout { .. }
             | Op::Sample { .. } => Prepared::Nothing,
         }
@@ -261,6 +264,11 @@ impl<'a> Chain<'a> {
             space.chance = Some(chance);
             return;
         }
+        if let Op::BatchNorm { mean, variance, .. } = &step.op {
+            let moments = (&parameters[mean.clone()], &parameters[variance.clone()]);
+            self.normalize(level, i, space, parameters, moments, logits);
+            return;
+        }
         let [x, y] = space.tensors([from, to]);
         match &step.op {
             Op::Dense { weights, bias, tied } => {
@@ -310,8 +318,60 @@ impl<'a> Chain<'a> {
             Op::Upsample { .. } => {
                 each_row(x, from, y, to, n, |x, y| pooling::upsample(level, y, x, self.squares(i).0));
             }
-            Op::MaxPool { .. } => unreachable!("done above"),
+            Op::MaxPool { .. } | Op::BatchNorm { .. } => unreachable!("done above"),
         }
+    }
+
+    /// Value i + 1 from value i, normalised by these means and variances; with `logits` before the last function.
+    pub fn normalize(
+        &self,
+        level: Level,
+        i: usize,
+        space: &mut Space<'_, '_>,
+        parameters: &[f32],
+        moments: (&[f32], &[f32]),
+        logits: bool,
+    ) {
+        let (from, to, n) = (self.layout.values[i], self.layout.values[i + 1], space.rows);
+        let function = if logits { Activation::Linear } else { self.steps[i].activation };
+        let columns = self.columns(i, parameters, moments);
+        let [x, y] = space.tensors([from, to]);
+        normalization::normalize(level, matrix_of_mut(y, to, n), matrix_of(x, from, n), columns, function);
+    }
+
+    /// Delta i from delta i + 1 through a normalisation by the moments of a batch of `rows` rows, and through the activation
+    /// of the step before. `sums` are the gradients of shifts and scales over the whole batch.
+    pub fn normalize_backward(
+        &self,
+        level: Level,
+        i: usize,
+        space: &mut Space<'_, '_>,
+        parameters: &[f32],
+        moments: (&[f32], &[f32]),
+        sums: (&[f32], &[f32]),
+        rows: usize,
+    ) {
+        let Layout { values, deltas, .. } = &self.layout;
+        let (from, to, outputs, n) = (deltas[i + 1], deltas[i], values[i], space.rows);
+        let columns = self.columns(i, parameters, moments);
+        let [delta, delta_before, x] = space.tensors([from, to, outputs]);
+        let (delta, x) = (matrix_of(delta, from, n), matrix_of(x, outputs, n));
+        let delta_before = matrix_of_mut(delta_before, to, n);
+        let before = self.steps[i - 1].activation;
+        normalization::backward(level, delta_before, delta, x, columns, sums, rows, before);
+    }
+
+    fn columns<'b>(
+        &self,
+        i: usize,
+        parameters: &'b [f32],
+        (means, variances): (&'b [f32], &'b [f32]),
+    ) -> normalization::Columns<'b> {
+        let Op::BatchNorm { scale, shift, .. } = &self.steps[i].op else {
+            unreachable!("step {i} normalises a batch")
+        };
+        let (scales, shifts) = (&parameters[scale.clone()], &parameters[shift.clone()]);
+        normalization::Columns { means, variances, scales, shifts, epsilon: EPSILON }
     }
 
     /// Delta i from delta i + 1: through the operation, then through the activation of the step before, whose outputs are
@@ -418,6 +478,7 @@ impl<'a> Chain<'a> {
                     }
                 }
             }
+            Op::BatchNorm { .. } => unreachable!("see `normalize_backward`"),
             Op::MaxPool { .. } | Op::Dropout { .. } | Op::Sample { .. } => unreachable!("done above"),
         }
     }

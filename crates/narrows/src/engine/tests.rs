@@ -6,7 +6,7 @@ use narrows_kernels::{Level, noise, optimizer, plain};
 use super::*;
 use crate::data::{Shape, Table, Values};
 use crate::initial::initial_parameters;
-use crate::plan::{Op, ParameterKind, Step, image};
+use crate::plan::{EPSILON, Op, ParameterKind, Step, image};
 use crate::random::Purpose;
 use crate::recipe::Recipe;
 use crate::spec::{Sparsity, Spec};
@@ -14,36 +14,57 @@ use crate::spec::{Sparsity, Spec};
 /// The network's loss in double precision, from the plain functions alone; with what rows of a code that is drawn pay.
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let width = plan.input.len();
-    let total: f64 = rows
-        .chunks(width)
-        .enumerate()
-        .map(|(index, row)| {
-            let mut x = row.to_vec();
-            let mut divergence = 0.0;
-            for (i, step) in plan.steps.iter().enumerate() {
-                if let Op::Sample { divergence: weight } = step.op {
-                    divergence = f64::from(weight) * plain::divergence(&x);
-                }
-                let logits = i + 1 == plan.steps.len() && plan.loss_takes_logits();
-                x = forward(step, parameters, &x, logits, (i, index));
-            }
-            let loss = match plan.loss {
-                Loss::Bce => plain::bce_logits(&x, row),
-                Loss::CrossEntropy => plain::cross_entropy_logits(&x, row),
-                Loss::Mse => plain::squared_error(&x, row),
-                Loss::Mae => plain::absolute_error(&x, row),
-                Loss::Huber => plain::huber(&x, row),
-            };
-            loss + divergence
-        })
-        .sum();
+    let mut total = 0.0;
+    let outputs = through(plan, plan.steps.len(), parameters, rows, |step, x| {
+        if let Op::Sample { divergence: weight } = step.op {
+            total += f64::from(weight) * plain::divergence(x);
+        }
+    });
+    for (x, row) in outputs.iter().zip(rows.chunks(width)) {
+        total += match plan.loss {
+            Loss::Bce => plain::bce_logits(x, row),
+            Loss::CrossEntropy => plain::cross_entropy_logits(x, row),
+            Loss::Mse => plain::squared_error(x, row),
+            Loss::Mae => plain::absolute_error(x, row),
+            Loss::Huber => plain::huber(x, row),
+        };
+    }
     total / (rows.len() / width * loss_width(plan)) as f64
+}
+
+/// What comes out of the first `count` steps for each row of a batch in training; `see` is shown what goes into each step.
+fn through(
+    plan: &Plan,
+    count: usize,
+    parameters: &[f64],
+    rows: &[f64],
+    mut see: impl FnMut(&Step, &[f64]),
+) -> Vec<Vec<f64>> {
+    let mut batch: Vec<Vec<f64>> = rows.chunks(plan.input.len()).map(<[f64]>::to_vec).collect();
+    for (i, step) in plan.steps[..count].iter().enumerate() {
+        batch.iter().for_each(|x| see(step, x));
+        let logits = i + 1 == plan.steps.len() && plan.loss_takes_logits();
+        if let Op::BatchNorm { scale, shift, .. } = &step.op {
+            let (means, variances) = plain::moments(&batch.concat(), step.input.len());
+            let learned = (&parameters[scale.clone()], &parameters[shift.clone()]);
+            for x in &mut batch {
+                let y = plain::normalize(x, (&means, &variances), learned, f64::from(EPSILON));
+                let end = |y| if logits { y } else { plain::activate(step.activation, y) };
+                *x = y.into_iter().map(end).collect();
+            }
+            continue;
+        }
+        for (index, x) in batch.iter_mut().enumerate() {
+            *x = forward(step, parameters, x, logits, (i, index));
+        }
+    }
+    batch
 }
 
 /// What weights and an active code pay.
 fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let mut paid = 0.0;
-    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind != ParameterKind::Bias) {
+    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {
         let weights = &parameters[parameter.range.clone()];
         let squares: f64 = weights.iter().map(|w| w * w).sum();
         paid += f64::from(plan.weights.l2.unwrap_or(0.0)) * squares;
@@ -52,14 +73,7 @@ fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let Some(sparsity) = plan.sparsity else { return paid };
     let width = plan.input.len();
     let n = (rows.len() / width) as f64;
-    let codes: Vec<Vec<f64>> = rows
-        .chunks(width)
-        .enumerate()
-        .map(|(index, row)| {
-            let steps = plan.steps[..plan.cut].iter().enumerate();
-            steps.fold(row.to_vec(), |x, (i, step)| forward(step, parameters, &x, false, (i, index)))
-        })
-        .collect();
+    let codes = through(plan, plan.cut, parameters, rows, |_, _| {});
     if let Some(l1) = sparsity.l1 {
         paid += f64::from(l1) * codes.iter().flatten().map(|value| value.abs()).sum::<f64>() / n;
     }
@@ -123,6 +137,7 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usi
             chance.normal(Level::detect(), &mut drawn, place.0, 0);
             plain::sample(x, &wide(&drawn))
         }
+        Op::BatchNorm { .. } => unreachable!("not of one row alone"),
         Op::Softmax if logits => x.to_vec(),
         Op::Softmax => plain::softmax(x),
     };
@@ -181,7 +196,7 @@ fn gradients(
         let mut scratch = engine.scratch();
         let occasion = Occasion::Training { epoch: 1 };
         engine.activities(&member, &mut scratch, rows, &indices, occasion);
-        engine.pass(&mut scratch, rows, &indices, occasion);
+        engine.pass(&member, &mut scratch, rows, &indices, occasion);
         member.wait();
         engine.gradients(member.index(), &mut scratch, indices.len());
     });
@@ -503,6 +518,97 @@ fn what_is_drawn_at_random_in_training() {
 }
 
 #[test]
+fn networks_that_normalize_batches_have_the_gradient_of_their_loss() {
+    let tail = "{dense=5}, 'relu', {dense='input'}, 'sigmoid'";
+    for (encoder, decoder, name) in [
+        // Before a function and after one, alone and several, on both sides.
+        ("{dense=6}, 'batch_norm', 'tanh', {dense=3}", tail, "bce"),
+        ("{dense=6}, 'tanh', 'batch_norm', {dense=3}", tail, "bce"),
+        (
+            "{dense=9}, 'batch_norm', 'sigmoid', {dense=4}, 'batch_norm', 'tanh'",
+            "{dense=6}, 'batch_norm', 'relu', {dense='input', bias=false}, 'batch_norm', 'sigmoid'",
+            "bce",
+        ),
+        ("{dense=6, bias=false}, 'batch_norm', 'gelu', {dense=3}", "{dense='input'}, 'batch_norm'", "mse"),
+        // Of the rows themselves, at the code, and behind the cut.
+        (
+            "'batch_norm', {dense=4}, 'batch_norm'",
+            "'batch_norm', {dense='input'}, 'softmax'",
+            "cross_entropy",
+        ),
+        // Together with what is drawn at random.
+        (
+            "{dropout=0.3}, {dense=6}, 'batch_norm', 'tanh', {dropout=0.2}, {variational=3, kl=0.3}",
+            "{dense=6}, {dropout=0.2}, 'batch_norm', 'tanh', {dense='input'}",
+            "mse",
+        ),
+    ] {
+        // Wider than a thread's share of columns, and narrower; fewer rows than threads.
+        for (width, count) in [(7, 6), (37, 18), (5, 2)] {
+            check_gradients(&network(encoder, decoder, name, Shape::flat(width)), count);
+        }
+    }
+    for text in ["'batch_norm', 'sigmoid'", "'sigmoid'"] {
+        let encoder = format!("{{dense=6}}, 'batch_norm', 'relu', {{dense=4}}, {text}");
+        let mut plan =
+            network(&encoder, "{dense=6}, 'batch_norm', 'relu', {dense='input'}", "mse", Shape::flat(7));
+        plan.sparsity = Some(Sparsity { kl: Some(0.2), target: Some(0.1), l1: Some(0.01) });
+        plan.weights.l2 = Some(0.03);
+        check_gradients(&plan, 9);
+    }
+}
+
+/// One training step of plain descent at rate 0.1 on the first `count` rows of `data`, in an engine for `batch` rows.
+fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize, threads: usize) -> Vec<f32> {
+    let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
+    let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
+    let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
+    let memory = vec![vec![0.0; start.len()]; optimizer.memories()];
+    let engine = Engine::new(plan, Level::detect(), optimizer, 0, batch, threads, None, start, &memory);
+    let indices: Vec<usize> = (0..count).collect();
+    narrows_kernels::lockstep::run(threads, (), |member, _| {
+        let mut scratch = engine.scratch();
+        let rows = Rows { source: &table, scaling: &scaling, classes: None };
+        // Twice, so that the second step finds the first one's running moments.
+        for step in 1..=2 {
+            engine.pass(&member, &mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
+            member.wait();
+            engine.learn(&member, &mut scratch, count, step, 1.0);
+            member.wait();
+        }
+    });
+    let mut parameters = vec![0.0; plan.buffer_len];
+    engine.copy_parameters(&mut parameters);
+    assert!(!engine.is_broken() && engine.parameters_are_finite());
+    parameters
+}
+
+#[test]
+fn running_moments_are_those_of_the_batches_and_a_single_row_breaks_nothing() {
+    // Normalises the rows themselves, so the moments are known: of 1 2 3 6 and 10 10 10 10, squares divided by n - 1.
+    let plan = network("'batch_norm', {dense=2}", "{dense='input'}", "mse", Shape::flat(2));
+    let data = [1.0, 10.0, 2.0, 10.0, 3.0, 10.0, 6.0, 10.0];
+    let start = initial_parameters(&plan, 1);
+    let Op::BatchNorm { scale, shift, mean, variance } = plan.steps[0].op.clone() else { panic!() };
+    assert_eq!((&start[scale.clone()], &start[shift.clone()]), (&[1.0; 2][..], &[0.0; 2][..]));
+    assert_eq!((&start[mean.clone()], &start[variance.clone()]), (&[0.0; 2][..], &[1.0; 2][..]));
+    let after = descend(&plan, &start, &data, 4, 4, 1);
+    let near = |range: &Range<usize>, want: [f32; 2]| {
+        let found = &after[range.clone()];
+        assert!(found.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {want:?}");
+    };
+    near(&mean, [3.0, 10.0]);
+    near(&variance, [14.0 / 3.0, 0.0]);
+    assert_ne!(after[scale.clone()], start[scale]);
+    // A batch of one row teaches shifts and what is behind, and leaves the running moments alone.
+    for threads in [1, 3] {
+        let after = descend(&plan, &start, &data, 1, 4, threads);
+        assert_eq!((&after[mean.clone()], &after[variance.clone()]), (&[0.0; 2][..], &[1.0; 2][..]));
+        assert_ne!(after[shift.clone()], start[shift.clone()]);
+    }
+}
+
+#[test]
 fn one_step_of_each_optimizer_through_the_engine() {
     // The kernels are tested alone; here: the right slices reach them, whatever the number of threads.
     let plan = network("{dense=5}, 'tanh'", "{dense='input'}", "mse", Shape::flat(9));
@@ -547,7 +653,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
             narrows_kernels::lockstep::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();
                 let rows = Rows { source: &table, scaling: &scaling, classes: None };
-                engine.pass(&mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
+                engine.pass(&member, &mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
                 member.wait();
                 engine.learn(&member, &mut scratch, 7, 1, 1.0);
             });

@@ -4,7 +4,6 @@ use std::fmt::{self, Write};
 
 use super::Fit;
 use crate::model::Fitted;
-use crate::plan::ParameterKind;
 use crate::spec::Spec;
 
 /// Weights smaller than this have been eliminated: their scale in what they pay, w^2 / (1 + w^2), is 1.
@@ -31,7 +30,7 @@ pub fn elimination(fit: &Fit) -> Option<Elimination> {
     spec.weights.elimination.filter(|&strength| strength > 0.0)?;
     let is_gone = |weight: &f32| weight.abs() < ELIMINATED;
     let (mut layers, mut list) = (Vec::new(), Vec::new());
-    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind != ParameterKind::Bias) {
+    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {
         let weights = &parameters[parameter.range.clone()];
         let gone = weights.iter().enumerate().filter(|(_, weight)| is_gone(weight));
         let before = list.len();

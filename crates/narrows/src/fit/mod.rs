@@ -38,6 +38,9 @@ const KEPT_CODES: usize = 10_000;
 pub struct Fit {
     /// The model, with its summary.
     pub model: Model,
+    /// What was asked for, with the scale that was chosen. The model's own spec is another where that has `batch_norm`, which
+    /// becomes part of the layers beside it when training ends.
+    pub spec: Spec,
     /// The losses, epoch by epoch; empty for methods without epochs.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -157,13 +160,14 @@ pub fn fit_with(
         }
     };
 
+    let of_model = found.folded.map_or_else(|| spec.clone(), Spec::Autoencoder);
     callback(&Event::Stage("measuring mean, PCA and linear baselines"));
     let moments = match found.moments {
         Some(moments) => moments,
         None => Moments::new(rows, &scaling, compute.level, compute.threads),
     };
     let mut model = Model {
-        spec,
+        spec: of_model,
         shape,
         element: rows.element(),
         training_mean: moments.mean.clone(),
@@ -180,9 +184,9 @@ pub fn fit_with(
         Some(loss) => loss,
         None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
     };
-    let steps = model.spec.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
+    let steps = spec.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
     let learning = Training { loss: train_loss, history: &found.history, steps };
-    let verdict = verdict(&model.spec, sizes, &evaluation, &baselines, learning);
+    let verdict = verdict(&spec, sizes, &evaluation, &baselines, learning);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
         epochs: found.history.len(),
@@ -193,6 +197,7 @@ pub fn fit_with(
     });
     Ok(Fit {
         model,
+        spec,
         history: found.history,
         seconds: found.seconds,
         pretraining: found.pretraining,
@@ -212,6 +217,8 @@ pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Foo
 /// What a method found.
 struct Found {
     fitted: Fitted,
+    /// The spec of the network that is left, where that is not the one that was trained.
+    folded: Option<AutoencoderSpec>,
     history: Vec<EpochRecord>,
     train_loss: Option<f64>,
     seconds: f64,
@@ -228,6 +235,7 @@ fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Comput
     let train_loss = pca.training_error() / rows.shape().len() as f64;
     Ok(Found {
         fitted: Fitted::Pca(pca),
+        folded: None,
         history: Vec::new(),
         train_loss: Some(train_loss),
         seconds,
@@ -248,6 +256,11 @@ fn fit_network(
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
+    if spec.is_normalized() && rows.rows() < 2 {
+        return Err(
+            Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
+        );
+    }
     check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
     let Compute { level, threads } = compute;
     let raw = [rows, held_out].map(|source| Rows { source, scaling, classes: None });
@@ -286,6 +299,7 @@ fn fit_network(
         let (history, train_loss) = (Vec::new(), None);
         return Ok(Found {
             fitted,
+            folded: None,
             history,
             train_loss,
             seconds: preparation,
@@ -303,8 +317,10 @@ fn fit_network(
     let kept = if spec.train.keeps_best() { best_epoch(&history) } else { history.last() };
     let train_loss = kept.map(|record| record.train_loss);
     let seconds = preparation + seconds;
+    let (folded, plan, parameters) = plan.folded(spec, parameters)?;
+    let folded = spec.is_normalized().then_some(folded);
     let fitted = Fitted::Network { plan, parameters };
-    Ok(Found { fitted, history, train_loss, seconds, ended, moments, pretraining })
+    Ok(Found { fitted, folded, history, train_loss, seconds, ended, moments, pretraining })
 }
 
 /// Rows as training reads them: numbers in double precision are scaled and narrowed once, beforehand.
@@ -435,11 +451,16 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
             let table = plan.table();
             table.rows.iter().map(|row| row[1].clone()).collect::<Vec<_>>().join(" - ")
         };
-        return Err(Error::model(format!(
+        let error = Error::model(format!(
             "its layers ({}) are not those of the recipe ({})",
             layers(own),
             layers(plan)
-        )));
+        ));
+        return Err(if plan.is_normalized() {
+            error.hint("batch_norm is no part of a model: it became part of the layers beside it. Leave it out to train on")
+        } else {
+            error
+        });
     }
     Ok(parameters.clone())
 }

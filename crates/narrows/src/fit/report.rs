@@ -137,7 +137,7 @@ pub fn write_report(
         }),
         spectrum: spectrum.as_deref(),
         starts,
-        recipe: &to_toml(&model.spec),
+        recipe: &to_toml(&fit.spec),
     };
     let mut written = write(directory, &contents)?;
     if let Some(found) = elimination(fit) {

@@ -86,7 +86,7 @@ struct Network<'a> {
     weights: Weights,
 }
 
-pub(super) struct Builder {
+pub(super) struct Builder<'a> {
     pub(super) plan: Plan,
     /// Whether the numbers so far make an image.
     pub(super) image: bool,
@@ -98,11 +98,14 @@ pub(super) struct Builder {
     first: usize,
     /// By how much the layers of the decoder make images larger.
     pub(super) growth: usize,
+    /// The steps that normalise batches, and where they stand in the recipe.
+    pub(super) normalized: Vec<(usize, Place<'a>)>,
     /// The encoder's steps with weights that no layer of the decoder has mirrored yet.
     pub(super) unmirrored: Vec<usize>,
 }
 
 /// The layer that an error is about.
+#[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub part: &'a str,
     pub index: usize,
@@ -114,7 +117,7 @@ impl Place<'_> {
     }
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     fn new(spec: &Network<'_>, input: Shape, choice: usize) -> Self {
         let plan = Plan {
             input,
@@ -129,7 +132,16 @@ impl Builder {
             weights: spec.weights,
         };
         let image = input.is_image();
-        Self { plan, image, flattened: None, choice, first: 0, growth: 1, unmirrored: Vec::new() }
+        Self {
+            plan,
+            image,
+            flattened: None,
+            choice,
+            first: 0,
+            growth: 1,
+            normalized: Vec::new(),
+            unmirrored: Vec::new(),
+        }
     }
 
     /// The plan, and how many rows and columns its last layer leaves out.
@@ -158,6 +170,7 @@ impl Builder {
             return Err(Error::recipe("sparsity.kl: the code is an image").hint("put \"flatten\" after it"));
         }
         self.check_start()?;
+        self.check_normalized()?;
         let last = &self.plan.steps[self.plan.steps.len() - 1];
         if matches!(last.op, Op::Dropout { .. }) {
             return Err(Error::recipe("decoder: nothing may be dropped of what comes out"));
@@ -257,7 +270,7 @@ impl Builder {
         Ok((output.height - input.height) + (output.width - input.width))
     }
 
-    fn add(&mut self, part: &str, layers: &[Layer]) -> Result<()> {
+    fn add(&mut self, part: &'a str, layers: &[Layer]) -> Result<()> {
         for (index, layer) in layers.iter().enumerate() {
             let place = Place { part, index };
             let input = self.plan.output();
@@ -368,6 +381,7 @@ impl Builder {
                     }
                     self.reshape(part, output, true);
                 }
+                Layer::BatchNorm => self.batch_norm(place)?,
                 Layer::Function(function) => self.function(part, function),
             }
         }
@@ -432,6 +446,24 @@ impl Builder {
         self.push_step(place.part, Op::Dense { weights, bias, tied: false }, output);
         self.image = output.is_image();
         self.mirrored(place);
+        Ok(())
+    }
+
+    fn batch_norm(&mut self, place: Place<'a>) -> Result<()> {
+        let input = self.plan.output();
+        let name = self.next_name(place.part);
+        let mut columns = |what: &str, kind| {
+            let found = self.parameter(format!("{name}.{what}"), vec![input.len()], kind);
+            found.ok_or_else(|| place.error(format!("{} columns are too many", input.len())))
+        };
+        let op = Op::BatchNorm {
+            scale: columns("scale", ParameterKind::Scale)?,
+            shift: columns("shift", ParameterKind::Bias)?,
+            mean: columns("mean", ParameterKind::Statistic { start: 0.0 })?,
+            variance: columns("variance", ParameterKind::Statistic { start: 1.0 })?,
+        };
+        self.push_step(place.part, op, input);
+        self.normalized.push((self.plan.steps.len() - 1, place));
         Ok(())
     }
 
@@ -575,8 +607,11 @@ impl Builder {
         // no weighted sum.
         let before = self.plan.steps[self.first..].last_mut();
         match before {
-            Some(step) if step.op.parameters().is_some() && step.activation == Activation::Linear => {
-                step.activation = activation;
+            Some(Step { op, activation: own, .. })
+                if *own == Activation::Linear
+                    && (op.parameters().is_some() || matches!(op, Op::BatchNorm { .. })) =>
+            {
+                *own = activation;
             }
             _ => {
                 self.push(part, Op::Identity, input);

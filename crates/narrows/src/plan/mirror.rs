@@ -6,7 +6,7 @@ use super::build::{Builder, Place, checked, image};
 use super::{Op, Step};
 use crate::error::Result;
 
-impl Builder {
+impl Builder<'_> {
     /// A layer of the decoder with weights of its own stands in the place of the one it mirrors.
     pub(super) fn mirrored(&mut self, place: &Place<'_>) {
         if place.part == "decoder" {

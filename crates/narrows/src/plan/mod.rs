@@ -7,6 +7,7 @@
 //! A new kind of layer is a new [`Op`]: its shape in `build`, its arithmetic in `engine`; the compiler lists the places.
 
 mod build;
+mod fold;
 mod mirror;
 
 pub(crate) use build::image;
@@ -18,6 +19,9 @@ use narrows_kernels::{Activation, Pointwise};
 
 use crate::data::Shape;
 use crate::spec::{Loss, Noise, Sparsity, Weights};
+
+/// Added to the variances that batch normalisation divides by.
+pub(crate) const EPSILON: f32 = 1e-5;
 
 /// A network with all its shapes and places.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +116,18 @@ pub enum Op {
     Identity,
     /// y = e^x / sum e^x over the row.
     Softmax,
+    /// y = scale (x - m) / sqrt(v + epsilon) + shift for each column: in training m and v are mean and variance over the rows
+    /// of the batch, else the running ones. Only while a network is trained: see `Plan::folded`.
+    BatchNorm {
+        /// Where the scales lie: one number for each column, like all the others.
+        scale: Range<usize>,
+        /// Where the shifts lie.
+        shift: Range<usize>,
+        /// Where the running means lie.
+        mean: Range<usize>,
+        /// Where the running variances lie.
+        variance: Range<usize>,
+    },
     /// A function of each number whose derivative needs the input.
     Function(Pointwise),
     /// In training a share of the numbers set to 0, the others divided by what is left; else y = x.
@@ -152,6 +168,20 @@ pub enum ParameterKind {
     },
     /// Added numbers; start at 0, do not decay.
     Bias,
+    /// Factors of whole columns; start at 1, do not decay.
+    Scale,
+    /// Running figures of what training saw: they lie beside what is learned so that they are kept with it.
+    Statistic {
+        /// What they are before the first batch.
+        start: f32,
+    },
+}
+
+impl ParameterKind {
+    /// Whether they are weights: what has a start by chance, pays for its size, and has limits.
+    pub(crate) fn is_weights(self) -> bool {
+        matches!(self, Self::Weights { .. })
+    }
 }
 
 impl Op {
@@ -167,6 +197,7 @@ impl Op {
             | Self::Identity
             | Self::Softmax
             | Self::Function(_)
+            | Self::BatchNorm { .. }
             | Self::Dropout { .. }
             | Self::Sample { .. } => false,
         }
@@ -178,6 +209,14 @@ impl Op {
             Self::Dense { weights, bias, .. } | Self::Convolution { weights, bias, .. } => {
                 Some((weights, bias.as_ref()))
             }
+            _ => None,
+        }
+    }
+
+    /// Where its running variances lie, if it has any.
+    pub(crate) fn variance(&self) -> Option<&Range<usize>> {
+        match self {
+            Self::BatchNorm { variance, .. } => Some(variance),
             _ => None,
         }
     }
@@ -229,6 +268,7 @@ impl Step {
                 Pointwise::Softplus => "softplus",
             }
             .to_owned(),
+            Op::BatchNorm { .. } => "batch norm".to_owned(),
             Op::Dropout { share } => format!("dropout {share}"),
             Op::Sample { .. } => "mean (drawn in training)".to_owned(),
             Op::Identity => String::new(),
@@ -269,7 +309,13 @@ impl Plan {
 
     /// How many numbers are learned.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(|parameter| parameter.range.len()).sum()
+        let learned = |own: &&Parameter| !matches!(own.kind, ParameterKind::Statistic { .. });
+        self.parameters.iter().filter(learned).map(|parameter| parameter.range.len()).sum()
+    }
+
+    /// Whether a step normalises batches, so that the rows of a batch depend on one another in training.
+    pub(crate) fn is_normalized(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.op, Op::BatchNorm { .. }))
     }
 
     /// Whether the loss takes the last step's result before its last function: sigmoid and BCE, softmax and
@@ -292,11 +338,15 @@ impl Plan {
             rows.push(vec![name, noise.kind.title(), shape.clone(), shape, "0".to_owned()]);
         }
         for (place, step) in self.steps.iter().enumerate() {
-            let count = step.op.parameters().map_or(0, |(weights, bias)| {
-                // Shared weights stand with the layer that starts them.
-                let own = if step.op.is_tied() { 0 } else { weights.len() };
-                own + bias.map_or(0, Range::len)
-            });
+            let count = match (&step.op, step.op.parameters()) {
+                (_, Some((weights, bias))) => {
+                    // Shared weights stand with the layer that starts them.
+                    let own = if step.op.is_tied() { 0 } else { weights.len() };
+                    own + bias.map_or(0, Range::len)
+                }
+                (Op::BatchNorm { scale, shift, .. }, None) => scale.len() + shift.len(),
+                _ => 0,
+            };
             let name =
                 if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
             rows.push(vec![

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Function, Layer, Pretrain, Scale, Start, Train, Units, Weights, widths};
+use super::{Function, Layer, Pretrain, Scale, Start, Train, Units, Weights, check_normalized, widths};
 use crate::error::{Error, Result};
 
 /// Settings of a classifier. It has as many outputs as the training rows have classes.
@@ -53,12 +53,20 @@ impl ClassifierSpec {
         if let Some(pretrain) = &self.pretrain {
             pretrain.validate(&self.train)?;
         }
+        if self.is_normalized() {
+            check_normalized(self.pretrain.as_ref(), &self.weights, &self.train)?;
+        }
         for (index, layer) in self.encoder.iter().enumerate() {
             if matches!(layer, Layer::Variational { .. }) || layer.units() == Some(Units::Tied) {
                 return Err(Error::recipe(format!("encoder[{index}]: a classifier has no such layer")));
             }
         }
         Ok(())
+    }
+
+    /// Whether batches are normalised in training.
+    pub fn is_normalized(&self) -> bool {
+        self.encoder.contains(&Layer::BatchNorm)
     }
 
     /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to

@@ -74,6 +74,10 @@ pub enum Layer {
     Flatten,
     /// The image that the last `"flatten"` of the encoder took: `"unflatten"`.
     Unflatten,
+    /// Each number less its mean over the rows of a batch, divided by its standard deviation there, then times a learned
+    /// scale and plus a learned shift (Ioffe and Szegedy 2015): `"batch_norm"`. For training only: when that ends it becomes
+    /// part of the dense layer beside it.
+    BatchNorm,
     /// A share of the numbers set to 0, in training only; the others are divided by what is left, so that sums keep their
     /// size (Srivastava et al. 2014): `{ dropout = 0.2 }`.
     Dropout {
@@ -467,14 +471,15 @@ impl<'de> Deserialize<'de> for Layer {
                 match name {
                     "flatten" => return Ok(Layer::Flatten),
                     "unflatten" => return Ok(Layer::Unflatten),
+                    "batch_norm" => return Ok(Layer::BatchNorm),
                     _ => {}
                 }
                 let functions = Function::ALL.into_iter();
                 match functions.clone().find(|function| function.name() == name) {
                     Some(function) => Ok(Layer::Function(function)),
                     None => {
-                        let names: Vec<&str> =
-                            functions.map(Function::name).chain(["flatten", "unflatten"]).collect();
+                        let others = ["flatten", "unflatten", "batch_norm"];
+                        let names: Vec<&str> = functions.map(Function::name).chain(others).collect();
                         Err(E::custom(unknown("function", name, &names)))
                     }
                 }
@@ -504,6 +509,7 @@ impl Serialize for Layer {
         match *self {
             Self::Flatten => return serializer.serialize_str("flatten"),
             Self::Unflatten => return serializer.serialize_str("unflatten"),
+            Self::BatchNorm => return serializer.serialize_str("batch_norm"),
             Self::Function(function) => return function.serialize(serializer),
             Self::Dense { units, bias } => {
                 entries.push(("dense", units.into()));
@@ -618,6 +624,7 @@ mod tests {
             "{ reshape = [7, 7, 32] }",
             "\"flatten\"",
             "\"unflatten\"",
+            "\"batch_norm\"",
             "\"relu\"",
             "\"leaky_relu\"",
             "{ dense = \"tied\", bias = false }",
@@ -665,6 +672,7 @@ mod tests {
             ("{ variational = 2, beta = 1 }", vec!["setting of `variational`", "kl"]),
             ("\"lealy_relu\"", vec!["did you mean `leaky_relu`"]),
             ("{ masking_noise = 1.5 }", vec!["masking_noise", "from 0 to 1"]),
+            ("\"batchnorm\"", vec!["did you mean `batch_norm`"]),
             ("\"rellu\"", vec!["unknown function `rellu`", "did you mean `relu`"]),
             ("3", vec!["a layer such as"]),
         ] {

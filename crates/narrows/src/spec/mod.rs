@@ -220,6 +220,9 @@ impl Spec {
                 if let Some(pretrain) = &spec.pretrain {
                     pretrain.validate(&spec.train)?;
                 }
+                if spec.is_normalized() {
+                    check_normalized(spec.pretrain.as_ref(), &spec.weights, &spec.train)?;
+                }
                 if let Some(sparsity) = spec.sparsity {
                     sparsity.validate()?;
                     if sparsity.kl.is_some() && spec.code_function() != Some(Function::Sigmoid) {
@@ -278,6 +281,11 @@ impl AutoencoderSpec {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Variational { .. }))
     }
 
+    /// Whether a layer normalises batches while it is trained.
+    pub fn is_normalized(&self) -> bool {
+        self.encoder.iter().chain(&self.decoder).any(|layer| *layer == Layer::BatchNorm)
+    }
+
     /// Whether it learns to undo noise.
     pub fn is_shown_noise(&self) -> bool {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
@@ -285,9 +293,10 @@ impl AutoencoderSpec {
 
     /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
     /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
+    /// So is a `batch_norm` between layers: before each function of a part that has one.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
         let widths = widths(short, input, &format!("from the input to the code, such as {input}-128-32"))?;
-        let hidden = &widths[..];
+        let others = &widths[..];
         let function = |layers: &[Layer]| {
             layers.iter().find_map(|layer| match layer {
                 Layer::Function(function) => Some(*function),
@@ -304,6 +313,8 @@ impl AutoencoderSpec {
             |layers: &[Layer]| layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. }));
         let biases = (has_bias(&self.encoder), has_bias(&self.decoder));
         let tied = self.is_tied();
+        let normalized = |layers: &[Layer]| layers.contains(&Layer::BatchNorm).then_some(Layer::BatchNorm);
+        let normalized = (normalized(&self.encoder), normalized(&self.decoder));
         // Noise, dropout on the input and a code that is drawn at random are not widths: they stay.
         let before: Vec<Layer> = self
             .encoder
@@ -319,10 +330,14 @@ impl AutoencoderSpec {
         let mirrored = |units| if tied { Units::Tied } else { units };
         // What it says is not of these layers.
         self.about = None;
-        let (code, between_widths) = hidden.split_last().expect("not empty");
-        let deeper = between_widths
-            .iter()
-            .flat_map(|&width| [dense(Units::Count(width), biases.0), Layer::Function(between)]);
+        let (code, between_widths) = others.split_last().expect("not empty");
+        let hidden = |units, bias, normalized: &Option<Layer>| {
+            [Some(dense(units, bias)), normalized.clone(), Some(Layer::Function(between))]
+                .into_iter()
+                .flatten()
+        };
+        let deeper =
+            between_widths.iter().flat_map(|&width| hidden(Units::Count(width), biases.0, &normalized.0));
         let code = match divergence {
             Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
             None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
@@ -331,7 +346,7 @@ impl AutoencoderSpec {
         self.decoder = between_widths
             .iter()
             .rev()
-            .flat_map(|&width| [dense(mirrored(Units::Count(width)), biases.1), Layer::Function(between)])
+            .flat_map(|&width| hidden(mirrored(Units::Count(width)), biases.1, &normalized.1))
             .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
             .collect();
         Ok(())
@@ -366,6 +381,25 @@ impl AutoencoderSpec {
         }
         Ok(())
     }
+}
+
+/// Refuses what makes no sense together with batch normalisation. Where its layers may stand, the plan knows.
+fn check_normalized(pretrain: Option<&Pretrain>, weights: &Weights, train: &Train) -> Result<()> {
+    if pretrain.is_some() {
+        return Err(Error::recipe("pretrain: layers that are trained alone have no batch_norm")
+            .hint("leave out one of the two: both are ways to train deep networks"));
+    }
+    if weights.elimination.is_some() {
+        return Err(Error::recipe(
+            "weights.elimination: batch_norm undoes the size of the weights before it, so small ones are not superfluous",
+        )
+        .hint("leave out one of the two"));
+    }
+    if train.batch < 2 {
+        return Err(Error::recipe("train.batch: batch_norm needs batches of at least 2 rows")
+            .hint("a single row has no spread"));
+    }
+    Ok(())
 }
 
 /// The widths of the short form `784-128-32`, without the first: that is the row's.

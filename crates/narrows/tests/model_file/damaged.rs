@@ -152,6 +152,7 @@ fn signed_files_with_a_senseless_description_are_refused() {
     refused(&network(r#""dense":3"#, r#""dense":100000000"#), &["encoder.1", "100000000"]);
     refused(&network(r#""dense":3"#, r#""dense":0"#), &["description"]);
     refused(&network(r#""dense":3"#, r#""dense":5"#), &["encoder.1", "[4, 5]"]);
+    refused(&network(r#"{"dense":3}"#, r#"{"dense":3},"batch_norm""#), &["batch_norm, which no model has"]);
     refused(&network(r#""width":4"#, r#""width":0"#), &["shape"]);
     refused(&network(r#""width":4"#, r#""width":18446744073709551615"#), &["shape"]);
     refused(&network(r#""height":1"#, r#""height":4294967295"#), &["shape"]);
