@@ -136,6 +136,8 @@ mod guide {
     mod linear {}
     #[doc = include_str!("../../../docs/src/basic.md")]
     mod basic {}
+    #[doc = include_str!("../../../docs/src/classifier.md")]
+    mod classifier {}
     #[doc = include_str!("../../../docs/src/fit.md")]
     mod fit {}
 }

@@ -35,7 +35,10 @@ const ORDER: &[&str] = &[
     "verdict",
     "report",
     "fit",
+    "classifier",
     "compare",
+    "twin",
+    "papers",
 ];
 
 /// The crates: each may use those before it.

@@ -15,8 +15,10 @@ const VERBS: &[&str] = &[
     "evaluate",
     "fit",
     "interpolate",
+    "predict",
     "recipes",
     "reconstruct",
+    "reproduce",
     "show",
     "split",
 ];

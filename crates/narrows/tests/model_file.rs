@@ -5,10 +5,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use narrows::classifier::fit_classifier;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Source, Table, Values};
 use narrows::event::Flow;
+use narrows::fit::Options;
 use narrows::model::{Compute, Model};
 use narrows::recipe::Recipe;
+use narrows::spec::Spec;
 
 #[path = "model_file/damaged.rs"]
 mod damaged;
@@ -52,8 +55,19 @@ fn golden_bytes(name: &str) -> Vec<u8> {
     std::fs::read(golden(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-const GOLDEN: [&str; 4] =
-    ["pca-iris-1.narrows", "network-iris-1.narrows", "images-2.narrows", "variational-3.narrows"];
+/// What version 4 brought: classes.
+const CLASSIFIER: &str = "method = 'classifier'
+scale = 'standard'
+encoder = [{ dense = 4 }, 'tanh']
+train = { optimizer = 'adam', rate = 0.02, epochs = 3, batch = 16, seed = 2 }";
+
+const GOLDEN: [&str; 5] = [
+    "pca-iris-1.narrows",
+    "network-iris-1.narrows",
+    "images-2.narrows",
+    "variational-3.narrows",
+    "classifier-iris-4.narrows",
+];
 
 /// Bytes of 24 images of 5 x 6: a bright bar that wanders.
 fn bars() -> Dataset {
@@ -67,6 +81,12 @@ fn iris() -> Dataset {
 
 fn fit(text: &str, dataset: &Dataset) -> Model {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
+    if let Spec::Classifier(spec) = &spec {
+        let (compute, options) = (Compute::new(Some(2)), Options::default());
+        return fit_classifier(spec, dataset, dataset, compute, options, &mut |_| Flow::Continue)
+            .unwrap()
+            .model;
+    }
     narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| Flow::Continue).unwrap().model
 }
 

@@ -54,7 +54,8 @@ fn tensors_have_the_names_shapes_and_types_that_others_read() {
 #[ignore = "makes the golden files that are missing"]
 fn make_golden_files() {
     let iris = iris();
-    let kinds = [(PCA, &iris), (NETWORK, &iris), (IMAGES, &bars()), (VARIATIONAL, &bars())];
+    let kinds =
+        [(PCA, &iris), (NETWORK, &iris), (IMAGES, &bars()), (VARIATIONAL, &bars()), (CLASSIFIER, &iris)];
     for ((text, rows), name) in kinds.into_iter().zip(GOLDEN) {
         if !golden(name).exists() {
             fit(text, rows).save(&golden(name)).unwrap();
@@ -269,3 +270,34 @@ fn a_file_has_the_lowest_version_that_knows_it() {
 
 /// The codes of the three flowers, computed from the golden network's file by a few lines of Python (struct, math).
 const NETWORK_CODES: [f64; 6] = [-0.99234821, 0.35938655, -0.08497031, -0.81171212, 0.27163231, -0.87356378];
+
+#[test]
+fn the_golden_classifier_tells_what_the_format_says() {
+    let model = Model::open(&golden(GOLDEN[4])).unwrap();
+    let names = &model.classes.as_ref().unwrap().names;
+    assert_eq!(names, &["setosa", "versicolor", "virginica"]);
+    let table = Table::new(Values::F64(FLOWERS.concat()), Shape::flat(4)).unwrap();
+    let shares = model.predict(&table, Compute::new(Some(1))).unwrap();
+    let parts = Parts::of(&golden_bytes(GOLDEN[4]));
+    let dense = |layer: &str, x: &[f64]| -> Vec<f64> {
+        let (weights, bias) = (parts.f64(&format!("{layer}.weights")), parts.f64(&format!("{layer}.bias")));
+        let unit = |j: usize| bias[j] + (0..x.len()).map(|i| x[i] * weights[i * bias.len() + j]).sum::<f64>();
+        (0..bias.len()).map(unit).collect()
+    };
+    let (offsets, scales) = (parts.f64("scaling.offsets"), parts.f64("scaling.scales"));
+    let mut by_hand = Vec::new();
+    for flower in FLOWERS {
+        let x: Vec<f64> = (0..4).map(|j| (flower[j] - offsets[j]) / scales[j]).collect();
+        let hidden: Vec<f64> = dense("encoder.1", &x).into_iter().map(f64::tanh).collect();
+        let powers: Vec<f64> = dense("decoder.1", &hidden).into_iter().map(f64::exp).collect();
+        let sum: f64 = powers.iter().sum();
+        by_hand.extend(powers.into_iter().map(|power| power / sum));
+    }
+    close(&shares.iter().map(|&share| f64::from(share)).collect::<Vec<_>>(), &by_hand, 1e-6);
+    // The first flower of each species, and what the file says it was found to be worth.
+    for (class, shares) in shares.chunks_exact(3).enumerate() {
+        assert!(shares[class] > 0.5, "{shares:?}");
+    }
+    let summary = model.classes.unwrap().summary.unwrap();
+    assert_eq!(summary.evaluation.confusion.iter().flatten().sum::<usize>(), 150);
+}
