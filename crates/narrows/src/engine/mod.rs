@@ -430,9 +430,12 @@ impl<'a> Engine<'a> {
             return;
         }
         let [whole_rows, input] = space.tensors([*whole, values[0]]);
+        // Who takes noise off is judged on noisy rows. Who tells classes learns from them, and is judged on those there are.
+        let tells_classes = self.plan.target != Target::Row;
+        let is_corrupted = !corrupted.is_empty() && !(tells_classes && occasion == Occasion::Judging);
         for (place, index) in indices.iter().enumerate() {
             let mut row = &whole_rows[place * whole.stride..][..width];
-            if !corrupted.is_empty() {
+            if is_corrupted {
                 corrupted.copy_from_slice(row);
                 corruption.apply(level, corrupted, *index, occasion);
                 row = corrupted;
