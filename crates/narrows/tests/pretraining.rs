@@ -133,3 +133,97 @@ fn what_cannot_be_trained_layer_by_layer_is_refused() {
         }
     }
 }
+
+/// The weights of a dense layer of the encoder, inputs x units.
+fn encoder_weights(model: &Model, layer: usize) -> Vec<f32> {
+    parameter(model, &format!("encoder.{layer}.weights"))
+}
+
+#[test]
+fn the_filters_of_a_layer_are_products_of_the_weights_down_to_the_rows() {
+    let (training, held_out) = digits();
+    // Nothing is learned together, so the weights that the layers learned alone are those of the model.
+    let settings = [
+        "encoder=[{dense=120}, \"sigmoid\", {dense=9}, \"tanh\", {dense=4}]",
+        "decoder=[{dense=9}, \"tanh\", {dense=120}, \"sigmoid\", {dense=\"input\"}, \"sigmoid\"]",
+        "train={optimizer=\"sgd\", rate=1e-30, batch=20, epochs=1, seed=5}",
+        "pretrain={epochs=2, rate=0.3}",
+    ];
+    let whole = fit(&recipe("single", &settings), &training, &held_out);
+    let widths = [784, 120, 9, 4];
+    // Row by row: what reaches a unit from a row with one number at 1, were there no functions and no biases.
+    let mut reaches: Vec<Vec<f64>> =
+        (0..784).map(|pixel| (0..784).map(|at| f64::from(u8::from(at == pixel))).collect()).collect();
+    for (layer, sides) in widths.windows(2).enumerate() {
+        let (inputs, units) = (sides[0], sides[1]);
+        let weights = encoder_weights(&whole.model, layer + 1);
+        let weight = |input: usize, unit: usize| f64::from(weights[input * units + unit]);
+        for row in &mut reaches {
+            let sum = |unit| (0..inputs).map(|input| row[input] * weight(input, unit)).sum();
+            *row = (0..units).map(sum).collect();
+        }
+        let filters = &whole.pretraining[layer].filters;
+        let kept = units.min(100);
+        assert_eq!(filters.len(), kept * 784, "layer {layer}");
+        let largest = reaches.iter().flatten().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        assert!(largest > 1e-3);
+        for unit in 0..kept {
+            for (pixel, row) in reaches.iter().enumerate() {
+                let found = f64::from(filters[unit * 784 + pixel]);
+                // Sums of at most 120 products, in single precision.
+                assert!(
+                    (found - row[unit]).abs() < 1e-5 * largest,
+                    "layer {layer}, unit {unit}, pixel {pixel}"
+                );
+            }
+        }
+    }
+
+    let flat = Shape::flat(784);
+    let rows = |dataset: &Dataset| {
+        let numbers = common::values(dataset).into_iter().map(|value| value as f32 / 255.0).collect();
+        common::made(numbers, flat)
+    };
+    let whole = fit(&recipe("single", &settings), &rows(&training), &rows(&held_out));
+    assert!(whole.pretraining.iter().all(|layer| layer.filters.is_empty()), "flat rows have no pictures");
+}
+
+#[test]
+fn dead_units_of_a_layer_are_those_that_no_held_out_row_wakes() {
+    let (training, held_out) = digits();
+    let settings = [
+        "encoder=[{dense=40}, \"relu\", {dense=4}]",
+        "decoder=[{dense=40}, \"relu\", {dense=\"input\"}, \"sigmoid\"]",
+        "train={optimizer=\"sgd\", rate=1e-30, batch=20, epochs=1, seed=5}",
+        "pretrain={epochs=3, rate=0.5, sparsity={l1=0.02}}",
+    ];
+    let whole = fit(&recipe("single", &settings), &training, &held_out);
+    let (weights, biases) = (encoder_weights(&whole.model, 1), parameter(&whole.model, "encoder.1.bias"));
+    let pixels = common::values(&held_out);
+    let wakes = |unit: usize| {
+        pixels.chunks_exact(784).any(|row| {
+            let sum: f64 = (0..784).map(|at| row[at] / 255.0 * f64::from(weights[at * 40 + unit])).sum();
+            sum + f64::from(biases[unit]) > 0.0
+        })
+    };
+    let dead = (0..40).filter(|&unit| !wakes(unit)).count();
+    assert!(dead > 0 && dead < 40, "{dead}");
+    assert_eq!(whole.pretraining[0].dead_units(), Some(dead));
+    assert_eq!(whole.pretraining[1].dead_units(), Some(0), "a linear unit says something of every row");
+}
+
+#[test]
+fn a_layer_keeps_its_best_epoch_where_the_whole_does() {
+    let (training, held_out) = digits();
+    let fit_with = |keep: &str| {
+        let settings = ["pretrain={epochs=8, rate=[1.0, 0.003, 0.003]}", &format!("train.keep={keep}")];
+        let settings: Vec<&str> = LAYERS.iter().chain(&settings).copied().collect();
+        fit(&recipe("single", &settings), &training, &held_out).pretraining.swap_remove(0)
+    };
+    let (last, best) = (fit_with("last"), fit_with("best"));
+    assert_eq!((last.kept_epoch, last.kept()), (None, last.history.last()));
+    let least = best.history.iter().map(|record| record.validation_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(best.kept().unwrap().validation_loss, least);
+    assert!(best.kept_epoch < Some(8), "it got worse again: {:?}", best.history);
+    assert_ne!(best.filters, last.filters);
+}

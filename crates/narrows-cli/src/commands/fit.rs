@@ -347,8 +347,9 @@ impl Done<'_> {
             "layers": fit.pretraining.iter().map(|layer| json!({
                 "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
                 "loss": layer.loss_name, "seconds": layer.seconds,
-                "train_loss": layer.history.last().map(|record| record.train_loss),
-                "validation_loss": layer.history.last().map(|record| record.validation_loss),
+                "train_loss": layer.kept().map(|record| record.train_loss),
+                "validation_loss": layer.kept().map(|record| record.validation_loss),
+                "dead_units": layer.dead_units(),
             })).collect::<Vec<_>>(),
             "report": page,
             "simd": compute.level.name(),
@@ -410,12 +411,18 @@ impl Done<'_> {
         }
         for (place, layer) in fit.pretraining.iter().enumerate() {
             let (inputs, units) = layer.widths;
-            let end = layer.history.last().map_or_else(String::new, |record| {
+            let end = layer.kept().map_or_else(String::new, |record| {
                 format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
             });
+            let dead =
+                layer.dead_units().map_or_else(String::new, |dead| format!(", {dead} of {units} units dead"));
             add(
                 &format!("layer {} alone", place + 1),
-                format!("{inputs}-{units}: {:.1} s, {} epochs{end}", layer.seconds, layer.history.len()),
+                format!(
+                    "{inputs}-{units}: {:.1} s, {} epochs{end}{dead}",
+                    layer.seconds,
+                    layer.history.len()
+                ),
             );
         }
         if let Some(found) = elimination(fit) {

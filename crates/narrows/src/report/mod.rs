@@ -45,12 +45,14 @@ pub struct Contents<'a> {
     pub examples: Option<Examples<'a>>,
     /// The first two numbers of the codes.
     pub codes: Option<CodeScatter<'a>>,
-    /// What each code unit looks for, or draws.
+    /// What each unit next to the rows looks for, or draws.
     pub weights: Option<WeightImages<'a>>,
     /// What the decoder makes of codes of its own.
     pub decoded: Option<DecodedCodes<'a>>,
     /// Share of the variance that each component explains, largest first.
     pub spectrum: Option<&'a [f64]>,
+    /// The layers that were trained alone before, from the first to the code.
+    pub pretraining: &'a [LayerAlone<'a>],
     /// The recipe, as TOML.
     pub recipe: &'a str,
 }
@@ -89,13 +91,32 @@ pub struct CodeScatter<'a> {
     pub labels: Option<&'a Labels>,
 }
 
-/// One image of weights per code unit.
+/// One image of weights per unit.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightImages<'a> {
+    /// What a unit is called, and what several are.
+    pub called: [&'a str; 2],
     /// The shape of each image. Nothing is drawn where it is flat.
     pub shape: Shape,
     /// The images, one after the other, `shape.len()` numbers each.
     pub images: &'a [f32],
+}
+
+/// A layer that was trained alone, as an autoencoder of what comes into it.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerAlone<'a> {
+    /// Numbers that come in, and units.
+    pub widths: (usize, usize),
+    /// Figures by name, in the order they are shown.
+    pub facts: &'a [(String, String)],
+    /// Its losses, epoch by epoch.
+    pub history: &'a [EpochRecord],
+    /// The epoch whose parameters were kept, where that is not just the last.
+    pub kept_epoch: Option<usize>,
+    /// What its losses are called.
+    pub loss_name: &'a str,
+    /// What its first units look for among the numbers of a row.
+    pub filters: Option<WeightImages<'a>>,
 }
 
 /// Images that the decoder makes of codes: from a grid, or drawn at random.
@@ -128,7 +149,7 @@ pub fn picture(shape: Shape, images: &[f32], columns: usize, low: f32, high: f32
 #[derive(Debug)]
 struct Figure {
     /// The stem of its files.
-    name: &'static str,
+    name: String,
     heading: &'static str,
     /// What one sees, and on which scale.
     caption: String,
@@ -143,8 +164,9 @@ struct Figure {
 
 /// Writes the report into `directory`, made where it is missing, and answers the paths written, `report.html` first.
 ///
-/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes`, `weights` and `decoded`, each as `.png` and, where
-/// it is a chart, as `.svg`. A part with nothing to show writes no file. Numbers that are not finite are left out of charts.
+/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes`, `weights` and `decoded`, and for each layer
+/// that was trained alone `layer-1-loss` and `layer-1-weights`; each as `.png` and, where it is a chart, as `.svg`. A part with
+/// nothing to show writes no file. Numbers that are not finite are left out of charts.
 pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
     let figures = [
         contents.examples.as_ref().and_then(|examples| {
@@ -155,15 +177,23 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
             }
         }),
         bars::comparison(contents.comparison),
-        charts::loss(contents.history, contents.loss_name, contents.loss_floor, contents.kept_epoch),
+        charts::loss("loss", contents.history, contents.loss_name, contents.loss_floor, contents.kept_epoch),
         contents.spectrum.and_then(bars::spectrum),
         contents.codes.as_ref().and_then(charts::codes),
         contents.weights.as_ref().and_then(pictures::weights),
         contents.decoded.as_ref().and_then(pictures::decoded),
     ];
-    let figures: Vec<Figure> = figures.into_iter().flatten().collect();
-
-    write_files(directory, &figures, &page::render(contents, &figures))
+    let mut figures: Vec<Figure> = figures.into_iter().flatten().collect();
+    let of_layer = |(place, layer): (usize, &LayerAlone)| -> Vec<Figure> {
+        let name = |what: &str| format!("layer-{}-{what}", place + 1);
+        let loss = charts::loss(&name("loss"), layer.history, layer.loss_name, None, layer.kept_epoch);
+        let filters = pictures::filters(name("weights"), place, layer);
+        loss.into_iter().chain(filters).collect()
+    };
+    let of_layers: Vec<Vec<Figure>> = contents.pretraining.iter().enumerate().map(of_layer).collect();
+    let text = page::render(contents, &figures, &of_layers);
+    figures.extend(of_layers.into_iter().flatten());
+    write_files(directory, &figures, &text)
 }
 
 /// Writes the files of figures, and the page that shows them. Answers the paths, the page first.
@@ -172,11 +202,11 @@ fn write_files(directory: &Path, figures: &[Figure], text: &str) -> Result<Vec<P
     let mut written = vec![page.clone()];
     for figure in figures {
         if let Some(svg) = &figure.svg {
-            let path = directory.join(figure.name).with_extension("svg");
+            let path = directory.join(&figure.name).with_extension("svg");
             durable::write(&path, svg.as_bytes())?;
             written.push(path);
         }
-        let path = directory.join(figure.name).with_extension("png");
+        let path = directory.join(&figure.name).with_extension("png");
         durable::write(&path, &figure.png)?;
         written.push(path);
     }

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Contents, Figure};
+use super::{Contents, Figure, LayerAlone};
 use crate::plan::LayerTable;
 
 /// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
 const STYLE: &str = include_str!("page.css");
 
-/// The whole page. `figures` are in the order they are shown.
-pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
+/// The whole page. `figures` are in the order they are shown; `of_layers` are those of each layer that was trained alone.
+pub(super) fn render(contents: &Contents, figures: &[Figure], of_layers: &[Vec<Figure>]) -> String {
     let mut page = head("Narrows report", contents.title, contents.verdict);
     // What was rebuilt comes first, then the figures in numbers, then the other charts.
     let (first, rest) =
@@ -25,6 +25,9 @@ pub(super) fn render(contents: &Contents, figures: &[Figure]) -> String {
         figure(&mut page, one);
     }
     layers(&mut page, contents.layers);
+    for (place, (layer, figures)) in contents.pretraining.iter().zip(of_layers).enumerate() {
+        layer_alone(&mut page, place, layer, figures);
+    }
     recipe(&mut page, "Recipe", contents.recipe);
     page.push_str(END);
     page
@@ -61,9 +64,17 @@ pub(super) fn recipe(page: &mut String, heading: &str, recipe: &str) {
     );
 }
 
+/// A figure as a section of its own.
 pub(super) fn figure(page: &mut String, figure: &Figure) {
+    put(page, format_args!("<section>\n<h2>{}</h2>\n", figure.heading));
+    drawing(page, figure);
+    page.push_str("</section>\n");
+}
+
+/// A figure with what it shows in words.
+fn drawing(page: &mut String, figure: &Figure) {
     let alternative = escape(&figure.alternative);
-    put(page, format_args!("<section>\n<h2>{}</h2>\n<figure>\n", figure.heading));
+    page.push_str("<figure>\n");
     match &figure.svg {
         Some(svg) => {
             let labelled = format!("<svg role=\"img\" aria-label=\"{alternative}\" ");
@@ -86,18 +97,36 @@ pub(super) fn figure(page: &mut String, figure: &Figure) {
             );
         }
     }
-    put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n</section>\n", escape(&figure.caption)));
+    put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n", escape(&figure.caption)));
 }
 
 pub(super) fn facts(page: &mut String, facts: &[(String, String)]) {
     if facts.is_empty() {
         return;
     }
-    page.push_str("<section>\n<h2>Numbers</h2>\n<dl class=\"facts\">\n");
+    page.push_str("<section>\n<h2>Numbers</h2>\n");
+    list(page, facts);
+    page.push_str("</section>\n");
+}
+
+/// Figures by name.
+fn list(page: &mut String, facts: &[(String, String)]) {
+    page.push_str("<dl class=\"facts\">\n");
     for (name, value) in facts {
         put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
     }
-    page.push_str("</dl>\n</section>\n");
+    page.push_str("</dl>\n");
+}
+
+/// All that is known of a layer that was trained alone, in one section.
+fn layer_alone(page: &mut String, place: usize, layer: &LayerAlone, figures: &[Figure]) {
+    let (inputs, units) = layer.widths;
+    put(page, format_args!("<section>\n<h2>Layer {} alone: {inputs}-{units}</h2>\n", place + 1));
+    if !layer.facts.is_empty() {
+        list(page, layer.facts);
+    }
+    figures.iter().for_each(|figure| drawing(page, figure));
+    page.push_str("</section>\n");
 }
 
 fn layers(page: &mut String, table: &LayerTable) {
