@@ -13,7 +13,7 @@ use crate::initial::initial_parameters;
 use crate::model::Compute;
 use crate::plan::{Op, Plan};
 use crate::scaling::Scaling;
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Units};
+use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Units, layer_functions};
 use crate::train::{State, Trained, best_epoch, train};
 
 /// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
@@ -77,6 +77,7 @@ pub(crate) fn pretrain(
     let stack = Stack::new(spec, plan)?;
     let count = stack.groups.len();
     settings.check_layers(count)?;
+    settings.check_functions(&layer_functions(&spec.encoder))?;
     let mut parameters = initial_parameters(plan, spec.train.seed);
     let mut layers = Vec::new();
     let mut encoders: Vec<Encoder> = Vec::new();
@@ -187,7 +188,7 @@ impl Stack {
             encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
             decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
             loss,
-            sparsity: settings.sparsity,
+            sparsity: settings.sparsity(function(&self.groups[index])),
             weights: spec.weights,
             pretrain: None,
             train: settings.train(&spec.train, index),

@@ -13,7 +13,7 @@ use narrows::event::{Ended, EpochRecord, Event, Flow};
 use narrows::fit::{CheckpointOptions, Fit, Options, elimination, fit_with, write_report};
 use narrows::model::{Compute, Fitted, Model};
 use narrows::recipe::Recipe;
-use narrows::spec::Spec;
+use narrows::spec::{PretrainKind, Spec};
 use serde_json::json;
 
 use crate::arguments::{DataOptions, FitArguments, RecipeOptions};
@@ -123,7 +123,7 @@ pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Applies `--code-size` and `--layers` to a spec for rows of a shape.
+/// Applies `--code-size`, `--layers` and `--pretrain` to a spec for rows of a shape.
 pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> anyhow::Result<()> {
     match spec {
         Spec::Autoencoder(network) => {
@@ -133,10 +133,18 @@ pub fn apply_options(spec: &mut Spec, options: &RecipeOptions, shape: Shape) -> 
             if let Some(size) = options.code_size {
                 network.set_code_size(size)?;
             }
+            if let Some(kinds) = &options.pretrain {
+                PretrainKind::parse_list(kinds)
+                    .and_then(|kinds| network.set_pretrain(&kinds))
+                    .context("--pretrain")?;
+            }
         }
         Spec::Pca(pca) => {
             if options.layers.is_some() {
                 anyhow::bail!("--layers: a PCA has no layers; its size is --code-size");
+            }
+            if options.pretrain.is_some() {
+                anyhow::bail!("--pretrain: a PCA has no layers; networks do, such as stacked");
             }
             pca.code_size = options.code_size.or(pca.code_size);
         }
