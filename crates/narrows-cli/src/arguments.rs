@@ -81,6 +81,10 @@ pub struct RecipeOptions {
     /// Dense widths from the input to the code, the decoder mirrored (784-128-64-32); of a classifier to the classes
     #[arg(long, value_name = "WIDTHS")]
     pub layers: Option<String>,
+    /// Train each layer alone first: with this function of the hidden layers (sigmoid, tanh, relu), denoising, sparse; or
+    /// none. Several go together (relu,denoising)
+    #[arg(long, value_name = "KIND[,KIND]")]
+    pub pretrain: Option<String>,
     /// Set any field of the recipe, such as train.rate=0.5; may be given again
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,

@@ -3,6 +3,7 @@
 //! the whole network starts.
 
 use narrows_kernels::Level;
+use narrows_kernels::matrix::{self, Finish, View};
 
 use crate::data::{Element, Shape, Source, Table, Values};
 use crate::engine::{Rows, Walk, each_chunk};
@@ -12,11 +13,16 @@ use crate::initial::initial_parameters;
 use crate::model::Compute;
 use crate::plan::{Op, Plan};
 use crate::scaling::Scaling;
-use crate::spec::{AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights};
-use crate::train::{State, Trained, train};
+use crate::spec::{
+    AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
+};
+use crate::train::{State, Trained, best_epoch, train};
 
 /// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
 const CACHE: usize = 1 << 30;
+
+/// Units of a layer whose filters are kept at most.
+const FILTERS: usize = 100;
 
 /// A layer that was trained alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +33,29 @@ pub struct PretrainedLayer {
     pub loss_name: &'static str,
     /// Its losses, epoch by epoch.
     pub history: Vec<EpochRecord>,
+    /// The epoch whose parameters were kept, where that is not just the last.
+    pub kept_epoch: Option<usize>,
     /// Time spent training it, in seconds.
     pub seconds: f64,
+    /// What its first units, 100 at most, look for among the numbers of a row: units x row. For the first layer its
+    /// weights; for a deeper one the filters of the layer below, weighted as the unit weights that layer (Lee et al. 2008),
+    /// as if there were no functions between. Empty where rows are no images that can be drawn.
+    pub filters: Vec<f32>,
+}
+
+impl PretrainedLayer {
+    /// What is known of the epoch whose parameters were kept; None where the layer was stopped before its first was over.
+    pub fn kept(&self) -> Option<&EpochRecord> {
+        match self.kept_epoch {
+            Some(epoch) => self.history.iter().find(|record| record.epoch == epoch),
+            None => self.history.last(),
+        }
+    }
+
+    /// Units that gave the same for every held-out row, where known.
+    pub fn dead_units(&self) -> Option<usize> {
+        Some(self.widths.1 - self.kept()?.active_units?)
+    }
 }
 
 /// Where the whole network starts, and how its layers came there.
@@ -86,6 +113,7 @@ pub(crate) fn pretrain(
     let stack = Stack::new(spec, plan)?;
     let count = stack.groups.len();
     settings.check_layers(count)?;
+    settings.check_functions(&layer_functions(spec.layers))?;
     let mut parameters = initial_parameters(plan, spec.train.seed);
     let mut layers = Vec::new();
     let mut encoders: Vec<Encoder> = Vec::new();
@@ -116,8 +144,13 @@ pub(crate) fn pretrain(
         let Trained { parameters: found, history, seconds, ended: own_ended } = trained;
         stack.put(&mut parameters, plan, index, &own_plan, &found);
         let widths = (own_plan.input.len(), own_plan.code().len());
-        layers.push(PretrainedLayer { widths, loss_name: own.loss.title(), history, seconds });
         encoders.push(Encoder { plan: own_plan, parameters: found });
+        let wants_best = own_ended != Ended::Finished || own.train.keeps_best();
+        let kept_epoch = best_epoch(&history).filter(|_| wants_best).map(|record| record.epoch);
+        let filters =
+            if plan.input.is_grey_or_colour() { filters(&encoders, compute.level) } else { Vec::new() };
+        let loss_name = own.loss.title();
+        layers.push(PretrainedLayer { widths, loss_name, history, kept_epoch, seconds, filters });
         if own_ended != Ended::Finished {
             ended = own_ended;
             break;
@@ -196,7 +229,7 @@ impl Stack {
             encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
             decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
             loss,
-            sparsity: settings.sparsity,
+            sparsity: settings.sparsity(last_function(&self.groups[index])),
             weights: spec.weights,
             pretrain: None,
             train: settings.train(spec.train, index),
@@ -243,6 +276,36 @@ impl Stack {
 pub(crate) struct Encoder {
     pub plan: Plan,
     pub parameters: Vec<f32>,
+}
+
+impl Encoder {
+    /// Its weights, inputs x units; how many inputs; how many units.
+    fn weights(&self) -> (&[f32], usize, usize) {
+        let Self { plan, parameters } = self;
+        let weights = plan.steps[..plan.cut].iter().find_map(|step| step.op.parameters());
+        let (range, _) = weights.expect("a layer with weights");
+        (&parameters[range.clone()], plan.input.len(), plan.code().len())
+    }
+}
+
+/// What the first units of the last of these layers look for among the numbers of a row, units x row: the product of the
+/// weights of all layers.
+fn filters(encoders: &[Encoder], level: Level) -> Vec<f32> {
+    let Some((last, before)) = encoders.split_last() else { return Vec::new() };
+    let (weights, _, units) = last.weights();
+    let count = units.min(FILTERS);
+    let mut found: Vec<f32> =
+        (0..count).flat_map(|unit| weights.iter().skip(unit).step_by(units).copied()).collect();
+    // From the units down to the rows: no product is larger than the filters of these units.
+    for encoder in before.iter().rev() {
+        let (weights, inputs, units) = encoder.weights();
+        let mut below = vec![0.0; count * inputs];
+        let mut scratch = vec![0.0; matrix::scratch_len(units)];
+        let (left, right) = (View::new(&found, count, units), View::new(weights, inputs, units).transposed());
+        matrix::multiply(level, &mut below, left, right, Finish::Store, &mut scratch);
+        found = below;
+    }
+    found
 }
 
 /// What comes into a layer.

@@ -240,6 +240,11 @@ pub(crate) fn train(
     Ok(Trained { parameters, history: state.history, seconds, ended })
 }
 
+/// The epoch with the least loss on the held-out rows.
+pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
+    history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+}
+
 /// How many epochs have gone by since the loss on the held-out rows last fell by more than `min_delta`.
 fn epochs_in_vain(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
     let least = min_delta.unwrap_or(0.0);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use narrows::recipe::Recipe;
+use narrows::spec::{PretrainKind, Spec};
 
 /// What `narrows` can be told to do.
 const VERBS: &[&str] = &[
@@ -180,7 +181,13 @@ fn every_command_has_a_verb_and_settings_that_exist() {
                 for pair in settings.windows(2).filter(|pair| pair[0] == "--set") {
                     recipe.set(pair[1]).unwrap_or_else(|error| panic!("{place}: {error}"));
                 }
-                recipe.spec().unwrap_or_else(|error| panic!("{place}: {error}"));
+                let spec = recipe.spec().unwrap_or_else(|error| panic!("{place}: {error}"));
+                for pair in settings.windows(2).filter(|pair| pair[0] == "--pretrain") {
+                    let Spec::Autoencoder(mut network) = spec.clone() else { panic!("{place}: a PCA") };
+                    PretrainKind::parse_list(pair[1])
+                        .and_then(|kinds| network.set_pretrain(&kinds))
+                        .unwrap_or_else(|error| panic!("{place}: {error}"));
+                }
             }
         }
     }
@@ -225,6 +232,10 @@ fn the_reference_names_all_that_a_recipe_can_say() {
     missing("field", allowed("single", "weights.nonsense=1"), &["`weights.NAME`"]);
     missing("field", allowed("single", "sparsity.nonsense=1"), &["`sparsity.NAME`"]);
     missing("field", allowed("single", "train.nonsense=1"), &["`train.NAME`", "`NAME` "]);
+
+    missing("field", allowed("stacked", "pretrain.nonsense=1"), &["`pretrain.NAME`"]);
+    let kinds = PretrainKind::ALL.map(|kind| kind.name().to_owned());
+    missing("kind of pre-training", kinds.into(), &["| `--pretrain NAME` |"]);
 
     let names = ["`\"NAME\"`"];
     for field in ["scale", "loss", "weights.start", "train.optimizer", "train.schedule", "train.keep"] {

@@ -15,7 +15,7 @@ use narrows::fit::{CheckpointOptions, Fit, Options, elimination, fit_with, write
 use narrows::model::{Compute, Fitted, Model};
 use narrows::pretrain::PretrainedLayer;
 use narrows::recipe::Recipe;
-use narrows::spec::Spec;
+use narrows::spec::{PretrainKind, Spec};
 use narrows::twin::{First, twins};
 use serde_json::json;
 
@@ -251,7 +251,7 @@ pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Applies `--code-size` and `--layers` to a spec for rows of a shape, of so many classes.
+/// Applies `--code-size`, `--layers` and `--pretrain` to a spec for rows of a shape, of so many classes.
 pub fn apply_options(
     spec: &mut Spec,
     options: &RecipeOptions,
@@ -266,6 +266,11 @@ pub fn apply_options(
             if let (Some(layers), Some(classes)) = (&options.layers, classes) {
                 classifier.set_layers(layers, shape.len(), classes)?;
             }
+            if let Some(kinds) = &options.pretrain {
+                PretrainKind::parse_list(kinds)
+                    .and_then(|kinds| classifier.set_pretrain(&kinds))
+                    .context("--pretrain")?;
+            }
         }
         Spec::Autoencoder(network) => {
             if let Some(layers) = &options.layers {
@@ -274,10 +279,18 @@ pub fn apply_options(
             if let Some(size) = options.code_size {
                 network.set_code_size(size)?;
             }
+            if let Some(kinds) = &options.pretrain {
+                PretrainKind::parse_list(kinds)
+                    .and_then(|kinds| network.set_pretrain(&kinds))
+                    .context("--pretrain")?;
+            }
         }
         Spec::Pca(pca) => {
             if options.layers.is_some() {
                 anyhow::bail!("--layers: a PCA has no layers; its size is --code-size");
+            }
+            if options.pretrain.is_some() {
+                anyhow::bail!("--pretrain: a PCA has no layers; networks do, such as stacked");
             }
             pca.code_size = options.code_size.or(pca.code_size);
         }
@@ -608,8 +621,9 @@ pub fn layers_json(layers: &[PretrainedLayer]) -> Vec<serde_json::Value> {
         json!({
             "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
             "loss": layer.loss_name, "seconds": layer.seconds,
-            "train_loss": layer.history.last().map(|record| record.train_loss),
-            "validation_loss": layer.history.last().map(|record| record.validation_loss),
+            "train_loss": layer.kept().map(|record| record.train_loss),
+            "validation_loss": layer.kept().map(|record| record.validation_loss),
+            "dead_units": layer.dead_units(),
         })
     };
     layers.iter().map(of_layer).collect()
@@ -618,8 +632,9 @@ pub fn layers_json(layers: &[PretrainedLayer]) -> Vec<serde_json::Value> {
 /// What the table says of a layer that was trained alone.
 pub fn layer_text(layer: &PretrainedLayer) -> String {
     let (inputs, units) = layer.widths;
-    let end = layer.history.last().map_or_else(String::new, |record| {
+    let end = layer.kept().map_or_else(String::new, |record| {
         format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
     });
-    format!("{inputs}-{units}: {:.1} s, {} epochs{end}", layer.seconds, layer.history.len())
+    let dead = layer.dead_units().map_or_else(String::new, |dead| format!(", {dead} of {units} units dead"));
+    format!("{inputs}-{units}: {:.1} s, {} epochs{end}{dead}", layer.seconds, layer.history.len())
 }

@@ -338,3 +338,39 @@ fn a_diverging_fit_fails_and_leaves_a_model_that_works() {
         assert!(npy(&place.path("codes.npy")).2.iter().all(|code| code.is_finite()));
     }
 }
+
+#[test]
+fn layers_that_were_trained_alone_are_told_one_by_one() {
+    let place = Place::new();
+    let fit = "fit stacked --data mnist:test --layers 784-30-8 --epochs 1 --set pretrain.epochs=1 --pretrain relu,denoising --out m.narrows --report";
+    let done = place.json(&format!("{fit} r --json")).pop().unwrap();
+    let layers = done["layers"].as_array().unwrap();
+    // The first gives back the rows; the second what a layer of ReLU gives.
+    let told: Vec<_> =
+        layers.iter().map(|layer| (&layer["inputs"], &layer["units"], &layer["loss"])).collect();
+    assert_eq!(told, [(&784.into(), &30.into(), &"BCE".into()), (&30.into(), &8.into(), &"MSE".into())]);
+    let files = place.list("r");
+    let page = String::from_utf8(place.bytes("r/report.html")).unwrap();
+    for (at, layer) in layers.iter().enumerate() {
+        for end in ["loss.svg", "loss.png", "weights.png"] {
+            let file = format!("layer-{}-{end}", at + 1);
+            assert!(files.contains(&file), "{file} is not among {files:?}");
+        }
+        let dead = format!("{} of {}", layer["dead_units"].as_u64().unwrap(), layer["units"]);
+        let section = page.split("<h2>").find(|part| part.starts_with(&format!("Layer {} alone", at + 1)));
+        let section = section.unwrap_or_else(|| panic!("no section for layer {}", at + 1));
+        assert!(section.contains(&format!("<dd>{dead}</dd>")) && section.contains("masking noise 0.25"));
+        assert!(section.contains(&format!("<dd>{:.5}</dd>", number(layer, "validation_loss"))));
+    }
+    // Time is not among what a page depends on.
+    let run = place.ok(&format!("{fit} again"));
+    assert!(run.stdout.contains("of 30 units dead"), "{}", run.stdout);
+    for file in files {
+        assert!(place.bytes(&format!("r/{file}")) == place.bytes(&format!("again/{file}")), "{file}");
+    }
+    let shown = place.ok("show stacked --layers 784-30-8 --pretrain tanh,sparse").stdout;
+    for part in ["dense 30, tanh", "[pretrain.sparsity]", "l1 = "] {
+        assert!(shown.contains(part), "{part} is not in: {shown}");
+    }
+    assert!(!place.ok("show stacked --pretrain none").stdout.contains("pretrain"));
+}

@@ -68,6 +68,17 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single --data iris --layers 4", &["expected widths", "4-128-32"]),
         ("fit single --data iris --layers 4-x", &["4-x", "expected widths"]),
         ("fit single --data iris --code-size 0", &["code size", "at least 1"]),
+        (
+            "fit stacked --data mnist:test --pretrain rellu",
+            &["--pretrain", "rellu", "did you mean `relu`", "denoising"],
+        ),
+        ("fit stacked --data mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
+        (
+            "fit stacked --data mnist:test --layers 784-9 --pretrain relu",
+            &["--pretrain", "no layer is hidden"],
+        ),
+        ("fit conv --data mnist:test --pretrain denoising", &["pretrain", "encoder[0]", "dense layers"]),
+        ("fit pca --data iris --pretrain relu", &["--pretrain", "PCA", "stacked"]),
         ("fit pca --data iris --layers 4-2", &["--layers", "--code-size"]),
         ("fit pca --data iris --code-size 5", &["code size 5", "1 to 4"]),
         ("fit pca --data iris --code-size 0", &["code_size", "at least one"]),

@@ -40,7 +40,7 @@ fn every_verb_has_its_help() {
     }
     assert!(place.ok("--version").stdout.starts_with("narrows 0."));
     let fit = place.ok("fit --help").stdout;
-    for option in "--data --out --code-size --layers --epochs --batch --seed --threads --validation --shape --label --labels --report --set --json".split(' ') {
+    for option in "--data --out --code-size --layers --pretrain --epochs --batch --seed --threads --validation --shape --label --labels --report --set --json".split(' ') {
         assert!(fit.contains(option), "{option}");
     }
 }

@@ -18,7 +18,7 @@ use crate::data::{Dataset, Shape, Subset};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::fit::{Options, Prepared, begin, best_epoch, check_memory, check_start, free_memory};
+use crate::fit::{Options, Prepared, begin, check_memory, check_start, free_memory};
 use crate::initial::initial_parameters;
 use crate::model::{Classes, Compute, Fitted, Model, Part, check_units};
 use crate::moments::Moments;
@@ -27,7 +27,7 @@ use crate::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
 use crate::scaling::{Scaling, choose_scale, each_block};
 use crate::spec::{ClassifierSpec, Function, Layer, Loss, Scale, Spec, Train};
 use crate::summary::ClassifierSummary;
-use crate::train::{State, Trained, train};
+use crate::train::{State, Trained, best_epoch, train};
 use labels::{Labelled, class_numbers};
 use verdict::verdict;
 

@@ -7,13 +7,14 @@ use super::labels::class_numbers;
 use crate::data::Dataset;
 use crate::engine::most_likely;
 use crate::error::Result;
-use crate::fit::best_epoch;
+use crate::fit::{alone, layer_facts};
 use crate::model::{Compute, Model};
 use crate::plan::LayerTable;
 use crate::recipe::to_toml;
 use crate::report::{ClassesContents, Mistake, Starts, write_classes};
 use crate::spec::Spec;
 use crate::summary::Classification;
+use crate::train::best_epoch;
 
 /// Rows that are shown of those told worst.
 const WORST: usize = 30;
@@ -56,6 +57,15 @@ pub fn write_classifier_report(
     ];
     let keeps_best = model.spec.train().is_some_and(|train| train.keeps_best());
     let kept_epoch = keeps_best.then(|| best_epoch(&fit.history).map(|record| record.epoch)).flatten();
+    let settings = fit.spec.pretrain.as_ref();
+    let layer_facts: Vec<_> =
+        (0..).zip(&fit.pretraining).map(|(place, layer)| layer_facts(settings, place, layer)).collect();
+    let pretraining: Vec<_> = fit
+        .pretraining
+        .iter()
+        .zip(&layer_facts)
+        .map(|(layer, facts)| alone(layer, facts, model.shape))
+        .collect();
     let (worst, images) = worst_rows(model, validation, compute)?;
     write_classes(
         directory,
@@ -73,6 +83,7 @@ pub fn write_classifier_report(
             shape: model.shape,
             images: &images,
             starts,
+            pretraining: &pretraining,
             recipe: &to_toml(&Spec::Classifier(fit.spec.clone())),
         },
     )
@@ -113,6 +124,7 @@ pub fn write_classes_report(
             shape: model.shape,
             images: &images,
             starts: None,
+            pretraining: &[],
             recipe: "",
         },
     )

@@ -1,9 +1,9 @@
 //! One plain sentence about a classifier.
 
 use crate::event::EpochRecord;
-use crate::fit::best_epoch;
 use crate::spec::ClassifierSpec;
 use crate::summary::ClassifierSummary;
+use crate::train::best_epoch;
 use crate::verdict::FEW_STEPS;
 
 /// A held-out loss that has risen so far above its least is worth a word.

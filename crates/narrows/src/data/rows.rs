@@ -51,6 +51,11 @@ impl Shape {
         self.height > 1
     }
 
+    /// Whether it is an image that is grey, or red, green and blue: a picture of it shows every channel.
+    pub(crate) fn is_grey_or_colour(&self) -> bool {
+        self.is_image() && matches!(self.channels, 1 | 3)
+    }
+
     /// Reads `28x28x1`, `28x28` or `784`.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong =

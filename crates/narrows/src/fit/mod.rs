@@ -23,12 +23,13 @@ use crate::scaling::{Scaling, choose_scale, each_block, scale_name};
 use crate::score::evaluate_with_codes;
 use crate::spec::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
 use crate::summary::{Baselines, Summary};
-use crate::train::{State, Trained, train};
+use crate::train::{State, Trained, best_epoch, train};
 use crate::verdict::{Sizes, Training, verdict};
 
 pub use crate::engine::Footprint;
 pub use elimination::{Elimination, elimination};
 pub use report::write_report;
+pub(crate) use report::{alone, layer_facts};
 
 /// Held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
@@ -463,11 +464,6 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
         });
     }
     Ok(parameters.clone())
-}
-
-/// The epoch with the least loss on the held-out rows.
-pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
-    history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
 }
 
 /// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.

@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Fit;
 use super::elimination::{ELIMINATED, elimination};
-use super::{Fit, best_epoch};
 use crate::data::{Dataset, Shape, Subset};
 use crate::durable;
 use crate::error::Result;
 use crate::model::{Compute, Fitted, Model};
 use crate::plan::Op;
+use crate::pretrain::PretrainedLayer;
 use crate::recipe::to_toml;
-use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, Starts, WeightImages, write};
-use crate::spec::Spec;
+use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, LayerAlone, Starts, WeightImages, write};
+use crate::spec::{Layer, Pretrain, Spec};
 use crate::summary::Evaluation;
+use crate::train::best_epoch;
 
 /// Rows shown beside their reconstructions.
 const EXAMPLES: usize = 10;
@@ -101,6 +103,18 @@ pub fn write_report(
         Fitted::Pca(pca) => Some(pca.explained_variance_ratio()),
         Fitted::Network { .. } => None,
     };
+    let settings = match &model.spec {
+        Spec::Autoencoder(network) => network.pretrain.as_ref(),
+        _ => None,
+    };
+    let layer_facts: Vec<_> =
+        (0..).zip(&fit.pretraining).map(|(place, layer)| layer_facts(settings, place, layer)).collect();
+    let pretraining: Vec<_> = fit
+        .pretraining
+        .iter()
+        .zip(&layer_facts)
+        .map(|(layer, facts)| alone(layer, facts, model.shape))
+        .collect();
     let contents = Contents {
         title: &format!("{recipe} on {}", training.name),
         verdict: &summary.verdict,
@@ -126,7 +140,11 @@ pub fn write_report(
             axes: [&axes[0], &axes[1]],
             labels: labels.as_ref(),
         }),
-        weights: weights.as_ref().map(|(shape, images)| WeightImages { shape: *shape, images }),
+        weights: weights.as_ref().map(|(called, shape, images)| WeightImages {
+            called: *called,
+            shape: *shape,
+            images,
+        }),
         decoded: chosen.as_ref().zip(decoded.as_ref()).map(|(chosen, images)| DecodedCodes {
             shape: model.shape,
             images,
@@ -137,6 +155,7 @@ pub fn write_report(
         }),
         spectrum: spectrum.as_deref(),
         starts,
+        pretraining: &pretraining,
         recipe: &to_toml(&fit.spec),
     };
     let mut written = write(directory, &contents)?;
@@ -212,10 +231,7 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
         facts.push(("Noise".to_owned(), format!("{noise}; errors are those against the clean rows")));
     }
     if summary.epochs > 0 {
-        let kept = kept_epoch(fit);
-        let kept =
-            kept.map_or_else(String::new, |epoch| format!(", kept: the best on the held-out rows, {epoch}"));
-        facts.push(("Epochs".to_owned(), format!("{}{kept}", summary.epochs)));
+        facts.push(("Epochs".to_owned(), epochs(summary.epochs, kept_epoch(fit))));
     }
     facts.push((format!("{}, training", model.spec.loss().title()), format!("{:.5}", summary.train_loss)));
     facts.push((
@@ -255,6 +271,55 @@ fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, St
     facts
 }
 
+/// How many epochs there were, and which was kept where that is not just the last.
+fn epochs(count: usize, kept: Option<usize>) -> String {
+    let kept =
+        kept.map_or_else(String::new, |epoch| format!(", kept: the best on the held-out rows, {epoch}"));
+    format!("{count}{kept}")
+}
+
+/// A layer that was trained alone.
+pub(crate) fn alone<'a>(
+    layer: &'a PretrainedLayer,
+    facts: &'a [(String, String)],
+    shape: Shape,
+) -> LayerAlone<'a> {
+    LayerAlone {
+        widths: layer.widths,
+        facts,
+        history: &layer.history,
+        kept_epoch: layer.kept_epoch,
+        loss_name: layer.loss_name,
+        filters: (!layer.filters.is_empty()).then_some(WeightImages {
+            called: UNITS,
+            shape,
+            images: &layer.filters,
+        }),
+    }
+}
+
+/// The figures of layer number `place` (from 0), which was trained alone, in order.
+pub(crate) fn layer_facts(
+    pretrain: Option<&Pretrain>,
+    place: usize,
+    layer: &PretrainedLayer,
+) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+    if let Some(Layer::Noise(noise)) = pretrain.and_then(|pretrain| pretrain.noise(place)) {
+        add("Noise", noise.kind.title());
+    }
+    add("Epochs", epochs(layer.history.len(), layer.kept_epoch));
+    if let Some(record) = layer.kept() {
+        add(&format!("{}, training", layer.loss_name), format!("{:.5}", record.train_loss));
+        add(&format!("{}, held out", layer.loss_name), format!("{:.5}", record.validation_loss));
+    }
+    if let Some(dead) = layer.dead_units() {
+        add("Dead units", format!("{dead} of {}", layer.widths.1));
+    }
+    facts
+}
+
 /// What rows suffer before a network sees them, in words.
 fn noise(fitted: &Fitted) -> Option<String> {
     match fitted {
@@ -266,34 +331,50 @@ fn noise(fitted: &Fitted) -> Option<String> {
     }
 }
 
-/// One image for each unit next to the rows: what the code's units draw where the decoder is one dense layer, else what
+/// What units are called: one, and several.
+const UNITS: [&str; 2] = ["unit", "units"];
+/// What the units of the code are called.
+const CODE_UNITS: [&str; 2] = ["code unit", "code units"];
+
+/// One image for each unit next to the rows, and what these are called: what the code's units draw where the decoder is one dense layer, else what
 /// the first layer's units look for; of a convolution its kernels.
-fn weights(fitted: &Fitted, shape: Shape) -> Option<(Shape, Vec<f32>)> {
+fn weights(fitted: &Fitted, shape: Shape) -> Option<([&'static str; 2], Shape, Vec<f32>)> {
     if !shape.is_image() {
         return None;
     }
     match fitted {
-        Fitted::Pca(pca) => Some((shape, pca.components.iter().map(|&value| value as f32).collect())),
+        Fitted::Pca(pca) => {
+            let images = pca.components.iter().map(|&value| value as f32).collect();
+            Some((["component", "components"], shape, images))
+        }
         Fitted::Network { plan, parameters } => {
             let decoder = &plan.steps[plan.cut..];
             if let [step] = decoder
                 && let Op::Dense { weights, tied: false, .. } = &step.op
             {
-                return Some((shape, parameters[weights.clone()].to_vec()));
+                return Some((CODE_UNITS, shape, parameters[weights.clone()].to_vec()));
             }
             let first = &plan.steps[0];
-            let (weights, units, shape) = match &first.op {
-                Op::Dense { weights, .. } => (weights, first.output.len(), shape),
+            let (called, weights, units, shape) = match &first.op {
+                Op::Dense { weights, .. } => {
+                    let called = if plan.cut == 1 {
+                        CODE_UNITS
+                    } else {
+                        ["unit of the first layer", "units of the first layer"]
+                    };
+                    (called, weights, first.output.len(), shape)
+                }
                 Op::Convolution { geometry, weights, .. } => {
                     let (height, width) = geometry.kernel;
-                    (weights, geometry.output.channels, Shape::image(height, width, geometry.input.channels))
+                    let shape = Shape::image(height, width, geometry.input.channels);
+                    let called = ["kernel of the first layer", "kernels of the first layer"];
+                    (called, weights, geometry.output.channels, shape)
                 }
                 _ => return None,
             };
-            let drawable = shape.is_image() && matches!(shape.channels, 1 | 3);
             let weights = &parameters[weights.clone()];
             let image = |unit: usize| weights.iter().skip(unit).step_by(units).copied();
-            drawable.then(|| (shape, (0..units).flat_map(image).collect()))
+            shape.is_grey_or_colour().then(|| (called, shape, (0..units).flat_map(image).collect()))
         }
     }
 }

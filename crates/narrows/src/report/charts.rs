@@ -39,8 +39,9 @@ const PROFILES: usize = 3;
 /// Features up to which each gets a name and a dot.
 const NAMED_FEATURES: usize = 24;
 
-/// The train and validation loss after each epoch, with a line at the epoch that was kept.
+/// The train and validation loss after each epoch, with a line at the epoch that was kept. `file` is the stem of its files.
 pub(super) fn loss(
+    file: &str,
     history: &[EpochRecord],
     name: &str,
     floor: Option<f64>,
@@ -77,7 +78,10 @@ pub(super) fn loss(
                 ScatterPlot::new().with_data(points.iter().copied()).with_color(*colour).with_size(3.5),
             ));
         }
-        legend.push(entry(*label, colour, LegendShape::Line, false));
+        // One epoch is a dot and no line.
+        let shape =
+            if points.len() > 1 { LegendShape::Line } else { LegendShape::Marker(MarkerShape::Circle) };
+        legend.push(entry(*label, colour, shape, false));
     }
     if let Some(floor) = floor {
         let line = LinePlot::new().with_data([(horizontal.0, floor), (horizontal.1, floor)]);
@@ -117,7 +121,7 @@ pub(super) fn loss(
         below.unwrap_or_default(),
         kept.unwrap_or_default()
     );
-    figure("loss", "Loss", caption, format!("Curves of {name} by epoch; at the end: {ends}."), plots, layout)
+    figure(file, "Loss", caption, format!("Curves of {name} by epoch; at the end: {ends}."), plots, layout)
 }
 
 /// The share of held-out rows whose class was told wrong after each epoch, in per cent.
@@ -349,7 +353,7 @@ pub(super) fn entry(label: impl Into<String>, colour: &str, shape: LegendShape, 
 }
 
 pub(super) fn figure(
-    name: &'static str,
+    name: &str,
     heading: &'static str,
     caption: String,
     alternative: String,
@@ -361,7 +365,7 @@ pub(super) fn figure(
 
 /// Both files of a drawn scene.
 pub(super) fn finish(
-    name: &'static str,
+    name: &str,
     heading: &'static str,
     caption: String,
     alternative: String,
@@ -385,7 +389,7 @@ pub(super) fn finish(
     // No picture rather than no report, should the drawing library refuse its own scene.
     let png = PngBackend::new().with_scale(2.0).render_scene(scene).ok()?;
     let size = (scene.width as u32, scene.height as u32);
-    Some(Figure { name, heading, caption, alternative, svg: Some(svg), png, size })
+    Some(Figure { name: name.to_owned(), heading, caption, alternative, svg: Some(svg), png, size })
 }
 
 /// A number that axes can carry: finite, and not so large that a sum of two is not, nor so small that a quotient is not.

@@ -8,8 +8,8 @@ use kuva::render::color::Color;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::charts::{FONT, INK, MUTED, PAPER, finish, grouped};
-use super::page::{END, escape, facts, figure, head, layers, put, recipe};
-use super::{Figure, Starts, bars, charts, pictures, short_text, starts, write_files};
+use super::page::{END, escape, facts, figure, head, layers, layers_alone, put, recipe};
+use super::{Figure, LayerAlone, Starts, bars, charts, pictures, short_text, starts, write_files};
 use crate::data::Shape;
 use crate::durable;
 use crate::error::Result;
@@ -46,6 +46,8 @@ pub struct ClassesContents<'a> {
     pub shape: Shape,
     /// The worst rows' numbers on the scale where 0 is black and 1 is white, one row after the other.
     pub images: &'a [f32],
+    /// The layers that were trained alone before.
+    pub pretraining: &'a [LayerAlone<'a>],
     /// The same network from other starts beside it.
     pub starts: Option<&'a Starts>,
     /// The recipe, as TOML.
@@ -73,7 +75,7 @@ pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result
     let mut figures: Vec<Figure> = [
         confusion(contents.names, contents.confusion),
         bars::errors(contents.errors),
-        charts::loss(contents.history, "cross-entropy", None, contents.kept_epoch),
+        charts::loss("loss", contents.history, "cross-entropy", None, contents.kept_epoch),
         charts::errors(contents.history),
     ]
     .into_iter()
@@ -87,6 +89,7 @@ pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result
     worst(&mut page, contents);
     figures.extend(contents.starts.and_then(|starts| starts::section(&mut page, starts)));
     layers(&mut page, contents.layers);
+    figures.extend(layers_alone(&mut page, contents.pretraining));
     recipe(&mut page, "Recipe", contents.recipe);
     page.push_str(END);
     let mut written = write_files(directory, &figures, &page)?;

@@ -340,7 +340,7 @@ fn strips(contents: &Strips) -> Option<(Figure, Vec<String>)> {
     let (png, size) = pictures::strips(shape, &values, columns, (0.0, 1.0));
     let names: Vec<String> = rows.iter().map(|(name, _)| short_text(name, 24)).collect();
     let figure = Figure {
-        name: "reconstructions",
+        name: "reconstructions".to_owned(),
         heading: "Reconstructions",
         caption: "The first held-out images, and below them what each recipe rebuilds. Fixed scale: 0 is black, 1 is \
                   white; values outside are clipped."

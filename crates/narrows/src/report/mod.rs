@@ -50,7 +50,7 @@ pub struct Contents<'a> {
     pub examples: Option<Examples<'a>>,
     /// The first two numbers of the codes.
     pub codes: Option<CodeScatter<'a>>,
-    /// What each code unit looks for, or draws.
+    /// What each unit next to the rows looks for, or draws.
     pub weights: Option<WeightImages<'a>>,
     /// What the decoder makes of codes of its own.
     pub decoded: Option<DecodedCodes<'a>>,
@@ -58,6 +58,8 @@ pub struct Contents<'a> {
     pub spectrum: Option<&'a [f64]>,
     /// The same network from other starts beside it.
     pub starts: Option<&'a Starts>,
+    /// The layers that were trained alone before, from the first to the code.
+    pub pretraining: &'a [LayerAlone<'a>],
     /// The recipe, as TOML.
     pub recipe: &'a str,
 }
@@ -96,13 +98,32 @@ pub struct CodeScatter<'a> {
     pub labels: Option<&'a Labels>,
 }
 
-/// One image of weights per code unit.
+/// One image of weights per unit.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightImages<'a> {
+    /// What a unit is called, and what several are.
+    pub called: [&'a str; 2],
     /// The shape of each image. Nothing is drawn where it is flat.
     pub shape: Shape,
     /// The images, one after the other, `shape.len()` numbers each.
     pub images: &'a [f32],
+}
+
+/// A layer that was trained alone, as an autoencoder of what comes into it.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerAlone<'a> {
+    /// Numbers that come in, and units.
+    pub widths: (usize, usize),
+    /// Figures by name, in the order they are shown.
+    pub facts: &'a [(String, String)],
+    /// Its losses, epoch by epoch.
+    pub history: &'a [EpochRecord],
+    /// The epoch whose parameters were kept, where that is not just the last.
+    pub kept_epoch: Option<usize>,
+    /// What its losses are called.
+    pub loss_name: &'a str,
+    /// What its first units look for among the numbers of a row.
+    pub filters: Option<WeightImages<'a>>,
 }
 
 /// Images that the decoder makes of codes: from a grid, or drawn at random.
@@ -135,7 +156,7 @@ pub fn picture(shape: Shape, images: &[f32], columns: usize, low: f32, high: f32
 #[derive(Debug)]
 struct Figure {
     /// The stem of its files.
-    name: &'static str,
+    name: String,
     heading: &'static str,
     /// What one sees, and on which scale.
     caption: String,
@@ -150,8 +171,9 @@ struct Figure {
 
 /// Writes the report into `directory`, made where it is missing, and answers the paths written, `report.html` first.
 ///
-/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes`, `weights` and `decoded`, each as `.png` and, where
-/// it is a chart, as `.svg`. A part with nothing to show writes no file. Numbers that are not finite are left out of charts.
+/// Beside the page: `reconstructions`, `comparison`, `loss`, `spectrum`, `codes`, `weights` and `decoded`, and for each layer
+/// that was trained alone `layer-1-loss` and `layer-1-weights`; each as `.png` and, where it is a chart, as `.svg`. A part with
+/// nothing to show writes no file. Numbers that are not finite are left out of charts.
 pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
     let figures = [
         contents.examples.as_ref().and_then(|examples| {
@@ -162,7 +184,7 @@ pub fn write(directory: &Path, contents: &Contents) -> Result<Vec<PathBuf>> {
             }
         }),
         bars::comparison(contents.comparison),
-        charts::loss(contents.history, contents.loss_name, contents.loss_floor, contents.kept_epoch),
+        charts::loss("loss", contents.history, contents.loss_name, contents.loss_floor, contents.kept_epoch),
         contents.spectrum.and_then(bars::spectrum),
         contents.codes.as_ref().and_then(charts::codes),
         contents.weights.as_ref().and_then(pictures::weights),
@@ -179,11 +201,11 @@ fn write_files(directory: &Path, figures: &[Figure], text: &str) -> Result<Vec<P
     let mut written = vec![page.clone()];
     for figure in figures {
         if let Some(svg) = &figure.svg {
-            let path = directory.join(figure.name).with_extension("svg");
+            let path = directory.join(&figure.name).with_extension("svg");
             durable::write(&path, svg.as_bytes())?;
             written.push(path);
         }
-        let path = directory.join(figure.name).with_extension("png");
+        let path = directory.join(&figure.name).with_extension("png");
         durable::write(&path, &figure.png)?;
         written.push(path);
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Contents, Figure, starts};
+use super::{Contents, Figure, LayerAlone, charts, pictures, starts};
 use crate::plan::LayerTable;
 
 /// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
@@ -26,6 +26,7 @@ pub(super) fn render(contents: &Contents, figures: &mut Vec<Figure>) -> String {
     }
     figures.extend(contents.starts.and_then(|starts| starts::section(&mut page, starts)));
     layers(&mut page, contents.layers);
+    figures.extend(layers_alone(&mut page, contents.pretraining));
     recipe(&mut page, "Recipe", contents.recipe);
     page.push_str(END);
     page
@@ -62,9 +63,17 @@ pub(super) fn recipe(page: &mut String, heading: &str, recipe: &str) {
     );
 }
 
+/// A figure as a section of its own.
 pub(super) fn figure(page: &mut String, figure: &Figure) {
+    put(page, format_args!("<section>\n<h2>{}</h2>\n", figure.heading));
+    drawing(page, figure);
+    page.push_str("</section>\n");
+}
+
+/// A figure with what it shows in words.
+fn drawing(page: &mut String, figure: &Figure) {
     let alternative = escape(&figure.alternative);
-    put(page, format_args!("<section>\n<h2>{}</h2>\n<figure>\n", figure.heading));
+    page.push_str("<figure>\n");
     match &figure.svg {
         Some(svg) => {
             let labelled = format!("<svg role=\"img\" aria-label=\"{alternative}\" ");
@@ -87,18 +96,45 @@ pub(super) fn figure(page: &mut String, figure: &Figure) {
             );
         }
     }
-    put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n</section>\n", escape(&figure.caption)));
+    put(page, format_args!("<figcaption>{}</figcaption>\n</figure>\n", escape(&figure.caption)));
 }
 
 pub(super) fn facts(page: &mut String, facts: &[(String, String)]) {
     if facts.is_empty() {
         return;
     }
-    page.push_str("<section>\n<h2>Numbers</h2>\n<dl class=\"facts\">\n");
+    page.push_str("<section>\n<h2>Numbers</h2>\n");
+    list(page, facts);
+    page.push_str("</section>\n");
+}
+
+/// Figures by name.
+fn list(page: &mut String, facts: &[(String, String)]) {
+    page.push_str("<dl class=\"facts\">\n");
     for (name, value) in facts {
         put(page, format_args!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
     }
-    page.push_str("</dl>\n</section>\n");
+    page.push_str("</dl>\n");
+}
+
+/// All that is known of layers that were trained alone, a section for each. Answers their figures.
+pub(super) fn layers_alone(page: &mut String, layers: &[LayerAlone]) -> Vec<Figure> {
+    let mut all = Vec::new();
+    for (place, layer) in layers.iter().enumerate() {
+        let name = |what: &str| format!("layer-{}-{what}", place + 1);
+        let loss = charts::loss(&name("loss"), layer.history, layer.loss_name, None, layer.kept_epoch);
+        let filters = pictures::filters(name("weights"), place, layer);
+        let figures: Vec<Figure> = loss.into_iter().chain(filters).collect();
+        let (inputs, units) = layer.widths;
+        put(page, format_args!("<section>\n<h2>Layer {} alone: {inputs}-{units}</h2>\n", place + 1));
+        if !layer.facts.is_empty() {
+            list(page, layer.facts);
+        }
+        figures.iter().for_each(|figure| drawing(page, figure));
+        page.push_str("</section>\n");
+        all.extend(figures);
+    }
+    all
 }
 
 pub(super) fn layers(page: &mut String, table: &LayerTable) {

@@ -2,7 +2,7 @@
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{DecodedCodes, Examples, Figure, WeightImages, figure_text};
+use super::{DecodedCodes, Examples, Figure, LayerAlone, WeightImages, figure_text};
 use crate::data::Shape;
 
 /// Examples shown at most.
@@ -11,6 +11,8 @@ const EXAMPLES: usize = 10;
 const TILES: usize = 400;
 /// Small images are enlarged to about this many pixels a side.
 const TILE_SIDE: usize = 112;
+/// As much for the units of a layer that was trained alone: of those there are many.
+const FILTER_SIDE: usize = 60;
 /// A picture stays within this many pixels a side while it holds more than one image in that direction.
 const CANVAS_SIDE: usize = 2400;
 /// What is not a number is drawn in a colour that grey images do not have.
@@ -93,7 +95,7 @@ pub(super) fn decoded(decoded: &DecodedCodes) -> Option<Figure> {
     let (png, size) = grid(decoded.shape, decoded.images, decoded.columns, (decoded.low, decoded.high))?;
     let (low, high) = (figure_text(f64::from(decoded.low)), figure_text(f64::from(decoded.high)));
     Some(Figure {
-        name: "decoded",
+        name: "decoded".to_owned(),
         heading: "Decoded codes",
         caption: format!("{} Fixed scale: {low} is black, {high} is white.", decoded.what),
         alternative: format!("Images of {} in {} columns. {}", decoded.shape, decoded.columns, decoded.what),
@@ -128,7 +130,7 @@ pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
     };
     let (low, high) = (figure_text(f64::from(examples.low)), figure_text(f64::from(examples.high)));
     Some(Figure {
-        name: "reconstructions",
+        name: "reconstructions".to_owned(),
         heading: "Reconstructions",
         caption: format!("{order} Fixed scale: {low} is black, {high} is white; values outside are clipped."),
         alternative: format!("{} images of {shape}, one a column. {order}", columns),
@@ -162,18 +164,36 @@ pub(super) fn strips(
     canvas.finish()
 }
 
-/// One tile per code unit, all on one scale about zero.
+/// One tile per unit next to the rows.
 pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
+    let count = weights.images.len().checked_div(weights.shape.len())?;
+    tiles("weights".to_owned(), weights, count, "", TILE_SIDE)
+}
+
+/// One tile for each of the first units of layer number `place` (from 0), which was trained alone.
+pub(super) fn filters(name: String, place: usize, layer: &LayerAlone) -> Option<Figure> {
+    let what = match place {
+        0 => ": the weights with which a unit adds up the numbers of a row".to_owned(),
+        _ => format!(
+            ": what a unit looks for in a row, as the sum of the images of layer {place}, weighted as it weights \
+             the units of that layer (Lee et al. 2008); the functions between are left out"
+        ),
+    };
+    tiles(name, &layer.filters?, layer.widths.1, &what, FILTER_SIDE)
+}
+
+/// One tile per unit, all on one scale about zero. `count` is how many units there are, `what` goes on from "one tile
+/// each", `side` is that of a small image when it is enlarged.
+fn tiles(name: String, weights: &WeightImages, count: usize, what: &str, side: usize) -> Option<Figure> {
     let shape = weights.shape;
     if shape.len() == 0 || !shape.is_image() || weights.images.len() < shape.len() {
         return None;
     }
-    let count = weights.images.len() / shape.len();
-    let shown = count.min(TILES);
+    let shown = (weights.images.len() / shape.len()).min(TILES);
     let columns = near_square(shown).min((CANVAS_SIDE / shape.width).max(1));
     let rows = shown.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
     let shown = shown.min(rows * columns);
-    let scale = (TILE_SIDE.min(1200 / columns) / shape.height.max(shape.width)).clamp(1, 16);
+    let scale = (side.min(1200 / columns) / shape.height.max(shape.width)).clamp(1, 16);
     let drawn = &weights.images[..shown * shape.len()];
     let largest = drawn
         .iter()
@@ -190,17 +210,22 @@ pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
     }
     let (png, size) = canvas.finish();
 
-    let which = if shown < count { format!("The first {shown} of {count} code units") } else { units(count) };
+    let [one, several] = weights.called;
+    let which = match count {
+        1 => format!("The one {one}"),
+        _ if shown < count => format!("The first {shown} of {count} {several}"),
+        _ => format!("All {count} {several}"),
+    };
     let colours = if shape.channels == 3 {
         "mid-grey is 0, full colour"
     } else {
         "blue is negative, white 0, red positive, full colour"
     };
     Some(Figure {
-        name: "weights",
+        name,
         heading: "Weights",
         caption: format!(
-            "{which}, one tile each. One scale for all: {colours} at ±{}.",
+            "{which}, one tile each{what}. One scale for all: {colours} at ±{}.",
             figure_text(f64::from(largest))
         ),
         alternative: format!("{which}, drawn as images of {shape} in {columns} columns."),
@@ -208,10 +233,6 @@ pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
         png,
         size,
     })
-}
-
-fn units(count: usize) -> String {
-    if count == 1 { "The one code unit".into() } else { format!("All {count} code units") }
 }
 
 /// Columns of a grid that is nearly square, or up to twice as wide as high, and leaves the fewest tiles empty.

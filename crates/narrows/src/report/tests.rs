@@ -77,7 +77,11 @@ impl Sample {
                 axes: ["code 1", "code 2"],
                 labels: self.labels.as_ref(),
             }),
-            weights: Some(WeightImages { shape: self.shape, images: &self.weights }),
+            weights: Some(WeightImages {
+                called: ["code unit", "code units"],
+                shape: self.shape,
+                images: &self.weights,
+            }),
             decoded: Some(DecodedCodes {
                 shape: self.shape,
                 images: &self.weights,
@@ -88,6 +92,7 @@ impl Sample {
             }),
             spectrum: Some(&self.spectrum),
             starts: None,
+            pretraining: &[],
             recipe: "method = \"autoencoder\"",
         }
     }
@@ -253,6 +258,53 @@ fn the_page_escapes_text_and_refers_to_nothing_outside() {
 }
 
 #[test]
+fn each_layer_trained_alone_has_a_section_with_its_curve_and_its_units() {
+    let sample = Sample::small();
+    let facts = vec![("Dead units".to_owned(), "3 of 9 <b>".to_owned())];
+    let filters = WeightImages { called: ["unit", "units"], shape: sample.shape, images: &sample.weights };
+    let first = LayerAlone {
+        widths: (6, 9),
+        facts: &facts,
+        history: &sample.history,
+        kept_epoch: Some(1),
+        loss_name: "BCE",
+        filters: Some(filters),
+    };
+    // One epoch only, and units that are not drawn.
+    let second = LayerAlone { widths: (9, 4), history: &sample.history[..1], kept_epoch: None, ..first };
+    let third = LayerAlone { widths: (4, 1), facts: &[], history: &[], filters: None, ..first };
+    let mut contents = sample.contents();
+    let layers = [first, second, third];
+    contents.pretraining = &layers;
+    let files = written(&contents);
+    let names: Vec<&str> =
+        files.keys().map(String::as_str).filter(|name| name.starts_with("layer-")).collect();
+    let expected = ["1-loss.png", "1-loss.svg", "1-weights.png", "2-loss.png", "2-loss.svg", "2-weights.png"];
+    assert_eq!(names, expected.map(|name| format!("layer-{name}")));
+    let page = page(&files);
+    let [before, one, two, three] = page.split("<h2>Layer ").collect::<Vec<_>>()[..] else {
+        panic!("three sections")
+    };
+    assert!(before.contains(">Layers<") && three.contains(">Recipe<"), "after the table of layers");
+    let starts = ["1 alone: 6-9<", "2 alone: 9-4<", "3 alone: 4-1<"];
+    for (section, start) in [one, two, three].into_iter().zip(starts) {
+        assert!(section.starts_with(start), "{section}");
+    }
+    assert!(one.contains("<dd>3 of 9 &lt;b&gt;</dd>") && one.contains("epoch 1, the best"));
+    // 24 numbers are four units of 2 x 3.
+    assert!(one.contains("The first 4 of 9 units") && !one.contains("Lee et al."));
+    assert!(two.contains("All 4 units") && two.contains("the images of layer 1, weighted"));
+    assert!(two.contains("train 0.5, validation 0.3") && !two.contains("upright line"));
+    assert!(!three.split(">Recipe<").next().unwrap().contains("<figure"), "nothing to draw");
+    // What a chart cuts out has a name of its own.
+    for used in page.split("url(#").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert_eq!(page.matches(&format!("id=\"{used}\"")).count(), 1, "{used}");
+    }
+    let dots = |name: &str| std::str::from_utf8(&files[name]).unwrap().matches("<circle").count();
+    assert!(dots("layer-2-loss.svg") > 2, "one epoch is drawn as dots, in the legend too");
+}
+
+#[test]
 fn flat_rows_get_a_chart_and_no_weight_images() {
     for features in [1, 3, 4, 30, 784] {
         let mut sample = Sample::small();
@@ -290,6 +342,7 @@ fn what_is_empty_is_left_out() {
         decoded: None,
         spectrum: Some(&[]),
         starts: None,
+        pretraining: &[],
         recipe: "",
     };
     assert_eq!(written(&contents).keys().collect::<Vec<_>>(), ["report.html"]);

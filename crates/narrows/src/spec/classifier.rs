@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Function, Layer, Pretrain, Scale, Start, Train, Units, Weights, check_normalized, widths};
+use super::{
+    Function, Layer, Pretrain, PretrainKind, Scale, Start, Train, Units, Weights, check_normalized, widths,
+};
 use crate::error::{Error, Result};
 
 /// Settings of a classifier. It has as many outputs as the training rows have classes.
@@ -83,6 +85,17 @@ impl ClassifierSpec {
         let epochs = self.train.epochs + before.div_ceil(self.train.steps(1, shown));
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
+    /// Changes how its layers are trained alone, as [`PretrainKind::apply`]; all of them are hidden.
+    pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
+        // The softmax layer stands behind the last.
+        self.encoder.push(Layer::Dense { units: Units::Input, bias: true });
+        let applied = PretrainKind::apply(kinds, &mut self.encoder, &mut Vec::new(), &mut self.pretrain);
+        self.encoder.pop();
+        // What it says is not of this training.
+        self.about = None;
+        applied
     }
 
     /// Replaces the layers by dense ones of the short form `784-500-250-10`: from the input to the classes. What comes before

@@ -12,7 +12,8 @@ mod train;
 
 pub use classifier::ClassifierSpec;
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
-pub use pretrain::{PerLayer, Pretrain};
+pub(crate) use pretrain::layer_functions;
+pub use pretrain::{PerLayer, Pretrain, PretrainKind};
 pub use regularizer::{Sparsity, Start, Weights};
 pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
 
@@ -349,6 +350,14 @@ impl AutoencoderSpec {
             .flat_map(|&width| hidden(mirrored(Units::Count(width)), biases.1, &normalized.1))
             .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
             .collect();
+        Ok(())
+    }
+
+    /// Changes how its layers are trained alone, as [`PretrainKind::apply`].
+    pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
+        PretrainKind::apply(kinds, &mut self.encoder, &mut self.decoder, &mut self.pretrain)?;
+        // What it says is not of this training.
+        self.about = None;
         Ok(())
     }
 
