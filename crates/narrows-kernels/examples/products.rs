@@ -1,4 +1,5 @@
-//! How fast the matrix product runs, on one thread, for the shapes that training `single` and `deep` on MNIST needs.
+//! How fast the matrix product runs, on one thread, for the shapes that training `single` and `deep` on MNIST needs, and
+//! those of the wide network 784-1000-500-250-30.
 //! `cargo run --release -p narrows-kernels --example products`
 
 mod common;
@@ -8,10 +9,14 @@ use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
 use narrows_kernels::{Activation, Level};
 
 fn main() {
-    let rows = 64; // half a batch of 128: one of two threads
     println!("{:<34} {:>8} {:>14} {:>9}", "product", "level", "shape", "GFLOP/s");
     for level in Level::available() {
-        for (inputs, outputs) in [(784, 32), (32, 784), (784, 128), (128, 64), (64, 32), (128, 784)] {
+        // Half a batch of 128 or of 256: one of two threads.
+        let narrow =
+            [(784, 32), (32, 784), (784, 128), (128, 64), (64, 32), (128, 784)].map(|widths| (64, widths));
+        let wide =
+            [(784, 1000), (1000, 500), (500, 250), (500, 1000), (1000, 784)].map(|widths| (128, widths));
+        for (rows, (inputs, outputs)) in narrow.into_iter().chain(wide) {
             let half = inputs / 2;
             let cases = [
                 ("forward X W + b, relu", rows, outputs, inputs),

@@ -109,10 +109,19 @@ pub enum Finish<'a> {
     },
 }
 
+/// Numbers of a block of A that is copied: so it stays in the second cache while panels of B pass by.
+const BLOCK: usize = 1 << 16;
+
+/// Products with no more panels of B than this read A where it lies.
+const FEW_PANELS: usize = 3;
+
+/// Products with fewer rows read B where it lies.
+const FEW_ROWS: usize = 32;
+
 /// Numbers of `scratch` that a product with inner dimension `depth` needs at any level.
 pub fn scratch_len(depth: usize) -> usize {
-    // The widest panel: two registers of 16.
-    depth * WIDE * 16
+    // The widest panel: two registers of 16; and a block of A, of whole tiles.
+    depth * WIDE * 16 + BLOCK
 }
 
 /// C = finish(A B), f32. `c` is m x n, row after row; `scratch` has at least [`scratch_len`]`(k)` numbers.
@@ -413,45 +422,109 @@ fn run<S: Tile<T>, T: Copy, E: Epilogue<S, T>>(
     scratch: &mut [T],
 ) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    let wide = WIDE * S::COUNT;
     if m == 0 || n == 0 {
         return;
     }
+    // Where the rows of A lie one number apart, a tile would read a line of the cache for a few numbers at each step, and again
+    // for each panel: a block of them is copied first, tile after tile.
+    let panels = n.div_ceil(WIDE * S::COUNT);
+    let rows = BLOCK / k.max(1) / S::HEIGHT * S::HEIGHT;
+    if a.row_stride == 1 && a.column_stride != 1 && panels > FEW_PANELS && rows > 0 {
+        let (block, scratch) = scratch.split_at_mut(BLOCK);
+        for first in (0..m).step_by(rows) {
+            let rows = rows.min(m - first);
+            pack_rows::<S, T>(block, &a, first, rows);
+            sweep(s, c, Left::Packed(block), first, rows, &b, finish, scratch);
+        }
+    } else {
+        sweep(s, c, Left::View(a), 0, m, &b, finish, scratch);
+    }
+}
+
+/// Some rows of A: where they lie, or copied tile after tile.
+#[derive(Clone, Copy)]
+enum Left<'a, T> {
+    View(View<'a, T>),
+    Packed(&'a [T]),
+}
+
+/// Rows `first..first + rows` of C, panel after panel of B.
+#[inline(always)]
+fn sweep<S: Tile<T>, T: Copy, E: Epilogue<S, T>>(
+    s: S,
+    c: &mut [T],
+    a: Left<'_, T>,
+    first: usize,
+    rows: usize,
+    b: &View<'_, T>,
+    finish: E,
+    scratch: &mut [T],
+) {
+    let (n, k) = (b.columns, b.rows);
+    let wide = WIDE * S::COUNT;
     for column in (0..n).step_by(wide) {
         let count = wide.min(n - column);
         // Reading B where it lies saves the copy when few rows share it; it must lie row by row, in whole registers.
-        let direct = b.column_stride == 1 && count == wide && m < 32;
+        let direct = b.column_stride == 1 && count == wide && rows < FEW_ROWS;
         let (panel, b_step) = if direct {
             (b.data[column.min(b.data.len())..].as_ptr(), b.row_stride)
         } else {
-            pack(s, scratch, &b, column, count, k);
+            pack(s, scratch, b, column, count, k);
             (scratch.as_ptr(), wide)
         };
-        for row in (0..m).step_by(S::HEIGHT) {
-            let rows = S::HEIGHT.min(m - row);
+        for row in (0..rows).step_by(S::HEIGHT) {
+            let tile_rows = S::HEIGHT.min(rows - row);
+            let (start, a_row, a_step) = match &a {
+                Left::View(a) => {
+                    let at = ((first + row) * a.row_stride).min(a.data.len());
+                    (a.data[at..].as_ptr(), a.row_stride, a.column_stride)
+                }
+                Left::Packed(block) => (block[row * k..].as_ptr(), 1, S::HEIGHT),
+            };
             let work = Work {
                 depth: k,
-                a: a.data[(row * a.row_stride).min(a.data.len())..].as_ptr(),
-                a_row: a.row_stride,
-                a_step: a.column_stride,
+                a: start,
+                a_row,
+                a_step,
                 b: panel,
                 b_step,
-                c: c[row * n + column..].as_mut_ptr(),
+                c: c[(first + row) * n + column..].as_mut_ptr(),
                 c_row: n,
-                row,
+                row: first + row,
                 column,
                 count,
                 columns: n,
             };
-            // SAFETY: `View::fits` (asserted by the callers) says that rows row..row + rows of A lie inside their slice,
-            // and columns column..column + count of B inside theirs; the panel in scratch has k whole registers pairs
-            // (`check`); C has m rows of n numbers.
+            // SAFETY: `View::fits` (asserted by the callers) says that rows first + row.. of A lie inside their slice, and
+            // columns column..column + count of B inside theirs; a packed block holds HEIGHT numbers for each of the k steps
+            // of each tile (`pack_rows`); the panel in scratch has k whole registers pairs (`check`); C has m rows of n
+            // numbers.
             unsafe {
-                if a.row_stride == 1 {
-                    s.run::<E, true>(rows, work, finish);
+                if a_row == 1 {
+                    s.run::<E, true>(tile_rows, work, finish);
                 } else {
-                    s.run::<E, false>(rows, work, finish);
+                    s.run::<E, false>(tile_rows, work, finish);
                 }
+            }
+        }
+    }
+}
+
+/// Copies rows `first..first + rows` of A, which lie one number apart, tile after tile: for each step the numbers of the tile's
+/// rows side by side.
+#[inline(always)]
+fn pack_rows<S: Tile<T>, T: Copy>(block: &mut [T], a: &View<'_, T>, first: usize, rows: usize) {
+    let tile = a.columns * S::HEIGHT;
+    for row in (0..rows).step_by(S::HEIGHT) {
+        let to = &mut block[row * a.columns..][..tile];
+        let height = S::HEIGHT.min(rows - row);
+        for (step, to) in to.chunks_exact_mut(S::HEIGHT).enumerate() {
+            let from = &a.data[step * a.column_stride + first + row..][..height];
+            if height == S::HEIGHT {
+                // A length that is known when compiled: a few moves.
+                to.copy_from_slice(&from[..S::HEIGHT]);
+            } else {
+                to[..height].copy_from_slice(from);
             }
         }
     }
@@ -587,7 +660,10 @@ mod tests {
 
     #[test]
     fn equals_its_plain_twin_at_the_sizes_of_networks() {
-        for (m, n, k) in [(128, 32, 784), (64, 784, 32), (96, 100, 130), (784, 32, 128)] {
+        // The last two: several blocks of copied rows of A, and one with rows left over.
+        for (m, n, k) in
+            [(128, 32, 784), (64, 784, 32), (96, 100, 130), (784, 32, 128), (700, 130, 256), (101, 140, 700)]
+        {
             for transpose in [(false, false), (false, true), (true, false), (true, true)] {
                 each(m, n, k, transpose, 2, |_, _| {});
             }

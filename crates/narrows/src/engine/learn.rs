@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use narrows_kernels::lockstep::Member;
+use narrows_kernels::lockstep::{Member, Piece};
 use narrows_kernels::{matrix, normalization, optimizer, penalty, vector};
 
 use super::layout::{Layout, Role};
@@ -12,6 +12,21 @@ use crate::spec::Optimizer;
 
 /// What a batch counts at least in running means; before that they are the mean over all batches so far.
 const LEAST_SHARE: f32 = 0.01;
+
+/// A thread's parts of the parameters, their gradients, and what the optimiser remembers of them.
+struct Own<'a> {
+    gradients: Piece<'a, f32>,
+    parameters: Piece<'a, f32>,
+    first: Piece<'a, f32>,
+    second: Option<Piece<'a, f32>>,
+}
+
+/// One step of the optimiser, number `step` from 1, after a batch of `rows` rows.
+struct Update {
+    optimizer: Optimizer,
+    rows: usize,
+    step: u64,
+}
 
 impl Engine<'_> {
     /// Second phase: the gradients of the first `rows` rows of the last pass and one step of the optimiser, number `step`
@@ -26,31 +41,42 @@ impl Engine<'_> {
         rate_share: f32,
     ) {
         let thread = member.index();
-        self.gradients(thread, scratch, rows);
-        if let Some(limit) = self.clip_norm {
-            member.wait();
-            let squares: f64 = {
-                let gradients = self.gradients.whole();
-                let of = |parameter: &Parameter| {
-                    penalty::sum_of_squares(self.level, &gradients[parameter.range.clone()])
-                };
-                self.plan.parameters.iter().map(of).sum()
+        let update = Update { optimizer: self.optimizer.with_rate(rate_share), rows, step };
+        let Some(limit) = self.clip_norm else {
+            // Part after part, while its gradients are near.
+            self.each_part(thread, scratch, rows, Some(&update));
+            return self.limit_weights(member, scratch);
+        };
+        self.each_part(thread, scratch, rows, None);
+        member.wait();
+        let squares: f64 = {
+            let gradients = self.gradients.whole();
+            let of = |parameter: &Parameter| {
+                penalty::sum_of_squares(self.level, &gradients[parameter.range.clone()])
             };
-            member.wait();
-            let factor = f64::from(limit) / squares.sqrt();
-            if factor < 1.0 {
-                let mut own = self.gradients.piece(thread);
-                for slot in 0..self.parts[thread].len() {
-                    vector::scale(self.level, own.range(slot), factor as f32);
+            self.plan.parameters.iter().map(of).sum()
+        };
+        member.wait();
+        let factor = f64::from(limit) / squares.sqrt();
+        {
+            let mut own = self.own(thread);
+            for slot in 0..self.parts[thread].len() {
+                if factor < 1.0 {
+                    vector::scale(self.level, own.gradients.range(slot), factor as f32);
                 }
+                self.update(thread, &mut own, slot, &update);
             }
         }
-        self.update(thread, rows, step, rate_share);
+        self.limit_weights(member, scratch);
+    }
+
+    /// Shortens weights that are longer than they may be. Has barriers where there is such a limit.
+    fn limit_weights(&self, member: &Member<'_>, scratch: &mut Scratch<'_>) {
         if let Some(limit) = self.plan.weights.max_norm {
             member.wait();
             self.measure(scratch, limit);
             member.wait();
-            self.shorten(thread, scratch);
+            self.shorten(member.index(), scratch);
         }
     }
 
@@ -95,18 +121,34 @@ impl Engine<'_> {
         }
     }
 
-    /// The gradients of this thread's part of the parameters, what the weights pay included.
+    /// This thread's parts of the parameters and of what belongs to them.
+    fn own(&self, thread: usize) -> Own<'_> {
+        Own {
+            gradients: self.gradients.piece(thread),
+            parameters: self.parameters.piece(thread),
+            first: self.memory[0].piece(thread),
+            second: self.memory.get(1).map(|memory| memory.piece(thread)),
+        }
+    }
+
+    /// The gradients of this thread's parts of the parameters, what the weights pay included.
+    #[cfg(test)]
     pub fn gradients(&self, thread: usize, scratch: &mut Scratch<'_>, rows: usize) {
+        self.each_part(thread, scratch, rows, None);
+    }
+
+    /// The gradients of this thread's parts of the parameters, what the weights pay included; each part is updated then, where
+    /// that is wanted.
+    fn each_part(&self, thread: usize, scratch: &mut Scratch<'_>, rows: usize, update: Option<&Update>) {
         let work = self.work.whole();
         let partial = self.partial.whole();
         let found = self.moments.whole();
-        let mut own = self.gradients.piece(thread);
-        let mut parameters = self.parameters.piece(thread);
+        let mut all = self.own(thread);
         let mut finite = true;
         let Layout { values, deltas, .. } = &self.chain.layout;
         let used = self.groups.iter().filter(|group| group.start < rows).count();
         for (slot, part) in self.parts[thread].iter().enumerate() {
-            let gradient = own.range(slot);
+            let gradient = all.gradients.range(slot);
             if gradient.is_empty() {
                 continue;
             }
@@ -145,54 +187,51 @@ impl Engine<'_> {
             }
             if self.plan.parameters[part.parameter].kind.is_weights() {
                 if let Some(strength) = self.plan.weights.l2 {
-                    penalty::add_decay(self.level, gradient, parameters.range(slot), strength);
+                    penalty::add_decay(self.level, gradient, all.parameters.range(slot), strength);
                 }
                 if let Some(strength) = self.plan.weights.elimination {
-                    penalty::add_elimination(self.level, gradient, parameters.range(slot), strength);
+                    penalty::add_elimination(self.level, gradient, all.parameters.range(slot), strength);
                 }
             }
             finite &= vector::all_finite(self.level, gradient);
+            if let Some(update) = update {
+                self.update(thread, &mut all, slot, update);
+            }
         }
         if !finite {
             self.broken.store(true, Ordering::Relaxed);
         }
     }
 
-    /// One step of this thread's part of the parameters, after a batch of `rows` rows.
-    fn update(&self, thread: usize, rows: usize, step: u64, rate_share: f32) {
-        let optimizer = self.optimizer.with_rate(rate_share);
-        let mut gradients = self.gradients.piece(thread);
-        let mut parameters = self.parameters.piece(thread);
-        let mut first = self.memory[0].piece(thread);
-        let mut second = self.memory.get(1).map(|memory| memory.piece(thread));
-        let level = self.level;
-        let found = self.moments.whole();
-        for (slot, part) in self.parts[thread].iter().enumerate() {
-            let (p, g, a) = (parameters.range(slot), &*gradients.range(slot), first.range(slot));
-            let b = second.as_mut().map(|second| second.range(slot));
-            if let Role::Running { found: start, variance } = part.role {
-                // One row alone says nothing of a spread.
-                if rows > 1 {
-                    let weight = (1.0 / step as f32).max(LEAST_SHARE);
-                    let factor = if variance { rows as f32 / (rows - 1) as f32 } else { 1.0 };
-                    normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
-                }
-                continue;
+    /// One step of one of this thread's parts of the parameters.
+    fn update(&self, thread: usize, own: &mut Own<'_>, slot: usize, update: &Update) {
+        let Update { optimizer, rows, step } = *update;
+        let (level, part) = (self.level, &self.parts[thread][slot]);
+        let (p, g, a) = (own.parameters.range(slot), &*own.gradients.range(slot), own.first.range(slot));
+        let b = own.second.as_mut().map(|second| second.range(slot));
+        if let Role::Running { found: start, variance } = part.role {
+            // One row alone says nothing of a spread.
+            if rows > 1 {
+                let found = self.moments.whole();
+                let weight = (1.0 / step as f32).max(LEAST_SHARE);
+                let factor = if variance { rows as f32 / (rows - 1) as f32 } else { 1.0 };
+                normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
             }
-            match (optimizer, b) {
-                (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
-                (Optimizer::Adam(mut settings), Some(b)) => {
-                    settings.step = step;
-                    if !self.plan.parameters[part.parameter].kind.is_weights() {
-                        settings.weight_decay = 0.0;
-                    }
-                    optimizer::adam(level, p, a, b, g, settings);
+            return;
+        }
+        match (optimizer, b) {
+            (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
+            (Optimizer::Adam(mut settings), Some(b)) => {
+                settings.step = step;
+                if !self.plan.parameters[part.parameter].kind.is_weights() {
+                    settings.weight_decay = 0.0;
                 }
-                (Optimizer::Sgd(settings), _) => optimizer::sgd(level, p, a, g, settings),
-                (Optimizer::RmsProp(settings), _) => optimizer::rmsprop(level, p, a, g, settings),
-                (Optimizer::Adadelta(_) | Optimizer::Adam(_), None) => {
-                    unreachable!("these remember two numbers")
-                }
+                optimizer::adam(level, p, a, b, g, settings);
+            }
+            (Optimizer::Sgd(settings), _) => optimizer::sgd(level, p, a, g, settings),
+            (Optimizer::RmsProp(settings), _) => optimizer::rmsprop(level, p, a, g, settings),
+            (Optimizer::Adadelta(_) | Optimizer::Adam(_), None) => {
+                unreachable!("these remember two numbers")
             }
         }
     }
