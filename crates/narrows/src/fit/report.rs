@@ -296,11 +296,6 @@ fn alone<'a>(layer: &'a PretrainedLayer, facts: &'a [(String, String)], shape: S
 fn layer_facts(spec: &Spec, place: usize, layer: &PretrainedLayer) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
-    if let Spec::Autoencoder(spec) = spec
-        && let Some(Layer::Noise(noise)) = spec.pretrain.as_ref().and_then(|pretrain| pretrain.noise(place))
-    {
-        add("Noise", noise.kind.title());
-    }
     add("Epochs", epochs(layer.history.len(), layer.kept_epoch));
     if let Some(record) = layer.kept() {
         add(&format!("{}, training", layer.loss_name), format!("{:.5}", record.train_loss));
@@ -308,6 +303,11 @@ fn layer_facts(spec: &Spec, place: usize, layer: &PretrainedLayer) -> Vec<(Strin
     }
     if let Some(dead) = layer.dead_units() {
         add("Dead units", format!("{dead} of {}", layer.widths.1));
+    }
+    if let Spec::Autoencoder(spec) = spec
+        && let Some(Layer::Noise(noise)) = spec.pretrain.as_ref().and_then(|pretrain| pretrain.noise(place))
+    {
+        add("Noise", noise.kind.title());
     }
     facts
 }
