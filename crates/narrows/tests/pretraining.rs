@@ -280,11 +280,11 @@ fn kinds_make_of_a_recipe_what_its_fields_would() {
         ("denoising", &[masking]),
         ("relu,denoising", &[relu[0], relu[1], masking]),
         // Layers that end in sigmoid have a mean activity that can be asked for; the code of this network is linear.
-        ("sparse", &["pretrain={epochs=10, sparsity={kl=1e-3, target=0.1, l1=1e-4}}"]),
+        ("sparse", &["pretrain={epochs=10, sparsity={kl=3e-4, target=0.1, l1=1e-4}}"]),
         ("sparse,relu", &[relu[0], relu[1], "pretrain={epochs=10, sparsity={l1=1e-4}}"]),
         (
             "denoising,sparse",
-            &["pretrain={epochs=10, noise={masking_noise=0.25}, sparsity={kl=1e-3, target=0.1, l1=1e-4}}"],
+            &["pretrain={epochs=10, noise={masking_noise=0.25}, sparsity={kl=3e-4, target=0.1, l1=1e-4}}"],
         ),
     ];
     for (kinds, fields) in of_stacked {
@@ -301,7 +301,7 @@ fn kinds_make_of_a_recipe_what_its_fields_would() {
     }
     // All end in sigmoid: nothing pays L1.
     let own = ["encoder=[{dense=9}, \"sigmoid\"]", "decoder=[{dense=\"input\"}, \"sigmoid\"]"];
-    let sparse = [own[0], own[1], "pretrain={epochs=10, sparsity={kl=1e-3, target=0.1}}"];
+    let sparse = [own[0], own[1], "pretrain={epochs=10, sparsity={kl=3e-4, target=0.1}}"];
     assert_eq!(changed(&own, "sparse").unwrap(), network(&sparse));
     // What has no pre-training gets it; what stands before, after and between the dense layers stays where it is.
     let mut odd = network(&[

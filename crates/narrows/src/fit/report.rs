@@ -306,9 +306,6 @@ pub(crate) fn layer_facts(
 ) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
-    if let Some(Layer::Noise(noise)) = pretrain.and_then(|pretrain| pretrain.noise(place)) {
-        add("Noise", noise.kind.title());
-    }
     add("Epochs", epochs(layer.history.len(), layer.kept_epoch));
     if let Some(record) = layer.kept() {
         add(&format!("{}, training", layer.loss_name), format!("{:.5}", record.train_loss));
@@ -316,6 +313,9 @@ pub(crate) fn layer_facts(
     }
     if let Some(dead) = layer.dead_units() {
         add("Dead units", format!("{dead} of {}", layer.widths.1));
+    }
+    if let Some(Layer::Noise(noise)) = pretrain.and_then(|pretrain| pretrain.noise(place)) {
+        add("Noise", noise.kind.title());
     }
     facts
 }

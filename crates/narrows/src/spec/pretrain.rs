@@ -160,7 +160,7 @@ pub enum PretrainKind {
 /// The share of the numbers that denoising layers lose (Vincent et al. 2010 use 0.1 to 0.4).
 const MASKED: f32 = 0.25;
 /// What sparse layers that end in sigmoid pay.
-const SPARSE_KL: f32 = 1e-3;
+const SPARSE_KL: f32 = 3e-4;
 /// The mean activity that they are drawn to.
 const SPARSE_TARGET: f32 = 0.1;
 /// What other sparse layers pay.
