@@ -119,6 +119,9 @@ pub struct FitArguments {
     pub validation: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
+    /// File with one class per held-out row, where --validation names a data set
+    #[arg(long, value_name = "FILE", requires = "validation")]
+    pub validation_labels: Option<PathBuf>,
     /// Folder of the report [default: runs/RECIPE-DATA-N]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
@@ -126,7 +129,7 @@ pub struct FitArguments {
     #[arg(long)]
     pub json: bool,
     /// Train on from the numbers of a model with the same layers (a PCA is two dense layers); a classifier takes its encoder
-    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    #[arg(long, value_name = "MODEL")]
     pub from: Option<PathBuf>,
     /// Of a classifier: learn from the labels of so many rows only, of each class its share
     #[arg(long, value_name = "ROWS")]
@@ -134,7 +137,7 @@ pub struct FitArguments {
     /// Of a classifier: only the softmax layer learns, the encoder stays as it is
     #[arg(long)]
     pub frozen: bool,
-    /// Fit the same network from random starts too, with as many updates, and say whether pre-training paid
+    /// Fit the same network from random starts too, with as many updates (whole epochs), and say whether pre-training paid
     #[arg(long)]
     pub twin: bool,
     /// With --twin: how many seeds each has, from the recipe's own on

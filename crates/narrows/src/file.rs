@@ -232,8 +232,13 @@ impl Head {
             Spec::Autoencoder(spec) => network(Plan::new(spec, shape).map_err(of_spec)?)?,
             Spec::Classifier(spec) => {
                 let names = classes.as_ref().map_or(0, |classes| classes.names.len());
-                if names < 2 || part != Part::Whole || summary.is_some() {
-                    return Err(wrong("a classifier is whole, and has two classes at least"));
+                let unlike = classes.as_ref().map_or(0, |classes| {
+                    classes.names.iter().collect::<std::collections::BTreeSet<_>>().len()
+                });
+                if names < 2 || unlike < names || part != Part::Whole || summary.is_some() {
+                    return Err(wrong(
+                        "a classifier is whole, and has two classes at least, no two of one name",
+                    ));
                 }
                 network(Plan::classifier(spec, shape, names).map_err(of_spec)?)?
             }

@@ -37,7 +37,11 @@ pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
             }
         };
         match plan.weights.start {
-            Start::Auto if ends_in_rectifier(plan, parameter) => within(6.0 / fan_in as f64),
+            Start::Auto if ends_in_rectifier(plan, parameter) => {
+                // Weights that are shared also lead back: a layer that widens would give back far too much.
+                let fan = if is_shared(plan, parameter) { fan_in.max(fan_out) } else { fan_in };
+                within(6.0 / fan as f64);
+            }
             Start::Auto | Start::Glorot | Start::ClosedForm => within(6.0 / (fan_in + fan_out) as f64),
             Start::He => within(6.0 / fan_in as f64),
             Start::Lecun => within(3.0 / fan_in as f64),
@@ -71,6 +75,12 @@ pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
         }
     }
     parameters
+}
+
+/// Whether several layers have a parameter.
+fn is_shared(plan: &Plan, parameter: &Parameter) -> bool {
+    let of_steps = plan.steps.iter().filter_map(|step| step.op.parameters());
+    of_steps.filter(|(weights, _)| **weights == parameter.range).count() > 1
 }
 
 /// Whether what a parameter's layer gives goes through a function that is near zero on one side.

@@ -179,7 +179,15 @@ impl Model {
                 .hint("fit one from it: narrows fit classifier --from MODEL --data DATA"));
         }
         self.check_rows(rows)?;
-        Ok(self.map(rows, Direction::Both, compute)?.into_f32())
+        let shares = self.map(rows, Direction::Both, compute)?.into_f32();
+        let width = shares.len() / rows.rows();
+        match shares.iter().position(|share| !share.is_finite()) {
+            None => Ok(shares),
+            Some(at) => Err(Error::data(format!(
+                "row {}: the model gives no number for it: its numbers are far from those of the training rows, or the model ran away in training",
+                at / width + 1
+            ))),
+        }
     }
 
     /// Refuses what this part of a model cannot do.

@@ -130,6 +130,8 @@ mod tests {
             assert!(paper.figures.iter().any(|figure| figure.published.is_some()), "{name}");
             for figure in &paper.figures {
                 let tells_classes = matches!(figure.spec, Spec::Classifier(_));
+                // One table, one measure.
+                assert_eq!(figure.measure, paper.figures[0].measure, "{name}");
                 assert_eq!(tells_classes, figure.measure == PaperMeasure::ErrorPercent, "{}", figure.what);
             }
         }

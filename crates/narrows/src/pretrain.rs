@@ -181,7 +181,8 @@ impl Stack {
                 _ => {
                     return Err(Error::recipe(format!(
                         "pretrain: encoder[{index}]: only dense layers and their functions can be trained one by one"
-                    )));
+                    ))
+                    .hint("--pretrain none"));
                 }
             }
         }

@@ -94,6 +94,10 @@ impl Recipe {
             }
             if parts.peek().is_none() {
                 table.insert(part.to_owned(), value);
+                if matches!(part, "encoder" | "decoder") {
+                    // What it says is not of these layers.
+                    table.remove("about");
+                }
                 break;
             }
             table = table
@@ -103,6 +107,11 @@ impl Recipe {
                 .ok_or_else(|| Error::recipe(format!("`{assignment}`: {part} has no fields")))?;
         }
         Ok(())
+    }
+
+    /// Leaves out a field of the recipe, as if it had never been written.
+    pub fn unset(&mut self, field: &str) {
+        self.table.remove(field);
     }
 
     /// The method, where the recipe names one.

@@ -1,12 +1,12 @@
 //! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
 //! updates (those of the layers are counted), over several seeds.
 
-use crate::classifier::{ClassifierFit, fit_classifier, repeats};
+use crate::classifier::{ClassifierFit, fit_classifier};
 use crate::compare::Spread;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::fit::{Fit, fit};
+use crate::fit::{Fit, Options, fit};
 use crate::model::Compute;
 use crate::report::{StartCurve, Starts};
 use crate::spec::Spec;
@@ -40,6 +40,8 @@ pub struct Twins {
     pub pretrained: Vec<Run>,
     /// Those from random starts: as many, with the same seeds.
     pub random: Vec<Run>,
+    /// Seeds with which training diverged, and whether it was the network that was pre-trained; both of the seed are left out.
+    pub diverged: Vec<(u64, bool)>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
@@ -71,33 +73,35 @@ pub fn twins(
         First::Classifier(fit) => fit.summary().labelled_rows,
         First::Rebuilding(_) => all,
     };
+    let own = match first {
+        First::Rebuilding(fit) => of_fit(fit, all),
+        First::Classifier(fit) => of_classifier(fit),
+    };
     let twin = match spec {
         Spec::Pca(_) => None,
         Spec::Autoencoder(network) => network.random_twin().map(Spec::Autoencoder),
         Spec::Classifier(network) => {
-            let shown = labelled * repeats(labelled, network.train.batch);
-            network.random_twin(all, shown).map(Spec::Classifier)
+            let per_epoch = own.steps.1 / own.history.len().max(1);
+            network.random_twin(own.steps.0, per_epoch.max(1)).map(Spec::Classifier)
         }
     };
     let Some(twin) = twin else {
         return Err(Error::recipe(
-            "--twin: a twin is that of a network that is pre-trained, and this one is not",
+            "--twin: a twin is that of a network that is pre-trained and not frozen, and this one is not",
         )
         .hint("narrows fit stacked, or a recipe with `pretrain`"));
-    };
-    let own = match first {
-        First::Rebuilding(fit) => of_fit(fit, all),
-        First::Classifier(fit) => of_classifier(fit),
     };
     let mut found = Twins {
         tells_classes: matches!(spec, Spec::Classifier(_)),
         rows: (labelled, all),
         pretrained: vec![own],
         random: Vec::new(),
+        diverged: Vec::new(),
         interrupted: false,
     };
     for number in 0..seeds.max(1) as u64 {
         let seed = spec.seed().wrapping_add(number);
+        let mut pair = Vec::new();
         for pretrained in [true, false] {
             if pretrained && number == 0 {
                 continue;
@@ -108,7 +112,7 @@ pub fn twins(
             let (run, ended) = match &spec {
                 Spec::Classifier(spec) => {
                     let fit =
-                        fit_classifier(spec, training, validation, compute, Default::default(), callback)?;
+                        fit_classifier(spec, training, validation, compute, Options::default(), callback)?;
                     (of_classifier(&fit), fit.ended)
                 }
                 _ => {
@@ -116,10 +120,21 @@ pub fn twins(
                     (of_fit(&fit, all), fit.ended)
                 }
             };
-            if ended == Ended::Interrupted {
-                found.interrupted = true;
-                return Ok(found);
+            match ended {
+                Ended::Interrupted => {
+                    found.interrupted = true;
+                    return Ok(found);
+                }
+                // What ran away is no figure to compare: the seed is left out, and that is said.
+                Ended::Diverged(_) => found.diverged.push((seed, pretrained)),
+                Ended::Finished | Ended::Early => pair.push((run, pretrained)),
             }
+        }
+        if found.diverged.iter().any(|(other, _)| *other == seed) {
+            found.pretrained.retain(|run| run.seed != seed);
+            continue;
+        }
+        for (run, pretrained) in pair {
             if pretrained { &mut found.pretrained } else { &mut found.random }.push(run);
         }
     }
@@ -128,10 +143,10 @@ pub fn twins(
 
 fn of_fit(fit: &Fit, rows: usize) -> Run {
     let (mut before, mut steps) = (0, 0);
-    if let Spec::Autoencoder(network) = &fit.model.spec {
+    if let Spec::Autoencoder(network) = &fit.spec {
         steps = network.train.steps(fit.history.len(), rows);
-        // All layers see the rows in batches of the same size.
-        before = fit.pretraining.iter().map(|layer| network.train.steps(layer.history.len(), rows)).sum();
+        let layers = network.dense_layers();
+        before = network.pretrain.as_ref().map_or(0, |pretrain| pretrain.steps(&network.train, layers, rows));
     }
     Run {
         seed: fit.model.spec.seed(),
@@ -161,16 +176,33 @@ impl Twins {
 
     /// One plain sentence: whether pre-training paid.
     pub fn answer(&self) -> String {
-        let (Some(own), Some(other)) = self.spreads() else { return "nothing was set beside it".into() };
+        let diverged =
+            |pretrained: bool| self.diverged.iter().filter(|(_, kind)| *kind == pretrained).count();
+        let left_out = match (diverged(true), diverged(false)) {
+            (0, 0) => String::new(),
+            (0, random) => format!("; {random} random starts diverged, and their seeds are left out"),
+            (own, random) => {
+                format!(
+                    "; {own} pre-trained networks and {random} random starts diverged, and their seeds are left out"
+                )
+            }
+        };
+        // A pair for each seed that both have.
         let differences: Vec<f64> = self
             .random
             .iter()
-            .zip(&self.pretrained)
-            .map(|(random, own)| random.figure - own.figure)
+            .filter_map(|random| {
+                let own = self.pretrained.iter().find(|own| own.seed == random.seed)?;
+                Some(random.figure - own.figure)
+            })
             .collect();
-        let is_real = is_real(&differences) && (own.mean - other.mean).abs() > NEGLIGIBLE * other.mean;
+        let (Some(own), Some(other)) = self.spreads() else {
+            return format!("no answer: no network from a random start was finished{left_out}");
+        };
+        let is_large = (own.mean - other.mean).abs() > NEGLIGIBLE * other.mean;
         let word = match own.mean < other.mean {
-            _ if !is_real => "no gain",
+            _ if !is_large => "no gain",
+            _ if !is_real(&differences) => "no gain that is more than chance",
             true => "pre-training pays",
             false => "pre-training does harm",
         };
@@ -193,7 +225,7 @@ impl Twins {
             count => format!(", over {count} seeds"),
         };
         format!(
-            "{word}: {what} {} pre-trained against {} from random starts with as many updates{rows}{seeds}",
+            "{word}: {what} {} pre-trained against {} from random starts with as many updates{rows}{seeds}{left_out}",
             text(&own),
             text(&other)
         )
@@ -266,6 +298,7 @@ mod tests {
             rows: (1000, 60000),
             pretrained: runs(pretrained),
             random: runs(random),
+            diverged: Vec::new(),
             interrupted: false,
         }
     }
@@ -284,6 +317,10 @@ mod tests {
         assert!(answer(&[0.026, 0.027], &[0.019, 0.020]).starts_with("pre-training does harm"));
         assert!(answer(&[0.02], &[0.03]).contains("one seed"));
         assert!(answer(&[0.02], &[0.02001]).starts_with("no gain"));
+        let left_out =
+            Twins { diverged: vec![(7, false)], ..twins(&[0.019, 0.020], &[0.026, 0.0271]) }.answer();
+        assert!(left_out.contains("over 2 seeds; 1 random starts diverged"), "{left_out}");
+        assert!(twins(&[0.02], &[]).answer().starts_with("no answer"));
     }
 
     /// Student's own example (1908), hours of sleep gained by ten patients: t = 4.06 on 9 degrees of freedom; the first drug

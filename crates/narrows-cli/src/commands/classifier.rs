@@ -10,7 +10,7 @@ use narrows::model::{Compute, Model};
 use narrows::summary::Classification;
 use serde_json::json;
 
-use super::fit::{ended_name, layers_json};
+use super::done::{ended_name, layer_text, layers_json};
 use crate::arguments::{EvaluateArguments, PredictArguments};
 use crate::output;
 
@@ -83,7 +83,7 @@ impl Done<'_> {
             ),
         );
         for (place, layer) in fit.pretraining.iter().enumerate() {
-            add(&format!("layer {} alone", place + 1), super::fit::layer_text(layer));
+            add(&format!("layer {} alone", place + 1), layer_text(layer));
         }
         let found = &summary.evaluation;
         add("error", format!("{:.2} % ({} of {} rows)", found.error() * 100.0, found.wrong, found.rows));
@@ -115,7 +115,7 @@ fn names(model: &Model) -> &[String] {
 /// `narrows evaluate` of a classifier.
 pub fn evaluate(arguments: &EvaluateArguments, model: &Model, dataset: &Dataset) -> anyhow::Result<ExitCode> {
     let compute = super::compute(&arguments.compute);
-    let found = classify(model, dataset, compute).map_err(|error| error.at(&dataset.name))?;
+    let found = classify(model, dataset, compute)?;
     let page = match &arguments.report {
         Some(folder) => Some(write_classes_report(folder, model, dataset, &found, compute)?.swap_remove(0)),
         None => None,

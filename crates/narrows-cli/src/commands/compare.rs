@@ -13,7 +13,7 @@ use narrows::scaling::scale_name;
 use narrows::spec::Spec;
 use serde_json::{Value, json};
 
-use super::fit::{listen_for_stop, new_run_folder, split};
+use super::fit::{HeldOut, listen_for_stop, new_run_folder, split};
 use crate::arguments::CompareArguments;
 use crate::{INTERRUPTED, output};
 
@@ -51,8 +51,12 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         anyhow::bail!("--code-size: must be at least 1");
     }
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
-    let (training, held_out) =
-        split(&arguments.data, arguments.validation.as_deref(), &arguments.data_options, dataset, 0)?;
+    let (training, held_out) = split(
+        &arguments.data,
+        HeldOut { validation: arguments.validation.as_deref(), labels: None, seed: 0 },
+        &arguments.data_options,
+        dataset,
+    )?;
     let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
     page.iter().try_for_each(|path| narrows::durable::probe(path))?;
 

@@ -13,7 +13,8 @@ use narrows::score::evaluate;
 use narrows::spec::Spec;
 use serde_json::json;
 
-use super::fit::{HELD_OUT, Progress, listen_for_stop};
+use super::fit::{HELD_OUT, listen_for_stop};
+use super::progress::Progress;
 use crate::arguments::ReproduceArguments;
 use crate::{INTERRUPTED, output};
 
@@ -102,7 +103,7 @@ fn measure(
     let (model, ended): (Model, Ended) = match &figure.spec {
         Spec::Classifier(spec) => {
             let fit = fit_classifier(spec, training, held_out, compute, Options::default(), callback)?;
-            if fit.ended == Ended::Finished {
+            if matches!(fit.ended, Ended::Finished | Ended::Early) {
                 return Ok(Some(fit.summary().evaluation.error() * 100.0));
             }
             (fit.model, fit.ended)

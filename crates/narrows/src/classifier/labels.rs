@@ -82,7 +82,6 @@ pub(super) fn class_numbers(dataset: &Dataset, names: &[String]) -> Result<Vec<u
                     row + 1,
                     labels.names[class as usize]
                 ))
-                .hint("judge on rows of the same classes; another --seed holds out other rows")
             })
         })
         .collect()

@@ -25,14 +25,14 @@ use crate::moments::Moments;
 use crate::plan::Plan;
 use crate::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
 use crate::scaling::{Scaling, choose_scale, each_block};
-use crate::spec::{ClassifierSpec, Function, Layer, Loss, Scale, Spec, Train};
+use crate::spec::{ClassifierSpec, Function, Layer, Loss, Pretrain, Scale, Spec, Train};
 use crate::summary::ClassifierSummary;
 use crate::train::{State, Trained, best_epoch, train};
 use labels::{Labelled, class_numbers};
 use verdict::verdict;
 
-/// Steps that an epoch on labels has at least: few labels are seen several times in an epoch, so that epochs mean the same
-/// with few and with many.
+/// Steps that an epoch has at least: few rows are seen several times in an epoch, so that epochs mean the same with few and
+/// with many.
 const STEPS: usize = 100;
 
 /// A classifier, and how it came about.
@@ -92,7 +92,9 @@ pub fn fit_classifier(
         )));
     }
     let labelled = Labelled::choose(training, spec.labelled, spec.train.seed)?;
-    let asked = class_numbers(validation, &labelled.names)?;
+    let asked = class_numbers(validation, &labelled.names).map_err(|error| {
+        error.hint("judge on rows of the same classes; another --seed holds out other rows")
+    })?;
     if spec.scale == Scale::Auto && options.start.is_none() {
         spec.scale = choose_scale(rows, held_out, false).scale;
     }
@@ -109,8 +111,8 @@ pub fn fit_classifier(
             check_start(spec.scale, model, rows).map_err(|error| error.at(&training.name))?;
             spec.scale = model.spec.scale();
             spec.encoder = encoder_of(model)?;
-            // What it learned is there already.
-            spec.pretrain = None;
+            // What it learned is there already; what the recipe says of its layers is not of these.
+            (spec.pretrain, spec.about) = (None, None);
             model.scaling.clone()
         }
         None => Scaling::learn(spec.scale, rows)?,
@@ -126,16 +128,20 @@ pub fn fit_classifier(
     check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
 
     // Pre-training sees all rows; labels are learned from a part of them.
-    let all = Prepared::new(Rows { source: rows, scaling: &scaling, classes: None }, compute.level)?;
+    let all_times = repeats(rows.rows(), spec.train.batch);
+    let all_rows = Subset::new(training.rows.clone(), (0..rows.rows()).collect::<Vec<_>>().repeat(all_times));
+    let all = Prepared::new(Rows { source: &all_rows, scaling: &scaling, classes: None }, compute.level)?;
     let subset = Subset::new(training.rows.clone(), labelled.rows.clone());
-    // Few labels are shown several times in an epoch.
+    // Few labels are shown several times in an epoch, in batches that have none of them twice.
     let times = repeats(labelled.rows.len(), spec.train.batch);
+    let on_labels = Train { batch: spec.train.batch.min(labelled.rows.len()), ..spec.train.clone() };
     let repeated = Subset::new(training.rows.clone(), labelled.rows.repeat(times));
     let repeated_classes = labelled.classes.repeat(times);
     let learn = Rows { source: &repeated, scaling: &scaling, classes: Some(&repeated_classes) };
     let judge = Rows { source: held_out, scaling: &scaling, classes: Some(&asked) };
     let files = |options: crate::fit::CheckpointOptions<'_>| {
-        Checkpoints::new(options.model, Spec::Classifier(spec.clone()), learn, judge)
+        let spec = ClassifierSpec { train: on_labels.clone(), ..spec.clone() };
+        Checkpoints::new(options.model, Spec::Classifier(spec), learn, judge)
     };
     let mut files = options.checkpoints.map(files);
     let resume = options.checkpoints.is_some_and(|options| options.resume);
@@ -177,7 +183,7 @@ pub fn fit_classifier(
         }
         let parameters = first_parameters()?;
         if stopped == Ended::Finished {
-            train_head(&spec, &plan, parameters, learn, judge, compute, callback)?
+            train_head(&spec, &on_labels, &plan, parameters, learn, judge, compute, callback)?
         } else {
             Trained { parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
         }
@@ -187,7 +193,7 @@ pub fn fit_classifier(
         if stopped == Ended::Finished {
             let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
             let Compute { level, threads } = compute;
-            train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?
+            train(&plan, &on_labels, start, learn, judge, level, threads, &mut keep, callback)?
         } else {
             Trained { parameters: start.parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
         }
@@ -223,16 +229,13 @@ pub fn fit_classifier(
         nearest_mean_error: judge::nearest_mean_error(&model, &labelled, &subset, held_out, &asked, compute)?,
         verdict: String::new(),
     };
+    // Also of a run that went on from a checkpoint, whose layers were trained before.
+    let before = |pretrain: &Pretrain| {
+        pretrain.steps(&asked_spec.train, asked_spec.dense_layers(), rows.rows() * all_times)
+    };
     let steps = (
-        pretraining
-            .iter()
-            .enumerate()
-            .map(|(layer, found): (usize, &PretrainedLayer)| {
-                let settings = spec.pretrain.as_ref().map(|pretrain| pretrain.train(&spec.train, layer));
-                settings.map_or(0, |train| train.steps(found.history.len(), rows.rows()))
-            })
-            .sum(),
-        spec.train.steps(history.len(), labelled.rows.len() * times),
+        asked_spec.pretrain.as_ref().map_or(0, before),
+        on_labels.steps(history.len(), labelled.rows.len() * times),
     );
     summary.verdict = verdict(&spec, &summary, &labelled.names, &history, steps.1);
     if let Some(classes) = &mut model.classes {
@@ -242,10 +245,11 @@ pub fn fit_classifier(
     Ok(ClassifierFit { model, spec, history, seconds: preparation + seconds, pretraining, steps, ended })
 }
 
-/// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more
-/// (fewer where a batch would hold them all).
-pub(crate) fn repeats(labelled: usize, batch: usize) -> usize {
-    (STEPS * batch.min(labelled)).div_ceil(labelled)
+/// How often each of so many rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more, of batches that are
+/// no larger than the rows are many.
+fn repeats(rows: usize, batch: usize) -> usize {
+    let batch = batch.min(rows);
+    (STEPS * batch).div_ceil(rows).max(1)
 }
 
 /// The layers of a model's encoder, as those of a classifier: without the noise that it learned to take off.
@@ -304,6 +308,7 @@ fn end_of_rows(rows: Rows<'_>) -> (Function, Loss) {
 /// Trains the softmax layer alone: the encoder's numbers stay as they are, bit for bit.
 fn train_head(
     spec: &ClassifierSpec,
+    on_labels: &Train,
     plan: &Plan,
     parameters: Vec<f32>,
     learn: Rows<'_>,
@@ -320,10 +325,10 @@ fn train_head(
     let own = Plan::classifier(&own_spec, features, plan.output().len())?;
     let is_head = |name: &str| name.starts_with("decoder.");
     let start = put(&own, vec![0.0; own.buffer_len], plan, &parameters, is_head);
-    let start = State::new(start, spec.train.optimizer()?);
+    let start = State::new(start, on_labels.optimizer()?);
     let learn = Rows { classes: learn.classes, ..learned.rows() };
     let judge = Rows { classes: judge.classes, ..judged.rows() };
-    let trained = train(&own, &spec.train, start, learn, judge, level, threads, &mut |_| Ok(()), callback)?;
+    let trained = train(&own, on_labels, start, learn, judge, level, threads, &mut |_| Ok(()), callback)?;
     let parameters = put(plan, parameters, &own, &trained.parameters, is_head);
     Ok(Trained { parameters, ..trained })
 }

@@ -26,6 +26,9 @@ pub(super) fn verdict(
     steps: usize,
 ) -> String {
     let found = &summary.evaluation;
+    if history.is_empty() {
+        return "not trained on labels: the softmax layer is as it started".into();
+    }
     let mut parts = Vec::new();
     let learned = found.error() < NOTHING * summary.commonest_error;
     let told: Vec<usize> =

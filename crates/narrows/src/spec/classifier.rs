@@ -71,18 +71,19 @@ impl ClassifierSpec {
         self.encoder.contains(&Layer::BatchNorm)
     }
 
-    /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
-    /// those on labels. None where nothing is trained before. `rows` are all rows, `shown` those that an epoch on labels shows.
-    pub fn random_twin(&self, rows: usize, shown: usize) -> Option<Self> {
-        let pretrain = self.pretrain.as_ref()?;
-        let layers = self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count();
-        let before: usize = (0..layers)
-            .map(|layer| {
-                let train = pretrain.train(&self.train, layer);
-                train.steps(train.epochs, rows)
-            })
-            .sum();
-        let epochs = self.train.epochs + before.div_ceil(self.train.steps(1, shown));
+    /// Dense layers of the encoder.
+    pub(crate) fn dense_layers(&self) -> usize {
+        self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
+    }
+
+    /// The same network without pre-training, from random starts, with as many updates, rounded up to whole epochs: the
+    /// `before` of its layers are added to those on labels, of which an epoch has `per_epoch`. None where nothing is trained
+    /// before, or the encoder is frozen: then a random start learns nothing.
+    pub(crate) fn random_twin(&self, before: usize, per_epoch: usize) -> Option<Self> {
+        if self.pretrain.is_none() || self.frozen {
+            return None;
+        }
+        let epochs = self.train.epochs + before.div_ceil(per_epoch);
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
     }
@@ -122,6 +123,9 @@ impl ClassifierSpec {
         };
         // What it says is not of these layers.
         self.about = None;
+        if hidden.is_empty() {
+            self.pretrain = None;
+        }
         self.encoder = before
             .iter()
             .cloned()

@@ -168,6 +168,15 @@ impl Spec {
         self.train().map_or(0, |train| train.seed)
     }
 
+    /// Whether the same from random starts can be set beside it: where it is pre-trained, and not frozen then.
+    pub fn has_twin(&self) -> bool {
+        match self {
+            Self::Pca(_) => false,
+            Self::Autoencoder(spec) => spec.pretrain.is_some(),
+            Self::Classifier(spec) => spec.pretrain.is_some() && !spec.frozen,
+        }
+    }
+
     /// How the method is trained, where it is.
     pub fn train(&self) -> Option<&Train> {
         match self {
@@ -266,10 +275,15 @@ impl AutoencoderSpec {
     /// those of the whole. None where nothing is trained before.
     pub fn random_twin(&self) -> Option<Self> {
         let pretrain = self.pretrain.as_ref()?;
-        let layers = self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count();
-        let before: usize = (0..layers).map(|layer| pretrain.train(&self.train, layer).epochs).sum();
+        let before: usize =
+            (0..self.dense_layers()).map(|layer| pretrain.train(&self.train, layer).epochs).sum();
         let train = Train { epochs: self.train.epochs + before, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
+    /// Dense layers of the encoder.
+    pub(crate) fn dense_layers(&self) -> usize {
+        self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
     }
 
     /// Whether the decoder's weights are the encoder's.

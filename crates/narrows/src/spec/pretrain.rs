@@ -73,6 +73,16 @@ impl Pretrain {
         Train { epochs, rate, seed, patience: None, min_delta: None, warm_up: None, ..train.clone() }
     }
 
+    /// Updates that training `layers` layers alone on so many rows takes, where all together are trained by `train`.
+    pub(crate) fn steps(&self, train: &Train, layers: usize, rows: usize) -> usize {
+        (0..layers)
+            .map(|layer| {
+                let train = self.train(train, layer);
+                train.steps(train.epochs, rows)
+            })
+            .sum()
+    }
+
     /// The noise on what comes into a layer.
     pub(crate) fn noise(&self, layer: usize) -> Option<Layer> {
         self.noise.as_ref()?.of(layer)
