@@ -31,8 +31,8 @@ use crate::train::{State, Trained, best_epoch, train};
 use labels::{Labelled, class_numbers};
 use verdict::verdict;
 
-/// Steps that an epoch has at least: few rows are seen several times in an epoch, so that epochs mean the same with few and
-/// with many.
+/// Steps that an epoch on labels has at least: few labelled rows are seen several times in an epoch, so that epochs mean the
+/// same with few and with many.
 const STEPS: usize = 100;
 
 /// A classifier, and how it came about.
@@ -128,9 +128,7 @@ pub fn fit_classifier(
     check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
 
     // Pre-training sees all rows; labels are learned from a part of them.
-    let all_times = repeats(rows.rows(), spec.train.batch);
-    let all_rows = Subset::new(training.rows.clone(), (0..rows.rows()).collect::<Vec<_>>().repeat(all_times));
-    let all = Prepared::new(Rows { source: &all_rows, scaling: &scaling, classes: None }, compute.level)?;
+    let all = Prepared::new(Rows { source: rows, scaling: &scaling, classes: None }, compute.level)?;
     let subset = Subset::new(training.rows.clone(), labelled.rows.clone());
     // Few labels are shown several times in an epoch, in batches that have none of them twice.
     let times = repeats(labelled.rows.len(), spec.train.batch);
@@ -230,9 +228,8 @@ pub fn fit_classifier(
         verdict: String::new(),
     };
     // Also of a run that went on from a checkpoint, whose layers were trained before.
-    let before = |pretrain: &Pretrain| {
-        pretrain.steps(&asked_spec.train, asked_spec.dense_layers(), rows.rows() * all_times)
-    };
+    let before =
+        |pretrain: &Pretrain| pretrain.steps(&asked_spec.train, asked_spec.dense_layers(), rows.rows());
     let steps = (
         asked_spec.pretrain.as_ref().map_or(0, before),
         on_labels.steps(history.len(), labelled.rows.len() * times),
@@ -245,7 +242,7 @@ pub fn fit_classifier(
     Ok(ClassifierFit { model, spec, history, seconds: preparation + seconds, pretraining, steps, ended })
 }
 
-/// How often each of so many rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more, of batches that are
+/// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more, of batches that are
 /// no larger than the rows are many.
 fn repeats(rows: usize, batch: usize) -> usize {
     let batch = batch.min(rows);
