@@ -5,6 +5,7 @@
 
 mod cli {
     pub mod apply;
+    pub mod classifier;
     pub mod compare;
     pub mod fit;
     pub mod mistakes;
