@@ -106,6 +106,10 @@ fn softmax_regression_reaches_the_best_error_there_is() {
     let column = |name: &str| names.iter().position(|known| known == name).unwrap();
     let slope = weights[column("green")] - weights[column("red")];
     assert!((slope - 3.0).abs() < 0.4, "{slope}");
+    // Where the sums overflow there is no class to tell.
+    let far = made(vec![1.0, 2.0, 3e38, -3e38], Shape::flat(2));
+    let error = fit.model.predict(&*far.rows, compute).unwrap_err().to_string();
+    assert!(error.contains("row 2"), "{error}");
 }
 
 #[test]

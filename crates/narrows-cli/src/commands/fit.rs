@@ -195,7 +195,6 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// What a fit gave.
-#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Fitting {
     Rebuilding(Fit),
     Classifier(ClassifierFit),

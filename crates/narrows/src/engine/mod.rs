@@ -431,8 +431,8 @@ impl<'a> Engine<'a> {
         }
         let [whole_rows, input] = space.tensors([*whole, values[0]]);
         // Who takes noise off is judged on noisy rows. Who tells classes learns from them, and is judged on those there are.
-        let tells_classes = self.plan.target != Target::Row;
-        let is_corrupted = !corrupted.is_empty() && !(tells_classes && occasion == Occasion::Judging);
+        let is_clean = self.plan.target != Target::Row && occasion == Occasion::Judging;
+        let is_corrupted = !corrupted.is_empty() && !is_clean;
         for (place, index) in indices.iter().enumerate() {
             let mut row = &whole_rows[place * whole.stride..][..width];
             if is_corrupted {

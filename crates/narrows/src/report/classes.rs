@@ -142,7 +142,7 @@ fn worst(page: &mut String, contents: &ClassesContents<'_>) {
                 ),
             );
         }
-        page.push_str("</tbody>\n</table>\n");
+        page.push_str("</tbody>\n</table>\n<p class=\"notes\">Rows are numbered from 1 among those that were judged; the one that was given the least of its own class comes first.</p>\n");
     }
     page.push_str("</section>\n");
 }

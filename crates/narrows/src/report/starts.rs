@@ -72,7 +72,7 @@ fn curves(starts: &Starts) -> Option<Figure> {
     let points = || drawn.iter().flat_map(|(_, points)| points);
     let updates = (0.0, span(points().map(|point| point.0))?.1.max(1.0));
     let all = span(points().map(|point| point.1))?;
-    let logarithmic = all.0 > 0.0 && all.1 > 8.0 * all.0;
+    let logarithmic = all.0 > 0.0 && all.1 > 4.0 * all.0;
     let vertical = if logarithmic { (all.0 * 0.8, all.1 * 1.25) } else { widened(all, 0.06) };
     let kinds = [("pre-trained", true, COLOURS[0]), ("random start", false, COLOURS[6])];
     let (mut plots, mut legend) = (Vec::new(), Vec::new());

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// A method with all its settings.
-#[expect(clippy::large_enum_variant, reason = "there are few of them, and none is moved in a loop")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Spec {
