@@ -253,7 +253,7 @@ fn the_golden_variational_network_is_what_the_format_says() {
 #[test]
 fn a_file_has_the_lowest_version_that_knows_it() {
     let version = |bytes: &[u8]| Parts::of(bytes).version;
-    for (name, want) in GOLDEN.iter().zip(["1", "1", "2", "3"]) {
+    for (name, want) in GOLDEN.iter().zip(["1", "1", "2", "3", "4"]) {
         assert_eq!(version(&golden_bytes(name)), want, "{name}");
         assert_eq!(
             version(&Model::open(&golden(name)).unwrap().to_bytes().unwrap()),
