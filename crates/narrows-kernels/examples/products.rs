@@ -1,16 +1,26 @@
-//! How fast the matrix product runs, on one thread, for the shapes that training `single` and `deep` on MNIST needs, and
-//! those of the wide network 784-1000-500-250-30.
-//! `cargo run --release -p narrows-kernels --example products`
+//! How fast the products of training run, on one thread, for the shapes that `single` and `deep` on MNIST need, and those of
+//! the wide network 784-1000-500-250-30: `cargo run --release -p narrows-kernels --example products [LEVEL]`
+//!
+//! All numbers of A and B count; where the rows of A are pictures, the last column is for pictures that are black but for a
+//! ring, of which many steps can be left out.
 
 mod common;
 
 use common::median;
-use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
+use narrows_kernels::matrix::{Finish, View, multiply, multiply_and_descend, scratch_len};
+use narrows_kernels::optimizer::{Adam, Optimizer};
 use narrows_kernels::{Activation, Level};
 
+/// Pixels along a side of a picture.
+const SIDE: usize = 28;
+
 fn main() {
-    println!("{:<34} {:>8} {:>14} {:>9}", "product", "level", "shape", "GFLOP/s");
+    let wanted = std::env::args().nth(1);
+    println!("{:<34} {:>8} {:>14} {:>9} {:>9}", "product", "level", "shape", "GFLOP/s", "rings");
     for level in Level::available() {
+        if wanted.as_ref().is_some_and(|wanted| wanted != level.name()) {
+            continue;
+        }
         // Half a batch of 128 or of 256: one of two threads.
         let narrow =
             [(784, 32), (32, 784), (784, 128), (128, 64), (64, 32), (128, 784)].map(|widths| (64, widths));
@@ -22,38 +32,55 @@ fn main() {
                 ("forward X W + b, relu", rows, outputs, inputs),
                 ("input gradient D W' * relu'", rows, inputs, outputs),
                 ("weight gradient X' D (half)", half, outputs, 2 * rows),
+                ("weight gradient (half), and Adam", half, outputs, 2 * rows),
             ];
             for (case, (name, m, n, k)) in cases.into_iter().enumerate() {
-                let a = vec![0.5f32; m * k * if case == 2 { 2 } else { 1 }];
-                let b = vec![0.25f32; k * n];
-                let (bias, outputs) = (vec![0.1f32; n], vec![1.0f32; m * n]);
-                let mut c = vec![0.0f32; m * n];
-                let mut scratch = vec![0.0f32; scratch_len(k)];
-                let seconds = median(200, || {
-                    let (a, b, finish) = match case {
-                        0 => {
-                            let finish = Finish::Forward { bias: Some(&bias), activation: Activation::Relu };
-                            (View::new(&a, m, k), View::new(&b, k, n), finish)
-                        }
-                        1 => {
-                            let finish = Finish::Backward { activation: Activation::Relu, outputs: &outputs };
-                            (View::new(&a, m, k), View::new(&b, n, k).transposed(), finish)
-                        }
-                        _ => (
-                            View::new(&a, k, 2 * m).columns(0, m).transposed(),
-                            View::new(&b, k, n),
-                            Finish::Store,
-                        ),
-                    };
-                    multiply(level, &mut c, a, b, finish, &mut scratch);
-                });
+                let numbers = m * k * if case >= 2 { 2 } else { 1 };
+                let speed = |a: &[f32]| 2e-9 * (m * n * k) as f64 / seconds(level, case, (m, n, k), a);
+                let dense = speed(&vec![0.5; numbers]);
+                let rings = (inputs == SIDE * SIDE && case != 1).then(|| speed(&rings(numbers)));
+                let rings = rings.map_or_else(|| "-".to_owned(), |speed| format!("{speed:.1}"));
                 let shape = format!("{m}x{n}x{k}");
-                println!(
-                    "{name:<34} {:>8} {shape:>14} {:>9.1}",
-                    level.name(),
-                    2.0 * (m * n * k) as f64 / seconds / 1e9
-                );
+                println!("{name:<34} {:>8} {shape:>14} {dense:>9.1} {rings:>9}", level.name());
             }
         }
     }
+}
+
+/// The median seconds of a product, by its case.
+fn seconds(level: Level, case: usize, (m, n, k): (usize, usize, usize), a: &[f32]) -> f64 {
+    let b = vec![0.25f32; k * n];
+    let (bias, outputs) = (vec![0.1f32; n], vec![1.0f32; m * n]);
+    let (mut c, mut mean, mut square) = (vec![0.0f32; m * n], vec![0.0f32; m * n], vec![0.0f32; m * n]);
+    let mut scratch = vec![0.0f32; scratch_len(k)];
+    let adam = Adam { rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.0, step: 1 };
+    let by_columns = || View::new(a, k, 2 * m).columns(0, m).transposed();
+    median(200, || match case {
+        0 => {
+            let finish = Finish::Forward { bias: Some(&bias), activation: Activation::Relu };
+            multiply(level, &mut c, View::new(a, m, k), View::new(&b, k, n), finish, &mut scratch);
+        }
+        1 => {
+            let finish = Finish::Backward { activation: Activation::Relu, outputs: &outputs };
+            let turned = View::new(&b, n, k).transposed();
+            multiply(level, &mut c, View::new(a, m, k), turned, finish, &mut scratch);
+        }
+        2 => multiply(level, &mut c, by_columns(), View::new(&b, k, n), Finish::Store, &mut scratch),
+        _ => {
+            let (memory, b) = ([&mut mean[..], &mut square[..]], View::new(&b, k, n));
+            multiply_and_descend(level, &mut c, memory, by_columns(), b, Optimizer::Adam(adam), &mut scratch);
+        }
+    })
+}
+
+/// Pictures with a ring each, a little aside from the middle: about as many pixels are not black as in MNIST.
+fn rings(numbers: usize) -> Vec<f32> {
+    let pixel = |at: usize| {
+        let (picture, place) = (at / (SIDE * SIDE), at % (SIDE * SIDE));
+        let middle = |salt: usize| 13.5 + (picture * salt % 5) as f32 - 2.0;
+        let (x, y) = ((place % SIDE) as f32 - middle(7), (place / SIDE) as f32 - middle(11));
+        let radius = 4.0 + (picture * 13 % 5) as f32;
+        if ((x * x + y * y).sqrt() - radius).abs() < 1.8 { 0.5 } else { 0.0 }
+    };
+    (0..numbers).map(pixel).collect()
 }

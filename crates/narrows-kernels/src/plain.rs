@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::convolution::{Geometry, Kind};
 use crate::image::Image;
 use crate::matrix::{Finish, FinishWide, View};
-use crate::optimizer::{Adadelta, Adam, RmsProp, Sgd};
+use crate::optimizer::{Adadelta, Adam, Optimizer, RmsProp, Sgd};
 use crate::pointwise::Pointwise;
 use crate::pooling::Squares;
 
@@ -328,47 +328,37 @@ pub fn column_squares(matrix: &[f64], width: usize) -> Vec<f64> {
     (0..width).map(|j| matrix.iter().skip(j).step_by(width).map(|x| x * x).sum()).collect()
 }
 
-/// Twin of [`crate::optimizer::adadelta`].
-pub fn adadelta(p: &mut [f64], e: &mut [f64], d: &mut [f64], g: &[f64], settings: Adadelta) {
-    let (rate, rho, epsilon) =
-        (f64::from(settings.rate), f64::from(settings.rho), f64::from(settings.epsilon));
+/// Twin of [`crate::optimizer::descend`]; `b` is not used where an optimiser remembers one number.
+pub fn descend(p: &mut [f64], a: &mut [f64], b: &mut [f64], g: &[f64], optimizer: Optimizer) {
+    let wide = f64::from;
     for i in 0..p.len() {
-        e[i] = rho * e[i] + (1.0 - rho) * g[i] * g[i];
-        let step = (d[i] + epsilon).sqrt() / (e[i] + epsilon).sqrt() * g[i];
-        d[i] = rho * d[i] + (1.0 - rho) * step * step;
-        p[i] -= rate * step;
-    }
-}
-
-/// Twin of [`crate::optimizer::sgd`].
-pub fn sgd(p: &mut [f64], v: &mut [f64], g: &[f64], settings: Sgd) {
-    let (rate, momentum) = (f64::from(settings.rate), f64::from(settings.momentum));
-    for i in 0..p.len() {
-        v[i] = momentum * v[i] + g[i];
-        p[i] -= rate * if settings.nesterov { g[i] + momentum * v[i] } else { v[i] };
-    }
-}
-
-/// Twin of [`crate::optimizer::rmsprop`].
-pub fn rmsprop(p: &mut [f64], e: &mut [f64], g: &[f64], settings: RmsProp) {
-    let (rate, rho, epsilon) =
-        (f64::from(settings.rate), f64::from(settings.rho), f64::from(settings.epsilon));
-    for i in 0..p.len() {
-        e[i] = rho * e[i] + (1.0 - rho) * g[i] * g[i];
-        p[i] -= rate * g[i] / (e[i].sqrt() + epsilon);
-    }
-}
-
-/// Twin of [`crate::optimizer::adam`].
-pub fn adam(p: &mut [f64], m: &mut [f64], v: &mut [f64], g: &[f64], settings: Adam) {
-    let (beta1, beta2) = (f64::from(settings.beta1), f64::from(settings.beta2));
-    let (rate, decay) = (f64::from(settings.rate), f64::from(settings.weight_decay));
-    for i in 0..p.len() {
-        m[i] = beta1 * m[i] + (1.0 - beta1) * g[i];
-        v[i] = beta2 * v[i] + (1.0 - beta2) * g[i] * g[i];
-        let mean = m[i] / (1.0 - beta1.powf(settings.step as f64));
-        let square = v[i] / (1.0 - beta2.powf(settings.step as f64));
-        p[i] -= rate * decay * p[i];
-        p[i] -= rate * mean / (square.sqrt() + f64::from(settings.epsilon));
+        match optimizer {
+            Optimizer::Adadelta(Adadelta { rate, rho, epsilon }) => {
+                let (rate, rho, epsilon) = (wide(rate), wide(rho), wide(epsilon));
+                a[i] = rho * a[i] + (1.0 - rho) * g[i] * g[i];
+                let step = (b[i] + epsilon).sqrt() / (a[i] + epsilon).sqrt() * g[i];
+                b[i] = rho * b[i] + (1.0 - rho) * step * step;
+                p[i] -= rate * step;
+            }
+            Optimizer::Sgd(Sgd { rate, momentum, nesterov }) => {
+                let (rate, momentum) = (wide(rate), wide(momentum));
+                a[i] = momentum * a[i] + g[i];
+                p[i] -= rate * if nesterov { g[i] + momentum * a[i] } else { a[i] };
+            }
+            Optimizer::RmsProp(RmsProp { rate, rho, epsilon }) => {
+                let (rate, rho, epsilon) = (wide(rate), wide(rho), wide(epsilon));
+                a[i] = rho * a[i] + (1.0 - rho) * g[i] * g[i];
+                p[i] -= rate * g[i] / (a[i].sqrt() + epsilon);
+            }
+            Optimizer::Adam(Adam { rate, beta1, beta2, epsilon, weight_decay, step }) => {
+                let (rate, beta1, beta2) = (wide(rate), wide(beta1), wide(beta2));
+                a[i] = beta1 * a[i] + (1.0 - beta1) * g[i];
+                b[i] = beta2 * b[i] + (1.0 - beta2) * g[i] * g[i];
+                let mean = a[i] / (1.0 - beta1.powf(step as f64));
+                let square = b[i] / (1.0 - beta2.powf(step as f64));
+                p[i] -= rate * wide(weight_decay) * p[i];
+                p[i] -= rate * mean / (square.sqrt() + wide(epsilon));
+            }
+        }
     }
 }

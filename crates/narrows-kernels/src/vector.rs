@@ -1,6 +1,6 @@
 //! Small operations on rows of numbers.
 
-use crate::simd::{Lanes, Level, Simd, dispatch};
+use crate::simd::{self, Lanes, Level, Simd, dispatch};
 
 /// Bytes as numbers.
 ///
@@ -25,13 +25,7 @@ pub fn from_bytes(level: Level, out: &mut [f32], bytes: &[u8]) {
 
 /// Asks for bytes to be brought near while something else is done: rows in random order come from far away.
 pub fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint reads nothing; SSE is part of the baseline.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
-    }
-    let _ = bytes;
+    bytes.chunks(64).for_each(|line| simd::prefetch(line.as_ptr()));
 }
 
 /// Column sums over rows: `out[j] = sum over i of values[i * stride + first + j]`, rows added in order, so that a cut of

@@ -49,6 +49,10 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     /// `count <= COUNT`, and `count` numbers can be written at `to`.
     unsafe fn store_first(self, to: *mut T, value: Self::Vector, count: usize);
 
+    /// Does some work in a function of its own, which has the level's instructions. A hot loop amid much else is not left all
+    /// the registers; in a function of its own it is.
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R;
+
     /// Numbers along a side of the square that [`Lanes::transpose`] turns.
     const SIDE: usize = 4;
 
@@ -93,6 +97,12 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     }
 }
 
+/// [`Lanes::outline`] for levels whose instructions every processor has.
+#[inline(never)]
+fn outline<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
 /// A vector of f32.
 pub(crate) type F<S> = <S as Lanes<f32>>::Vector;
 
@@ -134,6 +144,18 @@ pub(crate) trait Simd: Lanes<f32> {
     fn abs(self, a: F<Self>) -> F<Self> {
         self.max(a, self.negate(a))
     }
+}
+
+/// Asks for the line of the cache that holds a place to be brought near. The place may be anywhere.
+#[inline(always)]
+pub(crate) fn prefetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint reads nothing; SSE is part of the baseline.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+    }
+    let _ = place;
 }
 
 /// Which SIMD instructions to use. [`Level::detect`] asks the processor; a level it lacks cannot be made.

@@ -70,6 +70,11 @@ impl Lanes<f32> for Neon {
     type Vector = float32x4_t;
     const COUNT: usize = 4;
 
+    #[inline(always)]
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+        super::outline(work)
+    }
+
     methods! {
         fn splat(value: f32) -> float32x4_t { vdupq_n_f32(value) }
         fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t { vaddq_f32(a, b) }
@@ -81,6 +86,11 @@ impl Lanes<f32> for Neon {
 impl Lanes<f64> for Neon {
     type Vector = float64x2_t;
     const COUNT: usize = 2;
+
+    #[inline(always)]
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+        super::outline(work)
+    }
 
     methods! {
         fn splat(value: f64) -> float64x2_t { vdupq_n_f64(value) }

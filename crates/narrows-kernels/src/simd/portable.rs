@@ -14,6 +14,11 @@ macro_rules! lanes {
             const COUNT: usize = N;
 
             #[inline(always)]
+            fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+                super::outline(work)
+            }
+
+            #[inline(always)]
             fn splat(self, value: $T) -> [$T; N] {
                 [value; N]
             }

@@ -1,11 +1,12 @@
 //! The second phase of a training step: gradients, what weights pay, limits, one step of the optimiser.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use narrows_kernels::lockstep::{Member, Piece};
 use narrows_kernels::{matrix, normalization, optimizer, penalty, vector};
 
-use super::layout::{Layout, Role};
+use super::layout::{Layout, Part, Role};
 use super::{Engine, Scratch};
 use crate::plan::{Parameter, Step};
 use crate::spec::Optimizer;
@@ -19,6 +20,15 @@ struct Own<'a> {
     parameters: Piece<'a, f32>,
     first: Piece<'a, f32>,
     second: Option<Piece<'a, f32>>,
+}
+
+impl Own<'_> {
+    /// The gradients of a part of the parameters, the parameters, and what the optimiser remembers of them: the second is empty
+    /// where that is one number.
+    fn of(&mut self, slot: usize) -> (&[f32], &mut [f32], [&mut [f32]; 2]) {
+        let second = self.second.as_mut().map(|second| second.range(slot)).unwrap_or_default();
+        (self.gradients.range(slot), self.parameters.range(slot), [self.first.range(slot), second])
+    }
 }
 
 /// One step of the optimiser, number `step` from 1, after a batch of `rows` rows.
@@ -153,15 +163,32 @@ impl Engine<'_> {
                 continue;
             }
             let matrix = |tensor| &work[self.matrix(tensor, rows)];
+            // The gradient of some rows of the weights of a dense layer is the product of these two.
+            let factors = |step: usize, own: &Range<usize>| {
+                let Step { op, input, output, .. } = &self.plan.steps[step];
+                let x = matrix::View::new(matrix(values[step]), rows, input.len());
+                let delta = matrix::View::new(matrix(deltas[step + 1]), rows, output.len());
+                // Where the weights are the transpose of these, so is their gradient.
+                let (left, right) = if op.is_tied() { (delta, x) } else { (x, delta) };
+                (left.columns(own.start, own.len()).transposed(), right)
+            };
+            let pays = self.plan.parameters[part.parameter].kind.is_weights()
+                && (self.plan.weights.l2.is_some() || self.plan.weights.elimination.is_some());
+            if let (Some(update), Role::Rows { own, steps }, false) = (update, &part.role, pays)
+                && let &[step] = &steps[..]
+            {
+                // Nothing is added to the product: no gradient need be stored.
+                let (left, right) = factors(step, own);
+                let (_, parameters, memory) = all.of(slot);
+                let (rule, product) = (self.rule(part, update), &mut scratch.product);
+                finite &=
+                    matrix::multiply_and_descend(self.level, parameters, memory, left, right, rule, product);
+                continue;
+            }
             match &part.role {
                 Role::Rows { own, steps } => {
                     for (place, &step) in steps.iter().enumerate() {
-                        let Step { op, input, output, .. } = &self.plan.steps[step];
-                        let x = matrix::View::new(matrix(values[step]), rows, input.len());
-                        let delta = matrix::View::new(matrix(deltas[step + 1]), rows, output.len());
-                        // Where the weights are the transpose of these, so is their gradient.
-                        let (left, right) = if op.is_tied() { (delta, x) } else { (x, delta) };
-                        let left = left.columns(own.start, own.len()).transposed();
+                        let (left, right) = factors(step, own);
                         let finish = match place {
                             0 => matrix::Finish::Store,
                             _ => matrix::Finish::Accumulate,
@@ -205,34 +232,33 @@ impl Engine<'_> {
 
     /// One step of one of this thread's parts of the parameters.
     fn update(&self, thread: usize, own: &mut Own<'_>, slot: usize, update: &Update) {
-        let Update { optimizer, rows, step } = *update;
+        let Update { rows, step, .. } = *update;
         let (level, part) = (self.level, &self.parts[thread][slot]);
-        let (p, g, a) = (own.parameters.range(slot), &*own.gradients.range(slot), own.first.range(slot));
-        let b = own.second.as_mut().map(|second| second.range(slot));
         if let Role::Running { found: start, variance } = part.role {
             // One row alone says nothing of a spread.
             if rows > 1 {
                 let found = self.moments.whole();
                 let weight = (1.0 / step as f32).max(LEAST_SHARE);
                 let factor = if variance { rows as f32 / (rows - 1) as f32 } else { 1.0 };
+                let p = own.parameters.range(slot);
                 normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
             }
             return;
         }
-        match (optimizer, b) {
-            (Optimizer::Adadelta(settings), Some(b)) => optimizer::adadelta(level, p, a, b, g, settings),
-            (Optimizer::Adam(mut settings), Some(b)) => {
-                settings.step = step;
-                if !self.plan.parameters[part.parameter].kind.is_weights() {
-                    settings.weight_decay = 0.0;
-                }
-                optimizer::adam(level, p, a, b, g, settings);
-            }
-            (Optimizer::Sgd(settings), _) => optimizer::sgd(level, p, a, g, settings),
-            (Optimizer::RmsProp(settings), _) => optimizer::rmsprop(level, p, a, g, settings),
-            (Optimizer::Adadelta(_) | Optimizer::Adam(_), None) => {
-                unreachable!("these remember two numbers")
+        let rule = self.rule(part, update);
+        let (gradients, parameters, memory) = own.of(slot);
+        optimizer::descend(level, parameters, memory, gradients, rule);
+    }
+
+    /// The optimiser of a step for a part of the parameters: biases do not decay.
+    fn rule(&self, part: &Part, update: &Update) -> Optimizer {
+        let mut optimizer = update.optimizer;
+        if let Optimizer::Adam(settings) = &mut optimizer {
+            settings.step = update.step;
+            if !self.plan.parameters[part.parameter].kind.is_weights() {
+                settings.weight_decay = 0.0;
             }
         }
+        optimizer
     }
 }

@@ -552,10 +552,13 @@ impl<'a> Engine<'a> {
         self.broken.store(true, Ordering::Relaxed);
     }
 
-    /// The first parameter whose gradient is not finite.
+    /// The first parameter whose gradient is not finite; or which has become so itself, since not every gradient is stored.
     pub fn broken_parameter(&self) -> Option<&str> {
-        let gradients = self.gradients.whole();
-        let bad = |range: &Range<usize>| gradients[range.clone()].iter().any(|value| !value.is_finite());
+        let (gradients, parameters) = (self.gradients.whole(), self.parameters.whole());
+        let bad = |range: &Range<usize>| {
+            let mut all = gradients[range.clone()].iter().chain(&parameters[range.clone()]);
+            all.any(|value| !value.is_finite())
+        };
         self.plan
             .parameters
             .iter()

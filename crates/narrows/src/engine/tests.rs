@@ -629,12 +629,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
         let optimizer = train(name);
         let mut want: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
         let (mut a, mut b) = (vec![0.0; want.len()], vec![0.0; want.len()]);
-        match optimizer {
-            Optimizer::Adadelta(settings) => plain::adadelta(&mut want, &mut a, &mut b, &gradient, settings),
-            Optimizer::Sgd(settings) => plain::sgd(&mut want, &mut a, &gradient, settings),
-            Optimizer::RmsProp(settings) => plain::rmsprop(&mut want, &mut a, &gradient, settings),
-            Optimizer::Adam(settings) => plain::adam(&mut want, &mut a, &mut b, &gradient, settings),
-        }
+        plain::descend(&mut want, &mut a, &mut b, &gradient, optimizer);
         for threads in [1, 2, 3] {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);

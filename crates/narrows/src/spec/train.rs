@@ -1,5 +1,7 @@
 //! How a network is trained: the optimiser and its settings.
 
+use narrows_kernels::optimizer;
+pub use narrows_kernels::optimizer::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -146,41 +148,6 @@ pub enum OptimizerName {
     Adamw,
 }
 
-/// An optimiser with all its settings.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Optimizer {
-    /// See [`narrows_kernels::optimizer::adadelta`].
-    Adadelta(narrows_kernels::optimizer::Adadelta),
-    /// See [`narrows_kernels::optimizer::sgd`].
-    Sgd(narrows_kernels::optimizer::Sgd),
-    /// See [`narrows_kernels::optimizer::rmsprop`].
-    RmsProp(narrows_kernels::optimizer::RmsProp),
-    /// See [`narrows_kernels::optimizer::adam`]; `step` is set at each step.
-    Adam(narrows_kernels::optimizer::Adam),
-}
-
-impl Optimizer {
-    /// The same with its rate times `share`.
-    #[must_use]
-    pub(crate) fn with_rate(mut self, share: f32) -> Self {
-        match &mut self {
-            Self::Adadelta(settings) => settings.rate *= share,
-            Self::Sgd(settings) => settings.rate *= share,
-            Self::RmsProp(settings) => settings.rate *= share,
-            Self::Adam(settings) => settings.rate *= share,
-        }
-        self
-    }
-
-    /// How many numbers it remembers for each parameter.
-    pub fn memories(&self) -> usize {
-        match self {
-            Self::Sgd(_) | Self::RmsProp(_) => 1,
-            Self::Adadelta(_) | Self::Adam(_) => 2,
-        }
-    }
-}
-
 impl Train {
     /// Steps that so many epochs over so many rows take.
     pub(crate) fn steps(&self, epochs: usize, rows: usize) -> usize {
@@ -306,24 +273,24 @@ impl Train {
         let rate = positive("rate", self.rate.unwrap_or(usual_rate))?;
         let epsilon = positive("epsilon", self.epsilon.unwrap_or(1e-7))?;
         Ok(match self.optimizer {
-            Adadelta => Optimizer::Adadelta(narrows_kernels::optimizer::Adadelta {
+            Adadelta => Optimizer::Adadelta(optimizer::Adadelta {
                 rate,
                 rho: share("rho", self.rho.unwrap_or(0.95))?,
                 epsilon,
             }),
-            Sgd => Optimizer::Sgd(narrows_kernels::optimizer::Sgd {
+            Sgd => Optimizer::Sgd(optimizer::Sgd {
                 rate,
                 momentum: share("momentum", self.momentum.unwrap_or(0.0))?,
                 nesterov: self.nesterov.unwrap_or(false),
             }),
-            Rmsprop => Optimizer::RmsProp(narrows_kernels::optimizer::RmsProp {
+            Rmsprop => Optimizer::RmsProp(optimizer::RmsProp {
                 rate,
                 rho: share("rho", self.rho.unwrap_or(0.9))?,
                 epsilon,
             }),
             Adam | Adamw => {
                 let usual = if self.optimizer == Adamw { 0.01 } else { 0.0 };
-                Optimizer::Adam(narrows_kernels::optimizer::Adam {
+                Optimizer::Adam(optimizer::Adam {
                     rate,
                     beta1: share("beta1", self.beta1.unwrap_or(0.9))?,
                     beta2: share("beta2", self.beta2.unwrap_or(0.999))?,
