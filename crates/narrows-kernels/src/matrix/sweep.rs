@@ -15,13 +15,16 @@ const LISTS: usize = LARGEST / 4;
 /// Products with no more panels of B than this read A where it lies.
 const FEW_PANELS: usize = 3;
 
+/// Panels of B that are copied at once.
+const TOGETHER: usize = 4;
+
 /// Products with fewer rows read B where it lies.
 const FEW_ROWS: usize = 32;
 
 /// Numbers of `scratch` that a product with inner dimension `depth` needs at any level.
 pub(super) fn scratch_len(depth: usize) -> usize {
-    // A block of A, of whole tiles; its lists; the widest panel: two registers of 16.
-    LARGEST + LISTS + depth * WIDE * 16
+    // A block of A, of whole tiles; its lists; the widest panels: two registers of 16.
+    LARGEST + LISTS + TOGETHER * depth * WIDE * 16
 }
 
 /// Where the numbers of a product go.
@@ -131,6 +134,16 @@ fn each_panel<S: Tile<T>, T: Copy + Default, E: Epilogue<S, T>>(
         let direct = b.column_stride == 1 && count == wide && rows.len() < FEW_ROWS;
         let (panel, b_step) = if direct {
             (b.data[column.min(b.data.len())..].as_ptr(), b.row_stride)
+        } else if b.column_stride == 1 {
+            let place = column / wide % TOGETHER;
+            if place == 0 {
+                Lanes::<T>::outline(
+                    s,
+                    #[inline(always)]
+                    || pack_together(s, scratch, b, column, k),
+                );
+            }
+            (scratch[place * k * wide..].as_ptr(), wide)
         } else {
             Lanes::<T>::outline(
                 s,
@@ -220,7 +233,29 @@ fn pack_rows<S: Tile<T>, T: Copy>(block: &mut [T], a: &View<'_, T>, first: usize
     }
 }
 
-/// Copies columns `column..column + count` of B to `scratch`, step after step, filled up to whole registers.
+/// Copies the columns of B from `column` on, as many as [`TOGETHER`] panels have, to `scratch`, panel after panel, each step
+/// after step, filled up to whole registers. B lies row by row: each row is a long way from the next, and so worth more than
+/// one panel's few numbers.
+#[inline(always)]
+fn pack_together<S: Lanes<T>, T: Copy>(s: S, scratch: &mut [T], b: &View<'_, T>, column: usize, k: usize) {
+    let wide = WIDE * S::COUNT;
+    let count = (b.columns - column).min(TOGETHER * wide);
+    let panels = count.div_ceil(wide);
+    let scratch = &mut scratch[..panels * k * wide];
+    for step in 0..k {
+        let from = &b.data[step * b.row_stride + column..][..count];
+        for panel in 0..panels {
+            let to = &mut scratch[(panel * k + step) * wide..][..wide];
+            for w in 0..WIDE {
+                let value = s.read(from, panel * wide + w * S::COUNT);
+                s.write(to, w * S::COUNT, value);
+            }
+        }
+    }
+}
+
+/// Copies columns `column..column + count` of B, which does not lie row by row, to `scratch`, step after step, filled up to
+/// whole registers.
 #[inline(always)]
 fn pack<S: Lanes<T>, T: Copy>(
     s: S,
@@ -232,16 +267,6 @@ fn pack<S: Lanes<T>, T: Copy>(
 ) {
     let wide = WIDE * S::COUNT;
     let scratch = &mut scratch[..k * wide];
-    if b.column_stride == 1 {
-        for (step, to) in scratch.chunks_exact_mut(wide).enumerate() {
-            let from = &b.data[step * b.row_stride + column..][..count];
-            for w in 0..WIDE {
-                let value = s.read(from, w * S::COUNT);
-                s.write(to, w * S::COUNT, value);
-            }
-        }
-        return;
-    }
     let (side, stride) = (S::SIDE, b.column_stride);
     if b.row_stride != 1 || count < wide {
         // Seldom: the last panel, or strides on both sides.
