@@ -210,7 +210,7 @@ pub(crate) fn train(
     let lead = lead.expect("the leader gives back what it was given");
     let ended = if let Some((epoch, step)) = lead.broken {
         let place = match engine.broken_parameter() {
-            Some(name) => format!("the gradient of {name}"),
+            Some(name) => format!("{name} or its gradient"),
             None => format!("the loss after {}", plan.steps[plan.steps.len() - 1].name),
         };
         Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))

@@ -16,8 +16,8 @@
 //! 3. What follows is applied to the registers, and they are stored once (`finish`).
 //!
 //! Each number of C is one chain of multiply-adds in the order of k, whatever the tile or panel it falls in. So a product
-//! may be cut among threads at any row or column, and no bit changes. What is left out would add 0: no number changes (a 0
-//! may change its sign), but zeros in A do not meet what is not finite in B.
+//! may be cut among threads at any row or column, and no bit changes. What is left out would add 0, which changes no number;
+//! but where a tile leaves out a step depends on the cut, so that zeros in A may or may not meet what is not finite in B.
 
 mod finish;
 mod sweep;

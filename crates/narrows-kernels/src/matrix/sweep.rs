@@ -23,8 +23,8 @@ const FEW_ROWS: usize = 32;
 
 /// Numbers of `scratch` that a product with inner dimension `depth` needs at any level.
 pub(super) fn scratch_len(depth: usize) -> usize {
-    // A block of A, of whole tiles; its lists; the widest panels: two registers of 16.
-    LARGEST + LISTS + TOGETHER * depth * WIDE * 16
+    // A block of A, of whole tiles; its lists; the widest panels.
+    LARGEST + LISTS + TOGETHER * depth * MOST_COLUMNS
 }
 
 /// Where the numbers of a product go.
@@ -127,6 +127,7 @@ fn each_panel<S: Tile<T>, T: Copy + Default, E: Epilogue<S, T>>(
 ) {
     let (n, k) = (b.columns, b.rows);
     let wide = WIDE * S::COUNT;
+    const { assert!(S::HEIGHT <= MOST_ROWS && WIDE * S::COUNT <= MOST_COLUMNS) }
     let mut apart = [T::default(); MOST_ROWS * MOST_COLUMNS];
     for column in (0..n).step_by(wide) {
         let count = wide.min(n - column);
@@ -135,7 +136,8 @@ fn each_panel<S: Tile<T>, T: Copy + Default, E: Epilogue<S, T>>(
         let (panel, b_step) = if direct {
             (b.data[column.min(b.data.len())..].as_ptr(), b.row_stride)
         } else if b.column_stride == 1 {
-            let place = column / wide % TOGETHER;
+            // After panels that were read where they lie, the cut-off last one is alone.
+            let place = if rows.len() < FEW_ROWS { 0 } else { column / wide % TOGETHER };
             if place == 0 {
                 Lanes::<T>::outline(
                     s,

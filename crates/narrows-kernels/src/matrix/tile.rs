@@ -116,8 +116,8 @@ macro_rules! each_row {
         each_row!(@ $i $body 0 1 2 3 4 5 6 7 8 9 10 11)
     };
     (@ $i:ident $body:block $($row:literal)*) => {
+        const { assert!(ROWS <= MOST_ROWS) }
         $(if ROWS > $row {
-            const { assert!($row < MOST_ROWS) }
             #[allow(non_upper_case_globals)]
             const $i: usize = $row;
             $body
@@ -190,10 +190,10 @@ unsafe fn tile<
                 b = b.wrapping_add(b_step);
             }
         }
-        // A copy, of which nothing but the loop's last numbers is known.
+        // -0 becomes 0: where steps are left out, it might have become so on the way.
         let mut finished = [[zero; WIDE]; ROWS];
         each_row!(i => {
-            finished[i] = [sums[i][0], sums[i][1]];
+            finished[i] = [s.add(sums[i][0], zero), s.add(sums[i][1], zero)];
         });
         let sums = finish.apply(s, finished, place);
         let whole = count == WIDE * lanes;
