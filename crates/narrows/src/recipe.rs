@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::spec::{AutoencoderSpec, ClassifierSpec, PcaSpec, Spec, suggestion};
 
 /// The built-in recipes: name and TOML text.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 12] = [
     ("pca", include_str!("../../../recipes/pca.toml")),
     ("linear", include_str!("../../../recipes/linear.toml")),
     ("tied", include_str!("../../../recipes/tied.toml")),
@@ -17,6 +17,7 @@ const BUILT_IN: [(&str, &str); 11] = [
     ("deep", include_str!("../../../recipes/deep.toml")),
     ("conv", include_str!("../../../recipes/conv.toml")),
     ("denoising", include_str!("../../../recipes/denoising.toml")),
+    ("wide", include_str!("../../../recipes/wide.toml")),
     ("stacked", include_str!("../../../recipes/stacked.toml")),
     ("vae", include_str!("../../../recipes/vae.toml")),
     ("classifier", include_str!("../../../recipes/classifier.toml")),

@@ -89,10 +89,10 @@ impl Done<'_> {
         add("error", format!("{:.2} % ({} of {} rows)", found.error() * 100.0, found.wrong, found.rows));
         add("  nearest class mean", format!("{:.2} %", summary.nearest_mean_error * 100.0));
         add("  commonest class", format!("{:.2} %", summary.commonest_error * 100.0));
-        add(
-            "cross-entropy",
-            format!("{:.4} training, {:.4} held out", summary.train_loss, found.cross_entropy),
-        );
+        // Before the first epoch on labels is over there is none of the training rows.
+        let loss = summary.train_loss;
+        let loss = if loss.is_nan() { "-".to_owned() } else { format!("{loss:.4}") };
+        add("cross-entropy", format!("{loss} training, {:.4} held out", found.cross_entropy));
         output::line(format!("{recipe} on {}\n", training.name))?;
         output::pairs(&pairs)?;
         output::line(format!("\n{}\n", summary.verdict))
@@ -158,6 +158,10 @@ pub fn evaluate(arguments: &EvaluateArguments, model: &Model, dataset: &Dataset)
             .collect();
         output::line("")?;
         output::table(&header, &rows)?;
+    } else {
+        output::line(format!(
+            "\n(confusions of more than {PRINTED_CLASSES} classes are not printed: --json has all of them)"
+        ))?;
     }
     match page {
         Some(page) => output::line(format!("\nreport  {}", page.display()))?,

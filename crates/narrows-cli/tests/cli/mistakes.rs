@@ -77,6 +77,14 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
             "fit stacked --data mnist:test --layers 784-9 --pretrain relu",
             &["--pretrain", "no layer is hidden"],
         ),
+        (
+            "fit stacked --data iris --layers 4-3-2 --set pretrain.noise={masking_nois=0.5}",
+            &["pretrain.noise", "did you mean `masking_noise`"],
+        ),
+        (
+            "fit stacked --data iris --layers 4-3-2 --set pretrain.noise={masking_noise=1.5}",
+            &["pretrain.noise", "masking_noise", "1.5"],
+        ),
         ("fit conv --data mnist:test --pretrain denoising", &["pretrain", "encoder[0]", "dense layers"]),
         ("fit pca --data iris --pretrain relu", &["--pretrain", "PCA", "stacked"]),
         ("fit pca --data iris --layers 4-2", &["--layers", "--code-size"]),

@@ -134,7 +134,18 @@ fn names(model: &Model) -> &[String] {
     model.classes.as_ref().map_or(&[], |classes| &classes.names)
 }
 
-/// The rows that are told wrong with the least share of their own class, and their numbers after scaling.
+/// Brings numbers that do not lie between 0 and 1 there, from the least to the largest.
+fn stretch(numbers: &mut [f32]) {
+    let (low, high) = numbers
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+    if low < 0.0 || high > 1.0 {
+        let size = if high > low { high - low } else { 1.0 };
+        numbers.iter_mut().for_each(|x| *x = (*x - low) / size);
+    }
+}
+
+/// The rows that are told wrong with the least share of their own class, and their numbers, from black (0) to white (1).
 fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
     let names = names(model);
     let classes = class_numbers(dataset, names)?;
@@ -152,9 +163,30 @@ fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec
             class: names[classes[row] as usize].clone(),
             told: names[told].clone(),
             share: f64::from(shares[row][told]),
+            own: f64::from(own(row)),
         }
     };
     let mut images = vec![0.0; wrong.len() * model.shape.len()];
     model.scaling.read(&*dataset.rows, &wrong, &mut images, compute.level);
+    stretch(&mut images);
     Ok((wrong.iter().map(mistake).collect(), images))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_any_numbers_go_from_black_to_white() {
+        let stretched = |mut numbers: Vec<f32>| {
+            stretch(&mut numbers);
+            numbers
+        };
+        assert_eq!(stretched(vec![4.0, 0.0, 16.0]), [0.25, 0.0, 1.0]);
+        assert_eq!(stretched(vec![-1.0, 0.0, 1.0]), [0.0, 0.5, 1.0]);
+        // What is on the scale already stays as it is; what is all the same is black.
+        assert_eq!(stretched(vec![0.25, 0.5]), [0.25, 0.5]);
+        assert_eq!(stretched(vec![7.0, 7.0]), [0.0, 0.0]);
+        assert!(stretched(Vec::new()).is_empty());
+    }
 }

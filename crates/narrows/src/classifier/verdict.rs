@@ -30,7 +30,9 @@ pub(super) fn verdict(
         return "not trained on labels: the softmax layer is as it started".into();
     }
     let mut parts = Vec::new();
-    let learned = found.error() < NOTHING * summary.commonest_error;
+    // Rows of one class alone are told right by who always says that class: they cannot show what was learned.
+    let one_class = summary.commonest_error == 0.0;
+    let learned = one_class || found.error() < NOTHING * summary.commonest_error;
     let told: Vec<usize> =
         (0..names.len()).map(|class| found.confusion.iter().map(|row| row[class]).sum()).collect();
     let used = told.iter().filter(|&&count| count > 0).count();
@@ -50,10 +52,14 @@ pub(super) fn verdict(
             String::new()
         };
         let nearest = summary.nearest_mean_error;
-        let beside = if found.error() < nearest {
+        let beside = if one_class {
+            "but they are all of one class, which says little: hold out rows of every class".to_owned()
+        } else if found.error() < nearest || found.wrong == 0 {
             format!("the nearest class mean gets {} wrong", percent(nearest))
+        } else if found.error() > nearest {
+            format!("worse than the nearest class mean, which gets {} wrong", percent(nearest))
         } else {
-            format!("no better than the nearest class mean, which gets {} wrong", percent(nearest))
+            "no better than the nearest class mean, which gets as many wrong".to_owned()
         };
         parts.push(format!(
             "{} of {} held-out rows are told wrong ({}){all}; {beside}",
@@ -62,21 +68,24 @@ pub(super) fn verdict(
             percent(found.error())
         ));
     }
+    let mut has_risen = false;
     if let (Some(best), Some(last)) = (best_epoch(history), history.last()) {
         if spec.train.keeps_best() {
             parts.push(format!(
                 "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
                 best.epoch
             ));
-        } else if last.validation_loss > RISEN * best.validation_loss {
+        } else if found.wrong > 0 && last.validation_loss > RISEN * best.validation_loss {
+            has_risen = true;
             parts.push(format!(
                 "the held-out loss was least in epoch {} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience",
                 best.epoch
             ));
         }
     }
-    let is_weak = !learned || found.error() >= summary.nearest_mean_error;
-    if is_weak && steps > 0 && steps < FEW_STEPS {
+    let is_weak = !learned || found.wrong > 0 && found.error() >= summary.nearest_mean_error;
+    // Who has become too sure of itself needs no more steps.
+    if is_weak && !has_risen && steps > 0 && steps < FEW_STEPS {
         let epochs = (spec.train.epochs * FEW_STEPS).div_ceil(steps);
         parts.push(format!("{steps} steps of training are few: --epochs {epochs} makes them {FEW_STEPS}"));
     } else if !learned {

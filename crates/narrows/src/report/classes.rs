@@ -65,6 +65,8 @@ pub struct Mistake {
     pub told: String,
     /// The share that class was given.
     pub share: f64,
+    /// The share its own class was given.
+    pub own: f64,
 }
 
 /// Writes the page of a classifier into `directory`, and answers the paths written, `report.html` first.
@@ -85,6 +87,15 @@ pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result
     facts(&mut page, contents.facts);
     for one in &figures {
         figure(&mut page, one);
+    }
+    if contents.names.len() > CELLS {
+        put(
+            &mut page,
+            format_args!(
+                "<p class=\"notes\">There are {} classes: confusions are drawn of {CELLS} at most.</p>\n",
+                contents.names.len()
+            ),
+        );
     }
     worst(&mut page, contents);
     figures.extend(contents.starts.and_then(|starts| starts::section(&mut page, starts)));
@@ -116,28 +127,30 @@ fn worst(page: &mut String, contents: &ClassesContents<'_>) {
         {
             let Some((png, _)) = pictures::grid(contents.shape, image, 1, (0.0, 1.0)) else { continue };
             let (class, told) = (escape(&mistake.class), escape(&mistake.told));
+            let row = mistake.row;
             put(
                 page,
                 format_args!(
-                    "<figure><img src=\"data:image/png;base64,{}\" width=\"84\" alt=\"row {}: {class} told as {told}\">\
-                     <figcaption>{class} as <strong>{told}</strong><br>{}</figcaption></figure>\n",
+                    "<figure><img src=\"data:image/png;base64,{}\" width=\"84\" alt=\"row {row}: {class} told as {told}\">\
+                     <figcaption>{class} as <strong>{told}</strong><br>{} to {}<br>row {row}</figcaption></figure>\n",
                     STANDARD.encode(&png),
-                    mistake.row,
+                    percent(mistake.own),
                     percent(mistake.share)
                 ),
             );
         }
-        page.push_str("</div>\n<p class=\"notes\">The class of each row, the class it was told to be of, and the share that class was given; the row that was given the least of its own class comes first.</p>\n");
+        page.push_str("</div>\n<p class=\"notes\">The class of each row and the class it was told to be of, and the shares that both were given; the row that was given the least of its own class comes first. Rows are numbered from 1 among those that were judged.</p>\n");
     } else {
-        page.push_str("<table>\n<thead><tr><th scope=\"col\" class=\"number\">row</th><th scope=\"col\">class</th><th scope=\"col\">told as</th><th scope=\"col\" class=\"number\">share</th></tr></thead>\n<tbody>\n");
+        page.push_str("<table>\n<thead><tr><th scope=\"col\" class=\"number\">row</th><th scope=\"col\">class</th><th scope=\"col\">told as</th><th scope=\"col\" class=\"number\">share of its class</th><th scope=\"col\" class=\"number\">share told</th></tr></thead>\n<tbody>\n");
         for mistake in contents.worst {
             put(
                 page,
                 format_args!(
-                    "<tr><td class=\"number\">{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td></tr>\n",
+                    "<tr><td class=\"number\">{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
                     mistake.row,
                     escape(&mistake.class),
                     escape(&mistake.told),
+                    percent(mistake.own),
                     percent(mistake.share)
                 ),
             );

@@ -1,7 +1,12 @@
 //! Greedy layer-wise pre-training: each layer of the encoder learns to give back what comes into it, before all are trained
 //! together.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Function, Layer, Noise, NoiseKind, Sparsity, Train, unknown};
 use crate::error::{Error, Result};
@@ -29,13 +34,54 @@ pub struct Pretrain {
 }
 
 /// A setting for all layers, or one for each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected one value, or a list with one for each layer")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum PerLayer<T> {
     /// The same for all.
     All(T),
     /// From the first layer to the code.
     Each(Vec<T>),
+}
+
+/// Read by hand: an untagged enum would forget what was wrong with a value.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerLayer<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct PerLayerVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for PerLayerVisitor<T> {
+            type Value = PerLayer<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value, or a list with one for each layer")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> std::result::Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(PerLayer::All)
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> std::result::Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(PerLayer::All)
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> std::result::Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(PerLayer::All)
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> std::result::Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(PerLayer::All)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(PerLayer::All)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> std::result::Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(PerLayer::Each)
+            }
+        }
+
+        deserializer.deserialize_any(PerLayerVisitor(PhantomData))
+    }
 }
 
 /// Epochs of a layer where nothing else is said.
