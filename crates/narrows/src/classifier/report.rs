@@ -136,9 +136,8 @@ fn names(model: &Model) -> &[String] {
 
 /// Brings numbers that do not lie between 0 and 1 there, from the least to the largest.
 fn stretch(numbers: &mut [f32]) {
-    let (low, high) = numbers
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+    let (low, high) =
+        numbers.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
     if low < 0.0 || high > 1.0 {
         let size = if high > low { high - low } else { 1.0 };
         numbers.iter_mut().for_each(|x| *x = (*x - low) / size);
