@@ -1,8 +1,8 @@
 //! One step of gradient descent: parameters, gradients and what the optimiser remembers, read and written once. Every number
 //! is treated alone, so any cut of the slices gives the same bits.
 //!
-//! A rule is written once, for the registers of one place ([`Rule`]). Two loops use it: [`descend`], over gradients that lie
-//! in memory, and [`TileDescent`], over the tiles of a product as they are computed
+//! A rule is written once, for the registers of one place (`Rule`). Two loops use it: [`descend`], over gradients that lie
+//! in memory, and `TileDescent`, over the tiles of a product as they are computed
 //! ([`crate::matrix::multiply_and_descend`]).
 
 use std::ops::Range;
