@@ -137,7 +137,8 @@ fn what_cannot_be_trained_layer_by_layer_is_refused() {
     for (settings, parts) in [
         (vec!["pretrain={epochs=0}"], vec!["pretrain.epochs", "at least 1"]),
         (vec!["pretrain={epochs=[1, 2]}"], vec!["pretrain", "2 entries", "3 layers"]),
-        (vec!["pretrain={epochs=\"many\"}"], vec!["pretrain.epochs", "one value, or a list"]),
+        (vec!["pretrain={epochs=\"many\"}"], vec!["pretrain.epochs", "many", "whole number"]),
+        (vec!["pretrain={epochs=true}"], vec!["pretrain.epochs", "one value, or a list"]),
         (vec!["pretrain={rate=-1.0}"], vec!["pretrain", "rate", "-1"]),
         (vec!["pretrain={noise={dense=3}}"], vec!["pretrain.noise", "masking_noise"]),
         (
