@@ -44,7 +44,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
             &[
                 "sigle",
                 "did you mean `single`",
-                "pca, linear, tied, single, sparse, deep, conv, denoising, stacked, vae",
+                "pca, linear, tied, single, sparse, deep, conv, denoising, wide, stacked, vae",
             ],
         ),
         ("fit absent.toml --data iris", &["absent.toml", "path of a TOML file"]),
