@@ -14,6 +14,9 @@ use crate::spec::Optimizer;
 /// What a batch counts at least in running means; before that they are the mean over all batches so far.
 const LEAST_SHARE: f32 = 0.01;
 
+/// So many gradients stay near: storing them costs less than using them up tile by tile.
+const FEW_GRADIENTS: usize = if cfg!(test) { 16 } else { 1 << 16 };
+
 /// A thread's parts of the parameters, their gradients, and what the optimiser remembers of them.
 struct Own<'a> {
     gradients: Piece<'a, f32>,
@@ -176,6 +179,7 @@ impl Engine<'_> {
                 && (self.plan.weights.l2.is_some() || self.plan.weights.elimination.is_some());
             if let (Some(update), Role::Rows { own, steps }, false) = (update, &part.role, pays)
                 && let &[step] = &steps[..]
+                && gradient.len() > FEW_GRADIENTS
             {
                 // Nothing is added to the product: no gradient need be stored.
                 let (left, right) = factors(step, own);
