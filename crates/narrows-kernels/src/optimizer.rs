@@ -99,7 +99,8 @@ impl Optimizer {
 }
 
 /// One step: parameters change by what the optimiser makes of their gradients. `memory` are the numbers it remembers, one for
-/// each parameter in each slice; the second is empty where it remembers one ([`Optimizer::memories`]).
+/// each parameter in each slice; the second is empty where it remembers one ([`Optimizer::memories`]). Says whether all
+/// gradients were finite.
 ///
 /// # Panics
 /// Where the lengths differ, or the number of a step is 0.
@@ -109,13 +110,10 @@ pub fn descend(
     memory: [&mut [f32]; 2],
     gradients: &[f32],
     optimizer: Optimizer,
-) {
+) -> bool {
     check(optimizer, parameters.len(), &memory);
     assert_eq!(parameters.len(), gradients.len());
-    let [a, b] = memory;
-    dispatch!(level, s => with_rule!(optimizer.ready(), rule => {
-        run(s, rule, parameters, [a, b], gradients);
-    }));
+    dispatch!(level, s => with_rule!(optimizer.ready(), rule => run(s, rule, parameters, memory, gradients)))
 }
 
 /// One step of some parameters; whether all their gradients were finite.

@@ -3,31 +3,11 @@
 
 mod common;
 
-use common::{numbers, wide};
-use narrows_kernels::matrix::{Finish, View, multiply, multiply_and_descend, scratch_len};
-use narrows_kernels::optimizer::{Adadelta, Adam, Optimizer, RmsProp, Sgd};
+use common::{close, lengths, numbers, wide};
 use narrows_kernels::{
-    Activation, Level, Pointwise, activation, loss, normalization, optimizer, penalty, plain, pointwise,
-    sampling, vector,
+    Activation, Level, Pointwise, activation, loss, normalization, penalty, plain, pointwise, sampling,
+    vector,
 };
-
-fn lengths() -> impl Iterator<Item = usize> {
-    (0..=67).chain([784, 1000, 4097])
-}
-
-#[track_caller]
-fn close(what: &str, level: Level, got: &[f32], want: &[f64], relative: f64, absolute: f64) {
-    assert_eq!(got.len(), want.len());
-    for (at, (&got, &want)) in got.iter().zip(want).enumerate() {
-        let error = (f64::from(got) - want).abs();
-        assert!(
-            error <= relative * want.abs() + absolute,
-            "{what} at {} [{at} of {}]: {got}, want {want}",
-            level.name(),
-            want.abs()
-        );
-    }
-}
 
 #[test]
 fn activations() {
@@ -276,133 +256,6 @@ fn bce_is_exact_where_the_sigmoid_saturates() {
         let mut z = vec![f32::NAN, 0.0];
         loss::bce_logits(level, &mut losses, &mut z, &[0.0, 1.0], 1.0);
         assert!(losses[0].is_nan() && losses[1].is_finite(), "a NaN is not hidden");
-    }
-}
-
-/// Optimisers of every rule, at the first step of three.
-fn every_optimizer() -> Vec<Optimizer> {
-    let adam =
-        |weight_decay| Adam { rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, step: 1 };
-    let sgd = |nesterov| Sgd { rate: 0.1, momentum: 0.9, nesterov };
-    vec![
-        Optimizer::Adadelta(Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-7 }),
-        Optimizer::Sgd(sgd(false)),
-        Optimizer::Sgd(sgd(true)),
-        Optimizer::RmsProp(RmsProp { rate: 0.01, rho: 0.9, epsilon: 1e-7 }),
-        Optimizer::Adam(adam(0.0)),
-        Optimizer::Adam(adam(0.1)),
-    ]
-}
-
-/// The same optimiser at step `step`.
-fn at_step(mut optimizer: Optimizer, step: u64) -> Optimizer {
-    if let Optimizer::Adam(settings) = &mut optimizer {
-        settings.step = step;
-    }
-    optimizer
-}
-
-/// What an optimiser has changed: parameters and memory.
-struct Descent {
-    parameters: Vec<f32>,
-    memory: [Vec<f32>; 2],
-}
-
-impl Descent {
-    fn new(start: &[f32], optimizer: Optimizer) -> Self {
-        let second = if optimizer.memories() == 2 { start.len() } else { 0 };
-        Self { parameters: start.to_vec(), memory: [vec![0.0; start.len()], vec![0.0; second]] }
-    }
-}
-
-#[test]
-fn optimizers() {
-    for level in Level::available() {
-        for n in lengths() {
-            let start = numbers(n, 7, 1.0);
-            for optimizer in every_optimizer() {
-                let mut got = Descent::new(&start, optimizer);
-                let (mut p, mut a, mut b) = (wide(&start), vec![0.0f64; n], vec![0.0f64; n]);
-                // Three steps, so that the memory matters.
-                for step in 1..=3 {
-                    let optimizer = at_step(optimizer, step);
-                    let gradients = numbers(n, 10 + step as u32, 0.1);
-                    let Descent { parameters, memory: [first, second] } = &mut got;
-                    optimizer::descend(level, parameters, [first, second], &gradients, optimizer);
-                    plain::descend(&mut p, &mut a, &mut b, &wide(&gradients), optimizer);
-                }
-                close(&format!("{optimizer:?}"), level, &got.parameters, &p, 1e-5, 1e-6);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_step_whose_gradients_are_a_product_is_the_product_and_then_the_step() {
-    for level in Level::available() {
-        // Tiles and panels that are cut off, few and many panels, several blocks of A, zeros in A.
-        for (m, n, k) in [(1, 1, 1), (7, 19, 5), (13, 40, 9), (6, 64, 33), (300, 70, 300), (500, 17, 128)] {
-            for optimizer in every_optimizer() {
-                let (mut a, b) = (numbers(k * m, 1, 1.0), numbers(k * n, 2, 0.1));
-                a.iter_mut().enumerate().for_each(|(at, x)| *x *= f32::from(at % m / 6 % 3 == 0));
-                let start = numbers(m * n, 3, 1.0);
-                let (left, right) = (View::new(&a, k, m).transposed(), View::new(&b, k, n));
-                let mut scratch = vec![0.0; scratch_len(k)];
-                let (mut together, mut apart) =
-                    (Descent::new(&start, optimizer), Descent::new(&start, optimizer));
-                for step in 1..=3 {
-                    let optimizer = at_step(optimizer, step);
-                    let Descent { parameters, memory: [first, second] } = &mut together;
-                    let memory = [&mut first[..], &mut second[..]];
-                    assert!(multiply_and_descend(
-                        level,
-                        parameters,
-                        memory,
-                        left,
-                        right,
-                        optimizer,
-                        &mut scratch
-                    ));
-                    let mut gradients = vec![0.0; m * n];
-                    multiply(level, &mut gradients, left, right, Finish::Store, &mut scratch);
-                    let Descent { parameters, memory: [first, second] } = &mut apart;
-                    optimizer::descend(level, parameters, [first, second], &gradients, optimizer);
-                }
-                assert_eq!(together.parameters, apart.parameters, "{optimizer:?} {m}x{n}x{k}");
-                assert_eq!(together.memory, apart.memory, "{optimizer:?} {m}x{n}x{k}");
-                for spoilt in [f32::NAN, f32::INFINITY] {
-                    // Where A is not 0 it meets this number.
-                    let mut b = b.clone();
-                    b[n / 2] = spoilt;
-                    let right = View::new(&b, k, n);
-                    let Descent { parameters, memory: [first, second] } = &mut together;
-                    let memory = [&mut first[..], &mut second[..]];
-                    let optimizer = at_step(optimizer, 4);
-                    assert!(!multiply_and_descend(
-                        level,
-                        parameters,
-                        memory,
-                        left,
-                        right,
-                        optimizer,
-                        &mut scratch
-                    ));
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn adadelta_begins_as_its_paper_says() {
-    // With no memory, the first step is sqrt(epsilon) / sqrt((1 - rho) g^2 + epsilon) g: about sqrt(epsilon / (1 - rho)).
-    let optimizer = Optimizer::Adadelta(Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-6 });
-    for level in Level::available() {
-        let mut descent = Descent::new(&[0.0], optimizer);
-        let Descent { parameters, memory: [first, second] } = &mut descent;
-        optimizer::descend(level, parameters, [first, second], &[10.0], optimizer);
-        let p = descent.parameters[0];
-        assert!((p + (1e-6f32 / 0.05).sqrt()).abs() < 1e-6, "{p}");
     }
 }
 

@@ -1,4 +1,7 @@
 //! What the tests of kernels share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use narrows_kernels::Level;
 
 /// Numbers between -`size` and `size`, the same on every run.
 pub fn numbers(count: usize, seed: u32, size: f32) -> Vec<f32> {
@@ -13,4 +16,24 @@ pub fn numbers(count: usize, seed: u32, size: f32) -> Vec<f32> {
 
 pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
+}
+
+/// Lengths around those of registers, and a few large ones.
+pub fn lengths() -> impl Iterator<Item = usize> {
+    (0..=67).chain([784, 1000, 4097])
+}
+
+/// Each number lies as near to its twin as that.
+#[track_caller]
+pub fn close(what: &str, level: Level, got: &[f32], want: &[f64], relative: f64, absolute: f64) {
+    assert_eq!(got.len(), want.len());
+    for (at, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(
+            error <= relative * want.abs() + absolute,
+            "{what} at {} [{at} of {}]: {got}, want {want}",
+            level.name(),
+            want.abs()
+        );
+    }
 }

@@ -15,7 +15,7 @@ use crate::spec::Optimizer;
 const LEAST_SHARE: f32 = 0.01;
 
 /// So many gradients stay near: storing them costs less than using them up tile by tile.
-const FEW_GRADIENTS: usize = if cfg!(test) { 16 } else { 1 << 16 };
+const FEW_GRADIENTS: usize = 1 << 16;
 
 /// A thread's parts of the parameters, their gradients, and what the optimiser remembers of them.
 struct Own<'a> {
@@ -224,18 +224,18 @@ impl Engine<'_> {
                     penalty::add_elimination(self.level, gradient, all.parameters.range(slot), strength);
                 }
             }
-            finite &= vector::all_finite(self.level, gradient);
-            if let Some(update) = update {
-                self.update(thread, &mut all, slot, update);
-            }
+            finite &= match update {
+                Some(update) => self.update(thread, &mut all, slot, update),
+                None => vector::all_finite(self.level, gradient),
+            };
         }
         if !finite {
             self.broken.store(true, Ordering::Relaxed);
         }
     }
 
-    /// One step of one of this thread's parts of the parameters.
-    fn update(&self, thread: usize, own: &mut Own<'_>, slot: usize, update: &Update) {
+    /// One step of one of this thread's parts of the parameters; whether its gradients were finite.
+    fn update(&self, thread: usize, own: &mut Own<'_>, slot: usize, update: &Update) -> bool {
         let Update { rows, step, .. } = *update;
         let (level, part) = (self.level, &self.parts[thread][slot]);
         if let Role::Running { found: start, variance } = part.role {
@@ -247,11 +247,12 @@ impl Engine<'_> {
                 let p = own.parameters.range(slot);
                 normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
             }
-            return;
+            // They have no gradients.
+            return true;
         }
         let rule = self.rule(part, update);
         let (gradients, parameters, memory) = own.of(slot);
-        optimizer::descend(level, parameters, memory, gradients, rule);
+        optimizer::descend(level, parameters, memory, gradients, rule)
     }
 
     /// The optimiser of a step for a part of the parameters: biases do not decay.

@@ -612,10 +612,20 @@ fn running_moments_are_those_of_the_batches_and_a_single_row_breaks_nothing() {
 fn one_step_of_each_optimizer_through_the_engine() {
     // The kernels are tested alone; here: the right slices reach them, whatever the number of threads.
     let plan = network("{dense=5}, 'tanh'", "{dense='input'}", "mse", Shape::flat(9));
-    let start = initial_parameters(&plan, 1);
-    let data = rows(7, 9);
+    steps_are_those_of_the_plain_twin(&plan);
+}
+
+#[test]
+fn one_step_of_many_weights_whose_gradients_are_not_stored() {
+    let plan = network("{dense=600}, 'tanh'", "{dense='input'}", "mse", Shape::flat(400));
+    steps_are_those_of_the_plain_twin(&plan);
+}
+
+fn steps_are_those_of_the_plain_twin(plan: &Plan) {
+    let start = initial_parameters(plan, 1);
+    let data = rows(7, plan.input.len());
     let gradient: Vec<f64> =
-        gradients(&plan, Level::detect(), 1, &start, &data, 7).into_iter().map(f64::from).collect();
+        gradients(plan, Level::detect(), 1, &start, &data, 7).into_iter().map(f64::from).collect();
     let train = |name: &str| {
         let text = format!(
             "method='autoencoder'\nloss='mse'\nencoder=[{{dense=5}}]\ndecoder=[{{dense='input'}}]\n[train]\noptimizer='{name}'\nrate=0.1"
@@ -634,7 +644,7 @@ fn one_step_of_each_optimizer_through_the_engine() {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
             let engine = Engine::new(
-                &plan,
+                plan,
                 Level::detect(),
                 optimizer,
                 0,
