@@ -96,15 +96,13 @@ pub(super) fn sweep<S: Tile<T>, T: Copy + PartialEq + Default, E: Epilogue<S, T>
     for first in (0..m).step_by(rows) {
         let rows = first..m.min(first + rows);
         let left = if skips {
-            Lanes::<T>::outline(
-                s,
+            s.outline(
                 #[inline(always)]
                 || pack_without_zeros::<S, T>(block, lists, &a, rows.clone()),
             );
             Left::Listed(block, lists)
         } else {
-            Lanes::<T>::outline(
-                s,
+            s.outline(
                 #[inline(always)]
                 || pack_rows::<S, T>(block, &a, first, rows.len()),
             );
@@ -139,16 +137,14 @@ fn each_panel<S: Tile<T>, T: Copy + Default, E: Epilogue<S, T>>(
             // After panels that were read where they lie, the cut-off last one is alone.
             let place = if rows.len() < FEW_ROWS { 0 } else { column / wide % TOGETHER };
             if place == 0 {
-                Lanes::<T>::outline(
-                    s,
+                s.outline(
                     #[inline(always)]
                     || pack_together(s, scratch, b, column, k),
                 );
             }
             (scratch[place * k * wide..].as_ptr(), wide)
         } else {
-            Lanes::<T>::outline(
-                s,
+            s.outline(
                 #[inline(always)]
                 || pack(s, scratch, b, column, count, k),
             );

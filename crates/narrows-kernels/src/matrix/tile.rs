@@ -1,6 +1,6 @@
 //! The inner loop: a tile of C in registers.
 
-use crate::simd::Lanes;
+use crate::simd::{Lanes, Outline};
 
 /// Registers in a row of a tile.
 pub(super) const WIDE: usize = 2;
@@ -66,8 +66,7 @@ macro_rules! tiles {
                 finish: E,
             ) {
                 match rows {
-                    $($rows => Lanes::<$T>::outline(
-                        self,
+                    $($rows => self.outline(
                         #[inline(always)]
                         // SAFETY: as the caller promises.
                         || unsafe { tile::<Self, $T, E, $rows, UNIT, LISTED>(self, work, finish) },

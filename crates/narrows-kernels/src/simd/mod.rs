@@ -20,8 +20,15 @@ pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
+/// What every token can do, whatever its numbers.
+pub(crate) trait Outline: Copy {
+    /// Does some work in a function of its own, which has the level's instructions. A hot loop amid much else is not left all
+    /// the registers; in a function of its own it is.
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R;
+}
+
 /// Vectors of numbers `T`: what a matrix product needs.
-pub(crate) trait Lanes<T: Copy>: Copy {
+pub(crate) trait Lanes<T: Copy>: Outline {
     /// One register full of numbers.
     type Vector: Copy;
     /// Numbers in a vector.
@@ -48,10 +55,6 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     /// # Safety
     /// `count <= COUNT`, and `count` numbers can be written at `to`.
     unsafe fn store_first(self, to: *mut T, value: Self::Vector, count: usize);
-
-    /// Does some work in a function of its own, which has the level's instructions. A hot loop amid much else is not left all
-    /// the registers; in a function of its own it is.
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R;
 
     /// Numbers along a side of the square that [`Lanes::transpose`] turns.
     const SIDE: usize = 4;
@@ -97,7 +100,7 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     }
 }
 
-/// [`Lanes::outline`] for levels whose instructions every processor has.
+/// [`Outline::outline`] for levels whose instructions every processor has.
 #[inline(never)]
 fn outline<R>(work: impl FnOnce() -> R) -> R {
     work()

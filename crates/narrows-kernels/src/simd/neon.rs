@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Lanes, Simd};
+use super::{Lanes, Outline, Simd};
 
 /// Proof of NEON: 4 f32, 2 f64.
 #[derive(Debug, Clone, Copy)]
@@ -66,14 +66,16 @@ macro_rules! memory {
     };
 }
 
-impl Lanes<f32> for Neon {
-    type Vector = float32x4_t;
-    const COUNT: usize = 4;
-
+impl Outline for Neon {
     #[inline(always)]
     fn outline<R>(self, work: impl FnOnce() -> R) -> R {
         super::outline(work)
     }
+}
+
+impl Lanes<f32> for Neon {
+    type Vector = float32x4_t;
+    const COUNT: usize = 4;
 
     methods! {
         fn splat(value: f32) -> float32x4_t { vdupq_n_f32(value) }
@@ -86,11 +88,6 @@ impl Lanes<f32> for Neon {
 impl Lanes<f64> for Neon {
     type Vector = float64x2_t;
     const COUNT: usize = 2;
-
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        super::outline(work)
-    }
 
     methods! {
         fn splat(value: f64) -> float64x2_t { vdupq_n_f64(value) }

@@ -1,22 +1,24 @@
 //! Vectors as arrays: runs everywhere. Level `plain` is four lanes; the tests also run the code paths of wider levels
 //! through it on processors that lack them.
 
-use super::{F, Lanes, Simd};
+use super::{F, Lanes, Outline, Simd};
 
 /// The token of arrays of `N` numbers; needs nothing of the processor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable<const N: usize>;
+
+impl<const N: usize> Outline for Portable<N> {
+    #[inline(always)]
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+        super::outline(work)
+    }
+}
 
 macro_rules! lanes {
     ($T:ty) => {
         impl<const N: usize> Lanes<$T> for Portable<N> {
             type Vector = [$T; N];
             const COUNT: usize = N;
-
-            #[inline(always)]
-            fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-                super::outline(work)
-            }
 
             #[inline(always)]
             fn splat(self, value: $T) -> [$T; N] {

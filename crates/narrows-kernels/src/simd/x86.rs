@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Simd};
+use super::{Lanes, Outline, Simd};
 
 /// Proof of AVX2 and FMA: 8 f32, 4 f64.
 #[derive(Debug, Clone, Copy)]
@@ -47,27 +47,35 @@ macro_rules! methods {
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static MASK_WIDE: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-#[inline(never)]
-#[target_feature(enable = "avx2,fma")]
-fn outline_avx2<R>(work: impl FnOnce() -> R) -> R {
-    work()
+impl Outline for Avx2 {
+    #[inline(always)]
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+        #[inline(never)]
+        #[target_feature(enable = "avx2,fma")]
+        fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        // SAFETY: the token proves that the processor has these instructions.
+        unsafe { vectorize(work) }
+    }
 }
 
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn outline_avx512<R>(work: impl FnOnce() -> R) -> R {
-    work()
+impl Outline for Avx512 {
+    #[inline(always)]
+    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+        #[inline(never)]
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        // SAFETY: the token proves that the processor has these instructions.
+        unsafe { vectorize(work) }
+    }
 }
 
 impl Lanes<f32> for Avx2 {
     type Vector = __m256;
     const COUNT: usize = 8;
-
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { outline_avx2(work) }
-    }
 
     methods! {
         fn splat(value: f32) -> __m256 { _mm256_set1_ps(value) }
@@ -109,12 +117,6 @@ impl Lanes<f32> for Avx2 {
 impl Lanes<f64> for Avx2 {
     type Vector = __m256d;
     const COUNT: usize = 4;
-
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { outline_avx2(work) }
-    }
 
     methods! {
         fn splat(value: f64) -> __m256d { _mm256_set1_pd(value) }
@@ -184,12 +186,6 @@ impl Simd for Avx2 {
 impl Lanes<f32> for Avx512 {
     type Vector = __m512;
     const COUNT: usize = 16;
-
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { outline_avx512(work) }
-    }
 
     methods! {
         fn splat(value: f32) -> __m512 { _mm512_set1_ps(value) }
@@ -273,12 +269,6 @@ fn first_8(count: usize) -> __mmask8 {
 impl Lanes<f64> for Avx512 {
     type Vector = __m512d;
     const COUNT: usize = 8;
-
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { outline_avx512(work) }
-    }
 
     methods! {
         fn splat(value: f64) -> __m512d { _mm512_set1_pd(value) }

@@ -93,3 +93,77 @@ pub(super) fn verdict(
     }
     parts.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+    use crate::spec::Spec;
+    use crate::summary::Classification;
+
+    /// The verdict of a network of two classes that was trained in `steps` steps, with the held-out losses of its epochs.
+    fn of(confusion: [[usize; 2]; 2], commonest: f64, nearest: f64, losses: &[f64], steps: usize) -> String {
+        let Spec::Classifier(spec) = Recipe::open("classifier").unwrap().spec().unwrap() else { panic!() };
+        let rows = confusion.iter().flatten().sum();
+        let confusion = confusion.map(Vec::from);
+        let summary = ClassifierSummary {
+            training_rows: 100,
+            labelled_rows: 100,
+            epochs: losses.len(),
+            train_loss: 0.1,
+            evaluation: Classification {
+                rows,
+                wrong: confusion[0][1] + confusion[1][0],
+                cross_entropy: 0.1,
+                confusion: confusion.into(),
+            },
+            commonest_error: commonest,
+            nearest_mean_error: nearest,
+            verdict: String::new(),
+        };
+        let record = |(epoch, &validation_loss): (usize, &f64)| EpochRecord {
+            epoch,
+            train_loss: 0.1,
+            validation_loss,
+            seconds: 0.0,
+            active_units: None,
+            validation_error: None,
+        };
+        let history: Vec<EpochRecord> = (1..).zip(losses).map(record).collect();
+        verdict(&spec, &summary, &["a".into(), "b".into()], &history, steps)
+    }
+
+    #[test]
+    fn rows_of_one_class_show_nothing() {
+        let right = of([[20, 0], [0, 0]], 0.0, 0.0, &[0.2, 0.1], 50);
+        assert!(right.starts_with("0 of 20") && right.contains("all of one class"), "{right}");
+        assert!(!right.contains("learned nothing") && !right.contains("few"), "{right}");
+        let stuck = of([[10, 0], [8, 0]], 8.0 / 18.0, 0.1, &[0.2, 0.1], 50);
+        assert!(stuck.starts_with("learned nothing: it says `a` of every row"), "{stuck}");
+    }
+
+    #[test]
+    fn it_is_said_who_is_better_than_the_nearest_mean_and_who_is_not() {
+        let beside = |wrong: usize, nearest| of([[10 - wrong, wrong], [0, 10]], 0.5, nearest, &[0.1], 5000);
+        assert!(beside(2, 0.2).contains("the nearest class mean gets 20.00 % wrong"), "{}", beside(2, 0.2));
+        assert!(beside(1, 0.1).contains("the nearest class mean gets 10.00 % wrong"), "{}", beside(1, 0.1));
+        let as_many = of([[8, 2], [0, 10]], 0.5, 0.1, &[0.1], 5000);
+        assert!(as_many.contains("no better than the nearest class mean"), "{as_many}");
+        let worse = of([[8, 2], [0, 10]], 0.5, 0.0, &[0.1], 5000);
+        assert!(worse.contains("worse than the nearest class mean, which gets 0.00 % wrong"), "{worse}");
+        let perfect = of([[10, 0], [0, 10]], 0.5, 0.0, &[0.1, 0.2], 50);
+        assert!(
+            !perfect.contains("no better") && !perfect.contains("few") && !perfect.contains("too sure"),
+            "{perfect}"
+        );
+    }
+
+    #[test]
+    fn more_epochs_and_fewer_are_never_advised_together() {
+        let weak = [[5, 5], [4, 6]];
+        let few = of(weak, 0.5, 0.1, &[0.3, 0.2], 200);
+        assert!(few.contains("200 steps of training are few") && !few.contains("fewer epochs"), "{few}");
+        let risen = of(weak, 0.5, 0.1, &[0.2, 0.9], 200);
+        assert!(risen.contains("fewer epochs") && !risen.contains("are few"), "{risen}");
+    }
+}
