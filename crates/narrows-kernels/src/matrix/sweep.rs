@@ -18,6 +18,9 @@ const FEW_PANELS: usize = 3;
 /// Panels of B that are copied at once.
 const TOGETHER: usize = 4;
 
+/// Blocks of so many rows of A repay that B is copied for each.
+const MANY_ROWS: usize = 64;
+
 /// Products with fewer rows read B where it lies.
 const FEW_ROWS: usize = 32;
 
@@ -87,10 +90,13 @@ pub(super) fn sweep<S: Tile<T>, T: Copy + PartialEq + Default, E: Epilogue<S, T>
     // for each panel: a block of them is copied first, tile after tile.
     let is_turned = a.row_stride == 1 && a.column_stride != 1;
     let skips = has_many_panels && zeros::are_many(&a, S::HEIGHT);
-    let most = if is_turned { BLOCK } else { LARGEST };
-    let rows = if skips { (most / k).min(LISTS / (k + 1) * S::HEIGHT) } else { most / k.max(1) };
-    let rows = rows / S::HEIGHT * S::HEIGHT;
-    if !has_many_panels || rows == 0 || !(is_turned || skips && m <= rows) {
+    // As many rows as whole tiles of them have room, and their lists.
+    let room = if is_turned { BLOCK } else { LARGEST } / k.max(1);
+    let room = if skips { room.min(LISTS / (k + 1) * S::HEIGHT) } else { room };
+    let rows = room / S::HEIGHT * S::HEIGHT;
+    // Each block of rows has the panels of B copied anew.
+    let repays = m <= rows || rows >= MANY_ROWS;
+    if !has_many_panels || rows == 0 || !(is_turned || skips && repays) {
         return each_panel(s, &mut target, Left::View(a), 0..m, &b, finish, panel);
     }
     for first in (0..m).step_by(rows) {
