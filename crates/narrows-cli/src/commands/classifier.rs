@@ -75,11 +75,10 @@ impl Done<'_> {
         add(
             "time",
             format!(
-                "{:.2} s, {} epochs on labels, {} threads, {}",
+                "{:.2} s, {} epochs on labels, {}",
                 fit.seconds,
                 summary.epochs,
-                compute.threads,
-                compute.level.name()
+                super::compute_text(*compute)
             ),
         );
         for (place, layer) in fit.pretraining.iter().enumerate() {

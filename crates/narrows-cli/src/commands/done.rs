@@ -77,10 +77,7 @@ impl Done<'_> {
         add("row, code", format!("{} numbers, {code_size} numbers", fit.model.shape.len()));
         add("parameters", fit.model.parameter_count().to_string());
         let epochs = if summary.epochs > 0 { format!(", {} epochs", summary.epochs) } else { String::new() };
-        add(
-            "time",
-            format!("{:.2} s{epochs}, {} threads, {}", fit.seconds, compute.threads, compute.level.name()),
-        );
+        add("time", format!("{:.2} s{epochs}, {}", fit.seconds, super::compute_text(*compute)));
         if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
             add(
                 "BCE",

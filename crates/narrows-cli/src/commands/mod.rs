@@ -30,6 +30,12 @@ fn compute(options: &ComputeOptions) -> Compute {
     Compute::new(options.threads.map(usize::from))
 }
 
+/// With what something was computed, as a table says it.
+fn compute_text(compute: Compute) -> String {
+    let threads = compute.threads;
+    format!("{threads} thread{}, {}", if threads == 1 { "" } else { "s" }, compute.level.name())
+}
+
 /// What a table calls the units of a code that say the same of every row.
 fn dead_units_name(model: &Model) -> &'static str {
     if model.code_shape().is_image() { "dead code channels" } else { "dead code units" }

@@ -80,7 +80,12 @@ fn an_encoder_comes_from_a_model_and_what_contradicts_it_is_refused() {
     );
     let classes = place.ok("show c.narrows").stdout;
     assert!(classes.contains("dense 2") && !classes.contains("about"), "{classes}");
+    std::fs::write(place.path("plain.csv"), "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n").unwrap();
     for (line, parts) in [
+        (
+            "fit classifier --data iris --validation plain.csv",
+            ["these have none", "--validation-labels FILE"],
+        ),
         ("fit classifier --data iris --from pca.narrows --layers 4-8-3", ["--layers", "the model's"]),
         ("fit classifier --data iris --from pca.narrows --pretrain relu", ["--pretrain", "the model's"]),
         ("fit classifier --data iris --from pca.narrows --twin", ["--twin", "from the model"]),

@@ -93,7 +93,10 @@ pub fn fit_classifier(
     }
     let labelled = Labelled::choose(training, spec.labelled, spec.train.seed)?;
     let asked = class_numbers(validation, &labelled.names).map_err(|error| {
-        error.hint("judge on rows of the same classes; another --seed holds out other rows")
+        error.hint(match &validation.labels {
+            None => "--validation-labels FILE has the classes of the held-out rows",
+            Some(_) => "judge on rows of the same classes; another --seed holds out other rows",
+        })
     })?;
     if spec.scale == Scale::Auto && options.start.is_none() {
         spec.scale = choose_scale(rows, held_out, false).scale;
