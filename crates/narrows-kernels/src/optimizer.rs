@@ -143,9 +143,6 @@ fn check(optimizer: Optimizer, parameters: usize, memory: &[&mut [f32]; 2]) {
     assert!(!matches!(optimizer, Optimizer::Adam(Adam { step: 0, .. })), "steps count from 1");
 }
 
-/// Numbers on a line of the cache.
-const LINE: usize = 16;
-
 /// One step of the parameters of a matrix, tile after tile. What an optimiser remembers and the parameters come from far away,
 /// three numbers for each gradient: those of the next tile are asked for beforehand, so that they travel while its
 /// gradients are computed.
@@ -182,10 +179,7 @@ impl<'a> TileDescent<'a> {
                 break;
             }
             for numbers in [&parameters[..], first, second] {
-                let Some(numbers) = numbers.get(place..place + columns.len()) else { continue };
-                // They seldom begin at a line of the cache: the last is on one more.
-                numbers.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
-                prefetch(&raw const numbers[numbers.len() - 1]);
+                prefetch(numbers.get(place..place + columns.len()).unwrap_or_default());
             }
         }
         dispatch!(level, s => with_rule!(*rule, rule => {

@@ -25,7 +25,7 @@ pub fn from_bytes(level: Level, out: &mut [f32], bytes: &[u8]) {
 
 /// Asks for bytes to be brought near while something else is done: rows in random order come from far away.
 pub fn prefetch(bytes: &[u8]) {
-    bytes.chunks(64).for_each(|line| simd::prefetch(line.as_ptr()));
+    simd::prefetch(bytes);
 }
 
 /// Column sums over rows: `out[j] = sum over i of values[i * stride + first + j]`, rows added in order, so that a cut of

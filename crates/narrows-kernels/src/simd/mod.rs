@@ -149,9 +149,20 @@ pub(crate) trait Simd: Lanes<f32> {
     }
 }
 
-/// Asks for the line of the cache that holds a place to be brought near. The place may be anywhere.
+/// Bytes on a line of the cache.
+const LINE: usize = 64;
+
+/// Asks for numbers to be brought near while something else is done. They seldom begin at a line of the cache: the last is on
+/// one more.
 #[inline(always)]
-pub(crate) fn prefetch<T>(place: *const T) {
+pub(crate) fn prefetch<T>(numbers: &[T]) {
+    numbers.chunks(LINE / size_of::<T>()).for_each(|line| prefetch_line(line.as_ptr()));
+    numbers.last().into_iter().for_each(|last| prefetch_line(last));
+}
+
+/// Asks for the line of the cache that holds a place.
+#[inline(always)]
+fn prefetch_line<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -47,31 +47,25 @@ macro_rules! methods {
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static MASK_WIDE: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-impl Outline for Avx2 {
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        #[inline(never)]
-        #[target_feature(enable = "avx2,fma")]
-        fn vectorize<R>(work: impl FnOnce() -> R) -> R {
-            work()
+/// [`Outline`] for a token, by the features it proves.
+macro_rules! outline {
+    ($token:ty: $features:literal) => {
+        impl Outline for $token {
+            #[inline(always)]
+            fn outline<R>(self, work: impl FnOnce() -> R) -> R {
+                #[inline(never)]
+                #[target_feature(enable = $features)]
+                fn vectorize<R>(work: impl FnOnce() -> R) -> R {
+                    work()
+                }
+                // SAFETY: the token proves that the processor has these instructions.
+                unsafe { vectorize(work) }
+            }
         }
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { vectorize(work) }
-    }
+    };
 }
-
-impl Outline for Avx512 {
-    #[inline(always)]
-    fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        #[inline(never)]
-        #[target_feature(enable = "avx512f,avx2,fma")]
-        fn vectorize<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        // SAFETY: the token proves that the processor has these instructions.
-        unsafe { vectorize(work) }
-    }
-}
+outline!(Avx2: "avx2,fma");
+outline!(Avx512: "avx512f,avx2,fma");
 
 impl Lanes<f32> for Avx2 {
     type Vector = __m256;
