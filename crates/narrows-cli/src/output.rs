@@ -4,7 +4,7 @@ use std::io::Write;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use narrows::plan::LayerTable;
+use narrows::network::plan::LayerTable;
 
 /// Prints a line; a closed pipe is an error that `main` knows.
 pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Subset};
-use narrows::event::{Ended, Event, Flow};
 use narrows::fit::fit;
-use narrows::model::Compute;
-use narrows::recipe::Recipe;
+use narrows::progress::{Ended, Event, Flow};
+use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
     // The first 5,000 images of MNIST's test set; a tenth of them is held out.

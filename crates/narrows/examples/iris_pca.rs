@@ -1,10 +1,11 @@
 //! Principal components of Fisher's iris flowers: four lengths of each flower in two numbers.
 
+use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Values};
-use narrows::event::Flow;
 use narrows::fit::fit;
-use narrows::model::{Compute, Fitted};
-use narrows::recipe::Recipe;
+use narrows::model::Fitted;
+use narrows::progress::Flow;
+use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;

@@ -3,11 +3,11 @@
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
+use narrows::compute::Compute;
 use narrows::data::{Dataset, Element, Shape, Source, Table, Values};
-use narrows::event::Flow;
 use narrows::fit::fit;
-use narrows::model::Compute;
-use narrows::recipe::Recipe;
+use narrows::progress::Flow;
+use narrows::recipe::file::Recipe;
 
 /// Sine waves of one frequency, each of another height and phase, sampled at `samples` points. No row is ever stored.
 struct Waves {

@@ -1,10 +1,11 @@
 //! A model on its way through a file: fit, save, open, encode, decode.
 
+use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Shape, Table, Values};
-use narrows::event::Flow;
 use narrows::fit::fit;
-use narrows::model::{Compute, Model};
-use narrows::recipe::Recipe;
+use narrows::model::Model;
+use narrows::progress::Flow;
+use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;

@@ -7,7 +7,7 @@
 //! ```
 //! use narrows::data::{self, OpenOptions};
 //! use narrows::event::Flow;
-//! use narrows::model::Compute;
+//! use narrows::compute::Compute;
 //! use narrows::recipe::Recipe;
 //!
 //! let iris = data::open("iris", &OpenOptions::default())?;
@@ -68,60 +68,35 @@
 //! from a source of one's own.
 #![forbid(unsafe_code)]
 
+// In the order of their imports: each room may use those before it. Blank lines keep the formatter from sorting them.
+
 pub mod error;
 
-pub mod durable;
-pub mod event;
+pub mod base;
 
-mod random;
+pub mod compute;
+
+pub mod progress;
 
 pub mod data;
 
-pub mod spec;
-
-mod corruption;
-pub mod plan;
 pub mod recipe;
-pub mod scaling;
 
-mod engine;
-mod linalg;
-mod train;
+pub mod network;
 
-mod container;
-
-mod checkpoint;
-
-mod moments;
-
-mod initial;
 pub mod pca;
 
-pub mod summary;
+pub mod train;
 
 pub mod model;
 
-mod codes;
-mod convert;
-
-pub mod pretrain;
-
-mod file;
-pub mod quality;
-pub mod score;
-pub mod verdict;
-
-pub mod report;
+pub mod evaluation;
 
 pub mod fit;
 
-pub mod classifier;
+pub mod experiments;
 
-pub mod compare;
-
-pub mod twin;
-
-pub mod papers;
+pub mod report;
 
 pub use error::{Error, ErrorKind, Result};
 

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use narrows::data::{Dataset, Shape, Values, csv, npy};
+use narrows::data::formats::{csv, npy};
+use narrows::data::{Dataset, Shape, Values};
 use narrows::error::{Error, Result};
 use narrows::model::Model;
 
@@ -64,7 +65,7 @@ pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode>
 fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset)> {
     // Refused before the work, not after it.
     let format = format_of(&arguments.out)?;
-    narrows::durable::probe(&arguments.out)?;
+    narrows::base::atomic_file::probe(&arguments.out)?;
     let model = Model::open(&arguments.model)?;
     if format == Format::Png && !model.shape.is_image() {
         let place = arguments.out.display();
@@ -137,7 +138,7 @@ fn write(
             csv::encode(Some(&header), shape.len(), &values)
         }
     };
-    narrows::durable::write(path, &bytes)?;
+    narrows::base::atomic_file::write(path, &bytes)?;
     eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", path.display());
     Ok(ExitCode::SUCCESS)
 }

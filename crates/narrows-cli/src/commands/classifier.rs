@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use narrows::classifier::{ClassifierFit, classify, write_classes_report};
-use narrows::data::{Dataset, csv, npy};
+use narrows::compute::Compute;
+use narrows::data::Dataset;
+use narrows::data::formats::{csv, npy};
 use narrows::error::Error;
-use narrows::model::{Compute, Model};
-use narrows::summary::Classification;
+use narrows::evaluation::classes::classify;
+use narrows::fit::classifier::ClassifierFit;
+use narrows::model::Model;
+use narrows::model::metrics::Classification;
+use narrows::report::write_classes_report;
 use serde_json::json;
 
 use super::done::{ended_name, layer_text, layers_json};
@@ -177,7 +181,7 @@ pub fn predict(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
         Some("npy") => false,
         _ => anyhow::bail!("{}: classes are written as .csv or .npy", arguments.out.display()),
     };
-    narrows::durable::probe(&arguments.out)?;
+    narrows::base::atomic_file::probe(&arguments.out)?;
     let model = Model::open(&arguments.model)?;
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
     let shares = model
@@ -190,7 +194,7 @@ pub fn predict(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     } else {
         npy::encode_f32(rows, &[names.len()], &shares)
     };
-    narrows::durable::write(&arguments.out, &bytes)?;
+    narrows::base::atomic_file::write(&arguments.out, &bytes)?;
     let what =
         if is_csv { "the class of each row and the share of each class" } else { "the share of each class" };
     eprintln!("wrote {what} for {rows} rows to {}", arguments.out.display());

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrows::compare::{Candidate, Comparison, Measure, Options, Progress, compare, write_report};
-use narrows::event::{Event, Flow};
-use narrows::recipe::Recipe;
-use narrows::scaling::scale_name;
-use narrows::spec::Spec;
+use narrows::data::scaling::scale_name;
+use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
+use narrows::progress::{Event, Flow};
+use narrows::recipe::Spec;
+use narrows::recipe::file::Recipe;
 use serde_json::{Value, json};
 
 use super::fit::{HeldOut, listen_for_stop, new_run_folder, split};
@@ -58,7 +58,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         dataset,
     )?;
     let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
-    page.iter().try_for_each(|path| narrows::durable::probe(path))?;
+    page.iter().try_for_each(|path| narrows::base::atomic_file::probe(path))?;
 
     let mut speaker = Speaker { json: arguments.json, stop: listen_for_stop()?, bar: None, failed: false };
     let compute = super::compute(&arguments.compute);
@@ -76,7 +76,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         Some(folder) => folder.clone(),
         None => new_run_folder("compare", &training.name)?,
     };
-    let pages = write_report(&folder, &comparison, &training, &held_out)?;
+    let pages = narrows::report::write_comparison_report(&folder, &comparison, &training, &held_out)?;
     if arguments.json {
         output::line(done(&comparison, &training.name, &pages[0]))?;
     } else {

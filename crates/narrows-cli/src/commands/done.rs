@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use narrows::compute::Compute;
 use narrows::data::Dataset;
-use narrows::event::Ended;
 use narrows::fit::{Fit, elimination};
-use narrows::model::{Compute, Fitted};
-use narrows::pretrain::PretrainedLayer;
+use narrows::model::Fitted;
+use narrows::progress::Ended;
+use narrows::train::pretrain::PretrainedLayer;
 use serde_json::json;
 
 use crate::output;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use narrows::evaluation::reconstruction::evaluate;
 use narrows::model::Model;
-use narrows::score::evaluate;
 use serde_json::json;
 
 use crate::arguments::EvaluateArguments;

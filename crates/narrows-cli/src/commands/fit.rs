@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use narrows::classifier::{ClassifierFit, fit_classifier, write_classifier_report};
 use narrows::data::{Dataset, Shape, default_validation, hold_out};
-use narrows::event::{Ended, Event};
-use narrows::fit::{CheckpointOptions, Fit, Options, fit_with, write_report};
+use narrows::experiments::random_baseline::{First, twins};
+use narrows::fit::classifier::{ClassifierFit, fit_classifier};
+use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::Model;
-use narrows::recipe::Recipe;
-use narrows::spec::{PretrainKind, Spec};
-use narrows::twin::{First, twins};
+use narrows::progress::{Ended, Event};
+use narrows::recipe::file::Recipe;
+use narrows::recipe::{PretrainKind, Spec};
+use narrows::report::{write_classifier_report, write_report};
 
 use super::done::Done;
 use super::progress::Progress;
@@ -74,7 +75,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let start = arguments.from.as_deref().map(Model::open).transpose()?;
     // What cannot be written is refused before the work, not after it.
     let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
-    arguments.out.iter().chain(&page).try_for_each(|path| narrows::durable::probe(path))?;
+    arguments.out.iter().chain(&page).try_for_each(|path| narrows::base::atomic_file::probe(path))?;
 
     let stop = listen_for_stop()?;
     // A run that goes on reports beside its model, unless told otherwise.
@@ -120,7 +121,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Err(error) => (None, Some(error)),
     };
     let recipe = &recipe.name;
-    let starts = twins.as_ref().map(|twins| twins.contents(recipe));
+    let starts = twins.as_ref().map(|twins| narrows::report::starts_of(twins, recipe));
     let (mut line, page) = match &fitted {
         Fitting::Rebuilding(fit) => {
             let pages = write_report(&folder, recipe, fit, &training, &validation, compute, starts.as_ref())?;

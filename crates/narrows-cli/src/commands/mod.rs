@@ -14,8 +14,9 @@ pub mod show;
 pub mod split;
 mod twin;
 
+use narrows::compute::Compute;
 use narrows::data::{Dataset, OpenOptions, Shape};
-use narrows::model::{Compute, Model};
+use narrows::model::Model;
 
 use crate::arguments::{ComputeOptions, DataOptions};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrows::event::{EpochRecord, Event, Flow};
+use narrows::progress::{EpochRecord, Event, Flow};
 use serde_json::json;
 
 use crate::output;

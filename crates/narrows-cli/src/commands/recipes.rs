@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use narrows::recipe::Recipe;
+use narrows::recipe::file::Recipe;
 
 use crate::output;
 

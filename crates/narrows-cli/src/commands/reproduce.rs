@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use narrows::classifier::fit_classifier;
+use narrows::compute::Compute;
 use narrows::data::{Dataset, OpenOptions, default_validation, hold_out};
-use narrows::event::{Ended, Event, Flow};
+use narrows::evaluation::reconstruction::evaluate;
+use narrows::experiments::papers::{Paper, PaperFigure, PaperMeasure};
+use narrows::fit::classifier::fit_classifier;
 use narrows::fit::{Options, fit};
-use narrows::model::{Compute, Model};
-use narrows::papers::{Paper, PaperFigure, PaperMeasure};
-use narrows::score::evaluate;
-use narrows::spec::Spec;
+use narrows::model::Model;
+use narrows::progress::{Ended, Event, Flow};
+use narrows::recipe::Spec;
 use serde_json::json;
 
 use super::fit::{HELD_OUT, listen_for_stop};

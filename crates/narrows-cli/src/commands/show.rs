@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use narrows::compute::Compute;
 use narrows::data::Shape;
 use narrows::fit::training_memory;
-use narrows::model::{Compute, Model, Part, pca_table};
-use narrows::plan::{LayerTable, Plan};
-use narrows::recipe::{Recipe, to_toml};
-use narrows::spec::Spec;
+use narrows::model::{Model, Part, pca_table};
+use narrows::network::plan::{LayerTable, Plan};
+use narrows::recipe::Spec;
+use narrows::recipe::file::{Recipe, to_toml};
 use serde_json::json;
 
 use super::fit::apply_options;

@@ -1,6 +1,6 @@
 //! What `narrows fit --twin` says of networks from two kinds of start.
 
-use narrows::twin::{Run, Twins};
+use narrows::experiments::random_baseline::{Run, Twins};
 use serde_json::json;
 
 use crate::output;
@@ -30,7 +30,7 @@ pub fn json(twins: &Twins) -> serde_json::Value {
 
 /// A table with a line for each seed, and the answer.
 pub fn print(twins: &Twins) -> anyhow::Result<()> {
-    let contents = twins.contents("this");
+    let contents = narrows::report::starts_of(&twins, "this");
     output::table(&contents.header, &contents.rows)?;
     output::line(format!("\n{}\n", contents.answer))
 }

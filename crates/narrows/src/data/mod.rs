@@ -16,13 +16,10 @@
 //! become f32, larger ones and text f64.
 
 mod array;
-pub mod csv;
-mod embedded;
-mod idx;
-mod input;
-pub mod npy;
-mod number;
+mod builtin;
+pub mod formats;
 mod rows;
+pub mod scaling;
 
 pub use array::Number;
 pub use rows::{Element, Labels, Shape, Source, Subset, Table, Values};
@@ -30,9 +27,10 @@ pub use rows::{Element, Labels, Shape, Source, Subset, Table, Values};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
-use crate::random::{self, Purpose};
-use input::Input;
+use formats::input::Input;
+use formats::{csv, idx, npy};
 
 /// Rows with their labels and names.
 #[derive(Clone)]
@@ -80,7 +78,7 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset> {
             Error::data(format!("{name}: both --label and --labels are given")).hint("give one of them")
         );
     }
-    let (mut parts, short_name) = match embedded::read(name) {
+    let (mut parts, short_name) = match builtin::read(name) {
         Some(_) if label.is_some() => return Err(no_label_column(name)),
         Some(parts) => (parts?, name.to_owned()),
         None => (read_file(name, options)?, file_name(Path::new(name))),
@@ -108,7 +106,7 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset> {
 
 /// Name of each built-in data set, and a line that says what it is, its source and its licence.
 pub fn builtin_names() -> &'static [(&'static str, &'static str)] {
-    embedded::NAMES
+    builtin::NAMES
 }
 
 /// The built-in data that another is validated on, if it has such.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Fit;
 use crate::model::Fitted;
-use crate::spec::Spec;
+use crate::recipe::Spec;
 
 /// Weights smaller than this have been eliminated: their scale in what they pay, w^2 / (1 + w^2), is 1.
 pub const ELIMINATED: f32 = 0.01;

@@ -1,35 +1,35 @@
 //! The front door: from a spec and rows to a model, with a verdict and a report.
 
+pub mod classifier;
 mod elimination;
-mod report;
 
 use std::path::Path;
 use std::time::Instant;
 
 use narrows_kernels::Level;
 
-use crate::checkpoint::Checkpoints;
+use crate::compute::Compute;
+use crate::data::scaling::{Scaling, choose_scale, each_block, scale_name};
 use crate::data::{Dataset, Element, Source, Table};
-use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
-use crate::event::{Ended, EpochRecord, Event, Flow};
-use crate::initial::{closed_form, initial_parameters};
-use crate::model::{Compute, Fitted, Model, Part, check_units};
-use crate::moments::Moments;
+use crate::evaluation::reconstruction::evaluate_with_codes;
+use crate::evaluation::verdict::{Sizes, Training, verdict};
+use crate::model::metrics::{Baselines, Summary};
+use crate::model::{Fitted, Model, Part, check_units};
+use crate::network::engine::{Engine, Rows};
+use crate::network::init::initial_parameters;
+use crate::network::plan::{Op, Plan};
 use crate::pca::Pca;
-use crate::plan::{Op, Plan};
-use crate::pretrain::{PretrainedLayer, pretrain};
-use crate::scaling::{Scaling, choose_scale, each_block, scale_name};
-use crate::score::evaluate_with_codes;
-use crate::spec::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
-use crate::summary::{Baselines, Summary};
+use crate::pca::closed_form::closed_form;
+use crate::pca::moments::Moments;
+use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::recipe::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
+use crate::train::checkpoint::Checkpoints;
+use crate::train::pretrain::{PretrainedLayer, pretrain};
 use crate::train::{State, Trained, best_epoch, train};
-use crate::verdict::{Sizes, Training, verdict};
 
-pub use crate::engine::Footprint;
-pub use elimination::{Elimination, elimination};
-pub use report::write_report;
-pub(crate) use report::{alone, layer_facts};
+pub use crate::network::engine::Footprint;
+pub use elimination::{ELIMINATED, Elimination, elimination};
 
 /// Held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
@@ -504,7 +504,7 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
 mod tests {
     use super::*;
     use crate::data::Shape;
-    use crate::recipe::Recipe;
+    use crate::recipe::file::Recipe;
 
     #[test]
     fn a_network_larger_than_memory_is_refused_before_it_is_made() {

@@ -5,11 +5,14 @@
 //! Among all rank-k linear reconstructions this one has the least squared error (Eckart and Young 1936): the sum of the
 //! dropped eigenvalues, times n - 1, over the rows it was fitted on.
 
+pub(crate) mod closed_form;
+pub(crate) mod moments;
+
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 
+use self::moments::Moments;
 use crate::error::{Error, Result};
-use crate::moments::Moments;
 
 /// Components kept where nothing else is asked.
 const USUAL_COMPONENTS: usize = 32;

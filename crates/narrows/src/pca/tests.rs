@@ -1,9 +1,9 @@
 //! The laws of principal component analysis, and numbers that others published.
 
 use super::*;
+use crate::data::scaling::Scaling;
 use crate::data::{self, Shape, Source, Table, Values};
-use crate::scaling::Scaling;
-use crate::spec::Scale;
+use crate::recipe::Scale;
 
 fn fit(values: Vec<f64>, d: usize, k: Option<usize>, whiten: bool) -> Pca {
     let table = Table::new(Values::F64(values), Shape::flat(d)).unwrap();

@@ -9,8 +9,9 @@ use kuva::render::color::Color;
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
+use super::Figure;
 use super::charts::{COLOURS, FONT, INK, PAPER, drawable, entry, figure, finish, frame, whole_step};
-use super::{Figure, figure_text, short_text};
+use crate::base::text::{figure_text, short_text};
 
 /// Bars that step back behind the highlighted one.
 const QUIET: &str = "#a9b4c2";

@@ -9,12 +9,13 @@ use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::charts::{FONT, INK, MUTED, PAPER, finish, grouped};
 use super::page::{END, escape, facts, figure, head, layers, layers_alone, put, recipe};
-use super::{Figure, LayerAlone, Starts, bars, charts, pictures, short_text, starts, write_files};
+use super::{Figure, LayerAlone, Starts, bars, charts, pictures, starts, write_files};
+use crate::base::atomic_file;
+use crate::base::text::short_text;
 use crate::data::Shape;
-use crate::durable;
 use crate::error::Result;
-use crate::event::EpochRecord;
-use crate::plan::LayerTable;
+use crate::network::plan::LayerTable;
+use crate::progress::EpochRecord;
 
 /// Classes up to which each pair has a cell that can be read.
 const CELLS: usize = 30;
@@ -108,7 +109,7 @@ pub fn write_classes(directory: &Path, contents: &ClassesContents<'_>) -> Result
         && let Some((png, _)) = pictures::grid(contents.shape, contents.images, 10, (0.0, 1.0))
     {
         let path = directory.join("worst.png");
-        durable::write(&path, &png)?;
+        atomic_file::write(&path, &png)?;
         written.push(path);
     }
     Ok(written)

@@ -14,10 +14,11 @@ use super::charts::{
     COLOURS, DOTTED_EPOCHS, MUTED, drawable, entry, figure, finish, frame, span, whole_step, widened,
 };
 use super::page::{END, escape, facts, head, put, recipe};
-use super::{Figure, bars, figure_text, page, pictures, short_text, write_files};
+use super::{Figure, bars, page, pictures, write_files};
+use crate::base::text::{figure_text, short_text};
 use crate::data::Shape;
 use crate::error::Result;
-use crate::event::EpochRecord;
+use crate::progress::EpochRecord;
 
 /// Everything that the page of a comparison says. Empty slices and `None` leave their part out.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::tests::Sample;
 use super::*;
-use crate::event::EpochRecord;
+use crate::progress::EpochRecord;
 
 /// Writes example reports from real data for a human to look at: `REPORT_OUT=FOLDER cargo test -- --ignored looks`.
 #[test]

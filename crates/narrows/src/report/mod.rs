@@ -5,7 +5,10 @@
 mod bars;
 mod charts;
 mod classes;
+mod classifier;
 mod compare;
+mod comparison;
+mod fit;
 mod page;
 mod pictures;
 mod starts;
@@ -15,15 +18,18 @@ pub use compare::{
     Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
 };
 
-pub use starts::{StartCurve, Starts};
+pub use classifier::{write_classes_report, write_classifier_report};
+pub use comparison::write_report as write_comparison_report;
+pub use fit::write_report;
+pub use starts::{StartCurve, Starts, starts_of};
 
 use std::path::{Path, PathBuf};
 
+use crate::base::atomic_file;
 use crate::data::{Labels, Shape};
-use crate::durable;
 use crate::error::Result;
-use crate::event::EpochRecord;
-use crate::plan::LayerTable;
+use crate::network::plan::LayerTable;
+use crate::progress::EpochRecord;
 
 /// Everything a report says. Empty slices and `None` leave their part out.
 #[derive(Debug, Clone)]
@@ -202,41 +208,15 @@ fn write_files(directory: &Path, figures: &[Figure], text: &str) -> Result<Vec<P
     for figure in figures {
         if let Some(svg) = &figure.svg {
             let path = directory.join(&figure.name).with_extension("svg");
-            durable::write(&path, svg.as_bytes())?;
+            atomic_file::write(&path, svg.as_bytes())?;
             written.push(path);
         }
         let path = directory.join(&figure.name).with_extension("png");
-        durable::write(&path, &figure.png)?;
+        atomic_file::write(&path, &figure.png)?;
         written.push(path);
     }
-    durable::write(&page, text.as_bytes())?;
+    atomic_file::write(&page, text.as_bytes())?;
     Ok(written)
-}
-
-/// A number as a reader wants it: four significant digits, no needless zeros.
-pub(crate) fn figure_text(value: f64) -> String {
-    if !value.is_finite() {
-        return "not finite".into();
-    }
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
-        return format!("{value:.2e}");
-    }
-    let before_point = if magnitude < 1.0 { 0 } else { magnitude.log10() as usize + 1 };
-    let text = format!("{value:.*}", 4usize.saturating_sub(before_point));
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
-}
-
-/// Text for a chart: no character that XML forbids, and no longer than `limit`.
-fn short_text(text: &str, limit: usize) -> String {
-    let clean = text
-        .chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c });
-    if text.chars().count() <= limit {
-        clean.collect()
-    } else {
-        clean.take(limit.saturating_sub(1)).chain(['…']).collect()
-    }
 }
 
 #[cfg(test)]

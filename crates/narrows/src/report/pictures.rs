@@ -2,7 +2,8 @@
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{DecodedCodes, Examples, Figure, LayerAlone, WeightImages, figure_text};
+use super::{DecodedCodes, Examples, Figure, LayerAlone, WeightImages};
+use crate::base::text::figure_text;
 use crate::data::Shape;
 
 /// Examples shown at most.

@@ -8,6 +8,8 @@ use kuva::render::plots::Plot;
 use super::Figure;
 use super::charts::{COLOURS, drawable, entry, figure, frame, span, whole_step, widened};
 use super::page::{self, escape, put};
+use crate::experiments::random_baseline::{Run, Twins};
+use crate::progress::EpochRecord;
 
 /// Networks that were pre-trained beside the same from random starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,38 @@ pub struct StartCurve {
     pub seed: u64,
     /// Updates so far, those of layers alone included, and the figure.
     pub points: Vec<(f64, f64)>,
+}
+
+/// What the report shows of it.
+pub fn starts_of(twins: &Twins, recipe: &str) -> Starts {
+    let curve = |run: &Run, pretrained: bool| {
+        let per_epoch = run.steps.1 as f64 / run.history.len().max(1) as f64;
+        let value = |record: &EpochRecord| match record.validation_error {
+            Some(error) => error * 100.0,
+            None => record.validation_loss,
+        };
+        let point =
+            |record: &EpochRecord| (run.steps.0 as f64 + record.epoch as f64 * per_epoch, value(record));
+        StartCurve { pretrained, seed: run.seed, points: run.history.iter().map(point).collect() }
+    };
+    let curves = twins.pretrained.iter().map(|run| curve(run, true));
+    let curves = curves.chain(twins.random.iter().map(|run| curve(run, false))).collect();
+    let number = |value: f64| {
+        if twins.tells_classes { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
+    };
+    let rows = twins
+        .pretrained
+        .iter()
+        .zip(&twins.random)
+        .map(|(own, random)| vec![own.seed.to_string(), number(own.figure), number(random.figure)])
+        .collect();
+    Starts {
+        answer: twins.answer(),
+        what: if twins.tells_classes { "told wrong, %" } else { "held-out loss" }.to_owned(),
+        header: vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()],
+        rows,
+        curves,
+    }
 }
 
 /// The section of the page, and its figure.

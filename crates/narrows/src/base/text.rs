@@ -1,0 +1,27 @@
+//! Numbers and names as text for people.
+
+/// A number as a reader wants it: four significant digits, no needless zeros.
+pub fn figure_text(value: f64) -> String {
+    if !value.is_finite() {
+        return "not finite".into();
+    }
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
+        return format!("{value:.2e}");
+    }
+    let before_point = if magnitude < 1.0 { 0 } else { magnitude.log10() as usize + 1 };
+    let text = format!("{value:.*}", 4usize.saturating_sub(before_point));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+}
+
+/// Text for a chart: no character that XML forbids, and no longer than `limit`.
+pub fn short_text(text: &str, limit: usize) -> String {
+    let clean = text
+        .chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c });
+    if text.chars().count() <= limit {
+        clean.collect()
+    } else {
+        clean.take(limit.saturating_sub(1)).chain(['…']).collect()
+    }
+}

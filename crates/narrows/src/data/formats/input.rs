@@ -1,0 +1,219 @@
+//! The bytes of a file, unpacked where it is gzip, and what its length says before they are read.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// No deflate stream unpacks to more than this many times its length.
+const DEFLATE_LIMIT: u64 = 1032;
+/// Packed text, whose length is announced nowhere, may unpack to this many times its length, or to `TEXT_FLOOR`.
+const TEXT_LIMIT: u64 = 256;
+const TEXT_FLOOR: u64 = 64 << 20;
+
+/// A file that is being read. Errors begin with its name as the user gave it.
+pub(in crate::data) struct Input<'a> {
+    /// The file as the user gave it.
+    pub place: String,
+    /// The first bytes (up to eight), still to be read.
+    pub start: Vec<u8>,
+    reader: Box<dyn Read + 'a>,
+    left: Left,
+}
+
+/// How many bytes are still to be read.
+enum Left {
+    Exactly(u64),
+    /// Gzip of this many bytes.
+    Packed(u64),
+}
+
+impl<'a> Input<'a> {
+    /// Opens a file. The first two bytes say whether it is gzip, not the name.
+    pub fn open(place: &str, path: &Path) -> Result<Input<'static>> {
+        let failed = |error| Error::io(Path::new(place), "read", error);
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(Error::data(format!("{place}: not an ordinary file")));
+        }
+        Input::new(place, io::BufReader::with_capacity(1 << 16, file), metadata.len())
+    }
+
+    /// Bytes in memory, gzip or not.
+    pub fn memory(place: &str, bytes: &'a [u8]) -> Result<Self> {
+        Self::new(place, bytes, bytes.len() as u64)
+    }
+
+    fn new(place: &str, reader: impl Read + 'a, length: u64) -> Result<Self> {
+        let failed = |error| unreadable(place, &error);
+        let (start, reader) = peek(reader, 2).map_err(failed)?;
+        let (reader, left): (Box<dyn Read + 'a>, _) = if start == [0x1f, 0x8b] {
+            (
+                Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, reader))),
+                Left::Packed(length),
+            )
+        } else {
+            (Box::new(reader), Left::Exactly(length))
+        };
+        let (start, reader) = peek(reader, 8).map_err(failed)?;
+        Ok(Self { place: place.into(), start, reader: Box::new(reader), left })
+    }
+
+    /// An error about this file.
+    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::data(format!("{}: {message}", self.place))
+    }
+
+    /// The next `N` bytes, which are part of `what`.
+    pub fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes, what)?;
+        Ok(bytes)
+    }
+
+    /// Fills `out` with the next bytes, which are part of `what`.
+    pub fn fill(&mut self, out: &mut [u8], what: &str) -> Result<()> {
+        self.reader.read_exact(out).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                self.cut_short(what)
+            } else {
+                unreadable(&self.place, &error)
+            }
+        })?;
+        if let Left::Exactly(left) = &mut self.left {
+            *left = left.saturating_sub(out.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn cut_short(&self, what: &str) -> Error {
+        self.error(format_args!("the file ends within {what}")).hint("it may be a broken download")
+    }
+
+    /// Compares the bytes that a header announces with those that are there, before anything is allocated for them.
+    /// For gzip this is only a bound: [`Input::finish`] compares the rest.
+    pub fn expect(&self, announced: u64) -> Result<()> {
+        match self.left {
+            Left::Exactly(left) if left < announced => Err(self
+                .error(format_args!("the header announces {announced} bytes of numbers, the file has {left}"))
+                .hint("it may be a broken download")),
+            Left::Exactly(left) if left > announced => {
+                Err(self.error(format_args!("the header announces {announced} bytes of numbers, the file has {left}")))
+            }
+            Left::Packed(packed) if announced > packed.saturating_mul(DEFLATE_LIMIT) => Err(self.error(format_args!(
+                "the header announces {announced} bytes of numbers, more than {packed} bytes of gzip can hold"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads to the end, where gzip keeps its checksum; refuses bytes that no header announced.
+    pub fn finish(mut self) -> Result<()> {
+        match self.reader.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.error("the file goes on after the numbers that its header announces")),
+            Err(error) => Err(unreadable(&self.place, &error)),
+        }
+    }
+
+    /// Exactly `count` bytes.
+    pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        reserve(&self.place, &mut out, self.plausible(count, 1))?;
+        // Not through a buffer, and not into zeroed memory: this is the way of large image files.
+        let read = self.reader.by_ref().take(count as u64).read_to_end(&mut out);
+        let read = read.map_err(|error| unreadable(&self.place, &error))?;
+        if read < count {
+            return Err(self.cut_short("its numbers"));
+        }
+        Ok(out)
+    }
+
+    /// `count` numbers of `N` bytes each.
+    pub fn numbers<const N: usize, T>(
+        &mut self,
+        count: usize,
+        convert: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>> {
+        const BLOCK: usize = 8192;
+        let mut out = Vec::new();
+        reserve(&self.place, &mut out, self.plausible(count, N))?;
+        let mut buffer = vec![0; N * BLOCK];
+        while out.len() < count {
+            let numbers = BLOCK.min(count - out.len());
+            let block = &mut buffer[..N * numbers];
+            self.fill(block, "its numbers")?;
+            out.try_reserve(numbers).map_err(|_| self.error("no memory for its numbers"))?;
+            out.extend(block.as_chunks().0.iter().map(|&bytes| convert(bytes)));
+        }
+        Ok(out)
+    }
+
+    /// How many of `count` announced numbers to make room for at once: all of them where the length of the file bears
+    /// the header out, as many as gzip commonly holds where it may yet lie.
+    fn plausible(&self, count: usize, size: usize) -> usize {
+        match self.left {
+            Left::Exactly(_) => count,
+            Left::Packed(packed) => {
+                count.min(usize::try_from(packed.saturating_mul(8)).unwrap_or(usize::MAX) / size + 1)
+            }
+        }
+    }
+
+    /// All that is left, for formats that announce no length.
+    pub fn text(mut self) -> Result<Vec<u8>> {
+        let limit = match self.left {
+            Left::Exactly(left) => left,
+            Left::Packed(packed) => packed.saturating_mul(TEXT_LIMIT).max(TEXT_FLOOR),
+        };
+        let mut out = Vec::new();
+        if let Left::Exactly(left) = self.left {
+            let left = usize::try_from(left).map_err(|_| self.error("too large for memory"))?;
+            reserve(&self.place, &mut out, left)?;
+        }
+        self.reader
+            .by_ref()
+            .take(limit)
+            .read_to_end(&mut out)
+            .map_err(|error| unreadable(&self.place, &error))?;
+        match self.left {
+            Left::Exactly(_) => {}
+            Left::Packed(_) if out.len() as u64 >= limit => {
+                return Err(self
+                    .error(format_args!("unpacks to more than {limit} bytes, hardly a table"))
+                    .hint("unpack it first, if it is one"));
+            }
+            Left::Packed(_) => self.finish()?,
+        }
+        Ok(out)
+    }
+}
+
+fn peek<'a>(mut reader: impl Read + 'a, count: u64) -> io::Result<(Vec<u8>, impl Read + 'a)> {
+    let mut start = Vec::new();
+    reader.by_ref().take(count).read_to_end(&mut start)?;
+    Ok((start.clone(), Cursor::new(start).chain(reader)))
+}
+
+fn reserve<T>(place: &str, out: &mut Vec<T>, count: usize) -> Result<()> {
+    out.try_reserve_exact(count).map_err(|_| {
+        Error::data(format!("{place}: no memory for {count} numbers of {} bytes", size_of::<T>()))
+    })
+}
+
+/// Damage inside gzip also arrives as an I/O error: it is the file's fault, not the system's.
+fn unreadable(place: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            Error::data(format!("{place}: the gzip file is cut short")).hint("it may be a broken download")
+        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            Error::data(format!("{place}: damaged gzip: {error}")).hint("it may be a broken download")
+        }
+        _ => Error::new(ErrorKind::Io, format!("{place}: cannot read: {error}")),
+    }
+}

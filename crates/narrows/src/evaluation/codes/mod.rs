@@ -1,0 +1,120 @@
+//! What codes are worth beside rebuilding rows: whether they tell classes apart, and whether they keep neighbours.
+//!
+//! Pure functions on codes, n x k numbers row after row. Nothing depends on the number of threads.
+
+mod nearest;
+mod neighbourhoods;
+mod probe;
+
+pub use neighbourhoods::{Neighbourhoods, neighbourhoods};
+
+use crate::compute::Compute;
+use crate::network::engine::each_piece;
+
+/// Codes, and the class of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Classified<'a> {
+    /// n x k.
+    pub codes: &'a [f32],
+    /// n.
+    pub classes: &'a [u32],
+}
+
+/// The share of held-out codes whose nearest training code (Euclidean; of equals the first) has their class; nothing
+/// where the training codes have fewer than two classes, or no code is held out.
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn nearest_neighbour_accuracy(
+    training: Classified<'_>,
+    held_out: Classified<'_>,
+    code_size: usize,
+    compute: Compute,
+) -> Option<f64> {
+    if !worth_judging(training, held_out, code_size) {
+        return None;
+    }
+    let nearest = nearest::nearest(training.codes, held_out.codes, code_size, compute);
+    Some(share_found(held_out.classes, nearest.into_iter().map(|row| training.classes[row])))
+}
+
+/// The share of held-out codes whose class a linear classifier finds that was learned from the training codes:
+/// multinomial logistic regression on standardised codes. Nothing where the training codes have fewer than two classes,
+/// or no code is held out.
+///
+/// # Panics
+/// Where the lengths do not fit.
+pub fn linear_probe_accuracy(
+    training: Classified<'_>,
+    held_out: Classified<'_>,
+    code_size: usize,
+    compute: Compute,
+) -> Option<f64> {
+    if !worth_judging(training, held_out, code_size) {
+        return None;
+    }
+    let found = probe::classify(training, held_out.codes, code_size, compute);
+    Some(share_found(held_out.classes, found.into_iter()))
+}
+
+fn worth_judging(training: Classified<'_>, held_out: Classified<'_>, code_size: usize) -> bool {
+    for Classified { codes, classes } in [training, held_out] {
+        assert_eq!(codes.len(), classes.len() * code_size, "one class for each code of {code_size}");
+    }
+    let several = training.classes.iter().any(|class| *class != training.classes[0]);
+    several && !held_out.classes.is_empty()
+}
+
+fn share_found(classes: &[u32], found: impl Iterator<Item = u32>) -> f64 {
+    let right = classes.iter().zip(found).filter(|(class, found)| *class == found).count();
+    right as f64 / classes.len() as f64
+}
+
+/// As [`each_piece`], for work that cannot fail.
+fn each<T: Send, S>(
+    out: &mut [T],
+    size: usize,
+    threads: usize,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize, &mut [T]) + Sync,
+) {
+    let done = each_piece(out, size, threads, state, |state, index, piece| {
+        work(state, index, piece);
+        Ok(())
+    });
+    debug_assert!(done.is_ok());
+}
+
+/// The mean of each column.
+fn column_means(values: &[f32], width: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; width];
+    for row in values.chunks_exact(width) {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    let rows = (values.len() / width).max(1) as f64;
+    sums.into_iter().map(|sum| sum / rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_classes_to_tell_apart_there_is_no_accuracy() {
+        let compute = Compute::new(Some(1));
+        let one = Classified { codes: &[1.0, 2.0], classes: &[3, 3] };
+        let two = Classified { codes: &[1.0, 2.0], classes: &[3, 4] };
+        let none = Classified { codes: &[], classes: &[] };
+        for accuracy in [nearest_neighbour_accuracy, linear_probe_accuracy] {
+            assert_eq!(accuracy(one, two, 1, compute), None);
+            assert_eq!(accuracy(two, none, 1, compute), None);
+            assert_eq!(accuracy(none, two, 1, compute), None);
+            assert_eq!(accuracy(two, two, 1, compute), Some(1.0));
+            // A class that nothing was learned of is never found.
+            assert_eq!(
+                accuracy(two, Classified { codes: &[1.0, 2.0], classes: &[3, 9] }, 1, compute),
+                Some(0.5)
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The classes of rows as numbers, and which rows are learned from with their labels.
+
+use crate::base::random::{Purpose, generator, shuffle};
+use crate::data::{Dataset, Labels};
+use crate::error::{Error, Result};
+
+/// Rows that are learned from with their labels.
+pub(crate) struct Labelled {
+    /// The classes that the training rows have, in order.
+    pub names: Vec<String>,
+    /// The numbers of the rows, ascending.
+    pub rows: Vec<usize>,
+    /// For each of them its class, an index into `names`.
+    pub classes: Vec<u32>,
+}
+
+impl Labelled {
+    /// All rows, or `count` of them: of each class its share, one at least, chosen at random.
+    pub fn choose(training: &Dataset, count: Option<usize>, seed: u64) -> Result<Self> {
+        let labels = labels_of(training)?;
+        let mut present = vec![false; labels.names.len()];
+        labels.classes.iter().for_each(|&class| present[class as usize] = true);
+        let names: Vec<String> = labels
+            .names
+            .iter()
+            .zip(&present)
+            .filter(|(_, present)| **present)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if names.len() < 2 {
+            return Err(Error::data(format!(
+                "{}: all rows are of one class: there is nothing to tell apart",
+                training.name
+            )));
+        }
+        let all = class_numbers(training, &names)?;
+        let rows = match count {
+            None => (0..all.len()).collect(),
+            Some(count) => {
+                if count > all.len() || count < names.len() {
+                    return Err(Error::recipe(format!(
+                        "labelled: {count} rows of {} with {} classes; from {} to {} can be chosen",
+                        all.len(),
+                        names.len(),
+                        names.len(),
+                        all.len()
+                    )));
+                }
+                choose(&all, names.len(), count, seed)
+            }
+        };
+        let classes = rows.iter().map(|&row| all[row]).collect();
+        Ok(Self { names, rows, classes })
+    }
+}
+
+fn labels_of(dataset: &Dataset) -> Result<&Labels> {
+    dataset.labels.as_ref().ok_or_else(|| {
+        Error::data(format!(
+            "{}: a classifier needs the class of each row, and these have none",
+            dataset.name
+        ))
+        .hint("--label COLUMN of a CSV file, or --labels FILE")
+    })
+}
+
+/// The class of each row as an index into `names`. Two files may number the same classes in two ways.
+pub(crate) fn class_numbers(dataset: &Dataset, names: &[String]) -> Result<Vec<u32>> {
+    let labels = labels_of(dataset)?;
+    let number = |name: &String| names.iter().position(|known| known == name).map(|class| class as u32);
+    let numbers: Vec<Option<u32>> = labels.names.iter().map(number).collect();
+    labels
+        .classes
+        .iter()
+        .enumerate()
+        .map(|(row, &class)| {
+            numbers[class as usize].ok_or_else(|| {
+                let list = if names.len() <= 20 { format!(" ({})", names.join(", ")) } else { String::new() };
+                Error::data(format!(
+                    "{}: row {} is of class `{}`, which is none of those learned{list}",
+                    dataset.name,
+                    row + 1,
+                    labels.names[class as usize]
+                ))
+            })
+        })
+        .collect()
+}
+
+/// `count` rows at random: of each class its share, rounded so that they add up, one at least.
+fn choose(classes: &[u32], class_count: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..classes.len()).collect();
+    shuffle(&mut order, &mut generator(seed, Purpose::Labelled, 0));
+    let mut sizes = vec![0usize; class_count];
+    classes.iter().for_each(|&class| sizes[class as usize] += 1);
+    // One of each, the rest by the largest remainder.
+    let rest = count - class_count;
+    let share = |size: usize| rest as f64 * (size - 1) as f64 / (classes.len() - class_count).max(1) as f64;
+    let mut quota: Vec<usize> = sizes.iter().map(|&size| 1 + share(size) as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..class_count).collect();
+    by_remainder
+        .sort_by(|&a, &b| share(sizes[b]).fract().total_cmp(&share(sizes[a]).fract()).then(a.cmp(&b)));
+    let missing = count - quota.iter().sum::<usize>();
+    by_remainder
+        .into_iter()
+        .filter(|&class| quota[class] < sizes[class])
+        .take(missing)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|class| quota[class] += 1);
+    let mut chosen: Vec<usize> = order
+        .into_iter()
+        .filter(|&row| {
+            let left = &mut quota[classes[row] as usize];
+            let take = *left > 0;
+            *left -= usize::from(take);
+            take
+        })
+        .collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_has_its_share_and_one_row_at_least() {
+        // 90 rows of class 0, 9 of class 1, one of class 2.
+        let classes: Vec<u32> =
+            (0..100).map(|row| if row < 90 { 0 } else { u32::from(row == 99) + 1 }).collect();
+        let of = |rows: &[usize], class| rows.iter().filter(|&&row| classes[row] == class).count();
+        for (count, wanted) in [(3, [1, 1, 1]), (12, [9, 2, 1]), (50, [44, 5, 1]), (100, [90, 9, 1])] {
+            let rows = choose(&classes, 3, count, 7);
+            assert_eq!(rows.len(), count);
+            assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "each row once, in order");
+            assert_eq!([0, 1, 2].map(|class| of(&rows, class)), wanted, "{count}");
+        }
+        assert_ne!(choose(&classes, 3, 20, 1), choose(&classes, 3, 20, 2));
+        assert_eq!(choose(&classes, 3, 20, 1), choose(&classes, 3, 20, 1));
+    }
+}

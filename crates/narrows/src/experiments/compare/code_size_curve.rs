@@ -1,0 +1,181 @@
+//! The error against the size of the code, and the knee of that curve.
+
+use serde::Serialize;
+
+use super::{Candidate, Measure, Method, Progress, Run, set_code_size};
+use crate::data::scaling::Scaling;
+use crate::error::Result;
+use crate::evaluation::reconstruction::pca_errors;
+use crate::pca::moments::Moments;
+use crate::recipe::Spec;
+
+/// The errors of several methods at several code sizes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sweep {
+    /// The code sizes, from the least.
+    pub code_sizes: Vec<usize>,
+    /// PCA first, then the networks that can choose their code size.
+    pub curves: Vec<Curve>,
+}
+
+/// The errors of one method.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Curve {
+    /// Which.
+    pub recipe: String,
+    /// From the smallest code; a size that the rows do not allow has none.
+    pub points: Vec<Point>,
+    /// The code size at the knee, see [`knee`].
+    pub knee: Option<usize>,
+}
+
+/// The error at a code size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// Numbers in a code.
+    pub code_size: usize,
+    /// On the held-out rows.
+    pub squared_error_per_row: f64,
+}
+
+/// The knee of a falling curve, where more code begins to gain little: the code size at which the curve lies farthest
+/// below the chord from its first point to its last, with both axes scaled to 0..1 and the code size by its logarithm
+/// (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a kneedle in a haystack"). Nothing for fewer than three points, or
+/// where no point lies below the chord.
+pub fn knee(points: &[Point]) -> Option<usize> {
+    let finite: Vec<&Point> = points.iter().filter(|point| point.squared_error_per_row.is_finite()).collect();
+    let ([first, .., last], 3..) = (&finite[..], finite.len()) else { return None };
+    let x = |point: &Point| (point.code_size as f64).log2();
+    let y = |point: &Point| point.squared_error_per_row;
+    let (low, high) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+        (low.min(y(point)), high.max(y(point)))
+    });
+    let below = |point: &&&Point| {
+        let along = (x(point) - x(first)) / (x(last) - x(first));
+        (y(first) + along * (y(last) - y(first)) - y(point)) / (high - low)
+    };
+    // Rounding is no knee.
+    let best =
+        finite.iter().filter(|point| below(point) > 1e-9).max_by(|a, b| below(a).total_cmp(&below(b)))?;
+    Some(best.code_size)
+}
+
+/// Whether a recipe is fitted at each code size: PCA needs no fit of its own, and an image's size is not chosen.
+pub(super) fn is_swept(spec: &Spec) -> bool {
+    matches!(spec, Spec::Autoencoder(network) if network.clone().set_code_size(1).is_ok())
+}
+
+/// Measures all curves.
+pub(super) fn sweep(
+    run: &mut Run,
+    candidates: &[Candidate],
+    methods: &[Method],
+    code_sizes: &[usize],
+    notes: &mut Vec<String>,
+) -> Result<Sweep> {
+    let mut code_sizes = code_sizes.to_vec();
+    code_sizes.sort_unstable();
+    code_sizes.dedup();
+    let mut curves = vec![pca(run, &code_sizes)?];
+    for (candidate, method) in candidates.iter().zip(methods) {
+        let is_network = matches!(candidate.spec, Spec::Autoencoder(_));
+        if is_network && !is_swept(&candidate.spec) {
+            notes.push(format!("{} keeps its code size and has no curve", candidate.name));
+        }
+        if !is_swept(&candidate.spec) || method.failure.is_some() {
+            continue;
+        }
+        let points = network(run, method, &code_sizes, notes)?;
+        curves.push(Curve { recipe: candidate.name.clone(), knee: knee(&points), points });
+        if run.interrupted {
+            break;
+        }
+    }
+    Ok(Sweep { code_sizes, curves })
+}
+
+/// One eigen-decomposition for all code sizes.
+fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<Curve> {
+    run.say(&Progress::Stage("PCA at each code size"));
+    let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
+    let scaling = Scaling::learn(run.scale, training)?;
+    let moments = Moments::new(training, &scaling, run.compute.level, run.compute.threads);
+    let most = code_sizes.last().copied().unwrap_or(0);
+    let errors = pca_errors(&moments, &scaling, held_out, most, run.compute)?;
+    let points: Vec<Point> = code_sizes
+        .iter()
+        .filter_map(|&code_size| Some(Point { code_size, squared_error_per_row: *errors.get(code_size)? }))
+        .collect();
+    for &point in &points {
+        run.say(&Progress::Swept { recipe: "pca", point });
+    }
+    Ok(Curve { recipe: "pca".into(), knee: knee(&points), points })
+}
+
+/// A fit for each code size, with the first seed; what the comparison has fitted already is not fitted again.
+fn network(
+    run: &mut Run,
+    method: &Method,
+    code_sizes: &[usize],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Point>> {
+    let mut points = Vec::new();
+    for &code_size in code_sizes {
+        run.number += 1;
+        let known = method.fits.first().filter(|figures| figures.code_size == code_size);
+        let squared_error_per_row = match known.and_then(|figures| Measure::SquaredError.of(figures)) {
+            Some(error) => error,
+            None => {
+                let mut spec = method.spec.clone();
+                set_code_size(&mut spec, code_size)?;
+                let name = format!("{}, code {code_size}", method.recipe);
+                match run.fit(&name, &spec) {
+                    Ok(Some(fit)) => fit.summary().evaluation.squared_error_per_row,
+                    Ok(None) => return Ok(points),
+                    Err(error) => {
+                        notes.push(format!("{name}: {error}"));
+                        continue;
+                    }
+                }
+            }
+        };
+        let point = Point { code_size, squared_error_per_row };
+        run.say(&Progress::Swept { recipe: &method.recipe, point });
+        points.push(point);
+        if run.interrupted {
+            break;
+        }
+    }
+    Ok(points)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(points: &[(usize, f64)]) -> Option<usize> {
+        let point = |&(code_size, squared_error_per_row)| Point { code_size, squared_error_per_row };
+        knee(&points.iter().map(point).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_knee_is_where_a_bent_line_bends() {
+        // Steep to 8, flat from there on; the scale of the error does not matter.
+        for factor in [1.0, 1e-9, 1e12] {
+            let bent = [(2, 10.0), (4, 6.0), (8, 2.0), (16, 1.9), (32, 1.8)].map(|(k, y)| (k, y * factor));
+            assert_eq!(of(&bent), Some(8));
+        }
+        assert_eq!(of(&[(1, 9.0), (2, 1.0), (64, 0.0)]), Some(2));
+    }
+
+    #[test]
+    fn what_has_no_knee_says_so() {
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[(2, 3.0), (4, 1.0)]), None);
+        // A straight line in the logarithm, a curve that bends the other way, a constant, what is not finite.
+        assert_eq!(of(&[(2, 3.0), (4, 2.0), (8, 1.0)]), None);
+        assert_eq!(of(&[(2, 3.0), (4, 2.9), (8, 1.0)]), None);
+        assert_eq!(of(&[(2, 3.0), (4, 3.0), (8, 3.0)]), None);
+        assert_eq!(of(&[(2, 3.0), (4, f64::NAN), (8, 1.0)]), None);
+    }
+}

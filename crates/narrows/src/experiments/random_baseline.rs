@@ -1,0 +1,304 @@
+//! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
+//! updates (those of the layers are counted), over several seeds.
+
+use crate::compute::Compute;
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::experiments::compare::Spread;
+use crate::fit::classifier::{ClassifierFit, fit_classifier};
+use crate::fit::{Fit, Options, fit};
+use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::recipe::Spec;
+
+/// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
+const NEGLIGIBLE: f64 = 0.01;
+
+/// A network that was fitted from one start with one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// Updates before all layers were trained together, and from there on.
+    pub steps: (usize, usize),
+    /// Time spent training, in seconds.
+    pub seconds: f64,
+    /// What it is judged by, on the held-out rows: the share of classes told wrong, or the squared error per row.
+    pub figure: f64,
+    /// The losses, epoch by epoch, of all layers together.
+    pub history: Vec<EpochRecord>,
+}
+
+/// Networks with the same seeds, pre-trained and not.
+#[derive(Debug, Clone)]
+pub struct Twins {
+    /// Whether they tell classes; else they rebuild rows.
+    pub tells_classes: bool,
+    /// The labelled rows that classes were learned from, and all rows.
+    pub rows: (usize, usize),
+    /// Those that were pre-trained.
+    pub pretrained: Vec<Run>,
+    /// Those from random starts: as many, with the same seeds.
+    pub random: Vec<Run>,
+    /// Seeds with which training diverged, and whether it was the network that was pre-trained; both of the seed are left out.
+    pub diverged: Vec<(u64, bool)>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// What came of the first fit, which the others are set beside.
+#[derive(Debug, Clone, Copy)]
+pub enum First<'a> {
+    /// A network that rebuilds rows.
+    Rebuilding(&'a Fit),
+    /// A network that tells classes.
+    Classifier(&'a ClassifierFit),
+}
+
+/// Fits the twin of a network that was pre-trained, and both again with the seeds that follow, `seeds` in all.
+///
+/// # Errors
+/// Where nothing was pre-trained, or a fit fails.
+pub fn twins(
+    spec: &Spec,
+    first: First<'_>,
+    seeds: usize,
+    training: &Dataset,
+    validation: &Dataset,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Twins> {
+    let all = training.rows.rows();
+    let labelled = match first {
+        First::Classifier(fit) => fit.summary().labelled_rows,
+        First::Rebuilding(_) => all,
+    };
+    let own = match first {
+        First::Rebuilding(fit) => of_fit(fit, all),
+        First::Classifier(fit) => of_classifier(fit),
+    };
+    let twin = match spec {
+        Spec::Pca(_) => None,
+        Spec::Autoencoder(network) => network.random_twin().map(Spec::Autoencoder),
+        Spec::Classifier(network) => {
+            let per_epoch = own.steps.1 / own.history.len().max(1);
+            network.random_twin(own.steps.0, per_epoch.max(1)).map(Spec::Classifier)
+        }
+    };
+    let Some(twin) = twin else {
+        return Err(Error::recipe(
+            "--twin: a twin is that of a network that is pre-trained and not frozen, and this one is not",
+        )
+        .hint("narrows fit stacked, or a recipe with `pretrain`"));
+    };
+    let mut found = Twins {
+        tells_classes: matches!(spec, Spec::Classifier(_)),
+        rows: (labelled, all),
+        pretrained: vec![own],
+        random: Vec::new(),
+        diverged: Vec::new(),
+        interrupted: false,
+    };
+    for number in 0..seeds.max(1) as u64 {
+        let seed = spec.seed().wrapping_add(number);
+        let mut pair = Vec::new();
+        for pretrained in [true, false] {
+            if pretrained && number == 0 {
+                continue;
+            }
+            let mut spec = if pretrained { spec.clone() } else { twin.clone() };
+            spec.set_seed(seed);
+            callback(&Event::Start { pretrained, seed });
+            let (run, ended) = match &spec {
+                Spec::Classifier(spec) => {
+                    let fit =
+                        fit_classifier(spec, training, validation, compute, Options::default(), callback)?;
+                    (of_classifier(&fit), fit.ended)
+                }
+                _ => {
+                    let fit = fit(&spec, training, validation, compute, callback)?;
+                    (of_fit(&fit, all), fit.ended)
+                }
+            };
+            match ended {
+                Ended::Interrupted => {
+                    found.interrupted = true;
+                    return Ok(found);
+                }
+                // What ran away is no figure to compare: the seed is left out, and that is said.
+                Ended::Diverged(_) => found.diverged.push((seed, pretrained)),
+                Ended::Finished | Ended::Early => pair.push((run, pretrained)),
+            }
+        }
+        if found.diverged.iter().any(|(other, _)| *other == seed) {
+            found.pretrained.retain(|run| run.seed != seed);
+            continue;
+        }
+        for (run, pretrained) in pair {
+            if pretrained { &mut found.pretrained } else { &mut found.random }.push(run);
+        }
+    }
+    Ok(found)
+}
+
+fn of_fit(fit: &Fit, rows: usize) -> Run {
+    let (mut before, mut steps) = (0, 0);
+    if let Spec::Autoencoder(network) = &fit.spec {
+        steps = network.train.steps(fit.history.len(), rows);
+        let layers = network.dense_layers();
+        before = network.pretrain.as_ref().map_or(0, |pretrain| pretrain.steps(&network.train, layers, rows));
+    }
+    Run {
+        seed: fit.model.spec.seed(),
+        steps: (before, steps),
+        seconds: fit.seconds,
+        figure: fit.summary().evaluation.squared_error_per_row,
+        history: fit.history.clone(),
+    }
+}
+
+fn of_classifier(fit: &ClassifierFit) -> Run {
+    Run {
+        seed: fit.model.spec.seed(),
+        steps: fit.steps,
+        seconds: fit.seconds,
+        figure: fit.summary().evaluation.error(),
+        history: fit.history.clone(),
+    }
+}
+
+impl Twins {
+    /// The figures of the networks that were pre-trained, and of those from random starts.
+    pub fn spreads(&self) -> (Option<Spread>, Option<Spread>) {
+        let of = |runs: &[Run]| Spread::of(runs.iter().map(|run| run.figure));
+        (of(&self.pretrained), of(&self.random))
+    }
+
+    /// One plain sentence: whether pre-training paid.
+    pub fn answer(&self) -> String {
+        let diverged =
+            |pretrained: bool| self.diverged.iter().filter(|(_, kind)| *kind == pretrained).count();
+        let left_out = match (diverged(true), diverged(false)) {
+            (0, 0) => String::new(),
+            (0, random) => format!("; {random} random starts diverged, and their seeds are left out"),
+            (own, random) => {
+                format!(
+                    "; {own} pre-trained networks and {random} random starts diverged, and their seeds are left out"
+                )
+            }
+        };
+        // A pair for each seed that both have.
+        let differences: Vec<f64> = self
+            .random
+            .iter()
+            .filter_map(|random| {
+                let own = self.pretrained.iter().find(|own| own.seed == random.seed)?;
+                Some(random.figure - own.figure)
+            })
+            .collect();
+        let (Some(own), Some(other)) = self.spreads() else {
+            return format!("no answer: no network from a random start was finished{left_out}");
+        };
+        let is_large = (own.mean - other.mean).abs() > NEGLIGIBLE * other.mean;
+        let word = match own.mean < other.mean {
+            _ if !is_large => "no gain",
+            _ if !is_real(&differences) => "no gain that is more than chance",
+            // Of one pair it is not known what is chance.
+            true if self.random.len() == 1 => "pre-trained is better this once",
+            false if self.random.len() == 1 => "pre-trained is worse this once",
+            true => "pre-training pays",
+            false => "pre-training does harm",
+        };
+        let text = |spread: &Spread| {
+            let number = |value: f64| {
+                if self.tells_classes { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
+            };
+            let deviation =
+                spread.deviation.map_or_else(String::new, |value| format!(" ± {}", number(value)));
+            format!("{}{deviation}{}", number(spread.mean), if self.tells_classes { " %" } else { "" })
+        };
+        let what = if self.tells_classes { "error" } else { "squared error" };
+        let rows = match self.rows {
+            (labelled, all) if labelled < all => format!(" with {labelled} labels of {all} rows"),
+            (labelled, _) if self.tells_classes => format!(" with {labelled} labels"),
+            _ => String::new(),
+        };
+        let seeds = match self.random.len() {
+            1 => "; one seed: --seeds 5 would say how sure that is".to_owned(),
+            count => format!(", over {count} seeds"),
+        };
+        format!(
+            "{word}: {what} {} pre-trained against {} from random starts with as many updates{rows}{seeds}{left_out}",
+            text(&own),
+            text(&other)
+        )
+    }
+}
+
+/// Whether differences of pairs are more than chance: their mean lies further from 0 than 95 of 100 such means would, were
+/// there no difference (Student's t). One pair says nothing of chance: then every difference counts.
+fn is_real(differences: &[f64]) -> bool {
+    // The 97.5 % quantile of Student's t, by degrees of freedom from 1.
+    const T: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    let Some(Spread { mean, deviation: Some(deviation), .. }) = Spread::of(differences.iter().copied())
+    else {
+        return true;
+    };
+    let n = differences.len();
+    let quantile = T.get(n - 2).copied().unwrap_or(2.2);
+    mean.abs() > quantile * deviation / (n as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn twins(pretrained: &[f64], random: &[f64]) -> Twins {
+        let runs = |figures: &[f64]| {
+            let run = |(seed, &figure): (usize, &f64)| Run {
+                seed: seed as u64,
+                steps: (10, 20),
+                seconds: 0.0,
+                figure,
+                history: Vec::new(),
+            };
+            figures.iter().enumerate().map(run).collect()
+        };
+        Twins {
+            tells_classes: true,
+            rows: (1000, 60000),
+            pretrained: runs(pretrained),
+            random: runs(random),
+            diverged: Vec::new(),
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn the_answer_is_plain_and_chance_is_no_gain() {
+        let answer = |a: &[f64], b: &[f64]| twins(a, b).answer();
+        let pays = answer(&[0.019, 0.020, 0.018], &[0.026, 0.027, 0.025]);
+        assert!(
+            pays.starts_with("pre-training pays: error 1.90 ± 0.10 % pre-trained against 2.60 ± 0.10 %"),
+            "{pays}"
+        );
+        assert!(pays.contains("1000 labels of 60000 rows") && pays.ends_with("over 3 seeds"), "{pays}");
+        // Twice as far apart on the mean, but each seed says another thing.
+        assert!(answer(&[0.01, 0.03, 0.02], &[0.03, 0.02, 0.03]).starts_with("no gain"));
+        assert!(answer(&[0.026, 0.027], &[0.019, 0.020]).starts_with("pre-training does harm"));
+        let once = answer(&[0.02], &[0.03]);
+        assert!(once.starts_with("pre-trained is better this once") && once.contains("one seed"), "{once}");
+        assert!(answer(&[0.02], &[0.02001]).starts_with("no gain"));
+        let left_out =
+            Twins { diverged: vec![(7, false)], ..twins(&[0.019, 0.020], &[0.026, 0.0271]) }.answer();
+        assert!(left_out.contains("over 2 seeds; 1 random starts diverged"), "{left_out}");
+        assert!(twins(&[0.02], &[]).answer().starts_with("no answer"));
+    }
+
+    /// Student's own example (1908), hours of sleep gained by ten patients: t = 4.06 on 9 degrees of freedom; the first drug
+    /// alone t = 1.33.
+    #[test]
+    fn chance_is_told_by_students_own_figures() {
+        assert!(is_real(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]));
+        assert!(!is_real(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]));
+    }
+}

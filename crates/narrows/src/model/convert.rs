@@ -1,0 +1,97 @@
+//! A PCA as the linear network that it is: h = P (x - m) is a dense layer with the bias -P m, g = P'h + m one with the
+//! bias m. So it can be trained on, or have layers put beside it.
+
+use crate::data::Shape;
+use crate::error::{Error, Result};
+use crate::model::{Fitted, Model, Part};
+use crate::network::plan::Plan;
+use crate::pca::Pca;
+use crate::recipe::{AutoencoderSpec, Layer, Loss, Spec, Start, Train, Units, Weights};
+
+impl Model {
+    /// A fitted PCA as a network with two dense layers, equal to it but for rounding to single precision. `train` is how it
+    /// would be trained on; the summary stays, because the two say the same.
+    ///
+    /// # Errors
+    /// Where the model is no PCA, or is a part of one.
+    pub fn to_network(&self, train: Train) -> Result<Model> {
+        self.must_have(Part::Whole, "become a network")?;
+        let (Fitted::Pca(pca), Spec::Pca(spec)) = (&self.fitted, &self.spec) else {
+            return Err(Error::model("the model is a network already"));
+        };
+        let dense = |units| Layer::Dense { units, bias: true };
+        let network = AutoencoderSpec {
+            about: Some("a PCA as a linear network".to_owned()),
+            scale: spec.scale,
+            encoder: vec![dense(Units::Count(pca.code_size()))],
+            decoder: vec![dense(Units::Input)],
+            loss: Loss::Mse,
+            sparsity: None,
+            pretrain: None,
+            weights: Weights { start: Start::ClosedForm, ..Weights::default() },
+            train,
+        };
+        let plan = Plan::new(&network, self.shape)?;
+        let parameters = parameters(pca, &plan, self.shape);
+        Ok(Model {
+            spec: Spec::Autoencoder(network),
+            fitted: Fitted::Network { plan, parameters },
+            ..self.clone()
+        })
+    }
+}
+
+fn parameters(pca: &Pca, plan: &Plan, shape: Shape) -> Vec<f32> {
+    let (d, k) = (shape.len(), pca.code_size());
+    let mut parameters = vec![0.0; plan.buffer_len];
+    let divisors = pca.divisors();
+    let names = ["encoder.1.weights", "encoder.1.bias", "decoder.1.weights", "decoder.1.bias"];
+    for name in names {
+        let parameter = plan.parameters.iter().find(|parameter| parameter.name == name);
+        let range = parameter.expect("two dense layers with biases").range.clone();
+        let component = |unit: usize| &pca.components[unit * d..][..d];
+        let along = |unit: usize| component(unit).iter().zip(&pca.mean).map(|(a, b)| a * b).sum::<f64>();
+        for (at, value) in parameters[range].iter_mut().enumerate() {
+            *value = match name {
+                "encoder.1.weights" => component(at % k)[at / k] / divisors[at % k],
+                "encoder.1.bias" => -along(at) / divisors[at],
+                "decoder.1.weights" => component(at / d)[at % d] * divisors[at / d],
+                _ => pca.mean[at],
+            } as f32;
+        }
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::Compute;
+    use crate::data;
+    use crate::fit::fit;
+    use crate::progress::Flow;
+    use crate::recipe::file::Recipe;
+
+    #[test]
+    fn a_pca_and_its_network_say_the_same() {
+        let rows = data::open("iris", &data::OpenOptions::default()).unwrap();
+        let compute = Compute::new(Some(2));
+        for settings in [["whiten=false", "scale=none"], ["whiten=true", "scale=standard"]] {
+            let mut recipe = Recipe::open("pca").unwrap();
+            ["code_size=3"].iter().chain(&settings).for_each(|setting| recipe.set(setting).unwrap());
+            let spec = recipe.spec().unwrap();
+            let pca = fit(&spec, &rows, &rows, compute, &mut |_| Flow::Continue).unwrap().model;
+            let network = pca.to_network(Train::default()).unwrap();
+            for verb in [Model::encode, Model::reconstruct] {
+                let numbers = |model: &Model| verb(model, &*rows.rows, compute).unwrap().into_f64();
+                let (wanted, found) = (numbers(&pca), numbers(&network));
+                assert_eq!(wanted.len(), found.len());
+                assert!(wanted.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)));
+            }
+            // It survives its file, and is no PCA any more.
+            let again = Model::from_bytes(&network.to_bytes().unwrap()).unwrap();
+            assert_eq!(again, network);
+            assert!(again.to_network(Train::default()).is_err());
+        }
+    }
+}

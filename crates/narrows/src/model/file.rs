@@ -1,0 +1,277 @@
+//! The model file: what of a [`Model`] goes where. The container is [`crate::base::container`]'s, the specification `FORMAT.md`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::atomic_file;
+use crate::base::container::{self, Kind, Tensor, Tensors};
+use crate::data::scaling::Scaling;
+use crate::data::{Element, Shape};
+use crate::error::{Error, Result};
+use crate::model::metrics::{ClassifierSummary, Evaluation, Summary};
+use crate::model::{Classes, Fitted, Model, Part};
+use crate::network::plan::Plan;
+use crate::pca::Pca;
+use crate::recipe::{
+    AutoencoderSpec, Function, Keep, Layer, Loss, Scale, Schedule, Spec, Train, Units, Weights,
+};
+
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4 };
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    spec: Spec,
+    shape: Shape,
+    element: Element,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pca: Option<PcaHead>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
+    /// What of the model is there, where it is not all.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    part: Part,
+    /// Of a classifier: the names of its classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classes: Option<ClassesHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClassesHead {
+    names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    summary: Option<ClassifierSummary>,
+}
+
+fn is_whole(part: &Part) -> bool {
+    *part == Part::Whole
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PcaHead {
+    rows: usize,
+    total_variance: f64,
+}
+
+impl Model {
+    /// Writes the model to a file; see [`atomic_file::write`]. The same model gives the same bytes.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        atomic_file::write(path, &self.to_bytes()?)
+    }
+
+    /// Reads a model from a file. A file that is damaged, foreign or of another version is refused with the reason.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
+        Self::from_bytes(&bytes).map_err(|error| error.at(path.display()))
+    }
+
+    /// The model as the bytes of a file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = BTreeMap::new();
+        let vector = |values: &[f64]| Tensor::f64(vec![values.len()], values);
+        tensors.insert("scaling.offsets".to_owned(), vector(&self.scaling.offsets));
+        tensors.insert("scaling.scales".to_owned(), vector(&self.scaling.scales));
+        tensors.insert("training_mean".to_owned(), vector(&self.training_mean));
+        let mut pca_head = None;
+        match &self.fitted {
+            Fitted::Network { plan, parameters } => {
+                for parameter in plan.parameters.iter().filter(|own| self.part.needs(plan, own)) {
+                    let values = &parameters[parameter.range.clone()];
+                    tensors.insert(parameter.name.clone(), Tensor::f32(parameter.shape.clone(), values));
+                }
+            }
+            Fitted::Pca(pca) => {
+                let shape = vec![pca.code_size(), pca.mean.len()];
+                tensors.insert("pca.components".to_owned(), Tensor::f64(shape, &pca.components));
+                tensors.insert("pca.explained_variance".to_owned(), vector(&pca.explained_variance));
+                pca_head = Some(PcaHead { rows: pca.rows, total_variance: pca.total_variance });
+            }
+        }
+        let head = Head {
+            spec: self.spec.clone(),
+            shape: self.shape,
+            element: self.element,
+            pca: pca_head,
+            summary: self.summary.clone(),
+            part: self.part,
+            classes: self.classes.as_ref().map(|Classes { names, summary }| ClassesHead {
+                names: names.clone(),
+                summary: summary.clone(),
+            }),
+        };
+        container::encode(&MODEL, head.version(), &head, &tensors)
+    }
+
+    /// Reads a model from the bytes of a file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (version, head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
+        if version < head.version() {
+            return Err(Error::model(format!(
+                "the description of the {} has what version {version} did not know",
+                MODEL.name
+            )));
+        }
+        // The hash does not cover the version; but a file has the lowest one.
+        if version > head.version() {
+            return Err(Error::model(format!(
+                "the {} says version {version}, and holds nothing that version {} did not know: it is damaged",
+                MODEL.name,
+                head.version()
+            ))
+            .hint("use a copy"));
+        }
+        head.into_model(tensors)
+    }
+}
+
+/// The version that first knew all settings of a network.
+fn version_of_network(network: &AutoencoderSpec) -> u64 {
+    let of_layer = |layer: &Layer| match layer {
+        Layer::Dense { units: Units::Tied, .. }
+        | Layer::TransposedConvolution { channels: Units::Tied, .. }
+        | Layer::Dropout { .. }
+        | Layer::Variational { .. } => 3,
+        Layer::Function(function) => {
+            use Function::*;
+            if matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax) { 1 } else { 3 }
+        }
+        Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        // In no version: refused when it is read.
+        Layer::BatchNorm => 1,
+        _ => 2,
+    };
+    let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);
+    let before = Train {
+        patience: None,
+        min_delta: None,
+        schedule: Schedule::Constant,
+        final_rate: None,
+        warm_up: None,
+        clip_norm: None,
+        ..network.train.clone()
+    };
+    let is_third = network.train != before
+        || network.train.epochs == 0
+        || network.weights != Weights::default()
+        || network.pretrain.is_some()
+        || matches!(network.loss, Loss::Mae | Loss::Huber)
+        || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
+    let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
+    of_layers.max(if is_third { 3 } else { 1 }).max(if is_second { 2 } else { 1 })
+}
+
+impl Head {
+    /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
+    fn version(&self) -> u64 {
+        let of_spec = match &self.spec {
+            Spec::Autoencoder(network) => version_of_network(network),
+            Spec::Pca(_) => 1,
+            Spec::Classifier(_) => 4,
+        };
+        let of_summary = self.summary.as_ref().map_or(1, |summary| {
+            let Evaluation { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
+            if output_variance.is_some() || divergence.is_some() {
+                3
+            } else if mean_activity.is_some() || summary.baselines.pca_components.is_some() {
+                2
+            } else {
+                1
+            }
+        });
+        let has_new_scale = matches!(self.spec.scale(), Scale::Auto | Scale::Center);
+        let own = if self.part != Part::Whole || has_new_scale { 3 } else { 1 };
+        own.max(of_spec).max(of_summary)
+    }
+
+    fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
+        let Self { spec, shape, element, pca, summary, part, classes } = self;
+        let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
+        let of_spec = |error: Error| Error::model(format!("the model's spec: {error}"));
+        spec.validate().map_err(of_spec)?;
+        let sides = [shape.height, shape.width, shape.channels];
+        let width = sides
+            .iter()
+            .try_fold(1usize, |product, &side| product.checked_mul(side))
+            .filter(|&width| width > 0 && width <= u32::MAX as usize)
+            .ok_or_else(|| wrong("the shape of a row"))?;
+        let entries = tensors.one_or("scaling.offsets", width);
+        let offsets = tensors.f64("scaling.offsets", &[entries])?;
+        let scales = tensors.f64("scaling.scales", &[entries])?;
+        if scales.contains(&0.0) {
+            return Err(wrong("a scale of 0"));
+        }
+        let training_mean = tensors.f64("training_mean", &[width])?;
+        if matches!(spec, Spec::Classifier(_)) != classes.is_some() {
+            return Err(wrong("classes go with a classifier, and with nothing else"));
+        }
+        let mut network = |plan: Plan| -> Result<Fitted> {
+            // The tensors are as long as the file says they are; the buffer is made only when they are all there.
+            let own = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
+            let values = own
+                .clone()
+                .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
+                .collect::<Result<Vec<_>>>()?;
+            let mut parameters = vec![0.0; plan.buffer_len];
+            for (parameter, values) in own.zip(values) {
+                parameters[parameter.range.clone()].copy_from_slice(&values);
+            }
+            Ok(Fitted::Network { plan, parameters })
+        };
+        let fitted = match &spec {
+            Spec::Autoencoder(spec) if spec.is_normalized() => {
+                return Err(wrong("batch_norm, which no model has"));
+            }
+            Spec::Classifier(spec) if spec.is_normalized() => {
+                return Err(wrong("batch_norm, which no model has"));
+            }
+            Spec::Autoencoder(spec) => network(Plan::new(spec, shape).map_err(of_spec)?)?,
+            Spec::Classifier(spec) => {
+                let names = classes.as_ref().map_or(0, |classes| classes.names.len());
+                let unlike = classes.as_ref().map_or(0, |classes| {
+                    classes.names.iter().collect::<std::collections::BTreeSet<_>>().len()
+                });
+                if names < 2 || unlike < names || part != Part::Whole || summary.is_some() {
+                    return Err(wrong(
+                        "a classifier is whole, and has two classes at least, no two of one name",
+                    ));
+                }
+                network(Plan::classifier(spec, shape, names).map_err(of_spec)?)?
+            }
+            Spec::Pca(settings) => {
+                let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
+                let k = tensors
+                    .views
+                    .get("pca.explained_variance")
+                    .map_or(0, |view| view.shape().iter().product());
+                if k == 0 || k > width || head.rows < 2 {
+                    return Err(wrong("the number of components or rows"));
+                }
+                Fitted::Pca(Pca {
+                    mean: training_mean.clone(),
+                    explained_variance: tensors.f64("pca.explained_variance", &[k])?,
+                    components: tensors.f64("pca.components", &[k, width])?,
+                    total_variance: head.total_variance,
+                    rows: head.rows,
+                    whiten: settings.whiten,
+                })
+            }
+        };
+        tensors.finish(&MODEL)?;
+        let scaling = Scaling::from_parts(offsets, scales);
+        let classes = classes.map(|ClassesHead { names, summary }| Classes { names, summary });
+        if let Some(Classes { names, summary: Some(summary) }) = &classes {
+            let square = |matrix: &[Vec<usize>]| {
+                matrix.len() == names.len() && matrix.iter().all(|row| row.len() == names.len())
+            };
+            if !square(&summary.evaluation.confusion) {
+                return Err(wrong("the confusion matrix"));
+            }
+        }
+        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary, part, classes })
+    }
+}

@@ -1,0 +1,366 @@
+//! Recipes: specs as TOML files, the built-in ones compiled in.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::recipe::{AutoencoderSpec, ClassifierSpec, PcaSpec, Spec, suggestion};
+
+/// The built-in recipes: name and TOML text.
+const BUILT_IN: [(&str, &str); 12] = [
+    ("pca", include_str!("../../recipes/pca.toml")),
+    ("linear", include_str!("../../recipes/linear.toml")),
+    ("tied", include_str!("../../recipes/tied.toml")),
+    ("single", include_str!("../../recipes/single.toml")),
+    ("sparse", include_str!("../../recipes/sparse.toml")),
+    ("deep", include_str!("../../recipes/deep.toml")),
+    ("conv", include_str!("../../recipes/conv.toml")),
+    ("denoising", include_str!("../../recipes/denoising.toml")),
+    ("wide", include_str!("../../recipes/wide.toml")),
+    ("stacked", include_str!("../../recipes/stacked.toml")),
+    ("vae", include_str!("../../recipes/vae.toml")),
+    ("classifier", include_str!("../../recipes/classifier.toml")),
+];
+
+/// A recipe, its fields still open to be changed one by one.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// `single`, or the file's name without its ending.
+    pub name: String,
+    /// What errors call it: `single`, or the path.
+    place: String,
+    table: toml::Table,
+}
+
+impl Recipe {
+    /// Finds a built-in recipe by its name, or reads a TOML file.
+    pub fn open(name: &str) -> Result<Self> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+            return Self::parse(name, name, text);
+        }
+        let path = Path::new(name);
+        if !path.exists() {
+            let names = Self::names().collect::<Vec<_>>();
+            let error = Error::recipe(format!("{name}: neither a recipe nor a file"));
+            return Err(match suggestion(name, names.iter().copied()) {
+                Some(close) => error.hint(format!("did you mean `{close}`? recipes: {}", names.join(", "))),
+                None => error.hint(format!("recipes: {}; or the path of a TOML file", names.join(", "))),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+        let stem =
+            path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        Self::parse(&stem, name, &text)
+    }
+
+    /// Reads TOML text. `place` is what errors call it.
+    pub fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
+        let table = text.parse::<toml::Table>().map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            let message = one_line(error.message());
+            Error::recipe(format!("{place}: line {line}, column {column}: {message}"))
+        })?;
+        Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
+    }
+
+    /// A recipe whose fields are read already.
+    pub(crate) fn from_table(place: &str, table: toml::Table) -> Self {
+        Self { name: place.to_owned(), place: place.to_owned(), table }
+    }
+
+    /// The names of the built-in recipes.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// Sets one field, named by its path: `train.rate=0.5`. The value is read as TOML; what is not TOML is text.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let (path, value) = assignment.split_once('=').ok_or_else(|| {
+            Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.rate=0.5"))
+        })?;
+        let value = value.trim();
+        let value = format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        let mut table = &mut self.table;
+        let mut parts = path.trim().split('.').peekable();
+        while let Some(part) = parts.next() {
+            if part.is_empty() {
+                return Err(Error::recipe(format!("`{assignment}`: an empty field name")));
+            }
+            if parts.peek().is_none() {
+                table.insert(part.to_owned(), value);
+                if matches!(part, "encoder" | "decoder") {
+                    // What it says is not of these layers.
+                    table.remove("about");
+                }
+                break;
+            }
+            table = table
+                .entry(part)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+                .as_table_mut()
+                .ok_or_else(|| Error::recipe(format!("`{assignment}`: {part} has no fields")))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out a field of the recipe, as if it had never been written.
+    pub fn unset(&mut self, field: &str) {
+        self.table.remove(field);
+    }
+
+    /// The method, where the recipe names one.
+    pub fn method(&self) -> Option<&str> {
+        self.table.get("method")?.as_str()
+    }
+
+    /// The spec that the fields make, checked. Errors name the recipe and the field.
+    pub fn spec(&self) -> Result<Spec> {
+        self.read_spec()
+            .and_then(|spec| spec.validate().map(|()| spec))
+            .map_err(|error| error.at(&self.place))
+    }
+
+    fn read_spec(&self) -> Result<Spec> {
+        let mut table = self.table.clone();
+        let methods = ["pca", "autoencoder", "classifier"];
+        let method = table
+            .remove("method")
+            .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
+        match method.as_str() {
+            Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
+            Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
+            Some("classifier") => read::<ClassifierSpec>(table).map(Spec::Classifier),
+            other => {
+                let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
+                let error = Error::recipe(format!(
+                    "method: unknown method `{wrong}` (allowed: {})",
+                    methods.join(", ")
+                ));
+                Err(match suggestion(&wrong, methods) {
+                    Some(close) => error.hint(format!("did you mean `{close}`?")),
+                    None => error,
+                })
+            }
+        }
+    }
+}
+
+/// Reads a struct from a table; an error names the field by its path.
+fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
+    let mut track = serde_path_to_error::Track::new();
+    let value = toml::Value::Table(table);
+    T::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
+        let path = track.path().to_string();
+        // Without the parser's second line, which says the path again.
+        let message = plain_types(&one_line(error.message()));
+        // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
+        let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let hint = match &names[..] {
+            [wrong, valid @ ..] if message.starts_with("unknown") && !message.contains("did you mean") => {
+                suggestion(wrong, valid.iter().copied())
+            }
+            _ => None,
+        };
+        let error = Error::recipe(if path == "." { message.clone() } else { format!("{path}: {message}") });
+        match hint {
+            Some(close) => error.hint(format!("did you mean `{close}`?")),
+            None => error,
+        }
+    })
+}
+
+/// What the parser calls by the names of the program's types, in words.
+fn plain_types(message: &str) -> String {
+    let types = [
+        ("a boolean", "true or false"),
+        ("bool", "true or false"),
+        ("usize", "a whole number of at least 0"),
+        ("u64", "a whole number of at least 0"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+        ("a string", "text"),
+        ("a sequence", "a list"),
+        ("a map", "a table of fields"),
+    ];
+    for (name, words) in types {
+        let end = format!("expected {name}");
+        if let Some(start) = message.strip_suffix(&end) {
+            return format!("{start}expected {words}");
+        }
+    }
+    match message.split_once("expected struct ") {
+        Some((start, _)) => format!("{start}expected a table of fields"),
+        None => message.to_owned(),
+    }
+}
+
+/// An error is one line, whatever the parser says and the recipe holds.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// A spec as the text of a recipe.
+pub fn to_toml(spec: &Spec) -> String {
+    toml::to_string(spec).unwrap_or_else(|error| format!("# this spec has no TOML form: {error}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Layer, Units};
+
+    #[test]
+    fn built_in_recipes_are_valid_and_survive_their_own_text() {
+        for name in Recipe::names() {
+            let spec = Recipe::open(name).unwrap().spec().unwrap();
+            assert!(spec.about().is_some(), "{name} says what it is");
+            let again = Recipe::parse(name, name, &to_toml(&spec)).unwrap().spec().unwrap();
+            assert_eq!(spec, again);
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(spec, serde_json::from_str::<Spec>(&json).unwrap());
+        }
+    }
+
+    #[track_caller]
+    fn refused(text: &str, parts: &[&str]) {
+        let error =
+            Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_the_field_and_the_nearest_name() {
+        let whole = |change: &str| {
+            format!(
+                "method = 'autoencoder'\nloss = 'mse'\nencoder = [{{ dense = 2 }}]\ndecoder = [{{ dense = 'input' }}]\n{change}"
+            )
+        };
+        refused("method = 'pcaa'", &["r.toml: method", "pcaa", "did you mean `pca`"]);
+        refused("loss = 'mse'", &["r.toml: method: missing"]);
+        refused("method = 'pca'\ncode_sise = 3", &["code_sise", "did you mean `code_size`"]);
+        refused("method = 'pca'\ncode_size = -3", &["code_size"]);
+        refused("method = 'pca'\ncode_size = 0", &["code_size", "at least one"]);
+        refused("method = 'pca'\nscale = 'standart'", &["scale", "standart", "did you mean `standard`"]);
+        refused(&whole("[train]\nepoch = 3"), &["train", "epoch", "did you mean `epochs`"]);
+        refused(&whole("[train]\nepochs = 'many'"), &["train.epochs", "many"]);
+        refused(&whole("[train]\nepochs = 0"), &["train.epochs", "at least 1"]);
+        refused(&whole("[train]\noptimizer = 'adm'"), &["train.optimizer", "did you mean `adam`"]);
+        refused(&whole("[train]\noptimizer = 'sgd'\nrho = 0.5"), &["train.rho", "sgd"]);
+        refused(&whole("[train]\nrate = -1.0"), &["train.rate", "-1"]);
+        refused(&whole("[train]\nbeta1 = 1.0"), &["train.beta1", "below 1"]);
+        let layers = |layers: &str| whole("").replace("{ dense = 2 }", layers);
+        refused(&layers("'rellu'"), &["encoder[0]", "did you mean `relu`"]);
+        refused(&layers("{ dens = 3 }"), &["encoder[0]", "did you mean `dense`"]);
+        refused(&layers("{ dense = 0 }"), &["encoder[0]", "from 1 to"]);
+        refused(&layers("{ bias = true }"), &["encoder[0]", "which layer"]);
+        refused(&whole("").replace("'mse'", "'bce'"), &["loss", "sigmoid"]);
+        refused("method = 'pca", &["r.toml", "line 1"]);
+    }
+
+    /// Every field with a mistake in it: the error names the field, and what is allowed or which name is nearest.
+    #[test]
+    fn a_mistake_in_each_field_is_named() {
+        let number = "a number";
+        let whole = "a whole number of at least 0";
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("single", "method=autoencodr", &["method", "did you mean `autoencoder`", "pca"]),
+            ("single", "about=3", &["about", "text"]),
+            ("single", "scale=unti", &["scale", "did you mean `unit`", "min_max"]),
+            ("single", "encoder=3", &["encoder", "a list"]),
+            ("single", "encoder=[{dens=3}]", &["encoder[0]", "did you mean `dense`"]),
+            ("single", "encoder=[{dense=3, bais=false}]", &["encoder[0]", "did you mean `bias`"]),
+            ("single", "encoder=[{dense=3, bias=1}]", &["encoder[0]", "bias", "true or false"]),
+            ("single", "decoder=[\"sigmiod\"]", &["decoder[0]", "did you mean `sigmoid`"]),
+            ("single", "loss=bec", &["loss", "did you mean `bce`", "huber"]),
+            ("single", "sparsity=3", &["sparsity", "a table of fields"]),
+            ("single", "sparsity.l2=3", &["sparsity", "l2", "did you mean `l1`"]),
+            ("single", "sparsity.l1=little", &["sparsity.l1", number]),
+            ("single", "sparsity.kl=little", &["sparsity.kl", number]),
+            ("single", "sparsity.target=little", &["sparsity.target", number]),
+            ("single", "weights.strat=he", &["weights", "did you mean `start`"]),
+            ("single", "weights.start=glorto", &["weights.start", "did you mean `glorot`", "lecun"]),
+            ("single", "weights.l2=much", &["weights.l2", number]),
+            ("single", "weights.elimination=much", &["weights.elimination", number]),
+            ("single", "weights.max_norm=much", &["weights.max_norm", number]),
+            ("single", "train=3", &["train", "a table of fields"]),
+            ("single", "train.optimzer=adam", &["train", "did you mean `optimizer`"]),
+            ("single", "train.optimizer=adaam", &["train.optimizer", "did you mean `adam`", "rmsprop"]),
+            ("single", "train.rate=fast", &["train.rate", number]),
+            ("single", "train.epochs=1.5", &["train.epochs", whole]),
+            ("single", "train.batch=-3", &["train.batch", whole]),
+            ("single", "train.seed=-1", &["train.seed", whole]),
+            ("single", "train.keep=bset", &["train.keep", "did you mean `best`"]),
+            ("single", "train.patience=long", &["train.patience", whole]),
+            ("single", "train.min_delta=some", &["train.min_delta", number]),
+            ("single", "train.schedule=one_cycel", &["train.schedule", "did you mean `one_cycle`"]),
+            ("single", "train.final_rate=low", &["train.final_rate", number]),
+            ("single", "train.warm_up=some", &["train.warm_up", whole]),
+            ("single", "train.clip_norm=some", &["train.clip_norm", number]),
+            ("single", "train.rho=some", &["train.rho", number]),
+            ("single", "train.epsilon=some", &["train.epsilon", number]),
+            ("single", "train.momentum=some", &["train.momentum", number]),
+            ("single", "train.nesterov=some", &["train.nesterov", "true or false"]),
+            ("single", "train.beta1=some", &["train.beta1", number]),
+            ("single", "train.beta2=some", &["train.beta2", number]),
+            ("single", "train.weight_decay=some", &["train.weight_decay", number]),
+            ("single", "sclae=unit", &["sclae", "did you mean `scale`"]),
+            ("pca", "code_size=many", &["code_size", whole]),
+            ("pca", "whiten=much", &["whiten", "true or false"]),
+            ("pca", "scale=3", &["scale"]),
+            ("pca", "withen=true", &["withen", "did you mean `whiten`"]),
+        ];
+        for (name, assignment, parts) in cases {
+            let mut recipe = Recipe::open(name).unwrap();
+            recipe.set(assignment).unwrap();
+            let error = recipe.spec().unwrap_err().to_string();
+            for part in *parts {
+                assert!(error.contains(part), "{assignment}: `{part}` is not in: {error}");
+            }
+            assert!(error.starts_with(name) && !error.contains("struct "), "{error}");
+        }
+    }
+
+    #[test]
+    fn fields_can_be_set_by_path() {
+        let mut recipe = Recipe::open("single").unwrap();
+        for assignment in ["train.epochs=3", "train.rate = 0.5", "loss=mse", "scale=\"none\""] {
+            recipe.set(assignment).unwrap();
+        }
+        let Spec::Autoencoder(spec) = recipe.spec().unwrap() else { panic!("an autoencoder") };
+        assert_eq!((spec.train.epochs, spec.train.rate), (3, Some(0.5)));
+        assert!(recipe.set("train.epochs").is_err());
+        assert!(recipe.set("loss.deep=3").is_err());
+        recipe.set("train.epohcs=3").unwrap();
+        assert!(recipe.spec().unwrap_err().to_string().contains("did you mean `epochs`"));
+    }
+
+    #[test]
+    fn the_short_form_mirrors_itself() {
+        let Spec::Autoencoder(mut spec) = Recipe::open("single").unwrap().spec().unwrap() else { panic!() };
+        spec.set_layers("784-128-64-32", 784).unwrap();
+        let widths = |layers: &[Layer]| {
+            layers
+                .iter()
+                .filter_map(|layer| match layer {
+                    Layer::Dense { units, .. } => Some(*units),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(widths(&spec.encoder), [128, 64, 32].map(Units::Count));
+        assert_eq!(widths(&spec.decoder), [Units::Count(64), Units::Count(128), Units::Input]);
+        assert_eq!(spec.decoder.last(), Some(&Layer::Function(crate::recipe::Function::Sigmoid)));
+        for wrong in ["784", "783-32", "784-0", "784-a", "", "784--3"] {
+            assert!(spec.set_layers(wrong, 784).is_err(), "{wrong}");
+        }
+    }
+}

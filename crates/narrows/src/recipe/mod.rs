@@ -1,0 +1,443 @@
+//! A network as plain data: what a recipe says, before anything is known about the rows.
+//!
+//! A [`Spec`] is read from TOML (a recipe) or JSON (a model file). It has no behaviour: [`crate::network::plan`] gives it shapes,
+//! [`crate::fit`] finds its parameters. Unknown fields are refused everywhere, so a misspelt setting is never silently
+//! ignored.
+
+mod classifier;
+pub mod file;
+mod layer;
+mod pretrain;
+mod regularizer;
+mod train;
+
+pub use crate::data::scaling::Scale;
+pub use classifier::ClassifierSpec;
+pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
+pub(crate) use pretrain::layer_functions;
+pub use pretrain::{PerLayer, Pretrain, PretrainKind};
+pub use regularizer::{Sparsity, Start, Weights};
+pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A method with all its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Spec {
+    /// Principal component analysis.
+    Pca(PcaSpec),
+    /// A network with a narrow middle, trained to give back its input.
+    Autoencoder(AutoencoderSpec),
+    /// A network that tells classes.
+    Classifier(ClassifierSpec),
+}
+
+/// Settings of a principal component analysis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PcaSpec {
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// How numbers are scaled before the method sees them.
+    #[serde(default)]
+    pub scale: Scale,
+    /// Components kept; without it 32, or as many as rows and columns allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_size: Option<usize>,
+    /// Whether codes are divided by their standard deviation.
+    #[serde(default)]
+    pub whiten: bool,
+}
+
+/// Settings of an autoencoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderSpec {
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// How numbers are scaled before the network sees them.
+    #[serde(default)]
+    pub scale: Scale,
+    /// Layers from the input to the code.
+    pub encoder: Vec<Layer>,
+    /// Layers from the code to the output.
+    pub decoder: Vec<Layer>,
+    /// What training makes small.
+    pub loss: Loss,
+    /// What the code pays for being active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<Sparsity>,
+    /// How the weights start, and what they pay for their size.
+    #[serde(default, skip_serializing_if = "Weights::is_default")]
+    pub weights: Weights,
+    /// How each layer is trained alone, before all are trained together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Pretrain>,
+    /// How it is trained.
+    #[serde(default)]
+    pub train: Train,
+}
+
+/// What training makes small: a mean over the rows of a batch and the numbers of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Binary cross-entropy; needs data in 0..1 and a sigmoid at the end.
+    Bce,
+    /// Mean squared error.
+    Mse,
+    /// Cross-entropy against rows that are shares; needs data in 0..1 and a softmax at the end.
+    CrossEntropy,
+    /// Mean absolute error: outliers count less.
+    Mae,
+    /// Half the squared error where it is below 1 away, else the distance less 1/2 (Huber 1964).
+    Huber,
+}
+
+impl Loss {
+    /// What charts and tables call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Bce => "BCE",
+            Self::Mse => "MSE",
+            Self::CrossEntropy => "cross-entropy",
+            Self::Mae => "mean absolute error",
+            Self::Huber => "Huber loss",
+        }
+    }
+
+    /// Whether it is made for numbers in 0..1 only.
+    pub fn needs_shares(self) -> bool {
+        matches!(self, Self::Bce | Self::CrossEntropy)
+    }
+}
+
+impl Spec {
+    /// How numbers are scaled.
+    pub fn scale(&self) -> Scale {
+        match self {
+            Self::Pca(spec) => spec.scale,
+            Self::Autoencoder(spec) => spec.scale,
+            Self::Classifier(spec) => spec.scale,
+        }
+    }
+
+    /// Sets how numbers are scaled.
+    pub fn set_scale(&mut self, scale: Scale) {
+        match self {
+            Self::Pca(spec) => spec.scale = scale,
+            Self::Autoencoder(spec) => spec.scale = scale,
+            Self::Classifier(spec) => spec.scale = scale,
+        }
+    }
+
+    /// One line for people.
+    pub fn about(&self) -> Option<&str> {
+        match self {
+            Self::Pca(spec) => spec.about.as_deref(),
+            Self::Autoencoder(spec) => spec.about.as_deref(),
+            Self::Classifier(spec) => spec.about.as_deref(),
+        }
+    }
+
+    /// Where all chance comes from; 0 where the method has none.
+    pub fn seed(&self) -> u64 {
+        self.train().map_or(0, |train| train.seed)
+    }
+
+    /// Whether the same from random starts can be set beside it: where it is pre-trained, and not frozen then.
+    pub fn has_twin(&self) -> bool {
+        match self {
+            Self::Pca(_) => false,
+            Self::Autoencoder(spec) => spec.pretrain.is_some(),
+            Self::Classifier(spec) => spec.pretrain.is_some() && !spec.frozen,
+        }
+    }
+
+    /// How the method is trained, where it is.
+    pub fn train(&self) -> Option<&Train> {
+        match self {
+            Self::Pca(_) => None,
+            Self::Autoencoder(spec) => Some(&spec.train),
+            Self::Classifier(spec) => Some(&spec.train),
+        }
+    }
+
+    /// As [`Spec::train`], to be changed.
+    pub fn train_mut(&mut self) -> Option<&mut Train> {
+        match self {
+            Self::Pca(_) => None,
+            Self::Autoencoder(spec) => Some(&mut spec.train),
+            Self::Classifier(spec) => Some(&mut spec.train),
+        }
+    }
+
+    /// Sets where all chance comes from, where the method has any.
+    pub fn set_seed(&mut self, seed: u64) {
+        if let Some(train) = self.train_mut() {
+            train.seed = seed;
+        }
+    }
+
+    /// The loss; squared error where the method has no other.
+    pub fn loss(&self) -> Loss {
+        match self {
+            Self::Pca(_) => Loss::Mse,
+            Self::Autoencoder(spec) => spec.loss,
+            Self::Classifier(_) => Loss::CrossEntropy,
+        }
+    }
+
+    /// Checks what can be checked without data.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Classifier(spec) => spec.validate()?,
+            Self::Pca(spec) => {
+                if spec.code_size == Some(0) {
+                    return Err(Error::recipe("code_size: there must be at least one component"));
+                }
+            }
+            Self::Autoencoder(spec) => {
+                spec.train.validate()?;
+                if spec.train.epochs == 0 && spec.weights.start != Start::ClosedForm {
+                    return Err(Error::recipe("train.epochs: must be at least 1")
+                        .hint("only weights.start = \"closed_form\" needs no training"));
+                }
+                spec.weights.validate()?;
+                if let Some(pretrain) = &spec.pretrain {
+                    pretrain.validate(&spec.train)?;
+                }
+                if spec.is_normalized() {
+                    check_normalized(spec.pretrain.as_ref(), &spec.weights, &spec.train)?;
+                }
+                if let Some(sparsity) = spec.sparsity {
+                    sparsity.validate()?;
+                    if sparsity.kl.is_some() && spec.code_function() != Some(Function::Sigmoid) {
+                        return Err(Error::recipe("sparsity.kl: needs an encoder that ends in \"sigmoid\"")
+                            .hint("or use sparsity.l1"));
+                    }
+                }
+                let end = spec.decoder.last();
+                let ends_in = |function| end == Some(&Layer::Function(function));
+                match spec.loss {
+                    Loss::Bce if !ends_in(Function::Sigmoid) => {
+                        return Err(Error::recipe("loss: bce needs a decoder that ends in \"sigmoid\"")
+                            .hint("or use loss = \"mse\""));
+                    }
+                    Loss::CrossEntropy if !ends_in(Function::Softmax) => {
+                        return Err(Error::recipe(
+                            "loss: cross_entropy needs a decoder that ends in \"softmax\"",
+                        )
+                        .hint("or use loss = \"mse\""));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AutoencoderSpec {
+    /// The function that a code comes out of.
+    pub(crate) fn code_function(&self) -> Option<Function> {
+        let mut layers = self.encoder.iter().rev().filter(|layer| !matches!(layer, Layer::Dropout { .. }));
+        match layers.next() {
+            Some(Layer::Function(function)) => Some(*function),
+            _ => None,
+        }
+    }
+
+    /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
+    /// those of the whole. None where nothing is trained before.
+    pub fn random_twin(&self) -> Option<Self> {
+        let pretrain = self.pretrain.as_ref()?;
+        let before: usize =
+            (0..self.dense_layers()).map(|layer| pretrain.train(&self.train, layer).epochs).sum();
+        let train = Train { epochs: self.train.epochs + before, ..self.train.clone() };
+        Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
+    /// Dense layers of the encoder.
+    pub(crate) fn dense_layers(&self) -> usize {
+        self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
+    }
+
+    /// Whether the decoder's weights are the encoder's.
+    pub fn is_tied(&self) -> bool {
+        self.decoder.iter().any(|layer| layer.units() == Some(Units::Tied))
+    }
+
+    /// Whether its codes are drawn at random in training.
+    pub fn is_variational(&self) -> bool {
+        self.encoder.iter().any(|layer| matches!(layer, Layer::Variational { .. }))
+    }
+
+    /// Whether a layer normalises batches while it is trained.
+    pub fn is_normalized(&self) -> bool {
+        self.encoder.iter().chain(&self.decoder).any(|layer| *layer == Layer::BatchNorm)
+    }
+
+    /// Whether it learns to undo noise.
+    pub fn is_shown_noise(&self) -> bool {
+        self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
+    }
+
+    /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
+    /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
+    /// So is a `batch_norm` between layers: before each function of a part that has one.
+    pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
+        let widths = widths(short, input, &format!("from the input to the code, such as {input}-128-32"))?;
+        let others = &widths[..];
+        let function = |layers: &[Layer]| {
+            layers.iter().find_map(|layer| match layer {
+                Layer::Function(function) => Some(*function),
+                _ => None,
+            })
+        };
+        let between = function(&self.encoder).unwrap_or(Function::Linear);
+        let of_code = self.code_function().unwrap_or(Function::Linear);
+        let end = match self.decoder.last() {
+            Some(Layer::Function(function)) => *function,
+            _ => Function::Linear,
+        };
+        let has_bias =
+            |layers: &[Layer]| layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. }));
+        let biases = (has_bias(&self.encoder), has_bias(&self.decoder));
+        let tied = self.is_tied();
+        let normalized = |layers: &[Layer]| layers.contains(&Layer::BatchNorm).then_some(Layer::BatchNorm);
+        let normalized = (normalized(&self.encoder), normalized(&self.decoder));
+        // Noise, dropout on the input and a code that is drawn at random are not widths: they stay.
+        let before: Vec<Layer> = self
+            .encoder
+            .iter()
+            .take_while(|layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. }))
+            .cloned()
+            .collect();
+        let divergence = self.encoder.iter().find_map(|layer| match layer {
+            Layer::Variational { divergence, .. } => Some(*divergence),
+            _ => None,
+        });
+        let dense = |units, bias| Layer::Dense { units, bias };
+        let mirrored = |units| if tied { Units::Tied } else { units };
+        // What it says is not of these layers.
+        self.about = None;
+        let (code, between_widths) = others.split_last().expect("not empty");
+        let hidden = |units, bias, normalized: &Option<Layer>| {
+            [Some(dense(units, bias)), normalized.clone(), Some(Layer::Function(between))]
+                .into_iter()
+                .flatten()
+        };
+        let deeper =
+            between_widths.iter().flat_map(|&width| hidden(Units::Count(width), biases.0, &normalized.0));
+        let code = match divergence {
+            Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
+            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
+        };
+        self.encoder = before.into_iter().chain(deeper).chain(code).collect();
+        self.decoder = between_widths
+            .iter()
+            .rev()
+            .flat_map(|&width| hidden(mirrored(Units::Count(width)), biases.1, &normalized.1))
+            .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
+            .collect();
+        Ok(())
+    }
+
+    /// Changes how its layers are trained alone, as [`PretrainKind::apply`].
+    pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
+        PretrainKind::apply(kinds, &mut self.encoder, &mut self.decoder, &mut self.pretrain)?;
+        // What it says is not of this training.
+        self.about = None;
+        Ok(())
+    }
+
+    /// Sets the width of the middle: the units of the encoder's last dense layer.
+    pub fn set_code_size(&mut self, size: usize) -> Result<()> {
+        if size == 0 {
+            return Err(Error::recipe("code size: must be at least 1"));
+        }
+        let last = self.encoder.iter_mut().rev().find_map(|layer| match layer {
+            Layer::Dense { units, .. } => {
+                *units = Units::Count(size);
+                Some(Ok(()))
+            }
+            Layer::Variational { units, .. } => {
+                *units = size;
+                Some(Ok(()))
+            }
+            Layer::Convolution { .. } | Layer::TransposedConvolution { .. } => Some(Err(())),
+            _ => None,
+        });
+        match last {
+            Some(Ok(())) => {}
+            Some(Err(())) => {
+                return Err(Error::recipe(
+                    "code size: the code of this network is an image; its size follows from the rows",
+                )
+                .hint("change the channels of the encoder's last conv in a recipe of your own"));
+            }
+            None => return Err(Error::recipe("code size: the encoder has no dense layer to set it in")),
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what makes no sense together with batch normalisation. Where its layers may stand, the plan knows.
+fn check_normalized(pretrain: Option<&Pretrain>, weights: &Weights, train: &Train) -> Result<()> {
+    if pretrain.is_some() {
+        return Err(Error::recipe("pretrain: layers that are trained alone have no batch_norm")
+            .hint("leave out one of the two: both are ways to train deep networks"));
+    }
+    if weights.elimination.is_some() {
+        return Err(Error::recipe(
+            "weights.elimination: batch_norm undoes the size of the weights before it, so small ones are not superfluous",
+        )
+        .hint("leave out one of the two"));
+    }
+    if train.batch < 2 {
+        return Err(Error::recipe("train.batch: batch_norm needs batches of at least 2 rows")
+            .hint("a single row has no spread"));
+    }
+    Ok(())
+}
+
+/// The widths of the short form `784-128-32`, without the first: that is the row's.
+fn widths(short: &str, input: usize, expected: &str) -> Result<Vec<usize>> {
+    let widths = short
+        .split('-')
+        .map(|part| part.trim().parse::<usize>().ok().filter(|&width| width > 0))
+        .collect::<Option<Vec<_>>>()
+        .filter(|widths| widths.len() > 1)
+        .ok_or_else(|| Error::recipe(format!("layers `{short}`: expected widths {expected}")))?;
+    if widths[0] != input {
+        return Err(Error::recipe(format!(
+            "layers `{short}`: a row of the data has {input} numbers, not {}",
+            widths[0]
+        )));
+    }
+    Ok(widths[1..].to_vec())
+}
+
+/// `did you mean` for a name that is close to a valid one.
+pub(crate) fn suggestion<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    valid
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .map(|(_, name)| name)
+}
+
+fn unknown(what: &str, wrong: &str, valid: &[&str]) -> String {
+    let list = valid.join(", ");
+    match suggestion(wrong, valid.iter().copied()) {
+        Some(name) => format!("unknown {what} `{wrong}`; did you mean `{name}`? (allowed: {list})"),
+        None => format!("unknown {what} `{wrong}` (allowed: {list})"),
+    }
+}

@@ -1,0 +1,206 @@
+//! Checkpoints: the state of training after an epoch, kept in two files beside the model in turn, so that a run that was
+//! stopped or killed goes on as if it had never stopped, bit for bit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::base::atomic_file;
+use crate::base::container::{self, Kind, Tensor};
+use crate::error::{Error, Result};
+use crate::network::engine::Rows;
+use crate::network::plan::Plan;
+use crate::progress::EpochRecord;
+use crate::recipe::{Optimizer, Schedule, Spec};
+use crate::train::State;
+
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 3 };
+
+/// Rows that go into the fingerprint of a data set at most.
+const FINGERPRINT_ROWS: usize = 1000;
+
+/// Where the checkpoints of a run are, and what run it is.
+pub(crate) struct Checkpoints {
+    paths: [PathBuf; 2],
+    /// Which of the two is written next.
+    next: usize,
+    run: Run,
+    steps_per_epoch: u64,
+}
+
+/// What must be the same for a run to go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
+    spec: Spec,
+    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
+    /// where classes are told.
+    data: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    run: Run,
+    step: u64,
+    best_loss: f64,
+    /// Train loss, validation loss and seconds of each epoch.
+    history: Vec<(f64, f64, f64)>,
+    /// Active units after each epoch, where known; from version 2 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    active_units: Vec<Option<usize>>,
+    /// The share of classes told wrong after each epoch, where classes are told; from version 3 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    validation_errors: Vec<Option<f64>>,
+}
+
+impl Checkpoints {
+    /// The checkpoints of a run whose model goes to `model`.
+    pub fn new(model: &Path, spec: Spec, rows: Rows<'_>, held_out: Rows<'_>) -> Self {
+        let beside = |number: usize| {
+            let mut name = model.as_os_str().to_owned();
+            name.push(format!(".checkpoint-{number}"));
+            PathBuf::from(name)
+        };
+        let mut spec = spec;
+        let mut steps_per_epoch = 1;
+        if let Some(train) = spec.train_mut() {
+            // Under a schedule the rate depends on how many epochs there will be.
+            if train.schedule == Schedule::Constant {
+                train.epochs = 1;
+            }
+            steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
+        }
+        let data = format!("{} {}", fingerprint(rows), fingerprint(held_out));
+        Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch }
+    }
+
+    /// Writes a state over the older of the two files.
+    pub fn keep(&mut self, state: &State) -> Result<()> {
+        atomic_file::write(&self.paths[self.next], &self.to_bytes(state)?)?;
+        self.next = 1 - self.next;
+        Ok(())
+    }
+
+    /// The newest state that is whole and belongs to this run.
+    pub fn newest(&mut self, plan: &Plan, optimizer: Optimizer) -> Result<State> {
+        let mut found: Option<State> = None;
+        let mut reason = None;
+        for (number, path) in self.paths.iter().enumerate() {
+            if !path.exists() {
+                continue;
+            }
+            let state =
+                std::fs::read(path).map_err(|error| Error::io(path, "read", error)).and_then(|bytes| {
+                    self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
+                });
+            match state {
+                Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
+                    found = Some(state);
+                    self.next = 1 - number;
+                }
+                Ok(_) => {}
+                Err(error) => reason = Some(error),
+            }
+        }
+        match (found, reason) {
+            (Some(state), _) => Ok(state),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::model(format!(
+                "{}: there is no checkpoint to resume from",
+                self.paths[0].display()
+            ))
+            .hint("leave out --resume to begin anew")),
+        }
+    }
+
+    /// Removes the files: the run is over.
+    pub fn remove(&self) {
+        for path in &self.paths {
+            // A file that is not there, or cannot be removed, does no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn to_bytes(&self, state: &State) -> Result<Vec<u8>> {
+        let vector = |values: &[f32]| Tensor::f32(vec![values.len()], values);
+        let mut tensors = BTreeMap::from([("parameters".to_owned(), vector(&state.parameters))]);
+        for (number, memory) in state.memory.iter().enumerate() {
+            tensors.insert(format!("memory.{number}"), vector(memory));
+        }
+        if !state.best.is_empty() {
+            tensors.insert("best".to_owned(), vector(&state.best));
+        }
+        let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
+        let active_units = state.history.iter().map(|record| record.active_units).collect();
+        let validation_errors = state.history.iter().map(|record| record.validation_error).collect();
+        // JSON has no infinity; before a best loss there is none.
+        let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
+        container::encode(
+            &CHECKPOINT,
+            CHECKPOINT.newest,
+            &Head {
+                run: self.run.clone(),
+                step: state.step,
+                best_loss,
+                history,
+                active_units,
+                validation_errors,
+            },
+            &tensors,
+        )
+    }
+
+    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
+        let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
+        if head.run.spec != self.run.spec {
+            return Err(Error::model("the checkpoint is of a run with other settings").hint(
+                "give the same recipe and options; only --epochs may change, and not under a train.schedule",
+            ));
+        }
+        if head.run.data != self.run.data {
+            return Err(Error::model("the checkpoint is of a run on other rows"));
+        }
+        if head.step != head.history.len() as u64 * self.steps_per_epoch {
+            return Err(Error::model("the checkpoint's steps do not fit its epochs"));
+        }
+        let shape = [plan.buffer_len];
+        let parameters = tensors.f32("parameters", &shape)?;
+        let memory = (0..optimizer.memories())
+            .map(|number| tensors.f32(&format!("memory.{number}"), &shape))
+            .collect::<Result<_>>()?;
+        let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
+        tensors.finish(&CHECKPOINT)?;
+        let history = head
+            .history
+            .iter()
+            .enumerate()
+            .map(|(place, &(train_loss, validation_loss, seconds))| EpochRecord {
+                epoch: place + 1,
+                train_loss,
+                validation_loss,
+                seconds,
+                active_units: head.active_units.get(place).copied().flatten(),
+                validation_error: head.validation_errors.get(place).copied().flatten(),
+            })
+            .collect();
+        Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })
+    }
+}
+
+fn fingerprint(Rows { source: rows, classes, .. }: Rows<'_>) -> String {
+    let (count, width) = (rows.rows(), rows.shape().len());
+    let mut hash = Sha256::new();
+    hash.update((count as u64).to_le_bytes());
+    hash.update((width as u64).to_le_bytes());
+    let mut row = vec![0.0; width];
+    for index in (0..count).step_by(count.div_ceil(FINGERPRINT_ROWS).max(1)) {
+        rows.read_f64(&[index], &mut row);
+        row.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    classes.into_iter().flatten().for_each(|class| hash.update(class.to_le_bytes()));
+    container::hexadecimal(hash)
+}

@@ -1,0 +1,393 @@
+//! Greedy layer-wise pre-training (Hinton and Salakhutdinov 2006, Bengio et al. 2007): the first layer is trained as an
+//! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
+//! the whole network starts.
+
+use narrows_kernels::Level;
+use narrows_kernels::matrix::{self, Finish, View};
+
+use crate::compute::Compute;
+use crate::data::scaling::Scaling;
+use crate::data::{Element, Shape, Source, Table, Values};
+use crate::error::{Error, Result};
+use crate::network::engine::{Rows, Walk, each_chunk};
+use crate::network::init::initial_parameters;
+use crate::network::plan::{Op, Plan};
+use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::recipe::{
+    AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
+};
+use crate::train::{State, Trained, best_epoch, train};
+
+/// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
+const CACHE: usize = 1 << 30;
+
+/// Units of a layer whose filters are kept at most.
+const FILTERS: usize = 100;
+
+/// A layer that was trained alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PretrainedLayer {
+    /// Numbers that come in, and units.
+    pub widths: (usize, usize),
+    /// What its losses are called.
+    pub loss_name: &'static str,
+    /// Its losses, epoch by epoch.
+    pub history: Vec<EpochRecord>,
+    /// The epoch whose parameters were kept, where that is not just the last.
+    pub kept_epoch: Option<usize>,
+    /// Time spent training it, in seconds.
+    pub seconds: f64,
+    /// What its first units, 100 at most, look for among the numbers of a row: units x row. For the first layer its
+    /// weights; for a deeper one the filters of the layer below, weighted as the unit weights that layer (Lee et al. 2008),
+    /// as if there were no functions between. Empty where rows are no images that can be drawn.
+    pub filters: Vec<f32>,
+}
+
+impl PretrainedLayer {
+    /// What is known of the epoch whose parameters were kept; None where the layer was stopped before its first was over.
+    pub fn kept(&self) -> Option<&EpochRecord> {
+        match self.kept_epoch {
+            Some(epoch) => self.history.iter().find(|record| record.epoch == epoch),
+            None => self.history.last(),
+        }
+    }
+
+    /// Units that gave the same for every held-out row, where known.
+    pub fn dead_units(&self) -> Option<usize> {
+        Some(self.widths.1 - self.kept()?.active_units?)
+    }
+}
+
+/// Where the whole network starts, and how its layers came there.
+pub(crate) struct Pretrained {
+    pub parameters: Vec<f32>,
+    pub layers: Vec<PretrainedLayer>,
+    /// How it ended; before the last layer where it was stopped.
+    pub ended: Ended,
+}
+
+/// An encoder whose layers are trained one after the other, and what is common to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoding<'a> {
+    pub layers: &'a [Layer],
+    /// What the first layer's autoencoder ends in, and its loss: those of the rows.
+    pub rows: (Function, Loss),
+    /// Whether the plan's decoder mirrors the encoder, and learns with it.
+    pub mirrored: bool,
+    pub scale: Scale,
+    pub weights: Weights,
+    pub train: &'a Train,
+}
+
+impl<'a> From<&'a AutoencoderSpec> for Encoding<'a> {
+    fn from(spec: &'a AutoencoderSpec) -> Self {
+        Self {
+            layers: &spec.encoder,
+            rows: (last_function(&spec.decoder), spec.loss),
+            mirrored: true,
+            scale: spec.scale,
+            weights: spec.weights,
+            train: &spec.train,
+        }
+    }
+}
+
+/// The function that layers end in.
+fn last_function(layers: &[Layer]) -> Function {
+    match layers.last() {
+        Some(Layer::Function(function)) => *function,
+        _ => Function::Linear,
+    }
+}
+
+/// Trains the layers of an encoder one after the other.
+pub(crate) fn pretrain(
+    spec: Encoding<'_>,
+    settings: &Pretrain,
+    plan: &Plan,
+    rows: Rows<'_>,
+    held_out: Rows<'_>,
+    compute: Compute,
+    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+) -> Result<Pretrained> {
+    let stack = Stack::new(spec, plan)?;
+    let count = stack.groups.len();
+    settings.check_layers(count)?;
+    settings.check_functions(&layer_functions(spec.layers))?;
+    let mut parameters = initial_parameters(plan, spec.train.seed);
+    let mut layers = Vec::new();
+    let mut encoders: Vec<Encoder> = Vec::new();
+    let mut ended = Ended::Finished;
+    for index in 0..count {
+        callback(&Event::Layer { layer: index + 1, layers: count });
+        let own = stack.alone(spec, settings, index);
+        let (learn, judge) =
+            (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
+        let own_plan = Plan::new(&own, learn.rows().source.shape())?;
+        let start = State::new(initial_parameters(&own_plan, own.train.seed), own.train.optimizer()?);
+        let mut hear = |event: &Event| match event {
+            Event::Epoch(record) => callback(&Event::LayerEpoch { layer: index + 1, record: *record }),
+            other => callback(other),
+        };
+        let trained = train(
+            &own_plan,
+            &own.train,
+            start,
+            learn.rows(),
+            judge.rows(),
+            compute.level,
+            compute.threads,
+            &mut |_| Ok(()),
+            &mut hear,
+        )?;
+        drop((learn, judge));
+        let Trained { parameters: found, history, seconds, ended: own_ended } = trained;
+        stack.put(&mut parameters, plan, index, &own_plan, &found);
+        let widths = (own_plan.input.len(), own_plan.code().len());
+        encoders.push(Encoder { plan: own_plan, parameters: found });
+        let wants_best = own_ended != Ended::Finished || own.train.keeps_best();
+        let kept_epoch = best_epoch(&history).filter(|_| wants_best).map(|record| record.epoch);
+        let filters =
+            if plan.input.is_grey_or_colour() { filters(&encoders, compute.level) } else { Vec::new() };
+        let loss_name = own.loss.title();
+        layers.push(PretrainedLayer { widths, loss_name, history, kept_epoch, seconds, filters });
+        if own_ended != Ended::Finished {
+            ended = own_ended;
+            break;
+        }
+    }
+    Ok(Pretrained { parameters, layers, ended })
+}
+
+/// The layers of an encoder that are trained alone, and where their numbers go.
+struct Stack {
+    /// A dense layer and the functions after it, one group for each layer.
+    groups: Vec<Vec<Layer>>,
+    /// For each group its step of the whole network, and the step of the decoder that mirrors it, where one does.
+    steps: Vec<(usize, Option<usize>)>,
+}
+
+impl Stack {
+    fn new(spec: Encoding<'_>, plan: &Plan) -> Result<Self> {
+        let mut groups: Vec<Vec<Layer>> = Vec::new();
+        for (index, layer) in spec.layers.iter().enumerate() {
+            match layer {
+                // The rows' own noise is that of the whole network; see `Pretrain::noise`.
+                Layer::Noise(_) | Layer::Dropout { .. } => {}
+                Layer::Dense { .. } => groups.push(vec![layer.clone()]),
+                Layer::Function(_) if !groups.is_empty() => {
+                    groups.last_mut().expect("not empty").push(layer.clone());
+                }
+                _ => {
+                    return Err(Error::recipe(format!(
+                        "pretrain: encoder[{index}]: only dense layers and their functions can be trained one by one"
+                    ))
+                    .hint("--pretrain none"));
+                }
+            }
+        }
+        let dense = |range: std::ops::Range<usize>| -> Vec<usize> {
+            range.filter(|&step| matches!(plan.steps[step].op, Op::Dense { .. })).collect()
+        };
+        let encoder = dense(0..plan.cut);
+        if groups.is_empty() {
+            return Err(Error::recipe(
+                "pretrain: the encoder has no dense layer that could be trained alone",
+            ));
+        }
+        if !spec.mirrored {
+            return Ok(Self { groups, steps: encoder.into_iter().map(|step| (step, None)).collect() });
+        }
+        let decoder = dense(plan.cut..plan.steps.len());
+        let mirrors = |(first, second): (&usize, &usize)| {
+            let (first, second) = (&plan.steps[*first], &plan.steps[*second]);
+            first.input.len() == second.output.len() && first.output.len() == second.input.len()
+        };
+        if decoder.len() != encoder.len() || !encoder.iter().zip(decoder.iter().rev()).all(mirrors) {
+            return Err(Error::recipe("pretrain: the decoder does not mirror the encoder")
+                .hint("as many dense layers on both sides, with the same widths"));
+        }
+        let steps = encoder.into_iter().zip(decoder.into_iter().rev().map(Some)).collect();
+        Ok(Self { groups, steps })
+    }
+
+    /// The autoencoder that a layer is trained as: what comes in is what it gives back.
+    fn alone(&self, spec: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderSpec {
+        // The rows end as in the whole network; what a layer gave, as that layer's function has it.
+        let (end, loss) = match index.checked_sub(1) {
+            None => spec.rows,
+            Some(before) => match last_function(&self.groups[before]) {
+                Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
+                Function::Tanh => (Function::Tanh, Loss::Mse),
+                Function::Relu => (Function::Relu, Loss::Mse),
+                _ => (Function::Linear, Loss::Mse),
+            },
+        };
+        let units = if settings.is_tied() { Units::Tied } else { Units::Input };
+        AutoencoderSpec {
+            about: None,
+            scale: spec.scale,
+            encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
+            decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
+            loss,
+            sparsity: settings.sparsity(last_function(&self.groups[index])),
+            weights: spec.weights,
+            pretrain: None,
+            train: settings.train(spec.train, index),
+        }
+    }
+
+    /// Puts what a layer learned alone into its place in the whole network: its weights into the encoder, those of its
+    /// decoder into the layer that mirrors it.
+    fn put(&self, parameters: &mut [f32], plan: &Plan, index: usize, own: &Plan, found: &[f32]) {
+        let (encoder, decoder) = self.steps[index];
+        let own_encoder = own.steps[..own.cut].iter().find_map(|step| step.op.parameters());
+        let own_decoder = own.steps[own.cut..].iter().find_map(|step| step.op.parameters());
+        let pairs = [(Some(encoder), own_encoder), (decoder, own_decoder)];
+        for (place, (step, from)) in pairs.into_iter().enumerate() {
+            let Some(step) = step else { continue };
+            let (Some((to, to_bias)), Some((from, from_bias))) = (plan.steps[step].op.parameters(), from)
+            else {
+                unreachable!("dense layers have weights")
+            };
+            if let (Some(to), Some(from)) = (to_bias, from_bias) {
+                parameters[to.clone()].copy_from_slice(&found[from.clone()]);
+            }
+            if plan.steps[step].op.is_tied() {
+                continue;
+            }
+            let weights = &found[from.clone()];
+            let to = &mut parameters[to.clone()];
+            if place == 1
+                && own_decoder.map(|(weights, _)| weights) == own_encoder.map(|(weights, _)| weights)
+            {
+                // Shared: what lies there is inputs x units, and units x inputs is wanted.
+                let units = own.code().len();
+                for (i, row) in weights.chunks_exact(units).enumerate() {
+                    row.iter().enumerate().for_each(|(j, &weight)| to[j * own.input.len() + i] = weight);
+                }
+            } else {
+                to.copy_from_slice(weights);
+            }
+        }
+    }
+}
+
+/// A network that has been trained, and that rows are encoded by: its numbers do not change any more.
+pub(crate) struct Encoder {
+    pub plan: Plan,
+    pub parameters: Vec<f32>,
+}
+
+impl Encoder {
+    /// Its weights, inputs x units; how many inputs; how many units.
+    fn weights(&self) -> (&[f32], usize, usize) {
+        let Self { plan, parameters } = self;
+        let weights = plan.steps[..plan.cut].iter().find_map(|step| step.op.parameters());
+        let (range, _) = weights.expect("a layer with weights");
+        (&parameters[range.clone()], plan.input.len(), plan.code().len())
+    }
+}
+
+/// What the first units of the last of these layers look for among the numbers of a row, units x row: the product of the
+/// weights of all layers.
+fn filters(encoders: &[Encoder], level: Level) -> Vec<f32> {
+    let Some((last, before)) = encoders.split_last() else { return Vec::new() };
+    let (weights, _, units) = last.weights();
+    let count = units.min(FILTERS);
+    let mut found: Vec<f32> =
+        (0..count).flat_map(|unit| weights.iter().skip(unit).step_by(units).copied()).collect();
+    // From the units down to the rows: no product is larger than the filters of these units.
+    for encoder in before.iter().rev() {
+        let (weights, inputs, units) = encoder.weights();
+        let mut below = vec![0.0; count * inputs];
+        let mut scratch = vec![0.0; matrix::scratch_len(units)];
+        let (left, right) = (View::new(&found, count, units), View::new(weights, inputs, units).transposed());
+        matrix::multiply(level, &mut below, left, right, Finish::Store, &mut scratch);
+        found = below;
+    }
+    found
+}
+
+/// What comes into a layer.
+pub(crate) enum Outputs<'a> {
+    /// The rows themselves.
+    Rows(Rows<'a>),
+    /// What the layers before give, computed once.
+    Cached(Table, Scaling),
+    /// What the layers before give, computed whenever it is read.
+    Streamed(Streamed<'a>, Scaling),
+}
+
+impl<'a> Outputs<'a> {
+    /// What so many encoders, one after the other, give for rows.
+    pub fn of(rows: Rows<'a>, encoders: &'a [Encoder], compute: Compute) -> Result<Self> {
+        let Some(last) = encoders.last() else { return Ok(Self::Rows(rows)) };
+        let width = last.plan.code().len();
+        let streamed = Streamed { rows, encoders, width, level: compute.level };
+        let count = rows.source.rows();
+        if count.saturating_mul(width * size_of::<f32>()) > CACHE {
+            return Ok(Self::Streamed(streamed, Scaling::identity()));
+        }
+        let mut values = vec![0.0; count * width];
+        each_chunk(
+            &mut values,
+            width,
+            compute.threads,
+            || (),
+            |(), first, chunk| {
+                let indices: Vec<usize> = (first..first + chunk.len() / width).collect();
+                streamed.read_f32(&indices, chunk);
+                Ok(())
+            },
+        )?;
+        Ok(Self::Cached(Table::new(Values::F32(values), Shape::flat(width))?, Scaling::identity()))
+    }
+
+    /// As rows of a network, without classes.
+    pub fn rows(&self) -> Rows<'_> {
+        match self {
+            Self::Rows(rows) => *rows,
+            Self::Cached(source, scaling) => Rows { source, scaling, classes: None },
+            Self::Streamed(source, scaling) => Rows { source, scaling, classes: None },
+        }
+    }
+}
+
+/// The outputs of trained layers as a source of rows.
+pub(crate) struct Streamed<'a> {
+    rows: Rows<'a>,
+    encoders: &'a [Encoder],
+    width: usize,
+    level: Level,
+}
+
+impl Source for Streamed<'_> {
+    fn rows(&self) -> usize {
+        self.rows.source.rows()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::flat(self.width)
+    }
+
+    fn element(&self) -> Element {
+        Element::F32
+    }
+
+    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
+        let Rows { source, scaling, .. } = self.rows;
+        let mut numbers = vec![0.0; indices.len() * source.shape().len()];
+        scaling.read(source, indices, &mut numbers, self.level);
+        for Encoder { plan, parameters } in self.encoders {
+            numbers = Walk::encoder(self.level, plan, parameters).forward(&numbers, false).to_vec();
+        }
+        out.copy_from_slice(&numbers);
+    }
+
+    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
+        let mut narrow = vec![0.0; out.len()];
+        self.read_f32(indices, &mut narrow);
+        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = f64::from(value));
+    }
+}

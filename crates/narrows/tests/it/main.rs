@@ -1,0 +1,22 @@
+//! The library from outside: everything a user can reach, tested against definitions, published numbers and files by hand.
+
+// Tests make the files that the library reads.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+mod architecture;
+mod classifier;
+mod closed_form;
+mod codes;
+mod compare;
+mod data;
+mod guide;
+mod images;
+mod learning;
+mod model_file;
+mod normalization;
+mod pretraining;
+mod regularisers;
+mod resume;
+mod traps;
