@@ -20,16 +20,6 @@ impl Waves {
         let (height, phase) = (1.0 + (row % 7) as f64, row as f64 * 0.37);
         height * (TAU * sample as f64 / self.samples as f64 + phase).sin()
     }
-
-    fn fill<T>(&self, indices: &[usize], out: &mut [T], convert: impl Fn(f64) -> T) {
-        assert_eq!(out.len(), indices.len() * self.samples);
-        for (&row, out) in indices.iter().zip(out.chunks_exact_mut(self.samples)) {
-            assert!(row < self.count);
-            for (sample, out) in out.iter_mut().enumerate() {
-                *out = convert(self.value(row, sample));
-            }
-        }
-    }
 }
 
 impl Source for Waves {
@@ -45,17 +35,16 @@ impl Source for Waves {
         Element::F64
     }
 
-    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
-        self.fill(indices, out, |value| value as f32);
-    }
-
-    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
-        self.fill(indices, out, |value| value);
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> narrows::Result<()> {
+        for (row, out) in (first..self.count).zip(out.chunks_exact_mut(self.samples)) {
+            out.iter_mut().enumerate().for_each(|(sample, out)| *out = self.value(row, sample));
+        }
+        Ok(())
     }
 }
 
-fn dataset(name: &str, rows: impl Source + 'static) -> Dataset {
-    Dataset { name: name.to_owned(), rows: Arc::new(rows), labels: None, columns: None }
+fn dataset(name: &str, rows: impl Source + 'static) -> Dataset<'static> {
+    Dataset::new(name, Arc::new(rows))
 }
 
 fn main() -> narrows::Result<()> {

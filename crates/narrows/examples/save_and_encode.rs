@@ -42,7 +42,7 @@ fn main() -> narrows::Result<()> {
     let (Values::F32(rows), mut originals) = (rows, vec![0.0; 4]) else {
         unreachable!("networks answer in f32")
     };
-    held_out.rows.read_f32(&[0], &mut originals);
+    held_out.rows.read_f32(0, &mut originals).unwrap();
     println!("a flower {originals:.2?}, decoded {:.2?}", &rows[..4]);
     assert!(originals.iter().zip(&rows).all(|(a, b)| (a - b).abs() < 1.0));
     Ok(())

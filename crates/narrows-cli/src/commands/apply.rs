@@ -55,14 +55,14 @@ pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode>
     let compute = super::compute(&apply.compute);
     let (first, last) = (*from as usize - 1, *to as usize - 1);
     let rows = model
-        .interpolate(dataset.rows.clone(), first, last, usize::from(*steps), compute)
+        .interpolate(&*dataset.rows, first, last, usize::from(*steps), compute)
         .map_err(|error| error.at(&dataset.name))?;
     let seconds = started.elapsed().as_secs_f64();
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
     write(&apply.out, rows, &model, model.shape, header, seconds)
 }
 
-fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset)> {
+fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset<'static>)> {
     // Refused before the work, not after it.
     let format = format_of(&arguments.out)?;
     narrows::base::atomic_file::probe(&arguments.out)?;

@@ -62,7 +62,7 @@ impl Done<'_> {
     }
 
     /// A short table.
-    pub fn print(&self, training: &Dataset, validation: &Dataset) -> anyhow::Result<()> {
+    pub fn print(&self, training: &Dataset<'_>, validation: &Dataset<'_>) -> anyhow::Result<()> {
         let Self { recipe, fit, compute, .. } = self;
         let (summary, names) = (fit.summary(), names(&fit.model));
         let mut pairs: Vec<(String, String)> = Vec::new();
@@ -116,7 +116,11 @@ fn names(model: &Model) -> &[String] {
 }
 
 /// `narrows evaluate` of a classifier.
-pub fn evaluate(arguments: &EvaluateArguments, model: &Model, dataset: &Dataset) -> anyhow::Result<ExitCode> {
+pub fn evaluate(
+    arguments: &EvaluateArguments,
+    model: &Model,
+    dataset: &Dataset<'_>,
+) -> anyhow::Result<ExitCode> {
     let compute = super::compute(&arguments.compute);
     let found = classify(model, dataset, compute)?;
     let page = match &arguments.report {

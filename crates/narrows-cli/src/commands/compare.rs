@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrows::data::scaling::scale_name;
 use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
 use narrows::progress::{Event, Flow};
 use narrows::recipe::Spec;
@@ -247,7 +246,7 @@ fn done(comparison: &Comparison, data: &str, page: &Path) -> Value {
     json!({
         "event": "done",
         "data": data,
-        "scale": scale_name(comparison.scale.scale),
+        "scale": comparison.scale.scale.name(),
         "scale_reason": comparison.scale.reason,
         "code_size": comparison.code_size,
         "methods": methods,
@@ -262,7 +261,7 @@ fn done(comparison: &Comparison, data: &str, page: &Path) -> Value {
 
 fn print(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()> {
     let scale = comparison.scale;
-    output::line(format!("on {data}, scaling for all: {} ({})\n", scale_name(scale.scale), scale.reason))?;
+    output::line(format!("on {data}, scaling for all: {} ({})\n", scale.scale.name(), scale.reason))?;
     let (header, rows) = comparison.table(&COLUMNS);
     let text = |row: &Vec<narrows::report::Cell>| -> Vec<String> {
         row.iter().map(|cell| if cell.best { format!("{}*", cell.text) } else { cell.text.clone() }).collect()

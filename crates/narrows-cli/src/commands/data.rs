@@ -2,13 +2,10 @@
 
 use std::process::ExitCode;
 
-use narrows::data::{Element, builtin_names};
+use narrows::data::{Element, Statistics, builtin_names};
 
 use crate::arguments::DataArguments;
 use crate::output;
-
-/// Rows looked at for the range of the numbers, at a time.
-const BLOCK: usize = 256;
 
 /// Lists the built-in data sets, or describes one data set.
 pub fn run(arguments: &DataArguments) -> anyhow::Result<ExitCode> {
@@ -27,19 +24,10 @@ pub fn run(arguments: &DataArguments) -> anyhow::Result<ExitCode> {
         Element::F32 => "single precision",
         Element::F64 => "double precision",
     };
-    let (mut low, mut high, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
-    let mut buffer = Vec::new();
-    for start in (0..rows.rows()).step_by(BLOCK) {
-        let indices: Vec<usize> = (start..(start + BLOCK).min(rows.rows())).collect();
-        buffer.resize(indices.len() * shape.len(), 0.0);
-        rows.read_f64(&indices, &mut buffer);
-        for &value in &buffer {
-            low = low.min(value);
-            high = high.max(value);
-            sum += value;
-        }
-    }
-    let mean = sum / (rows.rows() * shape.len()) as f64;
+    let statistics = Statistics::measure(rows)?;
+    let low = statistics.least.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = statistics.most.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mean = statistics.mean.iter().sum::<f64>() / shape.len() as f64;
     let mut pairs = vec![
         ("name".to_owned(), dataset.name.clone()),
         ("rows".to_owned(), rows.rows().to_string()),

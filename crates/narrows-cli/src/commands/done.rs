@@ -61,7 +61,7 @@ impl Done<'_> {
         line
     }
 
-    pub fn print(&self, training: &Dataset, validation: &Dataset) -> anyhow::Result<()> {
+    pub fn print(&self, training: &Dataset<'_>, validation: &Dataset<'_>) -> anyhow::Result<()> {
         let Self { recipe, fit, compute, .. } = self;
         let summary = fit.summary();
         let found = &summary.evaluation;

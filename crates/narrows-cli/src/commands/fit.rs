@@ -348,8 +348,8 @@ pub fn split(
     data: &str,
     HeldOut { validation, labels, seed }: HeldOut<'_>,
     options: &DataOptions,
-    dataset: Dataset,
-) -> anyhow::Result<(Dataset, Dataset)> {
+    dataset: Dataset<'static>,
+) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
     let share = |text: &str| text.parse::<f64>().ok();
     // The file of labels belongs to the training rows.
     let options = DataOptions { labels: labels.map(Path::to_owned), ..options.clone() };

@@ -21,7 +21,7 @@ use narrows::model::Model;
 use crate::arguments::{ComputeOptions, DataOptions};
 
 /// Opens a data set as the options say.
-fn open(name: &str, options: &DataOptions) -> narrows::Result<Dataset> {
+fn open(name: &str, options: &DataOptions) -> narrows::Result<Dataset<'static>> {
     let shape = options.shape.as_deref().map(Shape::parse).transpose()?;
     let options = OpenOptions { label: options.label.clone(), labels: options.labels.clone(), shape };
     narrows::data::open(name, &options)

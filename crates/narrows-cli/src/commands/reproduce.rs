@@ -96,8 +96,8 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
 /// Fits what reproduces a figure, and measures it; nothing where it was stopped.
 fn measure(
     figure: &PaperFigure,
-    training: &Dataset,
-    held_out: &Dataset,
+    training: &Dataset<'_>,
+    held_out: &Dataset<'_>,
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> anyhow::Result<Option<f64>> {

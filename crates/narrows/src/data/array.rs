@@ -1,14 +1,25 @@
 //! Rows from and to `ndarray`, the array type of the public interface.
 
-use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
 
-use super::{Shape, Table, Values};
-use crate::error::{Error, Result};
+use ndarray::{Array, Array2, ArrayView, ArrayView2, Axis, Dimension, Ix2, Ix3, Ix4, IxDyn};
+
+use super::{Dataset, Element, Shape, Source, Table, Values};
+use crate::error::Result;
 
 /// A number type that rows can be stored in: u8, f32 or f64.
-pub trait Number: Copy + sealed::Sealed {
+pub trait Number: Copy + Send + Sync + 'static + sealed::Sealed {
+    /// The number type as a value.
+    const ELEMENT: Element;
+
     /// Numbers of this type as values.
     fn values(numbers: Vec<Self>) -> Values;
+
+    /// The number in double precision; exact.
+    fn to_f64(self) -> f64;
+
+    /// The number in single precision.
+    fn to_f32(self) -> f32;
 }
 
 mod sealed {
@@ -19,25 +30,131 @@ mod sealed {
 }
 
 impl Number for u8 {
+    const ELEMENT: Element = Element::U8;
+
     fn values(numbers: Vec<Self>) -> Values {
         Values::U8(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn to_f32(self) -> f32 {
+        f32::from(self)
     }
 }
 
 impl Number for f32 {
+    const ELEMENT: Element = Element::F32;
+
     fn values(numbers: Vec<Self>) -> Values {
         Values::F32(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn to_f32(self) -> f32 {
+        self
     }
 }
 
 impl Number for f64 {
+    const ELEMENT: Element = Element::F64;
+
     fn values(numbers: Vec<Self>) -> Values {
         Values::F64(numbers)
     }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
 }
 
+/// The rows of an array of the caller, read where they lie: nothing is copied or scanned when it is made.
+struct ArrayRows<'a, T> {
+    /// The first axis counts the rows.
+    array: ArrayView<'a, T, IxDyn>,
+    shape: Shape,
+}
+
+impl<'a, T: Number> ArrayRows<'a, T> {
+    fn new<D: Dimension>(array: ArrayView<'a, T, D>) -> Self {
+        let array = array.into_dyn();
+        let shape = match array.shape()[1..] {
+            [width] => Shape::flat(width),
+            [height, width] => Shape::image(height, width, 1),
+            [height, width, channels] => Shape::image(height, width, channels),
+            _ => unreachable!("arrays of 2 to 4 dimensions are taken"),
+        };
+        Self { array, shape }
+    }
+
+    fn copy_row<U>(&self, row: usize, out: &mut [U], convert: impl Fn(T) -> U) {
+        let row = self.array.index_axis(Axis(0), row);
+        match row.as_slice() {
+            Some(numbers) => out.iter_mut().zip(numbers).for_each(|(out, &number)| *out = convert(number)),
+            None => out.iter_mut().zip(row).for_each(|(out, &number)| *out = convert(number)),
+        }
+    }
+}
+
+impl<T: Number> Source for ArrayRows<'_, T> {
+    fn rows(&self) -> usize {
+        self.array.shape()[0]
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn element(&self) -> Element {
+        T::ELEMENT
+    }
+
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
+        for (row, out) in (first..).zip(out.chunks_exact_mut(self.shape.len())) {
+            self.copy_row(row, out, T::to_f64);
+        }
+        Ok(())
+    }
+
+    fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        for (row, out) in (first..).zip(out.chunks_exact_mut(self.shape.len())) {
+            self.copy_row(row, out, T::to_f32);
+        }
+        Ok(())
+    }
+}
+
+macro_rules! datasets_of_arrays {
+    ($($dimension:ty)*) => {$(
+        /// Rows of an array, which is borrowed and not copied; the first axis counts the rows.
+        impl<'a, T: Number> From<ArrayView<'a, T, $dimension>> for Dataset<'a> {
+            fn from(array: ArrayView<'a, T, $dimension>) -> Self {
+                Self::new("array", Arc::new(ArrayRows::new(array)))
+            }
+        }
+
+        /// Rows of an array, which is borrowed and not copied; the first axis counts the rows.
+        impl<'a, T: Number> From<&'a Array<T, $dimension>> for Dataset<'a> {
+            fn from(array: &'a Array<T, $dimension>) -> Self {
+                array.view().into()
+            }
+        }
+    )*};
+}
+datasets_of_arrays!(Ix2 Ix3 Ix4);
+
 impl Table {
-    /// A copy of an array (rows x numbers), of any memory order. For images, [`Table::reshape`] follows.
+    /// A copy of an array (rows x numbers), of any memory order. For images, [`Table::reshape`] follows. To fit a model,
+    /// no copy is needed: a view is a [`Dataset`] too.
     ///
     /// ```
     /// use narrows::data::{Shape, Source, Table};
@@ -50,34 +167,32 @@ impl Table {
     pub fn from_array<T: Number>(array: ArrayView2<'_, T>) -> Result<Self> {
         Self::new(T::values(array.iter().copied().collect()), Shape::flat(array.ncols()))
     }
+
+    /// The rows as an array in single precision (rows x numbers).
+    pub fn to_array_f32(&self) -> Array2<f32> {
+        self.values().array(self.shape().len(), f32::from, |value| value, |value| value as f32)
+    }
+
+    /// The rows as an array in double precision (rows x numbers).
+    pub fn to_array_f64(&self) -> Array2<f64> {
+        self.values().array(self.shape().len(), f64::from, f64::from, |value| value)
+    }
 }
 
 impl Values {
-    /// As an array in single precision, `width` numbers a row. Refuses a length that is not a whole number of rows.
-    pub fn to_array_f32(&self, width: usize) -> Result<Array2<f32>> {
-        self.array(width, f32::from, |value| value, |value| value as f32)
-    }
-
-    /// As an array in double precision, `width` numbers a row. Refuses a length that is not a whole number of rows.
-    pub fn to_array_f64(&self, width: usize) -> Result<Array2<f64>> {
-        self.array(width, f64::from, f64::from, |value| value)
-    }
-
     fn array<T>(
         &self,
         width: usize,
         from_u8: impl Fn(u8) -> T,
         from_f32: impl Fn(f32) -> T,
         from_f64: impl Fn(f64) -> T,
-    ) -> Result<Array2<T>> {
+    ) -> Array2<T> {
         let numbers: Vec<T> = match self {
             Self::U8(values) => values.iter().map(|&value| from_u8(value)).collect(),
             Self::F32(values) => values.iter().map(|&value| from_f32(value)).collect(),
             Self::F64(values) => values.iter().map(|&value| from_f64(value)).collect(),
         };
-        let (len, rows) = (numbers.len(), numbers.len().checked_div(width).unwrap_or(0));
-        Array2::from_shape_vec((rows, width), numbers)
-            .map_err(|_| Error::data(format!("{len} numbers are not a whole number of rows of {width}")))
+        Array2::from_shape_vec((numbers.len() / width, width), numbers).expect("a table has whole rows")
     }
 }
 
@@ -90,16 +205,38 @@ mod tests {
     fn arrays_come_back_as_they_went() {
         let numbers = array![[1.5, 2.0, -3.0], [4.0, 5.0, 6.25]];
         let table = Table::from_array(numbers.view()).unwrap();
-        assert_eq!(table.values().to_array_f64(3).unwrap(), numbers);
-        assert_eq!(Table::from_array(numbers.t()).unwrap().values().to_array_f64(2).unwrap(), numbers.t());
+        assert_eq!(table.to_array_f64(), numbers);
+        assert_eq!(Table::from_array(numbers.t()).unwrap().to_array_f64(), numbers.t());
         let bytes = array![[1u8, 255], [3, 4]];
         let table = Table::from_array(bytes.view()).unwrap();
         assert_eq!(table.values(), &Values::U8(vec![1, 255, 3, 4]));
-        assert_eq!(table.values().to_array_f32(2).unwrap(), array![[1.0, 255.0], [3.0, 4.0]]);
-        for width in [0, 3] {
-            assert!(table.values().to_array_f32(width).is_err());
-        }
+        assert_eq!(table.to_array_f32(), array![[1.0, 255.0], [3.0, 4.0]]);
         assert!(Table::from_array(Array2::<f32>::zeros((0, 3)).view()).is_err());
         assert!(Table::from_array(array![[f32::NAN]].view()).is_err());
+    }
+
+    /// Borrowed views of any memory order give the rows that a copy gives.
+    #[test]
+    fn borrowed_arrays_are_read_as_their_copies() {
+        let numbers = Array2::from_shape_fn((7, 5), |(i, j)| (10 * i + j) as f64 + 0.25);
+        let mut backwards = numbers.view();
+        backwards.invert_axis(Axis(1));
+        for view in [numbers.view(), numbers.t(), backwards] {
+            let dataset = Dataset::from(view);
+            let copy = Table::from_array(view).unwrap();
+            assert_eq!((dataset.rows.rows(), dataset.rows.shape()), (copy.rows(), copy.shape()));
+            let indices = [2, 0, 1, 2];
+            let len = indices.len() * copy.shape().len();
+            let (mut found, mut wanted) = (vec![0.0; len], vec![0.0; len]);
+            dataset.rows.gather_f64(&indices, &mut found).unwrap();
+            copy.gather_f64(&indices, &mut wanted).unwrap();
+            assert_eq!(found, wanted);
+            let (mut found, mut wanted) = (vec![0.0f32; len], vec![0.0f32; len]);
+            dataset.rows.gather_f32(&indices, &mut found).unwrap();
+            copy.gather_f32(&indices, &mut wanted).unwrap();
+            assert_eq!(found, wanted);
+        }
+        let images = ndarray::Array4::<u8>::from_elem((3, 4, 5, 2), 7);
+        assert_eq!(Dataset::from(&images).rows.shape(), Shape::image(4, 5, 2));
     }
 }

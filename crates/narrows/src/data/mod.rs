@@ -17,33 +17,32 @@
 
 mod array;
 mod builtin;
+mod concat;
+mod dataset;
 pub mod formats;
-mod rows;
+mod labels;
+pub(crate) mod order;
 pub mod scaling;
+pub(crate) mod source;
+pub(crate) mod stats;
+mod stream;
+mod table;
 
 pub use array::Number;
-pub use rows::{Element, Labels, Shape, Source, Subset, Table, Values};
+pub use concat::Concat;
+pub use dataset::{Dataset, hold_out};
+pub use labels::Labels;
+pub use source::{Access, Element, Shape, Source};
+pub use stats::Statistics;
+pub use stream::{RowReader, Stream};
+pub use table::{Subset, Table, Values};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
 use formats::input::Input;
 use formats::{csv, idx, npy};
-
-/// Rows with their labels and names.
-#[derive(Clone)]
-pub struct Dataset {
-    /// What the rows are called in reports: `mnist`, `mnist:test`, or the file's name.
-    pub name: String,
-    /// The rows.
-    pub rows: Arc<dyn Source>,
-    /// One class per row, where there are any.
-    pub labels: Option<Labels>,
-    /// One name per column, where the file has them (labels excluded).
-    pub columns: Option<Vec<String>>,
-}
 
 /// What a file does not say itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +70,7 @@ struct Parts {
 /// # Errors
 /// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is not what it should be or the options do not fit
 /// it, [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
-pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset> {
+pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     let label = options.label.as_deref();
     if label.is_some() && options.labels.is_some() {
         return Err(
@@ -112,40 +111,6 @@ pub fn builtin_names() -> &'static [(&'static str, &'static str)] {
 /// The built-in data that another is validated on, if it has such.
 pub fn default_validation(name: &str) -> Option<&'static str> {
     (name == "mnist").then_some("mnist:test")
-}
-
-/// Parts rows at random into those to learn from and those held out: `share` of them (above 0, below 1), rounded, at
-/// least one on each side. The same seed and number of rows give the same choice; each part keeps the rows' order.
-///
-/// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) for a share outside its range or fewer than two rows.
-pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Result<(Dataset, Dataset)> {
-    let rows = dataset.rows.rows();
-    if !(share > 0.0 && share < 1.0) {
-        return Err(Error::data(format!("{}: cannot hold out a share of {share}", dataset.name))
-            .hint("give a number above 0 and below 1, such as 0.1"));
-    }
-    if rows < 2 {
-        return Err(Error::data(format!(
-            "{}: one row cannot be parted into rows to learn from and rows to validate on",
-            dataset.name
-        ))
-        .hint("give other rows to validate on"));
-    }
-    let count = ((rows as f64 * share).round() as usize).clamp(1, rows - 1);
-    let mut order: Vec<usize> = (0..rows).collect();
-    random::shuffle(&mut order, &mut random::generator(seed, Purpose::HoldOut, 0));
-    let mut training = order.split_off(count);
-    let mut held_out = order;
-    training.sort_unstable();
-    held_out.sort_unstable();
-    let part = |name: String, indices: Vec<usize>| Dataset {
-        name,
-        labels: dataset.labels.as_ref().map(|labels| labels.select(&indices)),
-        columns: dataset.columns.clone(),
-        rows: Arc::new(Subset::new(dataset.rows.clone(), indices)),
-    };
-    Ok((part(dataset.name.clone(), training), part(format!("{}:held-out", dataset.name), held_out)))
 }
 
 /// The kinds of files that are read.

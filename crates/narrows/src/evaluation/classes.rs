@@ -12,7 +12,7 @@ use crate::network::engine::{map_chunks, most_likely};
 ///
 /// # Errors
 /// Where the model is no classifier, the rows are not as those it was fitted on, or a row has no label that it knows.
-pub fn classify(model: &Model, dataset: &Dataset, compute: Compute) -> Result<Classification> {
+pub fn classify(model: &Model, dataset: &Dataset<'_>, compute: Compute) -> Result<Classification> {
     let Some(classes) = &model.classes else {
         return Err(Error::model("the model is no classifier: it knows no classes"));
     };
@@ -62,9 +62,9 @@ pub(crate) fn nearest_mean_error(
     let (width, count) = (model.shape.len(), labelled.names.len());
     let read = |source: &dyn Source, range: std::ops::Range<usize>| {
         let mut numbers = vec![0.0; range.len() * width];
-        source.read_f64(&range.collect::<Vec<_>>(), &mut numbers);
+        source.read_f64(range.start, &mut numbers)?;
         model.scaling.apply_f64(&mut numbers, width);
-        numbers
+        Ok(numbers)
     };
     let parts = map_chunks(
         labelled.rows.len(),
@@ -72,7 +72,8 @@ pub(crate) fn nearest_mean_error(
         || (),
         |(), range| {
             let mut sums = vec![0.0; count * width];
-            for (row, &class) in read(rows, range.clone()).chunks_exact(width).zip(&labelled.classes[range]) {
+            for (row, &class) in read(rows, range.clone())?.chunks_exact(width).zip(&labelled.classes[range])
+            {
                 let own = &mut sums[class as usize * width..][..width];
                 own.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
             }
@@ -93,7 +94,7 @@ pub(crate) fn nearest_mean_error(
         compute.threads,
         || (),
         |(), range| {
-            let rows = read(held_out, range.clone());
+            let rows = read(held_out, range.clone())?;
             let told = rows.chunks_exact(width).map(|row| {
                 let distance = |mean: &[f64]| row.iter().zip(mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>();
                 let distances: Vec<f64> = means.chunks_exact(width).map(distance).collect();

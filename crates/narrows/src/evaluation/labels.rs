@@ -16,7 +16,7 @@ pub(crate) struct Labelled {
 
 impl Labelled {
     /// All rows, or `count` of them: of each class its share, one at least, chosen at random.
-    pub fn choose(training: &Dataset, count: Option<usize>, seed: u64) -> Result<Self> {
+    pub fn choose(training: &Dataset<'_>, count: Option<usize>, seed: u64) -> Result<Self> {
         let labels = labels_of(training)?;
         let mut present = vec![false; labels.names.len()];
         labels.classes.iter().for_each(|&class| present[class as usize] = true);
@@ -54,7 +54,7 @@ impl Labelled {
     }
 }
 
-fn labels_of(dataset: &Dataset) -> Result<&Labels> {
+fn labels_of<'a>(dataset: &'a Dataset<'_>) -> Result<&'a Labels> {
     dataset.labels.as_ref().ok_or_else(|| {
         Error::data(format!(
             "{}: a classifier needs the class of each row, and these have none",
@@ -65,7 +65,7 @@ fn labels_of(dataset: &Dataset) -> Result<&Labels> {
 }
 
 /// The class of each row as an index into `names`. Two files may number the same classes in two ways.
-pub(crate) fn class_numbers(dataset: &Dataset, names: &[String]) -> Result<Vec<u32>> {
+pub(crate) fn class_numbers(dataset: &Dataset<'_>, names: &[String]) -> Result<Vec<u32>> {
     let labels = labels_of(dataset)?;
     let number = |name: &String| names.iter().position(|known| known == name).map(|class| class as u32);
     let numbers: Vec<Option<u32>> = labels.names.iter().map(number).collect();

@@ -37,7 +37,7 @@ pub(crate) fn evaluate_with_codes(
     };
     let state = || model.judge(compute.level);
     let chunks = map_chunks(n, compute.threads, state, |judge, range| {
-        let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>());
+        let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>())?;
         let mut part = Figures::new(width);
         let [squared, losses, about_mean, floor, activity, varied, divergence] = &mut part.sums;
         for (x, y) in judged.rows.chunks_exact(width).zip(judged.outputs.chunks_exact(width)) {
@@ -170,14 +170,13 @@ impl Baselines {
         let zero = vec![0.0; width];
         let state = || (Corruption::new(noise, model.spec.seed(), width), vec![0.0; scratch_len(width)]);
         let chunks = map_chunks(rows.rows(), compute.threads, state, |(corruption, scratch), range| {
-            let indices: Vec<usize> = range.collect();
-            let mut x = vec![0.0; indices.len() * width];
-            rows.read_f64(&indices, &mut x);
+            let mut x = vec![0.0; range.len() * width];
+            rows.read_f64(range.start, &mut x)?;
             model.scaling.apply_f64(&mut x, width);
             // What the methods are given, where it is not the rows themselves.
             let given = noisy.then(|| {
                 let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
-                for (row, &index) in narrow.chunks_exact_mut(width).zip(&indices) {
+                for (row, index) in narrow.chunks_exact_mut(width).zip(range.clone()) {
                     corruption.apply(compute.level, row, index, Occasion::Judging);
                 }
                 narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
@@ -230,9 +229,8 @@ pub(crate) fn pca_errors(
         compute.threads,
         || vec![0.0; scratch_len(width)],
         |scratch, range| {
-            let indices: Vec<usize> = range.collect();
-            let mut x = vec![0.0; indices.len() * width];
-            rows.read_f64(&indices, &mut x);
+            let mut x = vec![0.0; range.len() * width];
+            rows.read_f64(range.start, &mut x)?;
             scaling.apply_f64(&mut x, width);
             Ok(residuals(&moments.mean, &directions, None, &x, compute.level, scratch))
         },

@@ -62,8 +62,8 @@ pub fn twins(
     spec: &Spec,
     first: First<'_>,
     seeds: usize,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Twins> {

@@ -6,13 +6,14 @@
 //! 4. judging on the held-out rows (`judge`), and one plain sentence (`verdict`).
 
 use crate::compute::Compute;
-use crate::data::scaling::{Scaling, choose_scale, each_block};
+use crate::data::scaling::{Scaling, choose_scale};
+use crate::data::stats::Measured;
 use crate::data::{Dataset, Shape, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::classes as judge;
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::evaluation::verdict_of_classes::verdict;
-use crate::fit::{Options, Prepared, begin, check_memory, check_start, free_memory};
+use crate::fit::{Options, Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
 use crate::model::metrics::ClassifierSummary;
 use crate::model::{Classes, Fitted, Model, Part, check_units};
 use crate::network::engine::Rows;
@@ -68,8 +69,8 @@ impl ClassifierFit {
 /// Where labels are missing or do not fit, rows cannot be what the spec wants, or files cannot be written.
 pub fn fit_classifier(
     spec: &ClassifierSpec,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
@@ -77,6 +78,10 @@ pub fn fit_classifier(
     let mut spec = spec.clone();
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let width = rows.shape().len();
+    let measured = [Measured::new(rows), Measured::new(held_out)];
+    for (measured, dataset) in measured.iter().zip([training, validation]) {
+        measured.require_complete().map_err(|error| error.at(&dataset.name))?;
+    }
     if held_out.shape().len() != width {
         return Err(Error::data(format!(
             "{}: its rows have {} numbers, those of {} have {width}",
@@ -93,7 +98,7 @@ pub fn fit_classifier(
         })
     })?;
     if spec.scale == Scale::Auto && options.start.is_none() {
-        spec.scale = choose_scale(rows, held_out, false).scale;
+        spec.scale = choose_scale(&measured[0], &measured[1], false)?.scale;
     }
     let converted;
     let start = match options.start {
@@ -112,9 +117,9 @@ pub fn fit_classifier(
             (spec.pretrain, spec.about) = (None, None);
             model.scaling.clone()
         }
-        None => Scaling::learn(spec.scale, rows)?,
+        None => Scaling::learn_from(spec.scale, &measured[0])?,
     };
-    check_units(rows.element(), spec.scale, held_out).map_err(|error| error.at(&validation.name))?;
+    check_units(rows.element(), spec.scale, &measured[1]).map_err(|error| error.at(&validation.name))?;
     spec.validate()?;
     if spec.frozen && spec.pretrain.is_none() && start.is_none() && !spec.encoder.is_empty() {
         return Err(Error::recipe("frozen: an encoder of random weights would never learn anything")
@@ -138,7 +143,7 @@ pub fn fit_classifier(
         let spec = ClassifierSpec { train: on_labels.clone(), ..spec.clone() };
         Checkpoints::new(options.model, Spec::Classifier(spec), learn, judge)
     };
-    let mut files = options.checkpoints.map(files);
+    let mut files = options.checkpoints.map(files).transpose()?;
     let resume = options.checkpoints.is_some_and(|options| options.resume);
     let prepared = [Prepared::new(learn, compute.level)?, Prepared::new(judge, compute.level)?];
     let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
@@ -157,7 +162,7 @@ pub fn fit_classifier(
         let Some(settings) = &spec.pretrain else { return Ok(fresh) };
         let encoding = Encoding {
             layers: &spec.encoder,
-            rows: end_of_rows(all.rows()),
+            rows: end_of_rows(&measured[0], &scaling)?,
             mirrored: false,
             scale: spec.scale,
             weights: spec.weights,
@@ -201,7 +206,7 @@ pub fn fit_classifier(
     let (spec, plan, parameters) = plan.folded_classifier(&asked_spec, parameters)?;
 
     callback(&Event::Stage("judging"));
-    let moments = Moments::new(rows, &scaling, compute.level, compute.threads);
+    let moments = Moments::measure(rows, &scaling, compute.level, compute.threads)?;
     let mut model = Model {
         shape: rows.shape(),
         element: rows.element(),
@@ -285,18 +290,13 @@ fn put(plan: &Plan, mut to: Vec<f32>, own: &Plan, from: &[f32], wanted: impl Fn(
     to
 }
 
-/// What an autoencoder of the rows ends in, and its loss: shares are rebuilt by a sigmoid, other numbers as they are.
-fn end_of_rows(rows: Rows<'_>) -> (Function, Loss) {
-    let Rows { source, scaling, .. } = rows;
-    let width = source.shape().len();
-    let (mut scaled, mut shares) = (Vec::new(), true);
-    each_block(source, |block| {
-        scaled.clear();
-        scaled.extend_from_slice(block);
-        scaling.apply_f64(&mut scaled, width);
-        shares &= scaled.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value));
-    });
-    if shares { (Function::Sigmoid, Loss::Bce) } else { (Function::Linear, Loss::Mse) }
+/// The last function and the loss of an autoencoder of the rows: sigmoid and BCE for rows in 0..1, else linear and MSE.
+fn end_of_rows(rows: &Measured<'_>, scaling: &Scaling) -> Result<(Function, Loss)> {
+    Ok(if is_in_unit_range(rows, scaling)? {
+        (Function::Sigmoid, Loss::Bce)
+    } else {
+        (Function::Linear, Loss::Mse)
+    })
 }
 
 /// Trains the softmax layer alone: the encoder's numbers stay as they are, bit for bit.

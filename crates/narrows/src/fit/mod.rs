@@ -9,7 +9,9 @@ use std::time::Instant;
 use narrows_kernels::Level;
 
 use crate::compute::Compute;
-use crate::data::scaling::{Scaling, choose_scale, each_block, scale_name};
+use crate::data::scaling::{Scaling, choose_scale};
+use crate::data::source::each_block;
+use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Source, Table};
 use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::evaluate_with_codes;
@@ -70,8 +72,8 @@ impl Fit {
 /// step and can stop the run; then the best parameters so far are kept.
 pub fn fit(
     spec: &Spec,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
@@ -101,19 +103,23 @@ pub struct CheckpointOptions<'a> {
 /// interrupted; the files are removed when training is finished.
 pub fn fit_with(
     spec: &Spec,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
     spec.validate()?;
     let mut spec = spec.clone();
+    let (rows, held_out) = (&*training.rows, &*validation.rows);
+    let measured = [Measured::new(rows), Measured::new(held_out)];
+    for (measured, dataset) in measured.iter().zip([training, validation]) {
+        measured.require_complete().map_err(|error| error.at(&dataset.name))?;
+    }
     if spec.scale() == Scale::Auto {
         let needs_shares = spec.loss().needs_shares();
-        spec.set_scale(choose_scale(&*training.rows, &*validation.rows, needs_shares).scale);
+        spec.set_scale(choose_scale(&measured[0], &measured[1], needs_shares)?.scale);
     }
-    let (rows, held_out) = (&*training.rows, &*validation.rows);
     let shape = rows.shape();
     if held_out.shape().len() != shape.len() {
         return Err(Error::data(format!(
@@ -124,7 +130,7 @@ pub fn fit_with(
             shape.len()
         )));
     }
-    check_units(rows.element(), spec.scale(), held_out).map_err(|error| error.at(&validation.name))?;
+    check_units(rows.element(), spec.scale(), &measured[1]).map_err(|error| error.at(&validation.name))?;
     let scaling = match options.start {
         Some(model) => {
             check_start(spec.scale(), model, rows).map_err(|error| error.at(&training.name))?;
@@ -137,7 +143,7 @@ pub fn fit_with(
             spec.set_scale(model.spec.scale());
             model.scaling.clone()
         }
-        None => Scaling::learn(spec.scale(), rows)?,
+        None => Scaling::learn_from(spec.scale(), &measured[0])?,
     };
     let found = match &spec {
         Spec::Classifier(_) => {
@@ -151,10 +157,10 @@ pub fn fit_with(
         Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
         Spec::Autoencoder(spec) => {
             if spec.loss.needs_shares() {
-                check_unit_range(training, spec, &scaling)?;
+                check_unit_range(training, &measured[0], spec, &scaling)?;
                 // Where the range was learned from the training rows, others may reach beyond it; they are only judged.
                 if matches!(spec.scale, Scale::None | Scale::Unit) {
-                    check_unit_range(validation, spec, &scaling)?;
+                    check_unit_range(validation, &measured[1], spec, &scaling)?;
                 }
             }
             fit_network(spec, rows, held_out, &scaling, compute, options, callback)?
@@ -165,7 +171,7 @@ pub fn fit_with(
     callback(&Event::Stage("measuring mean, PCA and linear baselines"));
     let moments = match found.moments {
         Some(moments) => moments,
-        None => Moments::new(rows, &scaling, compute.level, compute.threads),
+        None => Moments::measure(rows, &scaling, compute.level, compute.threads)?,
     };
     let mut model = Model {
         spec: of_model,
@@ -230,7 +236,7 @@ struct Found {
 
 fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
     let started = Instant::now();
-    let moments = Moments::new(rows, scaling, compute.level, compute.threads);
+    let moments = Moments::measure(rows, scaling, compute.level, compute.threads)?;
     let pca = Pca::fit(&moments, spec.code_size, spec.whiten, compute.level)?;
     let seconds = started.elapsed().as_secs_f64();
     let train_loss = pca.training_error() / rows.shape().len() as f64;
@@ -274,7 +280,7 @@ fn fit_network(
         let parameters = if let Some(model) = start {
             parameters_of(model, &plan)?
         } else if spec.weights.start == Start::ClosedForm {
-            let found = Moments::new(rows, scaling, compute.level, compute.threads);
+            let found = Moments::measure(rows, scaling, compute.level, compute.threads)?;
             let parameters = closed_form(&plan, &found, compute.level)?;
             moments = Some(found);
             preparation = begun.elapsed().as_secs_f64();
@@ -291,7 +297,8 @@ fn fit_network(
         Ok(State::new(parameters, optimizer))
     };
     let mut files = checkpoints
-        .map(|options| Checkpoints::new(options.model, Spec::Autoencoder(spec.clone()), raw[0], raw[1]));
+        .map(|options| Checkpoints::new(options.model, Spec::Autoencoder(spec.clone()), raw[0], raw[1]))
+        .transpose()?;
     let resume = checkpoints.is_some_and(|options| options.resume);
     let start = begin(files.as_mut(), resume, &plan, optimizer, spec.train.epochs, first_state)?;
     if stopped != Ended::Finished {
@@ -377,8 +384,8 @@ pub(crate) fn check_start(asked: Scale, model: &Model, rows: &dyn Source) -> Res
     if asked != own && !matches!(asked, Scale::Unit | Scale::Auto) {
         return Err(Error::recipe(format!(
             "scale: the model that training starts from has `{}`, the recipe says `{}`",
-            scale_name(own),
-            scale_name(asked)
+            own.name(),
+            asked.name()
         )));
     }
     let learned_bytes = model.element == Element::U8;
@@ -466,27 +473,28 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     Ok(parameters.clone())
 }
 
-/// Refuses numbers outside 0..1 for a loss that needs shares, naming the first.
-fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -> Result<()> {
-    let rows = &*data.rows;
-    if rows.element() == Element::U8 && spec.scale == Scale::Unit && scaling.scales == [255.0] {
+/// Refuses values outside 0..1 for a loss that needs them there, naming the first.
+fn check_unit_range(
+    data: &Dataset<'_>,
+    measured: &Measured<'_>,
+    spec: &AutoencoderSpec,
+    scaling: &Scaling,
+) -> Result<()> {
+    if is_in_unit_range(measured, scaling)? {
         return Ok(());
     }
-    let width = rows.shape().len();
-    let (mut first, mut wrong) = (0, None);
-    let mut scaled = Vec::new();
-    each_block(rows, |block| {
-        scaled.clear();
-        scaled.extend_from_slice(block);
-        scaling.apply_f64(&mut scaled, width);
-        // Scaling may round a little past the ends.
+    let width = measured.source.shape().len();
+    let mut wrong = None;
+    each_block(measured.source, |first, block| {
+        let values = block.to_vec();
+        scaling.apply_f64(block, width);
         if wrong.is_none()
-            && let Some(at) = scaled.iter().position(|value| !(-1e-6..=1.0 + 1e-6).contains(value))
+            && let Some(at) = block.iter().position(|value| !UNIT_RANGE.contains(value))
         {
-            wrong = Some((first + at / width + 1, at % width + 1, block[at], scaled[at]));
+            wrong = Some((first + at / width + 1, at % width + 1, values[at], block[at]));
         }
-        first += block.len() / width;
-    });
+        Ok(())
+    })?;
     let Some((row, column, value, scaled)) = wrong else { return Ok(()) };
     let name = match spec.loss {
         Loss::Bce => "bce",
@@ -498,6 +506,23 @@ fn check_unit_range(data: &Dataset, spec: &AutoencoderSpec, scaling: &Scaling) -
         data.name
     ))
     .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
+}
+
+/// 0..1 after scaling, which may round a little past the ends.
+const UNIT_RANGE: std::ops::RangeInclusive<f64> = -1e-6..=1.0 + 1e-6;
+
+/// Whether all values lie in 0..1 after scaling. Scaling is monotone: the ends of each column tell.
+pub(crate) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result<bool> {
+    if rows.source.element() == Element::U8 && scaling.offsets == [0.0] && scaling.scales == [255.0] {
+        return Ok(true);
+    }
+    let statistics = rows.statistics()?;
+    let mut ends = [statistics.least.clone(), statistics.most.clone()];
+    for end in &mut ends {
+        let width = end.len();
+        scaling.apply_f64(end, width);
+    }
+    Ok(ends.iter().flatten().all(|value| UNIT_RANGE.contains(value)))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Model {
     /// Where there is no such row, fewer than 2 steps, or the rows do not fit the model.
     pub fn interpolate(
         &self,
-        rows: std::sync::Arc<dyn Source>,
+        rows: &dyn Source,
         from: usize,
         to: usize,
         steps: usize,
@@ -44,7 +44,7 @@ impl Model {
         if steps < 2 {
             return Err(Error::data("the way between two rows has at least 2 steps"));
         }
-        let ends = Subset::new(rows, vec![from, to]);
+        let ends = Subset::new(std::sync::Arc::new(rows), vec![from, to]);
         let k = self.code_shape().len();
         let codes = self.encode(&ends, compute)?;
         let between = |a: f64, b: f64, step: usize| a + (b - a) * step as f64 / (steps - 1) as f64;

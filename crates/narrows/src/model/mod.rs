@@ -9,7 +9,8 @@ use narrows_kernels::{Activation, Level, activation, loss, sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::Compute;
-use crate::data::scaling::{Scaling, each_block};
+use crate::data::scaling::Scaling;
+use crate::data::stats::Measured;
 use crate::data::{Element, Shape, Source, Values};
 use crate::error::{Error, Result};
 use crate::model::metrics::{ClassifierSummary, Summary};
@@ -214,7 +215,7 @@ impl Model {
     /// Refuses rows that the model cannot be applied to: of another length, or in shares where it knows bytes.
     pub(crate) fn check_rows(&self, rows: &dyn Source) -> Result<()> {
         self.check(rows, self.shape, "the model was fitted on rows of")?;
-        check_units(self.element, self.spec.scale(), rows)
+        check_units(self.element, self.spec.scale(), &Measured::new(rows))
     }
 
     fn check(&self, rows: &dyn Source, shape: Shape, reason: &str) -> Result<()> {
@@ -256,11 +257,10 @@ impl Model {
                     |(encoder, decoder, buffer), first, chunk| {
                         let count = chunk.len() / out_width;
                         buffer.resize(count * input, 0.0);
-                        let indices: Vec<usize> = (first..first + count).collect();
                         if direction == Direction::Decode {
-                            rows.read_f32(&indices, buffer);
+                            rows.read_f32(first, buffer)?;
                         } else {
-                            self.scaling.read(rows, &indices, buffer, level);
+                            self.scaling.read(rows, first, buffer, level)?;
                         }
                         let mut rows = &buffer[..];
                         if let Some(encoder) = encoder {
@@ -284,7 +284,7 @@ impl Model {
                 each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
                     let count = chunk.len() / out_width;
                     buffer.resize(count * input, 0.0);
-                    rows.read_f64(&(first..first + count).collect::<Vec<_>>(), buffer);
+                    rows.read_f64(first, buffer)?;
                     match direction {
                         Direction::Encode => {
                             self.scaling.apply_f64(buffer, width);
@@ -355,7 +355,7 @@ impl Judge<'_> {
     /// with BCE or cross-entropy the summed loss of each row. Where the network learned to undo noise, it is given noisy
     /// rows and judged by the clean ones. A PCA is judged in double precision, as it encodes: rows far from zero would lose
     /// their digits.
-    pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Judged {
+    pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<Judged> {
         let Self { model, level, walks } = self;
         let level = *level;
         let width = model.shape.len();
@@ -363,7 +363,7 @@ impl Judge<'_> {
         match (&model.fitted, walks) {
             (Fitted::Network { plan, .. }, Some((encoder, decoder, noise))) => {
                 let mut rows = vec![0.0f32; n * width];
-                model.scaling.read(source, indices, &mut rows, level);
+                model.scaling.gather(source, indices, &mut rows, level)?;
                 let mut given = rows.clone();
                 for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
                     noise.apply(level, row, index, Occasion::Judging);
@@ -402,24 +402,24 @@ impl Judge<'_> {
                     losses = Some(sums);
                 }
                 let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Judged {
+                Ok(Judged {
                     rows: wide(&rows),
                     given,
                     codes: wide(codes),
                     outputs: wide(&outputs),
                     losses,
                     divergences,
-                }
+                })
             }
             (Fitted::Pca(pca), _) => {
                 let mut rows = vec![0.0; n * width];
-                source.read_f64(indices, &mut rows);
+                source.gather_f64(indices, &mut rows)?;
                 model.scaling.apply_f64(&mut rows, width);
                 let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
                 pca.encode(&mut codes, &rows, level);
                 pca.decode(&mut outputs, &codes, level);
                 let given = rows.iter().map(|&value| value as f32).collect();
-                Judged { rows, given, codes, outputs, losses: None, divergences: None }
+                Ok(Judged { rows, given, codes, outputs, losses: None, divergences: None })
             }
             (Fitted::Network { .. }, None) => unreachable!("a network is judged by walks"),
         }
@@ -428,12 +428,11 @@ impl Judge<'_> {
 
 /// Refuses rows in shares (0..1) where the rows that a method was fitted on were bytes: dividing them by 255 would leave
 /// nothing, without a word.
-pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &dyn Source) -> Result<()> {
-    if fitted_on != Element::U8 || scale != Scale::Unit || rows.element() == Element::U8 {
+pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &Measured<'_>) -> Result<()> {
+    if fitted_on != Element::U8 || scale != Scale::Unit || rows.source.element() == Element::U8 {
         return Ok(());
     }
-    let mut largest = 0.0f64;
-    each_block(rows, |block| largest = block.iter().fold(largest, |a, b| a.max(b.abs())));
+    let largest = rows.statistics()?.largest();
     if largest > 0.0 && largest <= 1.0 {
         return Err(Error::data("the rows lie in 0..1; the model was fitted on bytes and divides by 255")
             .hint("multiply the rows by 255"));

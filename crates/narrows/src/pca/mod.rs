@@ -8,10 +8,11 @@
 pub(crate) mod closed_form;
 pub(crate) mod moments;
 
+pub use moments::{Moments, Scatter};
+
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 
-use self::moments::Moments;
 use crate::error::{Error, Result};
 
 /// Components kept where nothing else is asked.

@@ -1,31 +1,38 @@
 //! Mean and scatter of rows, in double precision, and the directions in which they spread most.
 //!
-//! Two passes: the mean about the first row, then squares about the mean, so that a mean of a million with a spread of one
-//! costs no digits. What is kept depends on the shape: with more columns than rows, the d x d scatter is never formed; the
+//! [`Moments::measure`] makes two passes: the mean about the first row, then squares about the mean, so that a mean of a
+//! million with a spread of one costs no digits. With more columns than rows, the d x d scatter is never formed; the
 //! centred rows and their n x n products hold the same directions.
+//!
+//! [`Scatter`] is the accumulator behind it: rows are pushed in blocks, and scatters of parts of the rows, about whatever
+//! centres, are merged (Chan, Golub and LeVeque 1983).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, RwLock};
 
 use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, lockstep};
 
 use crate::base::linalg::{complete_basis, fix_signs, symmetric_eigen};
 use crate::data::Source;
-use crate::data::scaling::{Scaling, each_block};
-use crate::error::Result;
+use crate::data::scaling::Scaling;
+use crate::data::source::each_block;
+use crate::error::{Error, Result};
 
-/// Rows converted to double precision at a time.
+/// Rows that are multiplied together. Fixed: sums are added block by block in this order.
 const BLOCK: usize = 128;
+
+/// Numbers of a group of blocks, read by one thread while the others wait: 2 MB.
+const GROUP: usize = 1 << 18;
 
 /// Rows of the scatter matrix computed together. Fixed, whatever the number of threads.
 const STRIP: usize = 48;
 
-/// Mean and scatter of scaled rows.
-pub(crate) struct Moments {
-    pub rows: usize,
-    pub width: usize,
+/// Mean and scatter of rows: all that a PCA needs of them.
+pub struct Moments {
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
     /// The mean of each column.
-    pub mean: Vec<f64>,
+    pub(crate) mean: Vec<f64>,
     spread: Spread,
 }
 
@@ -47,50 +54,48 @@ pub(crate) struct Principal {
 }
 
 impl Moments {
-    /// Measures rows.
-    pub fn new(source: &dyn Source, scaling: &Scaling, level: Level, threads: usize) -> Self {
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The mean of each column.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Measures rows after scaling.
+    ///
+    /// # Errors
+    /// Where rows cannot be read.
+    pub(crate) fn measure(
+        source: &dyn Source,
+        scaling: &Scaling,
+        level: Level,
+        threads: usize,
+    ) -> Result<Self> {
         let (rows, width) = (source.rows(), source.shape().len());
-        let mut shift = vec![0.0; width];
-        source.read_f64(&[0], &mut shift);
-        scaling.apply_f64(&mut shift, width);
-        let mut sums = vec![0.0; width];
-        let mut scaled = Vec::new();
-        each_block(source, |block| {
-            scaled.clear();
-            scaled.extend_from_slice(block);
-            scaling.apply_f64(&mut scaled, width);
-            for row in scaled.chunks_exact(width) {
-                for j in 0..width {
-                    sums[j] += row[j] - shift[j];
-                }
-            }
-        });
-        let mean: Vec<f64> = shift.iter().zip(&sums).map(|(shift, sum)| shift + sum / rows as f64).collect();
-        let read_centred = |indices: &[usize], out: &mut [f64]| {
-            source.read_f64(indices, out);
-            scaling.apply_f64(out, width);
-            for row in out.chunks_exact_mut(width) {
-                row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
-            }
-        };
-        let spread = if width > rows {
-            let mut centred = vec![0.0; rows * width];
-            read_centred(&(0..rows).collect::<Vec<_>>(), &mut centred);
-            Spread::Centred(centred)
-        } else {
-            Spread::Scatter(scatter(rows, width, level, threads, read_centred))
-        };
-        Self { rows, width, mean, spread }
+        let mean = mean(source, scaling)?;
+        if width <= rows {
+            let mut scatter = Scatter::about(mean);
+            scatter.push_source(source, scaling, level, threads)?;
+            return Ok(scatter.about_its_mean());
+        }
+        let mut centred = vec![0.0; rows * width];
+        source.read_f64(0, &mut centred)?;
+        scaling.apply_f64(&mut centred, width);
+        subtract(&mut centred, &mean);
+        Ok(Self { rows, width, mean, spread: Spread::Centred(centred) })
     }
 
     /// The `k` directions of most spread about the mean: the eigenvectors of the covariance.
-    pub fn about_mean(&self, k: usize, level: Level) -> Result<Principal> {
+    pub(crate) fn about_mean(&self, k: usize, level: Level) -> Result<Principal> {
         self.principal(k, level, false)
     }
 
     /// The `k` directions of most spread about zero: the eigenvectors of X'X, the best that a network without biases can
     /// use (the linear autoencoder in closed form).
-    pub fn about_zero(&self, k: usize, level: Level) -> Result<Principal> {
+    pub(crate) fn about_zero(&self, k: usize, level: Level) -> Result<Principal> {
         self.principal(k, level, true)
     }
 
@@ -128,50 +133,232 @@ impl Moments {
     }
 }
 
-/// The sum over rows of x'x, each strip of it by one thread, over the rows in order.
-fn scatter(
-    rows: usize,
-    width: usize,
-    level: Level,
-    threads: usize,
-    read: impl Fn(&[usize], &mut [f64]) + Sync,
-) -> Vec<f64> {
-    // Strip s holds rows s * STRIP.. of the matrix, from the diagonal to the right.
-    let strips: Vec<Mutex<Vec<f64>>> = (0..width)
-        .step_by(STRIP)
-        .map(|first| Mutex::new(vec![0.0; STRIP.min(width - first) * (width - first)]))
-        .collect();
-    lockstep::run(threads.min(strips.len()), (), |member, _| {
-        let mut block = vec![0.0; BLOCK.min(rows) * width];
-        let mut scratch = vec![0.0; scratch_len(BLOCK)];
-        let mut indices = Vec::with_capacity(BLOCK);
-        for start in (0..rows).step_by(BLOCK) {
-            indices.clear();
-            indices.extend(start..(start + BLOCK).min(rows));
-            let block = &mut block[..indices.len() * width];
-            read(&indices, block);
-            for (strip, sums) in strips.iter().enumerate().skip(member.index()).step_by(member.threads()) {
-                let first = strip * STRIP;
-                let x = View::new(block, indices.len(), width);
-                let left = x.columns(first, STRIP.min(width - first)).transposed();
-                let right = x.columns(first, width - first);
-                let mut sums = sums.lock().expect("each strip has one thread");
-                multiply_f64(level, &mut sums, left, right, FinishWide::Accumulate, &mut scratch);
+/// The mean of scaled rows, summed about the first row.
+fn mean(source: &dyn Source, scaling: &Scaling) -> Result<Vec<f64>> {
+    let (rows, width) = (source.rows(), source.shape().len());
+    let mut shift = vec![0.0; width];
+    source.read_f64(0, &mut shift)?;
+    scaling.apply_f64(&mut shift, width);
+    let mut sums = vec![0.0; width];
+    each_block(source, |_, block| {
+        scaling.apply_f64(block, width);
+        for row in block.chunks_exact(width) {
+            for j in 0..width {
+                sums[j] += row[j] - shift[j];
             }
         }
-    });
-    let mut matrix = vec![0.0; width * width];
-    for (strip, sums) in strips.into_iter().enumerate() {
-        let first = strip * STRIP;
-        let sums = sums.into_inner().expect("each strip has one thread");
-        for (i, row) in sums.chunks_exact(width - first).enumerate() {
-            for (j, &value) in row.iter().enumerate() {
-                matrix[(first + i) * width + first + j] = value;
-                matrix[(first + j) * width + first + i] = value;
-            }
+        Ok(())
+    })?;
+    Ok(shift.iter().zip(&sums).map(|(shift, sum)| shift + sum / rows as f64).collect())
+}
+
+fn subtract(rows: &mut [f64], centre: &[f64]) {
+    for row in rows.chunks_exact_mut(centre.len()) {
+        row.iter_mut().zip(centre).for_each(|(value, centre)| *value -= centre);
+    }
+}
+
+/// Sums over rows about a centre c: of x - c, and of (x - c)'(x - c). Rows are pushed in any number of blocks; scatters of
+/// parts of the rows are merged, on one machine or several.
+///
+/// ```
+/// use narrows::pca::Scatter;
+///
+/// let (mut one, mut two) = (Scatter::about(vec![0.0, 0.0]), Scatter::about(vec![5.0, 5.0]));
+/// one.push(&mut [1.0, 2.0, 3.0, 5.0]); // two rows of two numbers
+/// two.push(&mut [4.0, 8.0, 6.0, 9.0]);
+/// one.merge(&two)?;
+/// let moments = one.finish();
+/// assert_eq!((moments.rows(), moments.mean()), (4, &[3.5, 6.0][..]));
+/// # Ok::<(), narrows::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scatter {
+    rows: usize,
+    centre: Vec<f64>,
+    /// The sum of x - c.
+    sums: Vec<f64>,
+    /// Strip s holds rows s * STRIP.. of the matrix, from the diagonal to the right.
+    strips: Vec<Vec<f64>>,
+}
+
+impl Scatter {
+    /// No rows yet.
+    ///
+    /// # Panics
+    /// Where the centre is empty.
+    pub fn about(centre: Vec<f64>) -> Self {
+        assert!(!centre.is_empty(), "rows have at least one number");
+        let width = centre.len();
+        let strip = |first: usize| vec![0.0; STRIP.min(width - first) * (width - first)];
+        Self {
+            rows: 0,
+            sums: vec![0.0; width],
+            strips: (0..width).step_by(STRIP).map(strip).collect(),
+            centre,
         }
     }
-    matrix
+
+    fn width(&self) -> usize {
+        self.centre.len()
+    }
+
+    /// Adds rows, row after row; they are centred in place.
+    ///
+    /// # Panics
+    /// Where `rows` has no whole number of rows.
+    pub fn push(&mut self, rows: &mut [f64]) {
+        assert!(rows.len().is_multiple_of(self.width()), "whole rows of {}", self.width());
+        let level = Level::detect();
+        let (width, mut scratch) = (self.width(), vec![0.0; scratch_len(BLOCK)]);
+        self.centre_and_sum(rows);
+        for (index, strip) in self.strips.iter_mut().enumerate() {
+            add_to_strip(strip, index, rows, width, level, &mut scratch);
+        }
+    }
+
+    fn centre_and_sum(&mut self, rows: &mut [f64]) {
+        subtract(rows, &self.centre);
+        for row in rows.chunks_exact(self.centre.len()) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        self.rows += rows.len() / self.centre.len();
+    }
+
+    /// Adds all rows of a source after scaling. One thread reads a group of blocks, then each thread adds the group to its
+    /// strips; every row is read once, whatever the number of threads.
+    ///
+    /// # Errors
+    /// Where rows cannot be read.
+    pub(crate) fn push_source(
+        &mut self,
+        source: &dyn Source,
+        scaling: &Scaling,
+        level: Level,
+        threads: usize,
+    ) -> Result<()> {
+        let (rows, width) = (source.rows(), self.width());
+        let group = (GROUP / width).max(1).next_multiple_of(BLOCK).min(rows);
+        let strips: Vec<Mutex<Vec<f64>>> =
+            std::mem::take(&mut self.strips).into_iter().map(Mutex::new).collect();
+        // Two buffers in turn: the first thread reads the next group while the others are still at this one.
+        let buffers = [(); 2].map(|()| RwLock::new(Vec::<f64>::new()));
+        let failure = Mutex::new(None);
+        lockstep::run(threads.clamp(1, strips.len()), &mut *self, |member, mut lead| {
+            let mut scratch = vec![0.0; scratch_len(BLOCK)];
+            for (turn, first) in (0..rows).step_by(group).enumerate() {
+                let buffer = &buffers[turn % 2];
+                if let Some(scatter) = &mut lead {
+                    let mut out = buffer.write().expect("no thread panics with a buffer");
+                    out.resize(group.min(rows - first) * width, 0.0);
+                    match source.read_f64(first, &mut out) {
+                        Ok(()) => {
+                            scaling.apply_f64(&mut out, width);
+                            scatter.centre_and_sum(&mut out);
+                        }
+                        Err(error) => *failure.lock().expect("no thread panics with it") = Some(error),
+                    }
+                }
+                member.wait();
+                if failure.lock().expect("no thread panics with it").is_some() {
+                    return;
+                }
+                let read = buffer.read().expect("no thread panics with a buffer");
+                for (index, strip) in strips.iter().enumerate().skip(member.index()).step_by(member.threads())
+                {
+                    let mut strip = strip.lock().expect("each strip has one thread");
+                    add_to_strip(&mut strip, index, &read, width, level, &mut scratch);
+                }
+            }
+        });
+        self.strips =
+            strips.into_iter().map(|strip| strip.into_inner().expect("each strip has one thread")).collect();
+        match failure.into_inner().expect("no thread panics with it") {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the rows behind another scatter, about whatever centre.
+    ///
+    /// # Errors
+    /// Where its rows have another width.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if other.width() != self.width() {
+            return Err(Error::data(format!("rows of {} and of {} numbers", self.width(), other.width())));
+        }
+        // With e = c' - c and s' the sum of x - c': sum (x-c)'(x-c) = S' + s'e + e's' + n' e'e.
+        let (width, n) = (self.width(), other.rows as f64);
+        let e: Vec<f64> = other.centre.iter().zip(&self.centre).map(|(other, own)| other - own).collect();
+        for (index, (strip, others)) in self.strips.iter_mut().zip(&other.strips).enumerate() {
+            let first = index * STRIP;
+            let rows = strip.chunks_exact_mut(width - first).zip(others.chunks_exact(width - first));
+            for (i, (row, others)) in (first..).zip(rows) {
+                for (j, (value, other_value)) in (first..).zip(row.iter_mut().zip(others)) {
+                    *value += other_value + other.sums[i] * e[j] + e[i] * other.sums[j] + n * e[i] * e[j];
+                }
+            }
+        }
+        for ((sum, other_sum), e) in self.sums.iter_mut().zip(&other.sums).zip(&e) {
+            *sum += other_sum + n * e;
+        }
+        self.rows += other.rows;
+        Ok(())
+    }
+
+    /// The moments, where the centre is the mean of the rows.
+    fn about_its_mean(self) -> Moments {
+        let (rows, width, scatter) = (self.rows, self.width(), self.matrix());
+        Moments { rows, width, mean: self.centre, spread: Spread::Scatter(scatter) }
+    }
+
+    /// The moments about the mean, which is found from the sums. The centre should lie near the mean (any row of a table
+    /// will do): digits that the distance between them needs are lost.
+    pub fn finish(self) -> Moments {
+        let (rows, width, mut scatter) = (self.rows, self.width(), self.matrix());
+        let n = rows as f64;
+        for i in 0..width {
+            for j in 0..width {
+                scatter[i * width + j] -= self.sums[i] * self.sums[j] / n;
+            }
+        }
+        let mean = self.centre.iter().zip(&self.sums).map(|(centre, sum)| centre + sum / n).collect();
+        Moments { rows, width, mean, spread: Spread::Scatter(scatter) }
+    }
+
+    /// The whole symmetric matrix, width x width.
+    fn matrix(&self) -> Vec<f64> {
+        let width = self.width();
+        let mut matrix = vec![0.0; width * width];
+        for (strip, sums) in self.strips.iter().enumerate() {
+            let first = strip * STRIP;
+            for (i, row) in sums.chunks_exact(width - first).enumerate() {
+                for (j, &value) in row.iter().enumerate() {
+                    matrix[(first + i) * width + first + j] = value;
+                    matrix[(first + j) * width + first + i] = value;
+                }
+            }
+        }
+        matrix
+    }
+}
+
+/// Adds x'x of centred rows to strip `index` of a scatter, a block at a time.
+fn add_to_strip(
+    strip: &mut [f64],
+    index: usize,
+    rows: &[f64],
+    width: usize,
+    level: Level,
+    scratch: &mut [f64],
+) {
+    let first = index * STRIP;
+    for block in rows.chunks(BLOCK * width) {
+        let x = View::new(block, block.len() / width, width);
+        let left = x.columns(first, STRIP.min(width - first)).transposed();
+        let right = x.columns(first, width - first);
+        multiply_f64(level, strip, left, right, FinishWide::Accumulate, scratch);
+    }
 }
 
 /// Directions from the n x n products of rows: if u is an eigenvector of X X' with value s, then X'u / sqrt(s) is one of

@@ -12,7 +12,8 @@ fn fit(values: Vec<f64>, d: usize, k: Option<usize>, whiten: bool) -> Pca {
 
 fn fit_source(source: &dyn Source, scale: Scale, k: Option<usize>, whiten: bool) -> Pca {
     let scaling = Scaling::learn(scale, source).unwrap();
-    Pca::fit(&Moments::new(source, &scaling, Level::detect(), 2), k, whiten, Level::detect()).unwrap()
+    Pca::fit(&Moments::measure(source, &scaling, Level::detect(), 2).unwrap(), k, whiten, Level::detect())
+        .unwrap()
 }
 
 fn encode(pca: &Pca, rows: &[f64]) -> Vec<f64> {
@@ -181,10 +182,15 @@ fn poor_data_work_and_no_data_are_refused() {
     }
     let one = Table::new(Values::F64(vec![1.0, 2.0]), Shape::flat(2)).unwrap();
     let scaling = Scaling::learn(Scale::None, &one).unwrap();
-    let fitted = Pca::fit(&Moments::new(&one, &scaling, Level::detect(), 1), None, false, Level::detect());
+    let fitted = Pca::fit(
+        &Moments::measure(&one, &scaling, Level::detect(), 1).unwrap(),
+        None,
+        false,
+        Level::detect(),
+    );
     assert!(fitted.unwrap_err().to_string().contains("at least 2 rows"));
     let two = Table::new(Values::F64(vec![1.0, 2.0, 3.0, 5.0]), Shape::flat(2)).unwrap();
-    let moments = Moments::new(&two, &scaling, Level::detect(), 1);
+    let moments = Moments::measure(&two, &scaling, Level::detect(), 1).unwrap();
     for k in [0, 3] {
         assert!(Pca::fit(&moments, Some(k), false, Level::detect()).is_err());
     }
@@ -197,8 +203,13 @@ fn threads_and_input_stay_out_of_the_result() {
     let scaling = Scaling::learn(Scale::None, &table).unwrap();
     let results: Vec<Pca> = (1..=4)
         .map(|threads| {
-            Pca::fit(&Moments::new(&table, &scaling, Level::detect(), threads), None, false, Level::detect())
-                .unwrap()
+            Pca::fit(
+                &Moments::measure(&table, &scaling, Level::detect(), threads).unwrap(),
+                None,
+                false,
+                Level::detect(),
+            )
+            .unwrap()
         })
         .collect();
     assert!(results.iter().all(|result| *result == results[0]));
@@ -214,7 +225,7 @@ fn about_zero_the_first_direction_is_near_the_mean_and_on_centred_data_both_are_
     };
     let moments = |rows: Vec<f64>| {
         let table = Table::new(Values::F64(rows), Shape::flat(6)).unwrap();
-        Moments::new(&table, &Scaling::from_parts(vec![0.0], vec![1.0]), Level::detect(), 1)
+        Moments::measure(&table, &Scaling::from_parts(vec![0.0], vec![1.0]), Level::detect(), 1).unwrap()
     };
     let level = Level::detect();
     let m = moments(centred);
@@ -225,4 +236,27 @@ fn about_zero_the_first_direction_is_near_the_mean_and_on_centred_data_both_are_
     let length = shifted.mean.iter().map(|value| value * value).sum::<f64>().sqrt();
     let cosine: f64 = linear.directions.iter().zip(&shifted.mean).map(|(a, b)| a * b / length).sum();
     assert!(cosine.abs() > 0.999, "{cosine}");
+}
+
+/// Rows pushed in blocks, in two parts about other centres that are merged, have the moments of all rows.
+#[test]
+fn scatters_of_parts_merge_to_the_scatter_of_all_rows() {
+    let (n, d) = (300, 101);
+    let rows = numbers(n, d);
+    let table = Table::new(Values::F64(rows.clone()), Shape::flat(d)).unwrap();
+    let level = Level::detect();
+    let whole = Moments::measure(&table, &Scaling::identity(), level, 2).unwrap();
+    let mut parts = [Scatter::about(rows[..d].to_vec()), Scatter::about(vec![0.5; d])];
+    for (number, block) in rows.chunks(37 * d).enumerate() {
+        parts[number % 2].push(&mut block.to_vec());
+    }
+    let [mut merged, other] = parts;
+    merged.merge(&other).unwrap();
+    let merged = merged.finish();
+    assert_eq!((merged.rows(), merged.mean().len()), (n, d));
+    close(merged.mean(), whole.mean(), 1e-12);
+    let (a, b) = (merged.about_mean(5, level).unwrap(), whole.about_mean(5, level).unwrap());
+    close(&a.directions, &b.directions, 1e-8);
+    close(&a.squares, &b.squares, 1e-8 * b.total);
+    assert!(Scatter::about(vec![0.0; 3]).merge(&other).is_err());
 }

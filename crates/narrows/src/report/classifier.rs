@@ -27,8 +27,8 @@ pub fn write_classifier_report(
     directory: &Path,
     recipe: &str,
     fit: &ClassifierFit,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
@@ -95,7 +95,7 @@ pub fn write_classifier_report(
 pub fn write_classes_report(
     directory: &Path,
     model: &Model,
-    dataset: &Dataset,
+    dataset: &Dataset<'_>,
     found: &Classification,
     compute: Compute,
 ) -> Result<Vec<PathBuf>> {
@@ -146,7 +146,7 @@ fn stretch(numbers: &mut [f32]) {
 }
 
 /// The rows that are told wrong with the least share of their own class, and their numbers, from black (0) to white (1).
-fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
+fn worst_rows(model: &Model, dataset: &Dataset<'_>, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
     let names = names(model);
     let classes = class_numbers(dataset, names)?;
     let shares = model.predict(&*dataset.rows, compute)?;
@@ -167,7 +167,7 @@ fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec
         }
     };
     let mut images = vec![0.0; wrong.len() * model.shape.len()];
-    model.scaling.read(&*dataset.rows, &wrong, &mut images, compute.level);
+    model.scaling.gather(&*dataset.rows, &wrong, &mut images, compute.level)?;
     stretch(&mut images);
     Ok((wrong.iter().map(mistake).collect(), images))
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::Dataset;
-use crate::data::scaling::scale_name;
 use crate::error::Result;
 use crate::experiments::compare::{Comparison, Measure, Method, Spread};
 use crate::recipe::Spec;
@@ -108,8 +107,8 @@ impl Comparison {
 pub fn write_report(
     directory: &Path,
     comparison: &Comparison,
-    training: &Dataset,
-    held_out: &Dataset,
+    training: &Dataset<'_>,
+    held_out: &Dataset<'_>,
 ) -> Result<Vec<PathBuf>> {
     let fitted: Vec<&Method> = comparison.methods.iter().filter(|method| !method.fits.is_empty()).collect();
     let names: Vec<&str> = fitted.iter().map(|method| &*method.recipe).collect();
@@ -162,7 +161,7 @@ pub fn write_report(
         ("Row".to_owned(), format!("{} numbers ({shape})", shape.len())),
         (
             "Scaling, for all".to_owned(),
-            format!("{}: {}", scale_name(comparison.scale.scale), comparison.scale.reason),
+            format!("{}: {}", comparison.scale.scale.name(), comparison.scale.reason),
         ),
     ];
     if let Some(size) = comparison.code_size {

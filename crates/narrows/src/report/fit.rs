@@ -33,8 +33,8 @@ pub fn write_report(
     directory: &Path,
     recipe: &str,
     fit: &Fit,
-    training: &Dataset,
-    validation: &Dataset,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
     compute: Compute,
     starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
@@ -46,7 +46,7 @@ pub fn write_report(
 
     let shown: Vec<usize> = (0..EXAMPLES.min(validation.rows.rows())).collect();
     // Pictures are drawn on the scale the model sees, where 0 is black and 1 is white; tables in their own units.
-    let judged = model.judge(compute.level).rows(&*validation.rows, &shown);
+    let judged = model.judge(compute.level).rows(&*validation.rows, &shown)?;
     let drawn = |mut rows: Vec<f32>| {
         if !model.shape.is_image() {
             model.scaling.undo(compute.level, &mut rows, width);
@@ -206,7 +206,7 @@ fn kept_epoch(fit: &Fit) -> Option<usize> {
 }
 
 /// The figures of the page, in order.
-fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
+fn facts(fit: &Fit, training: &Dataset<'_>, validation: &Dataset<'_>) -> Vec<(String, String)> {
     let model = &fit.model;
     let summary = fit.summary();
     let Evaluation {

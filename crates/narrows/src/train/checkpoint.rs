@@ -59,7 +59,7 @@ struct Head {
 
 impl Checkpoints {
     /// The checkpoints of a run whose model goes to `model`.
-    pub fn new(model: &Path, spec: Spec, rows: Rows<'_>, held_out: Rows<'_>) -> Self {
+    pub fn new(model: &Path, spec: Spec, rows: Rows<'_>, held_out: Rows<'_>) -> Result<Self> {
         let beside = |number: usize| {
             let mut name = model.as_os_str().to_owned();
             name.push(format!(".checkpoint-{number}"));
@@ -74,8 +74,8 @@ impl Checkpoints {
             }
             steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
         }
-        let data = format!("{} {}", fingerprint(rows), fingerprint(held_out));
-        Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch }
+        let data = format!("{} {}", fingerprint(rows)?, fingerprint(held_out)?);
+        Ok(Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch })
     }
 
     /// Writes a state over the older of the two files.
@@ -191,16 +191,16 @@ impl Checkpoints {
     }
 }
 
-fn fingerprint(Rows { source: rows, classes, .. }: Rows<'_>) -> String {
+fn fingerprint(Rows { source: rows, classes, .. }: Rows<'_>) -> Result<String> {
     let (count, width) = (rows.rows(), rows.shape().len());
     let mut hash = Sha256::new();
     hash.update((count as u64).to_le_bytes());
     hash.update((width as u64).to_le_bytes());
     let mut row = vec![0.0; width];
     for index in (0..count).step_by(count.div_ceil(FINGERPRINT_ROWS).max(1)) {
-        rows.read_f64(&[index], &mut row);
+        rows.read_f64(index, &mut row)?;
         row.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     classes.into_iter().flatten().for_each(|class| hash.update(class.to_le_bytes()));
-    container::hexadecimal(hash)
+    Ok(container::hexadecimal(hash))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use narrows_kernels::{Level, lockstep};
 
-use crate::base::random::{Purpose, generator, shuffle};
+use crate::data::order::epoch_order;
 use crate::error::Result;
 use crate::network::engine::{Engine, Rows, loss_width};
 use crate::network::noise::Occasion;
@@ -123,9 +123,7 @@ pub(crate) fn train(
             let started = Instant::now();
             if lead.is_some() {
                 let mut order = order.write().expect("no thread panics with the order");
-                // From the same start each time, so that an epoch's order does not depend on the epochs before it.
-                order.iter_mut().enumerate().for_each(|(place, row)| *row = place);
-                shuffle(&mut order, &mut generator(settings.seed, Purpose::Shuffle, epoch as u64));
+                epoch_order(&mut order, rows.source, settings.seed, epoch);
             }
             member.wait();
             let order = order.read().expect("no thread panics with the order");
@@ -172,6 +170,9 @@ pub(crate) fn train(
             for indices in validation_order.chunks(batch) {
                 engine.pass(&member, &mut scratch, validation, indices, Occasion::Judging);
                 member.wait();
+                if engine.is_broken() {
+                    break 'epochs;
+                }
                 if lead.is_some() {
                     validation_sum += engine.finish_pass(indices.len());
                 }
@@ -210,6 +211,9 @@ pub(crate) fn train(
         }
         lead
     });
+    if let Some(error) = engine.take_failure() {
+        return Err(error);
+    }
     let lead = lead.expect("the leader gives back what it was given");
     let ended = if let Some((epoch, step)) = lead.broken {
         let place = match engine.broken_parameter() {

@@ -6,6 +6,7 @@ use narrows_kernels::Level;
 use narrows_kernels::matrix::{self, Finish, View};
 
 use crate::compute::Compute;
+use crate::data::Access;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -335,11 +336,7 @@ impl<'a> Outputs<'a> {
             width,
             compute.threads,
             || (),
-            |(), first, chunk| {
-                let indices: Vec<usize> = (first..first + chunk.len() / width).collect();
-                streamed.read_f32(&indices, chunk);
-                Ok(())
-            },
+            |(), first, chunk| streamed.read_f32(first, chunk),
         )?;
         Ok(Self::Cached(Table::new(Values::F32(values), Shape::flat(width))?, Scaling::identity()))
     }
@@ -375,19 +372,40 @@ impl Source for Streamed<'_> {
         Element::F32
     }
 
-    fn read_f32(&self, indices: &[usize], out: &mut [f32]) {
+    fn access(&self) -> Access {
+        self.rows.source.access()
+    }
+
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
+        let mut narrow = vec![0.0; out.len()];
+        self.read_f32(first, &mut narrow)?;
+        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = f64::from(value));
+        Ok(())
+    }
+
+    fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let Rows { source, scaling, .. } = self.rows;
+        let mut numbers = vec![0.0; out.len() / self.width * source.shape().len()];
+        scaling.read(source, first, &mut numbers, self.level)?;
+        self.encode(numbers, out);
+        Ok(())
+    }
+
+    fn gather_f32(&self, indices: &[usize], out: &mut [f32]) -> Result<()> {
         let Rows { source, scaling, .. } = self.rows;
         let mut numbers = vec![0.0; indices.len() * source.shape().len()];
-        scaling.read(source, indices, &mut numbers, self.level);
+        scaling.gather(source, indices, &mut numbers, self.level)?;
+        self.encode(numbers, out);
+        Ok(())
+    }
+}
+
+impl Streamed<'_> {
+    /// Takes scaled rows through all encoders.
+    fn encode(&self, mut numbers: Vec<f32>, out: &mut [f32]) {
         for Encoder { plan, parameters } in self.encoders {
             numbers = Walk::encoder(self.level, plan, parameters).forward(&numbers, false).to_vec();
         }
         out.copy_from_slice(&numbers);
-    }
-
-    fn read_f64(&self, indices: &[usize], out: &mut [f64]) {
-        let mut narrow = vec![0.0; out.len()];
-        self.read_f32(indices, &mut narrow);
-        out.iter_mut().zip(narrow).for_each(|(out, value)| *out = f64::from(value));
     }
 }

@@ -11,7 +11,7 @@ use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event, Flow};
 use narrows::recipe::{ClassifierSpec, Spec};
 
-fn digits() -> (Dataset, Dataset) {
+fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 600, 31), some_rows(&open("mnist:test"), 200, 9))
 }
 
@@ -38,7 +38,12 @@ fn fit_from(spec: &ClassifierSpec, start: Option<&Model>, threads: usize) -> Cla
     fit_classifier(spec, &training, &held_out, compute, options, &mut |_| Flow::Continue).unwrap()
 }
 
-fn refused(spec: &ClassifierSpec, training: &Dataset, held_out: &Dataset, start: Option<&Model>) -> String {
+fn refused(
+    spec: &ClassifierSpec,
+    training: &Dataset<'_>,
+    held_out: &Dataset<'_>,
+    start: Option<&Model>,
+) -> String {
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(1));
     fit_classifier(spec, training, held_out, compute, options, &mut |_| Flow::Continue)
@@ -55,7 +60,7 @@ fn parameter(model: &Model, name: &str) -> Vec<f32> {
 const ENCODER: [&str; 4] = ["encoder.1.weights", "encoder.1.bias", "encoder.2.weights", "encoder.2.bias"];
 
 /// Three clouds of points that overlap a little: the best classifier is the nearest mean (Fisher 1936), known in closed form.
-fn clouds(rows: usize, seed: u64) -> Dataset {
+fn clouds(rows: usize, seed: u64) -> Dataset<'static> {
     let mut state = seed;
     let mut uniform = || {
         // Knuth's MMIX: good enough to scatter points.

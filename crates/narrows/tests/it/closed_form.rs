@@ -59,7 +59,7 @@ fn apart(a: &[f64], b: &[f64], d: usize, k: usize) -> f64 {
     (0..d * d).map(|at| (project(a, at / d, at % d) - project(b, at / d, at % d)).abs()).fold(0.0, f64::max)
 }
 
-fn scaled(dataset: &Dataset, scale: Scale) -> Vec<f64> {
+fn scaled(dataset: &Dataset<'_>, scale: Scale) -> Vec<f64> {
     let mut rows = values(dataset);
     let scaling = Scaling::learn(scale, &*dataset.rows).unwrap();
     scaling.apply_f64(&mut rows, dataset.rows.shape().len());

@@ -56,7 +56,7 @@ fn the_way_between_two_rows_begins_and_ends_with_them() {
     let rows = some_rows(&open("mnist:test"), 30, 5);
     let compute = Compute::new(Some(2));
     for model in models() {
-        let line = model.interpolate(rows.rows.clone(), 3, 17, 5, compute).unwrap().into_f64();
+        let line = model.interpolate(&*rows.rows, 3, 17, 5, compute).unwrap().into_f64();
         let whole = model.reconstruct(&*rows.rows, compute).unwrap().into_f64();
         let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3);
         assert_eq!(line.len(), 5 * 784);
@@ -72,7 +72,7 @@ fn the_way_between_two_rows_begins_and_ends_with_them() {
         for (from, to, steps, part) in
             [(30, 0, 5, "no row 31"), (0, 99, 5, "no row 100"), (0, 1, 1, "at least 2")]
         {
-            let error = model.interpolate(rows.rows.clone(), from, to, steps, compute).unwrap_err();
+            let error = model.interpolate(&*rows.rows, from, to, steps, compute).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
     }

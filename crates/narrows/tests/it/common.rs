@@ -9,7 +9,7 @@ use narrows::fit::Fit;
 use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
-pub fn open(name: &str) -> Dataset {
+pub fn open(name: &str) -> Dataset<'static> {
     data::open(name, &OpenOptions::default()).unwrap()
 }
 
@@ -20,30 +20,30 @@ pub fn recipe(name: &str, settings: &[&str]) -> Recipe {
     recipe
 }
 
-pub fn try_fit(recipe: &Recipe, training: &Dataset, validation: &Dataset) -> narrows::Result<Fit> {
+pub fn try_fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> narrows::Result<Fit> {
     narrows::fit::fit(&recipe.spec()?, training, validation, Compute::new(Some(2)), &mut |_| Flow::Continue)
 }
 
-pub fn fit(recipe: &Recipe, training: &Dataset, validation: &Dataset) -> Fit {
+pub fn fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {
     try_fit(recipe, training, validation).unwrap()
 }
 
-pub fn made(values: Vec<f32>, shape: Shape) -> Dataset {
+pub fn made(values: Vec<f32>, shape: Shape) -> Dataset<'static> {
     let rows = Arc::new(Table::new(Values::F32(values), shape).unwrap());
     Dataset { name: "made".into(), rows, labels: None, columns: None }
 }
 
 /// Every `step`-th row, `count` of them.
-pub fn some_rows(dataset: &Dataset, count: usize, step: usize) -> Dataset {
+pub fn some_rows<'a>(dataset: &Dataset<'a>, count: usize, step: usize) -> Dataset<'a> {
     let indices: Vec<usize> = (0..count).map(|row| row * step).collect();
     let labels = dataset.labels.as_ref().map(|labels| labels.select(&indices));
     let rows = Arc::new(Subset::new(dataset.rows.clone(), indices));
     Dataset { name: dataset.name.clone(), rows, labels, columns: dataset.columns.clone() }
 }
 
-pub fn values(dataset: &Dataset) -> Vec<f64> {
+pub fn values(dataset: &Dataset<'_>) -> Vec<f64> {
     let n = dataset.rows.rows();
     let mut out = vec![0.0; n * dataset.rows.shape().len()];
-    dataset.rows.read_f64(&(0..n).collect::<Vec<_>>(), &mut out);
+    dataset.rows.read_f64(0, &mut out).unwrap();
     out
 }

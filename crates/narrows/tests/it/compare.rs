@@ -25,7 +25,7 @@ fn candidates(names: &[&str]) -> Vec<Candidate> {
     names.iter().map(candidate).collect()
 }
 
-fn iris() -> (Dataset, Dataset) {
+fn iris() -> (Dataset<'static>, Dataset<'static>) {
     data::hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
 }
 
@@ -178,9 +178,9 @@ fn codes_of_pictures_are_worth_what_was_published() {
         recipe.set("code_size=50").unwrap();
         let compute = Compute::new(None);
         let fit = fit(&recipe.spec().unwrap(), &training, &test, compute, &mut |_| Flow::Continue).unwrap();
-        let codes = |data: &Dataset| fit.model.encode(&*data.rows, compute).unwrap().into_f32();
+        let codes = |data: &Dataset<'_>| fit.model.encode(&*data.rows, compute).unwrap().into_f32();
         let (known, asked) = (codes(&training), codes(&test));
-        let classes = |data: &Dataset| data.labels.as_ref().unwrap().classes.clone();
+        let classes = |data: &Dataset<'_>| data.labels.as_ref().unwrap().classes.clone();
         let (known_classes, asked_classes) = (classes(&training), classes(&test));
         let known = Classified { codes: &known, classes: &known_classes };
         let asked = Classified { codes: &asked, classes: &asked_classes };

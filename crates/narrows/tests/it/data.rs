@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use narrows::data::{self, Dataset, Element, OpenOptions, Shape};
+use narrows::data::{self, Dataset, Element, OpenOptions, Shape, Statistics};
 
 fn shared(path: &str) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
@@ -16,7 +16,7 @@ fn shared(path: &str) -> Option<String> {
     None
 }
 
-fn open(name: &str) -> Dataset {
+fn open(name: &str) -> Dataset<'static> {
     data::open(name, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -24,7 +24,7 @@ fn with_label(label: &str) -> OpenOptions {
     OpenOptions { label: Some(label.into()), ..OpenOptions::default() }
 }
 
-fn open_label(name: &str, label: &str) -> Dataset {
+fn open_label(name: &str, label: &str) -> Dataset<'static> {
     data::open(name, &with_label(label)).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -39,14 +39,14 @@ fn refusal(name: &str, options: &OpenOptions) -> String {
     }
 }
 
-fn values(dataset: &Dataset) -> Vec<f64> {
+fn values(dataset: &Dataset<'_>) -> Vec<f64> {
     let rows = dataset.rows.rows();
     let mut out = vec![0.0; rows * dataset.rows.shape().len()];
-    dataset.rows.read_f64(&(0..rows).collect::<Vec<_>>(), &mut out);
+    dataset.rows.read_f64(0, &mut out).unwrap();
     out
 }
 
-fn column_means(dataset: &Dataset) -> Vec<f64> {
+fn column_means(dataset: &Dataset<'_>) -> Vec<f64> {
     let width = dataset.rows.shape().len();
     let mut means = vec![0.0; width];
     for row in values(dataset).chunks_exact(width) {
@@ -57,7 +57,7 @@ fn column_means(dataset: &Dataset) -> Vec<f64> {
     means.iter().map(|sum| sum / dataset.rows.rows() as f64).collect()
 }
 
-fn histogram(dataset: &Dataset) -> Vec<usize> {
+fn histogram(dataset: &Dataset<'_>) -> Vec<usize> {
     let labels = dataset.labels.as_ref().expect("labels");
     let mut counts = vec![0; labels.names.len()];
     for &class in &labels.classes {
@@ -137,7 +137,7 @@ fn idx_files_bring_their_labels() {
         let mut row = vec![0.0; 784];
         let mut sum = 0.0;
         for index in 0..60_000 {
-            train.rows.read_f64(&[index], &mut row);
+            train.rows.read_f64(index, &mut row).unwrap();
             sum += row.iter().sum::<f64>();
         }
         near(&[sum / 60_000.0 / 784.0 / 255.0], &[0.2860], 5e-5);
@@ -406,4 +406,21 @@ fn holding_out_parts_the_rows() {
     }
     let (one, _) = data::hold_out(&iris, 0.999_999, 0).unwrap();
     assert!(data::hold_out(&one, 0.5, 0).err().unwrap().to_string().contains("one row"));
+}
+
+/// The statistics of iris as its description at the UCI repository publishes them: least, most, mean, deviation.
+#[test]
+fn the_columns_of_iris_have_their_published_statistics() {
+    let iris = crate::common::open("iris");
+    let found = Statistics::measure(&*iris.rows).unwrap();
+    let near = |found: &[f64], wanted: [f64; 4], tolerance: f64| {
+        assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < tolerance), "{found:?} {wanted:?}");
+    };
+    assert_eq!(found.rows, 150);
+    near(&found.least, [4.3, 2.0, 1.0, 0.1], 1e-12);
+    near(&found.most, [7.9, 4.4, 6.9, 2.5], 1e-12);
+    near(&found.mean, [5.84, 3.05, 3.76, 1.20], 0.01);
+    near(&found.deviations(&*iris.rows).unwrap(), [0.83, 0.43, 1.76, 0.76], 0.01);
+    assert!(!found.is_in_unit_range() && found.require_complete().is_ok());
+    assert_eq!(found.largest(), 7.9);
 }

@@ -10,7 +10,7 @@ use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 use narrows_kernels::Level;
 
-fn fit(recipe: &Recipe, training: &Dataset, validation: &Dataset, compute: Compute) -> Fit {
+fn fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>, compute: Compute) -> Fit {
     let spec = recipe.spec().unwrap();
     narrows::fit::fit(&spec, training, validation, compute, &mut |_| Flow::Continue).unwrap()
 }
@@ -22,7 +22,7 @@ fn with(recipe: &str, settings: &[&str]) -> Recipe {
 }
 
 /// Bytes in which a bright patch of one colour lies somewhere on a slope of another.
-fn patches(count: usize, shape: Shape) -> Dataset {
+fn patches(count: usize, shape: Shape) -> Dataset<'static> {
     let Shape { height, width, channels } = shape;
     let mut bytes = Vec::with_capacity(count * shape.len());
     for image in 0..count {
@@ -41,9 +41,9 @@ fn patches(count: usize, shape: Shape) -> Dataset {
     Dataset { name: "patches".into(), rows, labels: None, columns: None }
 }
 
-fn mnist(count: usize) -> (Dataset, Dataset) {
+fn mnist(count: usize) -> (Dataset<'static>, Dataset<'static>) {
     let open = |name| data::open(name, &OpenOptions::default()).unwrap();
-    let first = |dataset: Dataset, count: usize| Dataset {
+    let first = |dataset: Dataset<'static>, count: usize| Dataset {
         rows: Arc::new(Subset::new(dataset.rows.clone(), (0..count).collect())),
         labels: None,
         ..dataset

@@ -13,20 +13,20 @@ use narrows::model::Fitted;
 use narrows::progress::{Ended, Flow};
 use narrows::recipe::file::Recipe;
 
-fn fit_with(text: &str, training: &Dataset, validation: &Dataset, threads: usize) -> Fit {
+fn fit_with(text: &str, training: &Dataset<'_>, validation: &Dataset<'_>, threads: usize) -> Fit {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
     narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| Flow::Continue)
         .unwrap()
 }
 
 /// Judged on the rows it was fitted on. With so few rows a second thread would only be waited for.
-fn fit(text: &str, rows: &Dataset) -> Fit {
+fn fit(text: &str, rows: &Dataset<'_>) -> Fit {
     let fit = fit_with(text, rows, rows, 1);
     assert_eq!(fit.ended, Ended::Finished);
     fit
 }
 
-fn made(values: Values, shape: Shape) -> Dataset {
+fn made(values: Values, shape: Shape) -> Dataset<'static> {
     Dataset {
         name: "made".into(),
         rows: Arc::new(Table::new(values, shape).unwrap()),
@@ -35,7 +35,7 @@ fn made(values: Values, shape: Shape) -> Dataset {
     }
 }
 
-fn first_rows(dataset: &Dataset, count: usize) -> Dataset {
+fn first_rows<'a>(dataset: &Dataset<'a>, count: usize) -> Dataset<'a> {
     let rows = Arc::new(Subset::new(dataset.rows.clone(), (0..count).collect()));
     let labels =
         dataset.labels.as_ref().map(|labels: &Labels| labels.select(&(0..count).collect::<Vec<_>>()));
@@ -45,7 +45,7 @@ fn first_rows(dataset: &Dataset, count: usize) -> Dataset {
 // ------------------------------------------------------------- gradients must find what linear algebra knows at once
 
 /// 1,797 digits of 8 x 8 with values 0 to 16, and their classes in the last column.
-fn digits() -> Option<Dataset> {
+fn digits() -> Option<Dataset<'static>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/tables/digits.csv.gz");
     if !path.exists() {
         eprintln!("skipped: {} is absent", path.display());
@@ -374,7 +374,7 @@ fn mnist_has_the_published_variance_and_pca_errors() {
 #[test]
 fn mnist_has_the_floor_of_bce_and_the_bce_of_its_mean() {
     let (training, test) = (open("mnist"), open("mnist:test"));
-    let mean = |rows: &Dataset| {
+    let mean = |rows: &Dataset<'_>| {
         let mut mean = vec![0.0; 784];
         for row in values(rows).chunks(784) {
             mean.iter_mut()

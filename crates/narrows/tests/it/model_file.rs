@@ -68,16 +68,16 @@ const GOLDEN: [&str; 5] = [
 ];
 
 /// Bytes of 24 images of 5 x 6: a bright bar that wanders.
-fn bars() -> Dataset {
+fn bars() -> Dataset<'static> {
     let image = |i: usize| (0..30).map(move |at| if at % 6 == i % 6 || at / 6 == i / 6 { 220 } else { 20 });
     dataset(Values::U8((0..24).flat_map(image).collect()), Shape::image(5, 6, 1))
 }
 
-fn iris() -> Dataset {
+fn iris() -> Dataset<'static> {
     data::open("iris", &OpenOptions::default()).unwrap()
 }
 
-fn fit(text: &str, dataset: &Dataset) -> Model {
+fn fit(text: &str, dataset: &Dataset<'_>) -> Model {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
     if let Spec::Classifier(spec) = &spec {
         let (compute, options) = (Compute::new(Some(2)), Options::default());
@@ -88,7 +88,7 @@ fn fit(text: &str, dataset: &Dataset) -> Model {
     narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| Flow::Continue).unwrap().model
 }
 
-fn dataset(values: Values, shape: Shape) -> Dataset {
+fn dataset(values: Values, shape: Shape) -> Dataset<'static> {
     let rows = Arc::new(Table::new(values, shape).unwrap());
     Dataset { name: "made".into(), rows, labels: None, columns: None }
 }

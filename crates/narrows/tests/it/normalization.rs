@@ -13,7 +13,7 @@ fn spec(text: &str) -> Spec {
     Recipe::parse("test", "test", text).and_then(|recipe| recipe.spec()).unwrap()
 }
 
-fn iris() -> (Dataset, Dataset) {
+fn iris() -> (Dataset<'static>, Dataset<'static>) {
     hold_out(&narrows::data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
 }
 
@@ -124,7 +124,7 @@ fn what_makes_no_sense_together_is_refused() {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
     let (training, held_out) = iris();
-    let refused = |rest: &str, training: &Dataset, start: Option<&Model>, part: &str| {
+    let refused = |rest: &str, training: &Dataset<'_>, start: Option<&Model>, part: &str| {
         let options = Options { checkpoints: None, start };
         let compute = Compute::new(Some(1));
         let fit =

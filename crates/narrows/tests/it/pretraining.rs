@@ -13,7 +13,7 @@ const LAYERS: [&str; 3] = [
     "train={optimizer=\"adam\", rate=0.003, batch=20, epochs=1, seed=5}",
 ];
 
-fn digits() -> (Dataset, Dataset) {
+fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 400, 31), some_rows(&open("mnist:test"), 100, 9))
 }
 
@@ -103,7 +103,7 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
             parameter(&whole.model, &format!("decoder.{}.bias", 3 - layer)),
             parameter(&alone.model, "decoder.1.bias")
         );
-        let codes = |dataset: &Dataset| {
+        let codes = |dataset: &Dataset<'_>| {
             let codes = alone.model.encode(&*dataset.rows, compute).unwrap().into_f32();
             let rows = Table::new(Values::F32(codes), Shape::flat(units)).unwrap();
             Dataset { name: "codes".into(), rows: std::sync::Arc::new(rows), labels: None, columns: None }
@@ -113,7 +113,7 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
     // So its codes are those of the stack, bit for bit.
     let codes = whole.model.encode(&*held_out.rows, compute).unwrap().into_f32();
     let mut stacked = vec![0.0; codes.len()];
-    judged.rows.read_f32(&(0..100).collect::<Vec<_>>(), &mut stacked);
+    judged.rows.read_f32(0, &mut stacked).unwrap();
     assert_eq!(codes, stacked);
 }
 
@@ -205,7 +205,7 @@ fn the_filters_of_a_layer_are_products_of_the_weights_down_to_the_rows() {
     }
 
     let flat = Shape::flat(784);
-    let rows = |dataset: &Dataset| {
+    let rows = |dataset: &Dataset<'_>| {
         let numbers = crate::common::values(dataset).into_iter().map(|value| value as f32 / 255.0).collect();
         crate::common::made(numbers, flat)
     };

@@ -9,7 +9,7 @@ use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Flow};
 use narrows::recipe::file::Recipe;
 
-fn digits() -> (Dataset, Dataset) {
+fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 1500, 13), some_rows(&open("mnist:test"), 400, 7))
 }
 

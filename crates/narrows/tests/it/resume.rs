@@ -12,7 +12,7 @@ use narrows::progress::{Ended, Event, Flow};
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 
-fn rows() -> (Dataset, Dataset) {
+fn rows() -> (Dataset<'static>, Dataset<'static>) {
     hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
 }
 
@@ -128,10 +128,10 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
     assert!(error.contains("255"), "{error}");
 
     // The same network on columns moved by a hundred million learns the same.
-    let moved = |data: &Dataset| {
+    let moved = |data: &Dataset<'_>| {
         let indices: Vec<usize> = (0..data.rows.rows()).collect();
         let mut values = vec![0.0; indices.len() * 4];
-        data.rows.read_f64(&indices, &mut values);
+        data.rows.gather_f64(&indices, &mut values).unwrap();
         values.iter_mut().for_each(|value| *value += 1e8);
         let table = Table::new(Values::F64(values), Shape::flat(4)).unwrap();
         Dataset { rows: std::sync::Arc::new(table), ..data.clone() }

@@ -15,7 +15,7 @@
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 
 use crate::data::Parts;
-use crate::data::rows::{Labels, Shape, Table, Values};
+use crate::data::{Labels, Shape, Table, Values};
 use crate::error::{Error, Result};
 
 /// More columns than this are a file read with the wrong delimiter, or a table to be turned on its side.
@@ -478,7 +478,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::rows::Source;
+    use crate::data::Source;
 
     fn parts(text: &str) -> Parts {
         read("file", text.into(), None).unwrap_or_else(|error| panic!("{text:?}: {error}"))

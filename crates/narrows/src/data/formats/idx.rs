@@ -3,7 +3,7 @@
 
 use super::input::Input;
 use super::number::{self, Number};
-use crate::data::rows::{Labels, Table};
+use crate::data::{Labels, Table};
 use crate::error::Result;
 
 /// Reads rows: two dimensions are vectors, three are images (height, width), four have channels last.
@@ -71,7 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::rows::{Shape, Source, Values};
+    use crate::data::{Shape, Source, Values};
 
     const IMAGES: &[u8] =
         b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x03\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c";

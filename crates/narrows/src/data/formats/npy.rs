@@ -6,7 +6,7 @@
 
 use super::input::Input;
 use super::number::{self, Number};
-use crate::data::rows::{Labels, Table, Values};
+use crate::data::{Labels, Table, Values};
 use crate::error::{Error, Result};
 
 /// numpy's own headers have some 100 bytes; structured types, which are refused, a few thousand.
@@ -272,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::rows::{Shape, Source};
+    use crate::data::{Shape, Source};
 
     fn rows(bytes: &[u8]) -> Result<Table> {
         read(Input::memory("file", bytes)?)

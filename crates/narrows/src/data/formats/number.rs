@@ -1,7 +1,7 @@
 //! The number types of binary files, and what they become.
 
 use super::input::Input;
-use crate::data::rows::{Shape, Values};
+use crate::data::{Shape, Values};
 use crate::error::{Error, Result};
 
 /// A number type in a file.

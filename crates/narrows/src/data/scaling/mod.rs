@@ -2,15 +2,17 @@
 
 mod choice;
 
-pub use choice::{Chosen, choose_scale, scale_name};
+pub use choice::Chosen;
+pub(crate) use choice::choose_scale;
 
 use narrows_kernels::{Level, vector};
-
-use crate::data::{Element, Source, Table, Values};
-use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Rows read at a time.
+use crate::data::stats::Measured;
+use crate::data::{Element, Source, Table, Values};
+use crate::error::{Error, Result};
+
+/// Rows converted at a time.
 const BLOCK: usize = 256;
 
 /// How numbers are scaled before a method sees them. What was learned is stored in the model and undone on output.
@@ -32,6 +34,20 @@ pub enum Scale {
     Standard,
 }
 
+impl Scale {
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Unit => "unit",
+            Self::Center => "center",
+            Self::MinMax => "min_max",
+            Self::Standard => "standard",
+        }
+    }
+}
+
 /// (value - offset) / scale for each column; one offset and scale for all, or one for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
@@ -51,59 +67,35 @@ impl Scaling {
         Self { offsets, scales, narrow: pair }
     }
 
-    /// Learns a scaling from rows. A constant column keeps the scale 1.
+    /// Learns a scaling from training rows. A constant column keeps the scale 1.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or their values are too large to be scaled.
     pub fn learn(scale: Scale, source: &dyn Source) -> Result<Self> {
-        let width = source.shape().len();
+        Self::learn_from(scale, &Measured::new(source))
+    }
+
+    /// As [`Scaling::learn`], from rows whose statistics may be known.
+    pub(crate) fn learn_from(scale: Scale, rows: &Measured<'_>) -> Result<Self> {
+        let byte = if rows.source.element() == Element::U8 { 255.0 } else { 1.0 };
         let learned = match scale {
-            Scale::Auto => return Self::learn(choose_scale(source, source, false).scale, source),
-            Scale::None => Self::from_parts(vec![0.0], vec![1.0]),
-            Scale::Unit => {
-                let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
-                Self::from_parts(vec![0.0], vec![byte])
-            }
+            Scale::Auto => return Self::learn_from(choose_scale(rows, rows, false)?.scale, rows),
+            Scale::None => Self::identity(),
+            Scale::Unit => Self::from_parts(vec![0.0], vec![byte]),
             Scale::MinMax => {
-                let (mut low, mut high) = (vec![f64::INFINITY; width], vec![f64::NEG_INFINITY; width]);
-                each_block(source, |rows| {
-                    for row in rows.chunks_exact(width) {
-                        for j in 0..width {
-                            low[j] = low[j].min(row[j]);
-                            high[j] = high[j].max(row[j]);
-                        }
-                    }
-                });
-                let scales = low.iter().zip(&high).map(|(low, high)| non_zero(high - low)).collect();
-                Self::from_parts(low, scales)
+                let found = rows.statistics()?;
+                let scales = found.least.iter().zip(&found.most).map(|(least, most)| non_zero(most - least));
+                Self::from_parts(found.least.clone(), scales.collect())
             }
             Scale::Center => {
-                let byte = if source.element() == Element::U8 { 255.0 } else { 1.0 };
-                Self::from_parts(column_means(source), vec![byte; width])
+                let mean = rows.statistics()?.mean.clone();
+                let width = mean.len();
+                Self::from_parts(mean, vec![byte; width])
             }
             Scale::Standard => {
-                // The mean, the farthest from it, then squares as shares of that: neither huge nor tiny numbers are lost.
-                let mean = column_means(source);
-                let mut farthest = vec![0.0f64; width];
-                each_block(source, |rows| {
-                    for row in rows.chunks_exact(width) {
-                        for j in 0..width {
-                            farthest[j] = farthest[j].max((row[j] - mean[j]).abs());
-                        }
-                    }
-                });
-                let mut squares = vec![0.0; width];
-                each_block(source, |rows| {
-                    for row in rows.chunks_exact(width) {
-                        for j in (0..width).filter(|&j| farthest[j] > 0.0) {
-                            squares[j] += ((row[j] - mean[j]) / farthest[j]).powi(2);
-                        }
-                    }
-                });
-                let degrees = (source.rows() as f64 - 1.0).max(1.0);
-                let scales = squares
-                    .iter()
-                    .zip(farthest)
-                    .map(|(square, most)| non_zero((square / degrees).sqrt() * most))
-                    .collect();
-                Self::from_parts(mean, scales)
+                let found = rows.statistics()?;
+                let scales = found.deviations(rows.source)?.into_iter().map(non_zero).collect();
+                Self::from_parts(found.mean.clone(), scales)
             }
         };
         let finite = |values: &[f64]| values.iter().position(|value| !value.is_finite());
@@ -121,22 +113,55 @@ impl Scaling {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
     }
 
-    /// Reads rows of a source and scales them. Rows in double precision are scaled before they are rounded to single: what
-    /// scaling takes away (a mean of a million, say) must not have cost the digits of what is left.
+    /// Reads the rows `indices` of a source and scales them. Rows in double precision are scaled before they are rounded to
+    /// single: what scaling takes away (a mean of a million, say) must not have cost the digits of what is left.
+    ///
+    /// # Errors
+    /// As [`Source::read_f64`].
     ///
     /// # Panics
-    /// As [`Source::read_f32`].
-    pub fn read(&self, source: &dyn Source, indices: &[usize], out: &mut [f32], level: Level) {
-        let width = source.shape().len();
+    /// As [`Source::read_f64`].
+    pub(crate) fn gather(
+        &self,
+        source: &dyn Source,
+        indices: &[usize],
+        out: &mut [f32],
+        level: Level,
+    ) -> Result<()> {
         if source.element() == Element::F64 && !self.is_identity() {
             let mut wide = vec![0.0; out.len()];
-            source.read_f64(indices, &mut wide);
-            self.apply_f64(&mut wide, width);
-            out.iter_mut().zip(wide).for_each(|(out, value)| *out = value as f32);
+            source.gather_f64(indices, &mut wide)?;
+            self.narrow(&mut wide, out, source.shape().len());
         } else {
-            source.read_f32(indices, out);
-            self.apply(level, out, width);
+            source.gather_f32(indices, out)?;
+            self.apply(level, out, source.shape().len());
         }
+        Ok(())
+    }
+
+    /// As [`Scaling::gather`], of consecutive rows.
+    pub(crate) fn read(
+        &self,
+        source: &dyn Source,
+        first: usize,
+        out: &mut [f32],
+        level: Level,
+    ) -> Result<()> {
+        if source.element() == Element::F64 && !self.is_identity() {
+            let mut wide = vec![0.0; out.len()];
+            source.read_f64(first, &mut wide)?;
+            self.narrow(&mut wide, out, source.shape().len());
+        } else {
+            source.read_f32(first, out)?;
+            self.apply(level, out, source.shape().len());
+        }
+        Ok(())
+    }
+
+    /// Scales in double precision, then rounds to single.
+    fn narrow(&self, wide: &mut [f64], out: &mut [f32], width: usize) {
+        self.apply_f64(wide, width);
+        out.iter_mut().zip(wide).for_each(|(out, value)| *out = *value as f32);
     }
 
     /// Rows in single precision, already scaled, for training on rows in double precision; none for other rows, which are
@@ -145,9 +170,10 @@ impl Scaling {
         if source.element() != Element::F64 {
             return Ok(None);
         }
-        let indices: Vec<usize> = (0..source.rows()).collect();
         let mut rows = vec![0.0; source.rows() * source.shape().len()];
-        self.read(source, &indices, &mut rows, level);
+        for (block, out) in rows.chunks_mut(BLOCK * source.shape().len()).enumerate() {
+            self.read(source, block * BLOCK, out, level)?;
+        }
         let table = Table::new(Values::F32(rows), source.shape());
         table
             .map(Some)
@@ -196,33 +222,8 @@ impl Scaling {
     }
 }
 
-fn column_means(source: &dyn Source) -> Vec<f64> {
-    let (n, width) = (source.rows() as f64, source.shape().len());
-    let mut mean = vec![0.0; width];
-    each_block(source, |rows| {
-        for row in rows.chunks_exact(width) {
-            row.iter().zip(&mut mean).for_each(|(value, mean)| *mean += value / n);
-        }
-    });
-    mean
-}
-
 fn non_zero(scale: f64) -> f64 {
     if scale > 0.0 { scale } else { 1.0 }
-}
-
-/// Calls `work` with blocks of rows, in order.
-pub(crate) fn each_block(source: &dyn Source, mut work: impl FnMut(&[f64])) {
-    let width = source.shape().len();
-    let mut buffer = vec![0.0; BLOCK.min(source.rows()) * width];
-    let mut indices = Vec::with_capacity(BLOCK);
-    for start in (0..source.rows()).step_by(BLOCK) {
-        indices.clear();
-        indices.extend(start..(start + BLOCK).min(source.rows()));
-        let rows = &mut buffer[..indices.len() * width];
-        source.read_f64(&indices, rows);
-        work(rows);
-    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<Curve> {
     run.say(&Progress::Stage("PCA at each code size"));
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
-    let moments = Moments::new(training, &scaling, run.compute.level, run.compute.threads);
+    let moments = Moments::measure(training, &scaling, run.compute.level, run.compute.threads)?;
     let most = code_sizes.last().copied().unwrap_or(0);
     let errors = pca_errors(&moments, &scaling, held_out, most, run.compute)?;
     let points: Vec<Point> = code_sizes

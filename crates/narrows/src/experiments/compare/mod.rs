@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::compute::Compute;
 use crate::data::scaling::{Chosen, Scaling, choose_scale};
+use crate::data::stats::Measured;
 use crate::data::{Dataset, Labels, Shape, Source, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::codes::{
@@ -166,8 +167,8 @@ pub struct Reference {
 /// Where the held-out rows have another length than the training rows, or no recipe at all can be fitted.
 pub fn compare(
     candidates: &[Candidate],
-    training: &Dataset,
-    held_out: &Dataset,
+    training: &Dataset<'_>,
+    held_out: &Dataset<'_>,
     options: &Options,
     compute: Compute,
     callback: &mut (dyn FnMut(&Progress) -> Flow + Send),
@@ -188,7 +189,7 @@ pub fn compare(
     let needs_shares = candidates.iter().any(|candidate| candidate.spec.loss().needs_shares());
     let scale = match options.scale {
         Some(scale) => Chosen { scale, reason: "as asked" },
-        None => choose_scale(&*training.rows, &*held_out.rows, needs_shares),
+        None => choose_scale(&Measured::new(&*training.rows), &Measured::new(&*held_out.rows), needs_shares)?,
     };
     let narrow = (width < NARROW).then_some((width / 4).max(2).min(width));
     let code_size = options.code_size.or(narrow);
@@ -242,8 +243,8 @@ pub fn compare(
 
 /// What goes through the whole comparison.
 struct Run<'a> {
-    training: &'a Dataset,
-    held_out: &'a Dataset,
+    training: &'a Dataset<'a>,
+    held_out: &'a Dataset<'a>,
     scale: Scale,
     compute: Compute,
     judging: Judging,
@@ -309,7 +310,7 @@ impl Run<'_> {
                     }
                     let figures = self.figures(name, &fit)?;
                     if at == 0 {
-                        method.rebuilt = self.rebuilt(&fit.model);
+                        method.rebuilt = self.rebuilt(&fit.model)?;
                         method.loss_floor = fit.summary().evaluation.bce_floor;
                         method.history = fit.history;
                     }
@@ -352,7 +353,7 @@ impl Run<'_> {
         let compute = *compute;
         let (model, summary) = (&fit.model, fit.summary());
         let code_size = model.code_shape().len();
-        let encode = |dataset: &Dataset, rows: &[usize]| -> Result<Vec<f32>> {
+        let encode = |dataset: &Dataset<'_>, rows: &[usize]| -> Result<Vec<f32>> {
             Ok(model.encode(&Subset::new(dataset.rows.clone(), rows.to_vec()), compute)?.into_f32())
         };
         let mut accuracies = [None; 2];
@@ -366,7 +367,7 @@ impl Run<'_> {
         let codes = encode(held_out, &judging.points)?;
         let width = model.shape.len();
         let mut rows = vec![0.0; judging.points.len() * width];
-        model.scaling.read(&*held_out.rows, &judging.points, &mut rows, compute.level);
+        model.scaling.gather(&*held_out.rows, &judging.points, &mut rows, compute.level)?;
         let neighbours = neighbourhoods(&rows, width, &codes, code_size, NEIGHBOURS, compute);
         let found = &summary.evaluation;
         Ok(Figures {
@@ -395,15 +396,15 @@ impl Run<'_> {
     }
 
     /// The numbers of the examples, after scaling, as a model rebuilds them when it is judged.
-    fn rebuilt(&self, model: &Model) -> Vec<f32> {
-        let judged = model.judge(self.compute.level).rows(&*self.held_out.rows, &self.judging.examples);
-        judged.outputs.into_iter().map(|value| value as f32).collect()
+    fn rebuilt(&self, model: &Model) -> Result<Vec<f32>> {
+        let judged = model.judge(self.compute.level).rows(&*self.held_out.rows, &self.judging.examples)?;
+        Ok(judged.outputs.into_iter().map(|value| value as f32).collect())
     }
 
     /// The examples themselves.
     fn examples(&self) -> Result<Vec<f32>> {
         let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
-        Ok(self.scaled(self.held_out, &self.judging.examples, &scaling))
+        self.scaled(self.held_out, &self.judging.examples, &scaling)
     }
 
     /// The accuracies of the rows in place of codes.
@@ -415,17 +416,17 @@ impl Run<'_> {
         self.say(&Progress::Stage("telling classes apart by the rows themselves"));
         let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
         let Some(classes) = &self.judging.classes else { return Ok(None) };
-        let known = self.scaled(self.training, &classes.training.0, &scaling);
-        let asked = self.scaled(self.held_out, &classes.held_out.0, &scaling);
+        let known = self.scaled(self.training, &classes.training.0, &scaling)?;
+        let asked = self.scaled(self.held_out, &classes.held_out.0, &scaling)?;
         let [nearest_neighbour_accuracy, linear_probe_accuracy] =
             classes.accuracies(&known, &asked, width, self.compute);
         Ok(Some(Reference { width, nearest_neighbour_accuracy, linear_probe_accuracy }))
     }
 
-    fn scaled(&self, dataset: &Dataset, rows: &[usize], scaling: &Scaling) -> Vec<f32> {
+    fn scaled(&self, dataset: &Dataset<'_>, rows: &[usize], scaling: &Scaling) -> Result<Vec<f32>> {
         let mut out = vec![0.0; rows.len() * dataset.rows.shape().len()];
-        scaling.read(&*dataset.rows, rows, &mut out, self.compute.level);
-        out
+        scaling.gather(&*dataset.rows, rows, &mut out, self.compute.level)?;
+        Ok(out)
     }
 }
 
@@ -439,7 +440,7 @@ struct Judging {
 }
 
 impl Judging {
-    fn new(training: &Dataset, held_out: &Dataset) -> Self {
+    fn new(training: &Dataset<'_>, held_out: &Dataset<'_>) -> Self {
         let rows = held_out.rows.rows();
         Self {
             classes: Classes::new(training, held_out),
@@ -456,7 +457,7 @@ struct Classes {
 }
 
 impl Classes {
-    fn new(training: &Dataset, held_out: &Dataset) -> Option<Self> {
+    fn new(training: &Dataset<'_>, held_out: &Dataset<'_>) -> Option<Self> {
         let (Some(known), Some(asked)) = (&training.labels, &held_out.labels) else { return None };
         // Two files may number the same names in two ways. A name that no training row has is found by nobody.
         let number = |labels: &Labels, row: usize| -> u32 {

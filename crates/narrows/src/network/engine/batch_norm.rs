@@ -78,7 +78,10 @@ impl Engine<'_> {
         let chance = Some(Chance { seed: self.seed, epoch, indices: own, words });
         let mut space = Space { batch: Some(batch), first: 0, slot: slot.get(), rows: own.len(), chance };
         if part.start == 0 {
-            self.read(&mut space, rows, own, Occasion::Training { epoch }, corruption, corrupted);
+            let occasion = Occasion::Training { epoch };
+            if let Err(error) = self.read(&mut space, rows, own, occasion, corruption, corrupted) {
+                self.fail(error);
+            }
         }
         let weights = Weights { parameters: &parameters, packed: packed.get() };
         let last = self.plan.steps.len() - 1;

@@ -35,6 +35,7 @@ use narrows_kernels::{Level, loss, matrix, vector};
 
 use crate::data::Source;
 use crate::data::scaling::Scaling;
+use crate::error::{Error, Result};
 use crate::network::noise::{Corruption, Occasion};
 use crate::network::plan::{Op, Plan, Target};
 use crate::recipe::{Loss, Optimizer};
@@ -85,8 +86,10 @@ pub(crate) struct Engine<'a> {
     extremes: Mutex<Extremes>,
     /// Rows whose class was told wrong while they were judged.
     misses: AtomicUsize,
-    /// Set when a loss or a gradient is not finite; never cleared.
+    /// Set when a loss or a gradient is not finite, or rows could not be read; never cleared.
     broken: AtomicBool,
+    /// The error of rows that could not be read.
+    failure: Mutex<Option<Error>>,
 }
 
 /// One thread's own memory.
@@ -185,6 +188,7 @@ impl<'a> Engine<'a> {
             extremes: Mutex::new(Extremes::new(code_units(plan))),
             misses: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
+            failure: Mutex::new(None),
         }
     }
 
@@ -337,7 +341,11 @@ impl<'a> Engine<'a> {
                     rows: end - start,
                     chance,
                 };
-                self.read(&mut space, rows, indices_of_block, occasion, corruption, corrupted);
+                if let Err(error) =
+                    self.read(&mut space, rows, indices_of_block, occasion, corruption, corrupted)
+                {
+                    self.fail(error);
+                }
                 let weights = Weights { parameters: &parameters, packed: packed.get() };
                 let last = self.plan.steps.len() - 1;
                 let steps = if extent == Extent::Code { self.plan.cut } else { last + 1 };
@@ -401,7 +409,7 @@ impl<'a> Engine<'a> {
         occasion: Occasion,
         corruption: &mut Corruption<'_>,
         corrupted: &mut [f32],
-    ) {
+    ) -> Result<()> {
         let (level, width) = (self.level, self.plan.input.len());
         let Layout { rows: whole, targets, values, .. } = &self.chain.layout;
         let [whole_rows] = space.tensors([*whole]);
@@ -410,12 +418,12 @@ impl<'a> Engine<'a> {
             let rows_of_near_cache = (NEAR_CACHE / width).max(1);
             let pieces = whole_rows.chunks_mut(rows_of_near_cache * width);
             for (indices, out) in indices.chunks(rows_of_near_cache).zip(pieces) {
-                rows.source.read_f32(indices, out);
+                rows.source.gather_f32(indices, out)?;
                 rows.scaling.apply(level, out, width);
             }
         } else {
             for (index, row) in indices.iter().zip(whole_rows.chunks_mut(whole.stride)) {
-                rows.source.read_f32(std::slice::from_ref(index), &mut row[..width]);
+                rows.source.read_f32(*index, &mut row[..width])?;
                 rows.scaling.apply(level, &mut row[..width], width);
             }
         }
@@ -427,7 +435,7 @@ impl<'a> Engine<'a> {
             }
         }
         if whole == &values[0] {
-            return;
+            return Ok(());
         }
         let [whole_rows, input] = space.tensors([*whole, values[0]]);
         // Who takes noise off is judged on noisy rows. Who tells classes learns from them, and is judged on those there are.
@@ -442,6 +450,7 @@ impl<'a> Engine<'a> {
             }
             ops::put(values[0], &mut input[place * values[0].stride..], row);
         }
+        Ok(())
     }
 
     /// The losses of a block of a batch of `rows` rows; the last output becomes its own delta.
@@ -545,6 +554,17 @@ impl<'a> Engine<'a> {
     /// Whether a loss or a gradient was not finite. For after the barrier that follows [`Engine::gradients`].
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Records that rows could not be read, which ends the run.
+    fn fail(&self, error: Error) {
+        self.failure.lock().expect("no thread panics with the failure").get_or_insert(error);
+        self.set_broken();
+    }
+
+    /// The error of rows that could not be read, if there was one.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().expect("no thread panics with the failure").take()
     }
 
     /// Says that a loss was not finite.

@@ -144,7 +144,7 @@ fn the_golden_network_on_images_is_what_the_format_says() {
         sum
     };
     let mut bytes = vec![0.0; 24 * 30];
-    rows.rows.read_f64(&(0..24).collect::<Vec<_>>(), &mut bytes);
+    rows.rows.read_f64(0, &mut bytes).unwrap();
     for (image, got) in bytes.chunks(30).zip(got.chunks(30)) {
         let pixel = |r: isize, c: isize, _: usize| {
             let inside = (0..5).contains(&r) && (0..6).contains(&c);
@@ -201,7 +201,7 @@ fn the_golden_variational_network_is_what_the_format_says() {
         width * (inner + 0.5 * (density(low) + density(x)))
     };
     let mut bytes = vec![0.0; 24 * 30];
-    rows.rows.read_f64(&(0..24).collect::<Vec<_>>(), &mut bytes);
+    rows.rows.read_f64(0, &mut bytes).unwrap();
     for (index, image) in bytes.chunks(30).enumerate().step_by(5) {
         // Stride 2 from 5 x 6 to 3 x 3: one row of zeros above, no column before.
         let mut hidden = [0.0; 18];

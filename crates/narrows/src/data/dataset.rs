@@ -1,0 +1,115 @@
+//! Rows with what travels along: a name, labels, column names; and the split into training and held-out rows.
+
+use std::sync::Arc;
+
+use super::{Labels, Source, Subset, Table};
+use crate::base::random::{self, Purpose};
+use crate::error::{Error, Result};
+
+/// Rows with their labels and names. Cloning it copies labels and names, never rows.
+///
+/// It may borrow: `Dataset::from(array.view())` reads the rows of an `ndarray` array where they lie.
+#[derive(Clone)]
+pub struct Dataset<'a> {
+    /// The name in reports and messages: `mnist`, `mnist:test`, or the file's name.
+    pub name: String,
+    /// The rows.
+    pub rows: Arc<dyn Source + 'a>,
+    /// One class per row, where there are any.
+    pub labels: Option<Labels>,
+    /// One name per column, where the file has them (labels excluded).
+    pub columns: Option<Vec<String>>,
+}
+
+impl<'a> Dataset<'a> {
+    /// Rows under a name, without labels or column names.
+    pub fn new(name: impl Into<String>, rows: Arc<dyn Source + 'a>) -> Self {
+        Self { name: name.into(), rows, labels: None, columns: None }
+    }
+
+    /// The same rows with labels, one per row.
+    ///
+    /// # Errors
+    /// Where there are more or fewer labels than rows.
+    pub fn with_labels(self, labels: Labels) -> Result<Self> {
+        let (rows, found) = (self.rows.rows(), labels.classes.len());
+        if rows != found {
+            return Err(Error::data(format!("{}: {rows} rows, but {found} labels", self.name))
+                .hint("one label per row, in the same order"));
+        }
+        Ok(Self { labels: Some(labels), ..self })
+    }
+
+    /// The rows `indices`, in this order, with their labels.
+    ///
+    /// # Panics
+    /// Where an index is past the end.
+    #[must_use]
+    pub fn select(&self, indices: Vec<usize>) -> Self {
+        Self {
+            name: self.name.clone(),
+            labels: self.labels.as_ref().map(|labels| labels.select(&indices)),
+            columns: self.columns.clone(),
+            rows: Arc::new(Subset::new(self.rows.clone(), indices)),
+        }
+    }
+}
+
+/// A dataset of the rows of a table, which is borrowed.
+impl<'a> From<&'a Table> for Dataset<'a> {
+    fn from(table: &'a Table) -> Self {
+        let rows: &'a dyn Source = table;
+        rows.into()
+    }
+}
+
+/// A dataset of the rows of a table.
+impl From<Table> for Dataset<'_> {
+    fn from(table: Table) -> Self {
+        Self::new("table", Arc::new(table))
+    }
+}
+
+/// A dataset of the rows of a source, which is borrowed.
+impl<'a> From<&'a dyn Source> for Dataset<'a> {
+    fn from(rows: &'a dyn Source) -> Self {
+        Self::new("rows", Arc::new(rows))
+    }
+}
+
+/// The same dataset: rows are shared.
+impl<'a> From<&Dataset<'a>> for Dataset<'a> {
+    fn from(dataset: &Dataset<'a>) -> Self {
+        dataset.clone()
+    }
+}
+
+/// Splits rows at random into training and held-out rows: `share` of them (above 0, below 1), rounded, at least one on
+/// each side, are held out. The same seed and number of rows give the same split; each part keeps the rows' order.
+///
+/// # Errors
+/// [`ErrorKind::Data`](crate::ErrorKind::Data) for a share outside its range or fewer than two rows.
+pub fn hold_out<'a>(dataset: &Dataset<'a>, share: f64, seed: u64) -> Result<(Dataset<'a>, Dataset<'a>)> {
+    let rows = dataset.rows.rows();
+    if !(share > 0.0 && share < 1.0) {
+        return Err(Error::data(format!("{}: cannot hold out a share of {share}", dataset.name))
+            .hint("give a number above 0 and below 1, such as 0.1"));
+    }
+    if rows < 2 {
+        return Err(Error::data(format!(
+            "{}: {rows} rows cannot be split into training and held-out rows",
+            dataset.name
+        ))
+        .hint("give other rows as held-out rows"));
+    }
+    let count = ((rows as f64 * share).round() as usize).clamp(1, rows - 1);
+    let mut order: Vec<usize> = (0..rows).collect();
+    random::shuffle(&mut order, &mut random::generator(seed, Purpose::HoldOut, 0));
+    let mut training = order.split_off(count);
+    let mut held_out = order;
+    training.sort_unstable();
+    held_out.sort_unstable();
+    let mut held_out = dataset.select(held_out);
+    held_out.name = format!("{}:held-out", dataset.name);
+    Ok((dataset.select(training), held_out))
+}

@@ -1,0 +1,277 @@
+//! Where rows come from: the trait [`Source`], the shape of a row and the number type it is stored in.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// What one row is: an image of `height` x `width` x `channels` numbers (channel last), or a flat vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Rows of the image; 1 for a vector.
+    pub height: usize,
+    /// Columns of the image; the length of a vector.
+    pub width: usize,
+    /// Numbers per pixel; 1 for a vector.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// The shape of a plain vector of `length` numbers.
+    pub fn flat(length: usize) -> Self {
+        Self { height: 1, width: length, channels: 1 }
+    }
+
+    /// The shape of an image.
+    pub fn image(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// Numbers in a row. Does not overflow: a shape is built from rows that exist, or checked by [`Shape::parse`].
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The dimensions of one row in an array: `[784]`, `[28, 28]` or, with more than one channel, `[28, 28, 3]`.
+    pub fn dimensions(&self) -> Vec<usize> {
+        match (self.is_image(), self.channels) {
+            (false, _) => vec![self.len()],
+            (true, 1) => vec![self.height, self.width],
+            (true, _) => vec![self.height, self.width, self.channels],
+        }
+    }
+
+    /// Whether a picture can be made of it.
+    pub fn is_image(&self) -> bool {
+        self.height > 1
+    }
+
+    /// Whether it is an image that is grey, or red, green and blue: a picture of it shows every channel.
+    pub(crate) fn is_grey_or_colour(&self) -> bool {
+        self.is_image() && matches!(self.channels, 1 | 3)
+    }
+
+    /// Reads `28x28x1`, `28x28` or `784`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::data(format!("shape `{text}`: expected HEIGHTxWIDTHxCHANNELS, HEIGHTxWIDTH or LENGTH"));
+        let numbers = text
+            .split('x')
+            .map(|part| part.parse::<usize>().ok().filter(|&number| number > 0))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(wrong)?;
+        numbers
+            .iter()
+            .try_fold(1usize, |product, &number| product.checked_mul(number))
+            .filter(|&product| product <= u32::MAX as usize)
+            .ok_or_else(|| Error::data(format!("shape `{text}`: too large")))?;
+        match numbers[..] {
+            [length] => Ok(Self::flat(length)),
+            [height, width] => Ok(Self::image(height, width, 1)),
+            [height, width, channels] => Ok(Self::image(height, width, channels)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_image() {
+            write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+        } else {
+            write!(f, "{}", self.len())
+        }
+    }
+}
+
+/// The number type that rows are stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// Bytes, 0 to 255.
+    U8,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+/// In which order the rows of a [`Source`] can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Any row at any time, at about the same cost.
+    Random,
+    /// From the first row to the last. Rows within a window of so many, at the place that was last read, may be asked for
+    /// in any order; a row before the window starts a new pass from the first row.
+    Sequential {
+        /// Rows of the window.
+        window: usize,
+    },
+}
+
+/// Where rows come from: a table in memory, an array of the caller, a file that is read as it is needed, a stream.
+///
+/// Rows have numbers from 0 and one shape. A value that is missing is NaN; whether missing values are allowed is decided
+/// by who reads: [`Statistics`](super::Statistics) counts them, fits and models refuse them.
+///
+/// Several threads may read at the same time. A source that was read with success must give the same numbers again.
+pub trait Source: Send + Sync {
+    /// The number of rows.
+    fn rows(&self) -> usize;
+
+    /// The shape of each row.
+    fn shape(&self) -> Shape;
+
+    /// The number type that the rows are stored in. Bytes are taken as pixels of 0 to 255 by the default scaling.
+    fn element(&self) -> Element;
+
+    /// In which order rows can be read.
+    fn access(&self) -> Access {
+        Access::Random
+    }
+
+    /// Reads consecutive rows from `first` on into `out`, row after row; `out` has a whole number of rows.
+    ///
+    /// # Errors
+    /// Where the rows cannot be read. The message says where, such as the file and the row (counted from 1).
+    ///
+    /// # Panics
+    /// Where the rows reach past the end, or `out` has no whole number of rows.
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()>;
+
+    /// As [`Source::read_f64`], in single precision.
+    ///
+    /// # Errors
+    /// As [`Source::read_f64`].
+    ///
+    /// # Panics
+    /// As [`Source::read_f64`].
+    fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let mut wide = vec![0.0; out.len()];
+        self.read_f64(first, &mut wide)?;
+        out.iter_mut().zip(wide).for_each(|(out, value)| *out = value as f32);
+        Ok(())
+    }
+
+    /// Reads the rows `indices` one after the other into `out` (`indices.len()` x row length).
+    ///
+    /// # Errors
+    /// As [`Source::read_f64`].
+    ///
+    /// # Panics
+    /// As [`Source::read_f64`].
+    fn gather_f64(&self, indices: &[usize], out: &mut [f64]) -> Result<()> {
+        each_run(indices, out, self.shape().len(), |first, out| self.read_f64(first, out))
+    }
+
+    /// As [`Source::gather_f64`], in single precision. Training reads its batches by it.
+    ///
+    /// # Errors
+    /// As [`Source::read_f64`].
+    ///
+    /// # Panics
+    /// As [`Source::read_f64`].
+    fn gather_f32(&self, indices: &[usize], out: &mut [f32]) -> Result<()> {
+        each_run(indices, out, self.shape().len(), |first, out| self.read_f32(first, out))
+    }
+}
+
+/// A borrowed source is a source.
+impl<S: Source + ?Sized> Source for &S {
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn shape(&self) -> Shape {
+        (**self).shape()
+    }
+
+    fn element(&self) -> Element {
+        (**self).element()
+    }
+
+    fn access(&self) -> Access {
+        (**self).access()
+    }
+
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
+        (**self).read_f64(first, out)
+    }
+
+    fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        (**self).read_f32(first, out)
+    }
+
+    fn gather_f64(&self, indices: &[usize], out: &mut [f64]) -> Result<()> {
+        (**self).gather_f64(indices, out)
+    }
+
+    fn gather_f32(&self, indices: &[usize], out: &mut [f32]) -> Result<()> {
+        (**self).gather_f32(indices, out)
+    }
+}
+
+/// Calls `read` for each run of consecutive indices with its part of `out`.
+fn each_run<T>(
+    indices: &[usize],
+    out: &mut [T],
+    width: usize,
+    mut read: impl FnMut(usize, &mut [T]) -> Result<()>,
+) -> Result<()> {
+    assert_eq!(out.len(), indices.len() * width, "one row of {width} per index");
+    let mut rest = out;
+    for run in indices.chunk_by(|a, b| a + 1 == *b) {
+        let (out, others) = rest.split_at_mut(run.len() * width);
+        read(run[0], out)?;
+        rest = others;
+    }
+    Ok(())
+}
+
+/// Rows of a block of [`each_block`].
+const BLOCK: usize = 256;
+
+/// Calls `work` with the number of the first row and the rows of each block, from the first row to the last.
+pub(crate) fn each_block(
+    source: &dyn Source,
+    mut work: impl FnMut(usize, &mut [f64]) -> Result<()>,
+) -> Result<()> {
+    let (rows, width) = (source.rows(), source.shape().len());
+    let mut buffer = vec![0.0; BLOCK.min(rows) * width];
+    for first in (0..rows).step_by(BLOCK) {
+        let block = &mut buffer[..BLOCK.min(rows - first) * width];
+        source.read_f64(first, block)?;
+        work(first, block)?;
+    }
+    Ok(())
+}
+
+/// The error for a number that is not finite: `row 3, column 2: NaN is not a finite number`.
+pub(crate) fn not_finite(row: usize, column: usize, value: f64) -> Error {
+    Error::data(format!("row {}, column {}: {value} is not a finite number", row + 1, column + 1))
+        .hint("remove or fill such rows first")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read_and_printed() {
+        for (text, shape, dimensions) in [
+            ("784", Shape::flat(784), vec![784]),
+            ("28x28", Shape::image(28, 28, 1), vec![28, 28]),
+            ("8x4x3", Shape::image(8, 4, 3), vec![8, 4, 3]),
+        ] {
+            let parsed = Shape::parse(text).unwrap();
+            assert_eq!((parsed, parsed.dimensions()), (shape, dimensions));
+            assert_eq!(Shape::parse(&parsed.to_string()).unwrap(), parsed);
+        }
+        for text in
+            ["", "0", "3x", "x3", "3x0", "1x2x3x4", "-1", "99999999999999999999", "4294967295x4294967295"]
+        {
+            assert!(Shape::parse(text).unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+}
