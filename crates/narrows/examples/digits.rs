@@ -6,7 +6,7 @@ use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Subset};
 use narrows::fit::fit;
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn main() -> narrows::Result<()> {
     // The first 5,000 images of MNIST's test set; a tenth of them is held out.
@@ -15,10 +15,10 @@ fn main() -> narrows::Result<()> {
         Dataset { rows: Arc::new(Subset::new(digits.rows, (0..5_000).collect())), labels: None, ..digits };
     let (training, held_out) = data::hold_out(&some, 0.1, 0)?;
 
-    let mut recipe = Recipe::open("single")?;
+    let mut recipe = RecipeFile::open("single")?;
     recipe.set("train.optimizer=adam")?;
     recipe.set("train.rate=0.003")?;
-    let spec = recipe.spec()?;
+    let spec = recipe.recipe()?;
 
     // Everything that happens is told to one callback; its answer is to go on or to stop.
     let mut callback = |event: &Event| match event {

@@ -5,16 +5,16 @@ use narrows::data::{self, OpenOptions, Values};
 use narrows::fit::fit;
 use narrows::model::Fitted;
 use narrows::progress::Flow;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;
-    let mut recipe = Recipe::open("pca")?;
+    let mut recipe = RecipeFile::open("pca")?;
     recipe.set("code_size=2")?;
 
     // All 150 flowers are fitted, and judged, so that the numbers are those of the textbooks.
     let compute = Compute::new(None);
-    let fit = fit(&recipe.spec()?, &iris, &iris, compute, &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.recipe()?, &iris, &iris, compute, &mut |_| Flow::Continue)?;
     println!("{}", fit.summary().verdict);
 
     let Fitted::Pca(pca) = &fit.model.fitted else { unreachable!("the recipe is a PCA") };

@@ -7,7 +7,7 @@ use narrows::compute::Compute;
 use narrows::data::{Dataset, Element, Shape, Source, Table, Values};
 use narrows::fit::fit;
 use narrows::progress::Flow;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 /// Sine waves of one frequency, each of another height and phase, sampled at `samples` points. No row is ever stored.
 struct Waves {
@@ -58,9 +58,9 @@ fn main() -> narrows::Result<()> {
     let held_out = dataset("three waves", Table::new(Values::F64(values.collect()), Shape::flat(50))?);
 
     // a sin(x + p) = a cos(p) sin(x) + a sin(p) cos(x): two numbers say all there is to say about such a wave.
-    let mut recipe = Recipe::open("pca")?;
+    let mut recipe = RecipeFile::open("pca")?;
     recipe.set("code_size=2")?;
-    let fit = fit(&recipe.spec()?, &training, &held_out, Compute::new(None), &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.recipe()?, &training, &held_out, Compute::new(None), &mut |_| Flow::Continue)?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 1.0 - 1e-9);
     Ok(())

@@ -5,12 +5,12 @@ use narrows::data::{self, OpenOptions, Shape, Table, Values};
 use narrows::fit::fit;
 use narrows::model::Model;
 use narrows::progress::Flow;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;
     let (training, held_out) = data::hold_out(&iris, 0.2, 1)?;
-    let recipe = Recipe::parse(
+    let recipe = RecipeFile::parse(
         "flowers",
         "flowers",
         r#"
@@ -23,7 +23,7 @@ fn main() -> narrows::Result<()> {
         "#,
     )?;
     let compute = Compute::new(None);
-    let fit = fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 0.9);
 

@@ -1,7 +1,7 @@
 //! Narrows learns compact codes of data and says what they lose: PCA and autoencoders behind one set of verbs.
 //!
 //! A fitted PCA and a fitted autoencoder are the same thing: a chain of operations with one cut in it. What is left of the
-//! cut encodes, what is right of it decodes. So there is one description ([`spec::Spec`]), one front door ([`fit::fit`]),
+//! cut encodes, what is right of it decodes. So there is one description ([`recipe::Recipe`]), one front door ([`fit::fit`]),
 //! one [`model::Model`], one file, one report.
 //!
 //! ```
@@ -13,10 +13,10 @@
 //! let iris = data::open("iris", &OpenOptions::default())?;
 //! let (training, held_out) = data::hold_out(&iris, 0.1, 0)?;
 //!
-//! let mut recipe = Recipe::open("pca")?;
+//! let mut recipe = RecipeFile::open("pca")?;
 //! recipe.set("code_size=2")?;
 //! let compute = Compute::new(None);
-//! let fit = narrows::fit::fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+//! let fit = narrows::fit::fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
 //! println!("{}", fit.summary().verdict); // PCA-2 keeps 97.3 % of the variance ...
 //! assert!(fit.summary().evaluation.explained_variance > 0.95);
 //!
@@ -36,9 +36,9 @@
 //! | [`event`] | progress as plain data; the callback's answer can stop a run |
 //! | `random` | random numbers that depend on what they are for, and on nothing else |
 //! | [`data`] | rows: where they come from, how they are read, which are held out |
-//! | [`spec`] | a method with its settings, as plain data |
+//! | [`recipe`] | a method with its settings, as plain data |
 //! | [`plan`] | a network compiled for rows of a known shape |
-//! | [`recipe`] | specs as TOML files, the built-in ones among them |
+//! | [`recipe`] | recipes as TOML files, the built-in ones among them |
 //! | [`scaling`] | how numbers are scaled before a method sees them, and back |
 //! | `engine` | forward, backward and update over a plan, on threads in lockstep |
 //! | `linalg` | eigenvectors, and the rule that decides their signs |
@@ -58,7 +58,7 @@
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
 //! | [`verdict`] | one plain sentence about a fit |
 //! | [`report`] | pictures, charts and one page |
-//! | [`fit`] | the front door: from a spec and rows to a model and its report |
+//! | [`fit`] | the front door: from a recipe and rows to a model and its report |
 //! | [`classifier`] | networks that tell classes, pre-trained or not |
 //! | [`compare`] | several recipes on the same rows, judged by the same figures |
 //! | [`twin`] | the same network from random starts, and whether pre-training paid |

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
 use narrows::progress::{Event, Flow};
-use narrows::recipe::Spec;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::Recipe;
+use narrows::recipe::RecipeFile;
 use serde_json::{Value, json};
 
 use super::fit::{HeldOut, listen_for_stop, new_run_folder, split};
@@ -43,7 +43,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let options = Options {
         seeds: usize::from(arguments.seeds),
         code_size: arguments.code_size,
-        scale: candidates.first().filter(|_| asked).map(|candidate| candidate.spec.scale()),
+        scale: candidates.first().filter(|_| asked).map(|candidate| candidate.recipe.scale()),
         sweep,
     };
     if arguments.code_size == Some(0) {
@@ -93,11 +93,11 @@ fn candidates(arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut taken = vec![false; arguments.set.len()];
     for name in &arguments.recipes {
-        let mut recipe = Recipe::open(name)?;
-        let foreign: &[&str] = match recipe.spec()? {
-            Spec::Autoencoder(_) => &OF_PCA,
-            Spec::Pca(_) => &OF_NETWORKS,
-            Spec::Classifier(_) => anyhow::bail!(
+        let mut recipe = RecipeFile::open(name)?;
+        let foreign: &[&str] = match recipe.recipe()? {
+            Recipe::Autoencoder(_) => &OF_PCA,
+            Recipe::Pca(_) => &OF_NETWORKS,
+            Recipe::Classifier(_) => anyhow::bail!(
                 "{name}: a classifier rebuilds nothing that could be compared; `narrows fit` says what it is worth"
             ),
         };
@@ -107,8 +107,8 @@ fn candidates(arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
                 *taken = true;
             }
         }
-        let mut spec = recipe.spec()?;
-        if let (Spec::Autoencoder(network), Some(epochs)) = (&mut spec, arguments.epochs)
+        let mut spec = recipe.recipe()?;
+        if let (Recipe::Autoencoder(network), Some(epochs)) = (&mut spec, arguments.epochs)
             // A closed form that is not trained stays one.
             && network.train.epochs > 0
         {
@@ -121,13 +121,13 @@ fn candidates(arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
                 recipe.name
             );
         }
-        candidates.push(Candidate { name: recipe.name, spec });
+        candidates.push(Candidate { name: recipe.name, recipe: spec });
     }
     if let Some((assignment, _)) = arguments.set.iter().zip(taken).find(|(_, taken)| !taken) {
         anyhow::bail!("--set {assignment}: none of the recipes has the field `{}`", field(assignment));
     }
     if arguments.epochs.is_some()
-        && !candidates.iter().any(|candidate| matches!(candidate.spec, Spec::Autoencoder(_)))
+        && !candidates.iter().any(|candidate| matches!(candidate.recipe, Recipe::Autoencoder(_)))
     {
         anyhow::bail!("--epochs: a PCA is found in one step, without epochs");
     }
@@ -233,7 +233,7 @@ fn done(comparison: &Comparison, data: &str, page: &Path) -> Value {
                 .map(|&measure| (measure.name().to_owned(), json!(method.spread(measure))))
                 .collect();
             json!({
-                "recipe": method.recipe,
+                "recipe": method.name,
                 "failure": method.failure,
                 "fits": method.fits.len(),
                 "loss_name": method.loss_name,

@@ -12,8 +12,8 @@ use narrows::fit::classifier::{ClassifierFit, fit_classifier};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::Model;
 use narrows::progress::{Ended, Event};
-use narrows::recipe::file::Recipe;
-use narrows::recipe::{PretrainKind, Spec};
+use narrows::recipe::RecipeFile;
+use narrows::recipe::{PretrainKind, Recipe};
 use narrows::report::{write_classifier_report, write_report};
 
 use super::done::Done;
@@ -27,7 +27,7 @@ pub const HELD_OUT: f64 = 0.1;
 
 /// Fits a recipe to data.
 pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
-    let mut recipe = Recipe::open(&arguments.recipe)?;
+    let mut recipe = RecipeFile::open(&arguments.recipe)?;
     for assignment in &arguments.recipe_options.set {
         recipe.set(assignment)?;
     }
@@ -51,7 +51,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         recipe.unset("pretrain");
     }
     let dataset = super::open(&arguments.data, &arguments.data_options)?;
-    let mut spec = recipe.spec()?;
+    let mut spec = recipe.recipe()?;
     let classes = dataset.labels.as_ref().map(|labels| labels.names.len());
     check_from(&spec, arguments)?;
     apply_options(&mut spec, &arguments.recipe_options, dataset.rows.shape(), classes)?;
@@ -92,7 +92,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let options = Options { checkpoints, start: start.as_ref() };
     let mut hear = |event: &Event| progress.hear(event);
     let fitted = match &spec {
-        Spec::Classifier(spec) => {
+        Recipe::Classifier(spec) => {
             fit_classifier(spec, &training, &validation, compute, options, &mut hear).map(Fitting::Classifier)
         }
         _ => fit_with(&spec, &training, &validation, compute, options, &mut hear).map(Fitting::Rebuilding),
@@ -173,11 +173,11 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let go_on = match &spec {
-                Spec::Classifier(classifier) if classifier.frozen => {
+                Recipe::Classifier(classifier) if classifier.frozen => {
                     "; with a frozen encoder a run begins anew".to_owned()
                 }
                 // Its layers are those of the model.
-                Spec::Classifier(_) => format!("; go on with the same command, --out {model} and --resume"),
+                Recipe::Classifier(_) => format!("; go on with the same command, --out {model} and --resume"),
                 _ if arguments.from.is_some() => {
                     format!("; go on with the same command, --out {model} and --resume, without --from")
                 }
@@ -234,12 +234,12 @@ impl Fitting {
 }
 
 /// Refuses what `--from` would silently overrule.
-fn check_from(spec: &Spec, arguments: &FitArguments) -> anyhow::Result<()> {
+fn check_from(spec: &Recipe, arguments: &FitArguments) -> anyhow::Result<()> {
     if arguments.from.is_none() {
         return Ok(());
     }
     let options = &arguments.recipe_options;
-    let is_classifier = matches!(spec, Spec::Classifier(_));
+    let is_classifier = matches!(spec, Recipe::Classifier(_));
     if arguments.twin {
         anyhow::bail!("--twin: with --from training starts from the model, and nothing is pre-trained here");
     }
@@ -257,9 +257,9 @@ fn check_from(spec: &Spec, arguments: &FitArguments) -> anyhow::Result<()> {
 }
 
 /// Applies `--labelled` and `--frozen`, which are for classifiers.
-fn apply_labels(spec: &mut Spec, arguments: &FitArguments) -> anyhow::Result<()> {
+fn apply_labels(spec: &mut Recipe, arguments: &FitArguments) -> anyhow::Result<()> {
     match spec {
-        Spec::Classifier(classifier) => {
+        Recipe::Classifier(classifier) => {
             classifier.labelled = arguments.labelled.or(classifier.labelled);
             classifier.frozen |= arguments.frozen;
         }
@@ -286,13 +286,13 @@ pub fn listen_for_stop() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// Applies `--code-size`, `--layers` and `--pretrain` to a spec for rows of a shape, of so many classes.
 pub fn apply_options(
-    spec: &mut Spec,
+    spec: &mut Recipe,
     options: &RecipeOptions,
     shape: Shape,
     classes: Option<usize>,
 ) -> anyhow::Result<()> {
     match spec {
-        Spec::Classifier(classifier) => {
+        Recipe::Classifier(classifier) => {
             if options.code_size.is_some() {
                 anyhow::bail!("--code-size: the layers of a classifier are set by --layers");
             }
@@ -305,7 +305,7 @@ pub fn apply_options(
                     .context("--pretrain")?;
             }
         }
-        Spec::Autoencoder(network) => {
+        Recipe::Autoencoder(network) => {
             if let Some(layers) = &options.layers {
                 network.set_layers(layers, shape.len())?;
             }
@@ -318,7 +318,7 @@ pub fn apply_options(
                     .context("--pretrain")?;
             }
         }
-        Spec::Pca(pca) => {
+        Recipe::Pca(pca) => {
             if options.layers.is_some() {
                 anyhow::bail!("--layers: a PCA has no layers; its size is --code-size");
             }

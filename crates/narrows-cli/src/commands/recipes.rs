@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 use crate::output;
 
 /// Lists the built-in recipes.
 pub fn run() -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
-    for name in Recipe::names() {
-        let spec = Recipe::open(name)?.spec()?;
+    for name in RecipeFile::names() {
+        let spec = RecipeFile::open(name)?.recipe()?;
         rows.push((name.to_owned(), spec.about().unwrap_or_default().to_owned()));
     }
     output::pairs(&rows)?;

@@ -11,7 +11,7 @@ use narrows::fit::classifier::fit_classifier;
 use narrows::fit::{Options, fit};
 use narrows::model::Model;
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::Spec;
+use narrows::recipe::Recipe;
 use serde_json::json;
 
 use super::fit::{HELD_OUT, listen_for_stop};
@@ -101,8 +101,8 @@ fn measure(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> anyhow::Result<Option<f64>> {
-    let (model, ended): (Model, Ended) = match &figure.spec {
-        Spec::Classifier(spec) => {
+    let (model, ended): (Model, Ended) = match &figure.recipe {
+        Recipe::Classifier(spec) => {
             let fit = fit_classifier(spec, training, held_out, compute, Options::default(), callback)?;
             if matches!(fit.ended, Ended::Finished | Ended::Early) {
                 return Ok(Some(fit.summary().evaluation.error() * 100.0));

@@ -8,8 +8,7 @@ use narrows::data::Shape;
 use narrows::fit::training_memory;
 use narrows::model::{Model, Part, pca_table};
 use narrows::network::plan::{LayerTable, Plan};
-use narrows::recipe::Spec;
-use narrows::recipe::file::{Recipe, to_toml};
+use narrows::recipe::{Recipe, RecipeFile, to_toml};
 use serde_json::json;
 
 use super::fit::apply_options;
@@ -22,35 +21,36 @@ const SHOWN_CLASSES: usize = 10;
 /// Shows a model, or the layers of a recipe.
 pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let name = &arguments.name;
-    let is_recipe =
-        Recipe::names().any(|recipe| recipe == name) || name.ends_with(".toml") || !Path::new(name).exists();
+    let is_recipe = RecipeFile::names().any(|recipe| recipe == name)
+        || name.ends_with(".toml")
+        || !Path::new(name).exists();
     if is_recipe { recipe(arguments) } else { model(arguments) }
 }
 
 fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let mut recipe = Recipe::open(&arguments.name)?;
+    let mut recipe = RecipeFile::open(&arguments.name)?;
     for assignment in &arguments.recipe_options.set {
         recipe.set(assignment)?;
     }
     let shape = Shape::parse(&arguments.shape)?;
-    let mut spec = recipe.spec()?;
+    let mut spec = recipe.recipe()?;
     let last = arguments.recipe_options.layers.as_deref().and_then(|layers| layers.rsplit('-').next());
     let classes = last.and_then(|width| width.parse().ok()).unwrap_or(SHOWN_CLASSES);
     apply_options(&mut spec, &arguments.recipe_options, shape, Some(classes))?;
     let threads = Compute::new(None).threads;
     let (table, parameters, code, training) = match &spec {
-        Spec::Autoencoder(network) => {
+        Recipe::Autoencoder(network) => {
             let plan = Plan::new(network, shape).map_err(|error| error.at(&arguments.name))?;
             let memory = training_memory(&plan, &network.train, threads)?;
             (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
         }
-        Spec::Classifier(classifier) => {
+        Recipe::Classifier(classifier) => {
             let plan =
                 Plan::classifier(classifier, shape, classes).map_err(|error| error.at(&arguments.name))?;
             let memory = training_memory(&plan, &classifier.train, threads)?;
             (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
         }
-        Spec::Pca(pca) => {
+        Recipe::Pca(pca) => {
             let k = pca.code_size.unwrap_or(32.min(shape.len()));
             (pca_table(shape, k), shape.len() * (k + 1), Shape::flat(k), None)
         }
@@ -69,7 +69,7 @@ fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     }
     output::layers(&table)?;
     output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
-    if matches!(spec, Spec::Classifier(_)) {
+    if matches!(spec, Recipe::Classifier(_)) {
         output::line(format!("for rows of {classes} classes; the data say how many there are"))?;
     } else if code.len() >= shape.len() {
         let (code, row) = (code.len(), shape.len());
@@ -99,7 +99,7 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         output::line(json!({
             "event": "model", "model": arguments.name, "shape": model.shape, "parameters": model.parameter_count(),
-            "code_size": model.code_shape().len(), "layers": table_json(&table), "spec": model.spec,
+            "code_size": model.code_shape().len(), "layers": table_json(&table), "spec": model.recipe,
             "summary": model.summary,
             "classes": model.classes.as_ref().map(|classes| &classes.names),
             "classifier_summary": model.classes.as_ref().and_then(|classes| classes.summary.as_ref()),
@@ -131,7 +131,7 @@ fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         }
     }
     output::line("")?;
-    output::line(to_toml(&model.spec).trim_end())?;
+    output::line(to_toml(&model.recipe).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -168,7 +168,7 @@ impl Baselines {
         let pca = if all { Vec::new() } else { directions(moments.about_mean(k, compute.level))? };
         let linear = if all { Vec::new() } else { directions(moments.about_zero(k, compute.level))? };
         let zero = vec![0.0; width];
-        let state = || (Corruption::new(noise, model.spec.seed(), width), vec![0.0; scratch_len(width)]);
+        let state = || (Corruption::new(noise, model.recipe.seed(), width), vec![0.0; scratch_len(width)]);
         let chunks = map_chunks(rows.rows(), compute.threads, state, |(corruption, scratch), range| {
             let mut x = vec![0.0; range.len() * width];
             rows.read_f64(range.start, &mut x)?;

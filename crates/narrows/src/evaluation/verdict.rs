@@ -2,7 +2,7 @@
 
 use crate::model::metrics::{Baselines, Evaluation};
 use crate::progress::EpochRecord;
-use crate::recipe::{AutoencoderSpec, Function, Spec, Start};
+use crate::recipe::{AutoencoderRecipe, Function, Recipe, Start};
 
 /// Errors closer than this share are called equal.
 const EQUAL: f64 = 0.005;
@@ -59,9 +59,9 @@ pub struct Training<'a> {
     pub steps: usize,
 }
 
-/// The sentence for a fit of `spec`.
+/// The sentence for a fit of `recipe`.
 pub fn verdict(
-    spec: &Spec,
+    recipe: &Recipe,
     sizes: Sizes,
     evaluation: &Evaluation,
     baselines: &Baselines,
@@ -70,10 +70,10 @@ pub fn verdict(
     if baselines.mean <= 0.0 {
         return "every held-out row equals the mean of the training rows: there is nothing to learn".into();
     }
-    match spec {
-        Spec::Pca(_) => of_pca(sizes, evaluation),
-        Spec::Classifier(_) => "a classifier is judged by the classes it tells".into(),
-        Spec::Autoencoder(network) => {
+    match recipe {
+        Recipe::Pca(_) => of_pca(sizes, evaluation),
+        Recipe::Classifier(_) => "a classifier is judged by the classes it tells".into(),
+        Recipe::Autoencoder(network) => {
             let context = Context { network, sizes, evaluation, baselines, training };
             context.nothing_learned().unwrap_or_else(|| context.learned()).join("; ")
         }
@@ -87,7 +87,7 @@ fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Evaluation) -> String {
 }
 
 struct Context<'a> {
-    network: &'a AutoencoderSpec,
+    network: &'a AutoencoderRecipe,
     sizes: Sizes,
     evaluation: &'a Evaluation,
     baselines: &'a Baselines,
@@ -288,7 +288,7 @@ fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::RecipeFile;
 
     fn say(recipe: &str, error: f64, dead: usize, baselines: (f64, f64)) -> String {
         say_more(recipe, error, dead, baselines, |_| {}, &[])
@@ -335,7 +335,13 @@ mod tests {
         };
         let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
         let training = Training { loss: 0.1, history: &history, steps: 5000 };
-        verdict(&Recipe::open(recipe).unwrap().spec().unwrap(), sizes, &evaluation, &baselines, training)
+        verdict(
+            &RecipeFile::open(recipe).unwrap().recipe().unwrap(),
+            sizes,
+            &evaluation,
+            &baselines,
+            training,
+        )
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::evaluation::verdict::FEW_STEPS;
 use crate::model::metrics::ClassifierSummary;
 use crate::progress::EpochRecord;
-use crate::recipe::ClassifierSpec;
+use crate::recipe::ClassifierRecipe;
 use crate::train::best_epoch;
 
 /// A held-out loss that has risen so far above its least is worth a word.
@@ -19,7 +19,7 @@ pub(crate) fn percent(share: f64) -> String {
 
 /// The sentence for a classifier that took so many steps on labels.
 pub(crate) fn verdict(
-    spec: &ClassifierSpec,
+    recipe: &ClassifierRecipe,
     summary: &ClassifierSummary,
     names: &[String],
     history: &[EpochRecord],
@@ -70,7 +70,7 @@ pub(crate) fn verdict(
     }
     let mut has_risen = false;
     if let (Some(best), Some(last)) = (best_epoch(history), history.last()) {
-        if spec.train.keeps_best() {
+        if recipe.train.keeps_best() {
             parts.push(format!(
                 "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
                 best.epoch
@@ -86,7 +86,7 @@ pub(crate) fn verdict(
     let is_weak = !learned || found.wrong > 0 && found.error() >= summary.nearest_mean_error;
     // Who has become too sure of itself needs no more steps.
     if is_weak && !has_risen && steps > 0 && steps < FEW_STEPS {
-        let epochs = (spec.train.epochs * FEW_STEPS).div_ceil(steps);
+        let epochs = (recipe.train.epochs * FEW_STEPS).div_ceil(steps);
         parts.push(format!("{steps} steps of training are few: --epochs {epochs} makes them {FEW_STEPS}"));
     } else if !learned {
         parts.push("try a smaller train.rate, or scale = \"standard\"".to_owned());
@@ -98,12 +98,14 @@ pub(crate) fn verdict(
 mod tests {
     use super::*;
     use crate::model::metrics::Classification;
-    use crate::recipe::Spec;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::Recipe;
+    use crate::recipe::RecipeFile;
 
     /// The verdict of a network of two classes that was trained in `steps` steps, with the held-out losses of its epochs.
     fn of(confusion: [[usize; 2]; 2], commonest: f64, nearest: f64, losses: &[f64], steps: usize) -> String {
-        let Spec::Classifier(spec) = Recipe::open("classifier").unwrap().spec().unwrap() else { panic!() };
+        let Recipe::Classifier(recipe) = RecipeFile::open("classifier").unwrap().recipe().unwrap() else {
+            panic!()
+        };
         let rows = confusion.iter().flatten().sum();
         let confusion = confusion.map(Vec::from);
         let summary = ClassifierSummary {
@@ -130,7 +132,7 @@ mod tests {
             validation_error: None,
         };
         let history: Vec<EpochRecord> = (1..).zip(losses).map(record).collect();
-        verdict(&spec, &summary, &["a".into(), "b".into()], &history, steps)
+        verdict(&recipe, &summary, &["a".into(), "b".into()], &history, steps)
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::recipe::file::Recipe;
-use crate::recipe::{Spec, suggestion};
+use crate::recipe::RecipeFile;
+use crate::recipe::{Recipe, suggestion};
 
 /// The papers: name and TOML text.
 const PAPERS: [(&str, &str); 3] = [
@@ -40,7 +40,7 @@ pub struct PaperFigure {
     /// What the paper prints; nothing for a network that is set beside its figures.
     pub published: Option<f64>,
     /// What is fitted here.
-    pub spec: Spec,
+    pub recipe: Recipe,
 }
 
 /// What a figure of a paper measures.
@@ -110,8 +110,8 @@ impl Paper {
             .figure
             .into_iter()
             .map(|FileFigure { what, measure, published, recipe }| {
-                let spec = Recipe::from_table(name, recipe).spec()?;
-                Ok(PaperFigure { what, measure, published, spec })
+                let recipe = RecipeFile::from_table(name, recipe).recipe()?;
+                Ok(PaperFigure { what, measure, published, recipe })
             })
             .collect::<Result<_>>()?;
         let File { title, source, data, note, .. } = file;
@@ -129,7 +129,7 @@ mod tests {
             let paper = Paper::open(name).unwrap();
             assert!(paper.figures.iter().any(|figure| figure.published.is_some()), "{name}");
             for figure in &paper.figures {
-                let tells_classes = matches!(figure.spec, Spec::Classifier(_));
+                let tells_classes = matches!(figure.recipe, Recipe::Classifier(_));
                 // One table, one measure.
                 assert_eq!(figure.measure, paper.figures[0].measure, "{name}");
                 assert_eq!(tells_classes, figure.measure == PaperMeasure::ErrorPercent, "{}", figure.what);

@@ -8,7 +8,7 @@ use crate::experiments::compare::Spread;
 use crate::fit::classifier::{ClassifierFit, fit_classifier};
 use crate::fit::{Fit, Options, fit};
 use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::Spec;
+use crate::recipe::Recipe;
 
 /// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
 const NEGLIGIBLE: f64 = 0.01;
@@ -59,7 +59,7 @@ pub enum First<'a> {
 /// # Errors
 /// Where nothing was pre-trained, or a fit fails.
 pub fn twins(
-    spec: &Spec,
+    recipe: &Recipe,
     first: First<'_>,
     seeds: usize,
     training: &Dataset<'_>,
@@ -76,12 +76,12 @@ pub fn twins(
         First::Rebuilding(fit) => of_fit(fit, all),
         First::Classifier(fit) => of_classifier(fit),
     };
-    let twin = match spec {
-        Spec::Pca(_) => None,
-        Spec::Autoencoder(network) => network.random_twin().map(Spec::Autoencoder),
-        Spec::Classifier(network) => {
+    let twin = match recipe {
+        Recipe::Pca(_) => None,
+        Recipe::Autoencoder(network) => network.random_twin().map(Recipe::Autoencoder),
+        Recipe::Classifier(network) => {
             let per_epoch = own.steps.1 / own.history.len().max(1);
-            network.random_twin(own.steps.0, per_epoch.max(1)).map(Spec::Classifier)
+            network.random_twin(own.steps.0, per_epoch.max(1)).map(Recipe::Classifier)
         }
     };
     let Some(twin) = twin else {
@@ -91,7 +91,7 @@ pub fn twins(
         .hint("narrows fit stacked, or a recipe with `pretrain`"));
     };
     let mut found = Twins {
-        tells_classes: matches!(spec, Spec::Classifier(_)),
+        tells_classes: matches!(recipe, Recipe::Classifier(_)),
         rows: (labelled, all),
         pretrained: vec![own],
         random: Vec::new(),
@@ -99,23 +99,23 @@ pub fn twins(
         interrupted: false,
     };
     for number in 0..seeds.max(1) as u64 {
-        let seed = spec.seed().wrapping_add(number);
+        let seed = recipe.seed().wrapping_add(number);
         let mut pair = Vec::new();
         for pretrained in [true, false] {
             if pretrained && number == 0 {
                 continue;
             }
-            let mut spec = if pretrained { spec.clone() } else { twin.clone() };
-            spec.set_seed(seed);
+            let mut recipe = if pretrained { recipe.clone() } else { twin.clone() };
+            recipe.set_seed(seed);
             callback(&Event::Start { pretrained, seed });
-            let (run, ended) = match &spec {
-                Spec::Classifier(spec) => {
+            let (run, ended) = match &recipe {
+                Recipe::Classifier(recipe) => {
                     let fit =
-                        fit_classifier(spec, training, validation, compute, Options::default(), callback)?;
+                        fit_classifier(recipe, training, validation, compute, Options::default(), callback)?;
                     (of_classifier(&fit), fit.ended)
                 }
                 _ => {
-                    let fit = fit(&spec, training, validation, compute, callback)?;
+                    let fit = fit(&recipe, training, validation, compute, callback)?;
                     (of_fit(&fit, all), fit.ended)
                 }
             };
@@ -142,13 +142,13 @@ pub fn twins(
 
 fn of_fit(fit: &Fit, rows: usize) -> Run {
     let (mut before, mut steps) = (0, 0);
-    if let Spec::Autoencoder(network) = &fit.spec {
+    if let Recipe::Autoencoder(network) = &fit.recipe {
         steps = network.train.steps(fit.history.len(), rows);
         let layers = network.dense_layers();
         before = network.pretrain.as_ref().map_or(0, |pretrain| pretrain.steps(&network.train, layers, rows));
     }
     Run {
-        seed: fit.model.spec.seed(),
+        seed: fit.model.recipe.seed(),
         steps: (before, steps),
         seconds: fit.seconds,
         figure: fit.summary().evaluation.squared_error_per_row,
@@ -158,7 +158,7 @@ fn of_fit(fit: &Fit, rows: usize) -> Run {
 
 fn of_classifier(fit: &ClassifierFit) -> Run {
     Run {
-        seed: fit.model.spec.seed(),
+        seed: fit.model.recipe.seed(),
         steps: fit.steps,
         seconds: fit.seconds,
         figure: fit.summary().evaluation.error(),

@@ -21,7 +21,7 @@ use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
 use crate::pca::moments::Moments;
 use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::{ClassifierSpec, Function, Layer, Loss, Pretrain, Scale, Spec, Train};
+use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Pretrain, Recipe, Scale, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
 use crate::train::{State, Trained, best_epoch, train};
@@ -36,7 +36,7 @@ pub struct ClassifierFit {
     /// The model, with its summary.
     pub model: Model,
     /// What was asked for: with batch normalisation, where the model's own recipe is without.
-    pub spec: ClassifierSpec,
+    pub recipe: ClassifierRecipe,
     /// The losses and errors, epoch by epoch.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -62,20 +62,20 @@ impl ClassifierFit {
 
 /// Fits a classifier to rows with labels, judged on held-out rows with labels.
 ///
-/// The same spec, rows and seed give the same model, to the byte, with any number of threads. With [`Options::start`] the
+/// The same recipe, rows and seed give the same model, to the byte, with any number of threads. With [`Options::start`] the
 /// encoder is that of the model, its layers and its scaling included: an autoencoder's, a PCA's or another classifier's.
 ///
 /// # Errors
-/// Where labels are missing or do not fit, rows cannot be what the spec wants, or files cannot be written.
+/// Where labels are missing or do not fit, rows cannot be what the recipe wants, or files cannot be written.
 pub fn fit_classifier(
-    spec: &ClassifierSpec,
+    recipe: &ClassifierRecipe,
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<ClassifierFit> {
-    let mut spec = spec.clone();
+    let mut recipe = recipe.clone();
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let width = rows.shape().len();
     let measured = [Measured::new(rows), Measured::new(held_out)];
@@ -90,15 +90,15 @@ pub fn fit_classifier(
             training.name,
         )));
     }
-    let labelled = Labelled::choose(training, spec.labelled, spec.train.seed)?;
+    let labelled = Labelled::choose(training, recipe.labelled, recipe.train.seed)?;
     let asked = class_numbers(validation, &labelled.names).map_err(|error| {
         error.hint(match &validation.labels {
             None => "--validation-labels FILE has the classes of the held-out rows",
             Some(_) => "judge on rows of the same classes; another --seed holds out other rows",
         })
     })?;
-    if spec.scale == Scale::Auto && options.start.is_none() {
-        spec.scale = choose_scale(&measured[0], &measured[1], false)?.scale;
+    if recipe.scale == Scale::Auto && options.start.is_none() {
+        recipe.scale = choose_scale(&measured[0], &measured[1], false)?.scale;
     }
     let converted;
     let start = match options.start {
@@ -110,38 +110,38 @@ pub fn fit_classifier(
     };
     let scaling = match start {
         Some(model) => {
-            check_start(spec.scale, model, rows).map_err(|error| error.at(&training.name))?;
-            spec.scale = model.spec.scale();
-            spec.encoder = encoder_of(model)?;
+            check_start(recipe.scale, model, rows).map_err(|error| error.at(&training.name))?;
+            recipe.scale = model.recipe.scale();
+            recipe.encoder = encoder_of(model)?;
             // What it learned is there already; what the recipe says of its layers is not of these.
-            (spec.pretrain, spec.about) = (None, None);
+            (recipe.pretrain, recipe.about) = (None, None);
             model.scaling.clone()
         }
-        None => Scaling::learn_from(spec.scale, &measured[0])?,
+        None => Scaling::learn_from(recipe.scale, &measured[0])?,
     };
-    check_units(rows.element(), spec.scale, &measured[1]).map_err(|error| error.at(&validation.name))?;
-    spec.validate()?;
-    if spec.frozen && spec.pretrain.is_none() && start.is_none() && !spec.encoder.is_empty() {
+    check_units(rows.element(), recipe.scale, &measured[1]).map_err(|error| error.at(&validation.name))?;
+    recipe.validate()?;
+    if recipe.frozen && recipe.pretrain.is_none() && start.is_none() && !recipe.encoder.is_empty() {
         return Err(Error::recipe("frozen: an encoder of random weights would never learn anything")
             .hint("with `pretrain` in the recipe, or --from MODEL"));
     }
-    let plan = Plan::classifier(&spec, rows.shape(), labelled.names.len())?;
-    let optimizer = spec.train.optimizer()?;
-    check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
+    let plan = Plan::classifier(&recipe, rows.shape(), labelled.names.len())?;
+    let optimizer = recipe.train.optimizer()?;
+    check_memory(&plan, optimizer, recipe.train.batch.min(rows.rows()), compute.threads, free_memory())?;
 
     // Pre-training sees all rows; labels are learned from a part of them.
     let all = Prepared::new(Rows { source: rows, scaling: &scaling, classes: None }, compute.level)?;
     let subset = Subset::new(training.rows.clone(), labelled.rows.clone());
     // Few labels are shown several times in an epoch, in batches that have none of them twice.
-    let times = repeats(labelled.rows.len(), spec.train.batch);
-    let on_labels = Train { batch: spec.train.batch.min(labelled.rows.len()), ..spec.train.clone() };
+    let times = repeats(labelled.rows.len(), recipe.train.batch);
+    let on_labels = Train { batch: recipe.train.batch.min(labelled.rows.len()), ..recipe.train.clone() };
     let repeated = Subset::new(training.rows.clone(), labelled.rows.repeat(times));
     let repeated_classes = labelled.classes.repeat(times);
     let learn = Rows { source: &repeated, scaling: &scaling, classes: Some(&repeated_classes) };
     let judge = Rows { source: held_out, scaling: &scaling, classes: Some(&asked) };
     let files = |options: crate::fit::CheckpointOptions<'_>| {
-        let spec = ClassifierSpec { train: on_labels.clone(), ..spec.clone() };
-        Checkpoints::new(options.model, Spec::Classifier(spec), learn, judge)
+        let recipe = ClassifierRecipe { train: on_labels.clone(), ..recipe.clone() };
+        Checkpoints::new(options.model, Recipe::Classifier(recipe), learn, judge)
     };
     let mut files = options.checkpoints.map(files).transpose()?;
     let resume = options.checkpoints.is_some_and(|options| options.resume);
@@ -149,24 +149,24 @@ pub fn fit_classifier(
     let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
 
     let (mut pretraining, mut stopped, mut preparation) = (Vec::new(), Ended::Finished, 0.0);
-    if spec.is_normalized() && labelled.rows.len() < 2 {
+    if recipe.is_normalized() && labelled.rows.len() < 2 {
         return Err(
             Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
         );
     }
     let mut first_parameters = || -> Result<Vec<f32>> {
-        let fresh = initial_parameters(&plan, spec.train.seed);
+        let fresh = initial_parameters(&plan, recipe.train.seed);
         if let Some(model) = start {
             return Ok(from_model(model, &plan, &labelled.names, fresh));
         }
-        let Some(settings) = &spec.pretrain else { return Ok(fresh) };
+        let Some(settings) = &recipe.pretrain else { return Ok(fresh) };
         let encoding = Encoding {
-            layers: &spec.encoder,
+            layers: &recipe.encoder,
             rows: end_of_rows(&measured[0], &scaling)?,
             mirrored: false,
-            scale: spec.scale,
-            weights: spec.weights,
-            train: &spec.train,
+            scale: recipe.scale,
+            weights: recipe.weights,
+            train: &recipe.train,
         };
         let judge = Rows { classes: None, ..judge };
         let found = pretrain(encoding, settings, &plan, all.rows(), judge, compute, callback)?;
@@ -175,7 +175,7 @@ pub fn fit_classifier(
         callback(&Event::Stage("training on labels"));
         Ok(found.parameters)
     };
-    let trained = if spec.frozen {
+    let trained = if recipe.frozen {
         // The encoder never changes: what it gives is computed once, and a network of the last layer alone is trained on it.
         if resume {
             return Err(Error::recipe("--resume: a run with a frozen encoder keeps no checkpoints")
@@ -183,13 +183,13 @@ pub fn fit_classifier(
         }
         let parameters = first_parameters()?;
         if stopped == Ended::Finished {
-            train_head(&spec, &on_labels, &plan, parameters, learn, judge, compute, callback)?
+            train_head(&recipe, &on_labels, &plan, parameters, learn, judge, compute, callback)?
         } else {
             Trained { parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
         }
     } else {
         let begin_at = || Ok(State::new(first_parameters()?, optimizer));
-        let start = begin(files.as_mut(), resume, &plan, optimizer, spec.train.epochs, begin_at)?;
+        let start = begin(files.as_mut(), resume, &plan, optimizer, recipe.train.epochs, begin_at)?;
         if stopped == Ended::Finished {
             let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
             let Compute { level, threads } = compute;
@@ -202,8 +202,8 @@ pub fn fit_classifier(
         files.remove();
     }
     let Trained { parameters, history, seconds, ended } = trained;
-    let asked_spec = spec;
-    let (spec, plan, parameters) = plan.folded_classifier(&asked_spec, parameters)?;
+    let asked_recipe = recipe;
+    let (recipe, plan, parameters) = plan.folded_classifier(&asked_recipe, parameters)?;
 
     callback(&Event::Stage("judging"));
     let moments = Moments::measure(rows, &scaling, compute.level, compute.threads)?;
@@ -216,9 +216,9 @@ pub fn fit_classifier(
         summary: None,
         part: Part::Whole,
         classes: Some(Classes { names: labelled.names.clone(), summary: None }),
-        spec: Spec::Classifier(spec.clone()),
+        recipe: Recipe::Classifier(recipe.clone()),
     };
-    let kept = if spec.train.keeps_best() { best_epoch(&history) } else { history.last() };
+    let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
     let mut summary = ClassifierSummary {
         training_rows: rows.rows(),
         labelled_rows: labelled.rows.len(),
@@ -231,17 +231,17 @@ pub fn fit_classifier(
     };
     // Also of a run that went on from a checkpoint, whose layers were trained before.
     let before =
-        |pretrain: &Pretrain| pretrain.steps(&asked_spec.train, asked_spec.dense_layers(), rows.rows());
+        |pretrain: &Pretrain| pretrain.steps(&asked_recipe.train, asked_recipe.dense_layers(), rows.rows());
     let steps = (
-        asked_spec.pretrain.as_ref().map_or(0, before),
+        asked_recipe.pretrain.as_ref().map_or(0, before),
         on_labels.steps(history.len(), labelled.rows.len() * times),
     );
-    summary.verdict = verdict(&spec, &summary, &labelled.names, &history, steps.1);
+    summary.verdict = verdict(&recipe, &summary, &labelled.names, &history, steps.1);
     if let Some(classes) = &mut model.classes {
         classes.summary = Some(summary);
     }
-    let spec = asked_spec;
-    Ok(ClassifierFit { model, spec, history, seconds: preparation + seconds, pretraining, steps, ended })
+    let recipe = asked_recipe;
+    Ok(ClassifierFit { model, recipe, history, seconds: preparation + seconds, pretraining, steps, ended })
 }
 
 /// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more, of batches that are
@@ -256,16 +256,16 @@ fn encoder_of(model: &Model) -> Result<Vec<Layer>> {
     if model.part == Part::Decoder {
         return Err(Error::model("the model that training starts from is a decoder: it cannot encode rows"));
     }
-    let layers = match &model.spec {
-        Spec::Autoencoder(network) if network.is_variational() => {
+    let layers = match &model.recipe {
+        Recipe::Autoencoder(network) if network.is_variational() => {
             return Err(Error::model(
                 "the model that training starts from is variational: its code is drawn at random",
             )
             .hint("start from another autoencoder"));
         }
-        Spec::Autoencoder(network) => &network.encoder,
-        Spec::Classifier(classifier) => &classifier.encoder,
-        Spec::Pca(_) => unreachable!("made a network before"),
+        Recipe::Autoencoder(network) => &network.encoder,
+        Recipe::Classifier(classifier) => &classifier.encoder,
+        Recipe::Pca(_) => unreachable!("made a network before"),
     };
     Ok(layers.iter().filter(|layer| !matches!(layer, Layer::Noise(_))).cloned().collect())
 }
@@ -301,7 +301,7 @@ fn end_of_rows(rows: &Measured<'_>, scaling: &Scaling) -> Result<(Function, Loss
 
 /// Trains the softmax layer alone: the encoder's numbers stay as they are, bit for bit.
 fn train_head(
-    spec: &ClassifierSpec,
+    recipe: &ClassifierRecipe,
     on_labels: &Train,
     plan: &Plan,
     parameters: Vec<f32>,
@@ -314,9 +314,9 @@ fn train_head(
     let encoders = [Encoder { plan: plan.clone(), parameters: parameters.clone() }];
     let (learned, judged) =
         (Outputs::of(learn, &encoders, compute)?, Outputs::of(judge, &encoders, compute)?);
-    let own_spec = ClassifierSpec { encoder: Vec::new(), pretrain: None, ..spec.clone() };
+    let own_recipe = ClassifierRecipe { encoder: Vec::new(), pretrain: None, ..recipe.clone() };
     let features = Shape::flat(plan.code().len());
-    let own = Plan::classifier(&own_spec, features, plan.output().len())?;
+    let own = Plan::classifier(&own_recipe, features, plan.output().len())?;
     let is_head = |name: &str| name.starts_with("decoder.");
     let start = put(&own, vec![0.0; own.buffer_len], plan, &parameters, is_head);
     let start = State::new(start, on_labels.optimizer()?);

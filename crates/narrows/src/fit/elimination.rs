@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Fit;
 use crate::model::Fitted;
-use crate::recipe::Spec;
+use crate::recipe::Recipe;
 
 /// Weights smaller than this have been eliminated: their scale in what they pay, w^2 / (1 + w^2), is 1.
 pub const ELIMINATED: f32 = 0.01;
@@ -22,12 +22,12 @@ pub struct Elimination {
 
 /// What weight elimination did, where the recipe asks for it.
 pub fn elimination(fit: &Fit) -> Option<Elimination> {
-    let (Spec::Autoencoder(spec), Fitted::Network { plan, parameters }) =
-        (&fit.model.spec, &fit.model.fitted)
+    let (Recipe::Autoencoder(recipe), Fitted::Network { plan, parameters }) =
+        (&fit.model.recipe, &fit.model.fitted)
     else {
         return None;
     };
-    spec.weights.elimination.filter(|&strength| strength > 0.0)?;
+    recipe.weights.elimination.filter(|&strength| strength > 0.0)?;
     let is_gone = |weight: &f32| weight.abs() < ELIMINATED;
     let (mut layers, mut list) = (Vec::new(), Vec::new());
     for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {

@@ -1,4 +1,4 @@
-//! The front door: from a spec and rows to a model, with a verdict and a report.
+//! The front door: from a recipe and rows to a model, with a verdict and a report.
 
 pub mod classifier;
 mod elimination;
@@ -25,7 +25,7 @@ use crate::pca::Pca;
 use crate::pca::closed_form::closed_form;
 use crate::pca::moments::Moments;
 use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
+use crate::recipe::{AutoencoderRecipe, Loss, Optimizer, PcaRecipe, Recipe, Scale, Start, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
 use crate::train::{State, Trained, best_epoch, train};
@@ -41,9 +41,9 @@ const KEPT_CODES: usize = 10_000;
 pub struct Fit {
     /// The model, with its summary.
     pub model: Model,
-    /// What was asked for, with the scale that was chosen. The model's own spec is another where that has `batch_norm`, which
+    /// What was asked for, with the scale that was chosen. The model's own recipe is another where that has `batch_norm`, which
     /// becomes part of the layers beside it when training ends.
-    pub spec: Spec,
+    pub recipe: Recipe,
     /// The losses, epoch by epoch; empty for methods without epochs.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -66,21 +66,21 @@ impl Fit {
     }
 }
 
-/// Fits a spec to rows, judged on held-out rows.
+/// Fits a recipe to rows, judged on held-out rows.
 ///
-/// The same spec, rows and seed give the same model, to the byte, with any number of threads. `callback` hears of every
+/// The same recipe, rows and seed give the same model, to the byte, with any number of threads. `callback` hears of every
 /// step and can stop the run; then the best parameters so far are kept.
 pub fn fit(
-    spec: &Spec,
+    recipe: &Recipe,
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
-    fit_with(spec, training, validation, compute, Options::default(), callback)
+    fit_with(recipe, training, validation, compute, Options::default(), callback)
 }
 
-/// What a fit may have beside its spec and rows.
+/// What a fit may have beside its recipe and rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
     /// Where it keeps its checkpoints.
@@ -102,23 +102,23 @@ pub struct CheckpointOptions<'a> {
 /// As [`fit`], with options. With checkpoints the state of training is kept in files every ten seconds and when it is
 /// interrupted; the files are removed when training is finished.
 pub fn fit_with(
-    spec: &Spec,
+    recipe: &Recipe,
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Fit> {
-    spec.validate()?;
-    let mut spec = spec.clone();
+    recipe.validate()?;
+    let mut recipe = recipe.clone();
     let (rows, held_out) = (&*training.rows, &*validation.rows);
     let measured = [Measured::new(rows), Measured::new(held_out)];
     for (measured, dataset) in measured.iter().zip([training, validation]) {
         measured.require_complete().map_err(|error| error.at(&dataset.name))?;
     }
-    if spec.scale() == Scale::Auto {
-        let needs_shares = spec.loss().needs_shares();
-        spec.set_scale(choose_scale(&measured[0], &measured[1], needs_shares)?.scale);
+    if recipe.scale() == Scale::Auto {
+        let needs_shares = recipe.loss().needs_shares();
+        recipe.set_scale(choose_scale(&measured[0], &measured[1], needs_shares)?.scale);
     }
     let shape = rows.shape();
     if held_out.shape().len() != shape.len() {
@@ -130,51 +130,51 @@ pub fn fit_with(
             shape.len()
         )));
     }
-    check_units(rows.element(), spec.scale(), &measured[1]).map_err(|error| error.at(&validation.name))?;
+    check_units(rows.element(), recipe.scale(), &measured[1]).map_err(|error| error.at(&validation.name))?;
     let scaling = match options.start {
         Some(model) => {
-            check_start(spec.scale(), model, rows).map_err(|error| error.at(&training.name))?;
-            if matches!(&spec, Spec::Autoencoder(network) if network.weights.start == Start::ClosedForm) {
+            check_start(recipe.scale(), model, rows).map_err(|error| error.at(&training.name))?;
+            if matches!(&recipe, Recipe::Autoencoder(network) if network.weights.start == Start::ClosedForm) {
                 return Err(Error::recipe(
                     "weights.start: closed_form is a start of its own, not one from a model",
                 )
                 .hint("weights.start = \"auto\""));
             }
-            spec.set_scale(model.spec.scale());
+            recipe.set_scale(model.recipe.scale());
             model.scaling.clone()
         }
-        None => Scaling::learn_from(spec.scale(), &measured[0])?,
+        None => Scaling::learn_from(recipe.scale(), &measured[0])?,
     };
-    let found = match &spec {
-        Spec::Classifier(_) => {
+    let found = match &recipe {
+        Recipe::Classifier(_) => {
             return Err(Error::recipe(
                 "a classifier is fitted by `fit_classifier`, which judges it by its errors",
             ));
         }
-        Spec::Pca(_) if options.start.is_some() => {
+        Recipe::Pca(_) if options.start.is_some() => {
             return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
         }
-        Spec::Pca(spec) => fit_pca(spec, rows, &scaling, compute)?,
-        Spec::Autoencoder(spec) => {
-            if spec.loss.needs_shares() {
-                check_unit_range(training, &measured[0], spec, &scaling)?;
+        Recipe::Pca(recipe) => fit_pca(recipe, rows, &scaling, compute)?,
+        Recipe::Autoencoder(recipe) => {
+            if recipe.loss.needs_shares() {
+                check_unit_range(training, &measured[0], recipe, &scaling)?;
                 // Where the range was learned from the training rows, others may reach beyond it; they are only judged.
-                if matches!(spec.scale, Scale::None | Scale::Unit) {
-                    check_unit_range(validation, &measured[1], spec, &scaling)?;
+                if matches!(recipe.scale, Scale::None | Scale::Unit) {
+                    check_unit_range(validation, &measured[1], recipe, &scaling)?;
                 }
             }
-            fit_network(spec, rows, held_out, &scaling, compute, options, callback)?
+            fit_network(recipe, rows, held_out, &scaling, compute, options, callback)?
         }
     };
 
-    let of_model = found.folded.map_or_else(|| spec.clone(), Spec::Autoencoder);
+    let of_model = found.folded.map_or_else(|| recipe.clone(), Recipe::Autoencoder);
     callback(&Event::Stage("measuring mean, PCA and linear baselines"));
     let moments = match found.moments {
         Some(moments) => moments,
         None => Moments::measure(rows, &scaling, compute.level, compute.threads)?,
     };
     let mut model = Model {
-        spec: of_model,
+        recipe: of_model,
         shape,
         element: rows.element(),
         training_mean: moments.mean.clone(),
@@ -191,9 +191,9 @@ pub fn fit_with(
         Some(loss) => loss,
         None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
     };
-    let steps = spec.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
+    let steps = recipe.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
     let learning = Training { loss: train_loss, history: &found.history, steps };
-    let verdict = verdict(&spec, sizes, &evaluation, &baselines, learning);
+    let verdict = verdict(&recipe, sizes, &evaluation, &baselines, learning);
     model.summary = Some(Summary {
         training_rows: rows.rows(),
         epochs: found.history.len(),
@@ -204,7 +204,7 @@ pub fn fit_with(
     });
     Ok(Fit {
         model,
-        spec,
+        recipe,
         history: found.history,
         seconds: found.seconds,
         pretraining: found.pretraining,
@@ -224,8 +224,8 @@ pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Foo
 /// What a method found.
 struct Found {
     fitted: Fitted,
-    /// The spec of the network that is left, where that is not the one that was trained.
-    folded: Option<AutoencoderSpec>,
+    /// The recipe of the network that is left, where that is not the one that was trained.
+    folded: Option<AutoencoderRecipe>,
     history: Vec<EpochRecord>,
     train_loss: Option<f64>,
     seconds: f64,
@@ -234,10 +234,10 @@ struct Found {
     pretraining: Vec<PretrainedLayer>,
 }
 
-fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
+fn fit_pca(recipe: &PcaRecipe, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
     let started = Instant::now();
     let moments = Moments::measure(rows, scaling, compute.level, compute.threads)?;
-    let pca = Pca::fit(&moments, spec.code_size, spec.whiten, compute.level)?;
+    let pca = Pca::fit(&moments, recipe.code_size, recipe.whiten, compute.level)?;
     let seconds = started.elapsed().as_secs_f64();
     let train_loss = pca.training_error() / rows.shape().len() as f64;
     Ok(Found {
@@ -253,7 +253,7 @@ fn fit_pca(spec: &PcaSpec, rows: &dyn Source, scaling: &Scaling, compute: Comput
 }
 
 fn fit_network(
-    spec: &AutoencoderSpec,
+    recipe: &AutoencoderRecipe,
     rows: &dyn Source,
     held_out: &dyn Source,
     scaling: &Scaling,
@@ -261,14 +261,14 @@ fn fit_network(
     Options { checkpoints, start }: Options<'_>,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Found> {
-    let plan = Plan::new(spec, rows.shape())?;
-    let optimizer = spec.train.optimizer()?;
-    if spec.is_normalized() && rows.rows() < 2 {
+    let plan = Plan::new(recipe, rows.shape())?;
+    let optimizer = recipe.train.optimizer()?;
+    if recipe.is_normalized() && rows.rows() < 2 {
         return Err(
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
         );
     }
-    check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
+    check_memory(&plan, optimizer, recipe.train.batch.min(rows.rows()), compute.threads, free_memory())?;
     let Compute { level, threads } = compute;
     let raw = [rows, held_out].map(|source| Rows { source, scaling, classes: None });
     let prepared = [Prepared::new(raw[0], level)?, Prepared::new(raw[1], level)?];
@@ -279,28 +279,28 @@ fn fit_network(
     let first_state = || -> Result<State> {
         let parameters = if let Some(model) = start {
             parameters_of(model, &plan)?
-        } else if spec.weights.start == Start::ClosedForm {
+        } else if recipe.weights.start == Start::ClosedForm {
             let found = Moments::measure(rows, scaling, compute.level, compute.threads)?;
             let parameters = closed_form(&plan, &found, compute.level)?;
             moments = Some(found);
             preparation = begun.elapsed().as_secs_f64();
             parameters
-        } else if let Some(settings) = &spec.pretrain {
-            let found = pretrain(spec.into(), settings, &plan, learn, judge, compute, callback)?;
+        } else if let Some(settings) = &recipe.pretrain {
+            let found = pretrain(recipe.into(), settings, &plan, learn, judge, compute, callback)?;
             preparation = found.layers.iter().map(|layer| layer.seconds).sum();
             (pretraining, stopped) = (found.layers, found.ended);
             callback(&Event::Stage("training all layers together"));
             found.parameters
         } else {
-            initial_parameters(&plan, spec.train.seed)
+            initial_parameters(&plan, recipe.train.seed)
         };
         Ok(State::new(parameters, optimizer))
     };
     let mut files = checkpoints
-        .map(|options| Checkpoints::new(options.model, Spec::Autoencoder(spec.clone()), raw[0], raw[1]))
+        .map(|options| Checkpoints::new(options.model, Recipe::Autoencoder(recipe.clone()), raw[0], raw[1]))
         .transpose()?;
     let resume = checkpoints.is_some_and(|options| options.resume);
-    let start = begin(files.as_mut(), resume, &plan, optimizer, spec.train.epochs, first_state)?;
+    let start = begin(files.as_mut(), resume, &plan, optimizer, recipe.train.epochs, first_state)?;
     if stopped != Ended::Finished {
         let State { parameters, .. } = start;
         let fitted = Fitted::Network { plan, parameters };
@@ -317,16 +317,16 @@ fn fit_network(
         });
     }
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-    let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
+    let trained = train(&plan, &recipe.train, start, learn, judge, level, threads, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
     if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
         files.remove();
     }
-    let kept = if spec.train.keeps_best() { best_epoch(&history) } else { history.last() };
+    let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
     let train_loss = kept.map(|record| record.train_loss);
     let seconds = preparation + seconds;
-    let (folded, plan, parameters) = plan.folded(spec, parameters)?;
-    let folded = spec.is_normalized().then_some(folded);
+    let (folded, plan, parameters) = plan.folded(recipe, parameters)?;
+    let folded = recipe.is_normalized().then_some(folded);
     let fitted = Fitted::Network { plan, parameters };
     Ok(Found { fitted, folded, history, train_loss, seconds, ended, moments, pretraining })
 }
@@ -379,7 +379,7 @@ pub(crate) fn begin(
 /// Refuses to train on from a model what would silently become something else. `asked` is the recipe's scale.
 pub(crate) fn check_start(asked: Scale, model: &Model, rows: &dyn Source) -> Result<()> {
     model.check_rows(rows)?;
-    let own = model.spec.scale();
+    let own = model.recipe.scale();
     // The default is no wish.
     if asked != own && !matches!(asked, Scale::Unit | Scale::Auto) {
         return Err(Error::recipe(format!(
@@ -477,7 +477,7 @@ fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
 fn check_unit_range(
     data: &Dataset<'_>,
     measured: &Measured<'_>,
-    spec: &AutoencoderSpec,
+    recipe: &AutoencoderRecipe,
     scaling: &Scaling,
 ) -> Result<()> {
     if is_in_unit_range(measured, scaling)? {
@@ -496,7 +496,7 @@ fn check_unit_range(
         Ok(())
     })?;
     let Some((row, column, value, scaled)) = wrong else { return Ok(()) };
-    let name = match spec.loss {
+    let name = match recipe.loss {
         Loss::Bce => "bce",
         _ => "cross_entropy",
     };
@@ -529,14 +529,16 @@ pub(crate) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result
 mod tests {
     use super::*;
     use crate::data::Shape;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::RecipeFile;
 
     #[test]
     fn a_network_larger_than_memory_is_refused_before_it_is_made() {
-        let Spec::Autoencoder(mut spec) = Recipe::open("single").unwrap().spec().unwrap() else { panic!() };
-        spec.set_code_size(2_000_000).unwrap();
-        let plan = Plan::new(&spec, Shape::flat(784)).unwrap();
-        let optimizer = spec.train.optimizer().unwrap();
+        let Recipe::Autoencoder(mut recipe) = RecipeFile::open("single").unwrap().recipe().unwrap() else {
+            panic!()
+        };
+        recipe.set_code_size(2_000_000).unwrap();
+        let plan = Plan::new(&recipe, Shape::flat(784)).unwrap();
+        let optimizer = recipe.train.optimizer().unwrap();
         let check = |free| check_memory(&plan, optimizer, 128, 2, free);
         // 3.1 billion weights, and what training remembers of each.
         let error = check(Some(16 << 30)).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{Fitted, Model, Part};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
-use crate::recipe::{AutoencoderSpec, Layer, Loss, Spec, Start, Train, Units, Weights};
+use crate::recipe::{AutoencoderRecipe, Layer, Loss, Recipe, Start, Train, Units, Weights};
 
 impl Model {
     /// A fitted PCA as a network with two dense layers, equal to it but for rounding to single precision. `train` is how it
@@ -16,13 +16,13 @@ impl Model {
     /// Where the model is no PCA, or is a part of one.
     pub fn to_network(&self, train: Train) -> Result<Model> {
         self.must_have(Part::Whole, "become a network")?;
-        let (Fitted::Pca(pca), Spec::Pca(spec)) = (&self.fitted, &self.spec) else {
+        let (Fitted::Pca(pca), Recipe::Pca(recipe)) = (&self.fitted, &self.recipe) else {
             return Err(Error::model("the model is a network already"));
         };
         let dense = |units| Layer::Dense { units, bias: true };
-        let network = AutoencoderSpec {
+        let network = AutoencoderRecipe {
             about: Some("a PCA as a linear network".to_owned()),
-            scale: spec.scale,
+            scale: recipe.scale,
             encoder: vec![dense(Units::Count(pca.code_size()))],
             decoder: vec![dense(Units::Input)],
             loss: Loss::Mse,
@@ -34,7 +34,7 @@ impl Model {
         let plan = Plan::new(&network, self.shape)?;
         let parameters = parameters(pca, &plan, self.shape);
         Ok(Model {
-            spec: Spec::Autoencoder(network),
+            recipe: Recipe::Autoencoder(network),
             fitted: Fitted::Network { plan, parameters },
             ..self.clone()
         })
@@ -70,17 +70,17 @@ mod tests {
     use crate::data;
     use crate::fit::fit;
     use crate::progress::Flow;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::RecipeFile;
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {
         let rows = data::open("iris", &data::OpenOptions::default()).unwrap();
         let compute = Compute::new(Some(2));
         for settings in [["whiten=false", "scale=none"], ["whiten=true", "scale=standard"]] {
-            let mut recipe = Recipe::open("pca").unwrap();
+            let mut recipe = RecipeFile::open("pca").unwrap();
             ["code_size=3"].iter().chain(&settings).for_each(|setting| recipe.set(setting).unwrap());
-            let spec = recipe.spec().unwrap();
-            let pca = fit(&spec, &rows, &rows, compute, &mut |_| Flow::Continue).unwrap().model;
+            let recipe = recipe.recipe().unwrap();
+            let pca = fit(&recipe, &rows, &rows, compute, &mut |_| Flow::Continue).unwrap().model;
             let network = pca.to_network(Train::default()).unwrap();
             for verb in [Model::encode, Model::reconstruct] {
                 let numbers = |model: &Model| verb(model, &*rows.rows, compute).unwrap().into_f64();

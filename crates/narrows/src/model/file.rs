@@ -15,7 +15,7 @@ use crate::model::{Classes, Fitted, Model, Part};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
-    AutoencoderSpec, Function, Keep, Layer, Loss, Scale, Schedule, Spec, Train, Units, Weights,
+    AutoencoderRecipe, Function, Keep, Layer, Loss, Recipe, Scale, Schedule, Train, Units, Weights,
 };
 
 const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4 };
@@ -24,7 +24,8 @@ const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    spec: Spec,
+    #[serde(rename = "recipe")]
+    recipe: Recipe,
     shape: Shape,
     element: Element,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,7 +94,7 @@ impl Model {
             }
         }
         let head = Head {
-            spec: self.spec.clone(),
+            recipe: self.recipe.clone(),
             shape: self.shape,
             element: self.element,
             pca: pca_head,
@@ -130,7 +131,7 @@ impl Model {
 }
 
 /// The version that first knew all settings of a network.
-fn version_of_network(network: &AutoencoderSpec) -> u64 {
+fn version_of_network(network: &AutoencoderRecipe) -> u64 {
     let of_layer = |layer: &Layer| match layer {
         Layer::Dense { units: Units::Tied, .. }
         | Layer::TransposedConvolution { channels: Units::Tied, .. }
@@ -168,10 +169,10 @@ fn version_of_network(network: &AutoencoderSpec) -> u64 {
 impl Head {
     /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
     fn version(&self) -> u64 {
-        let of_spec = match &self.spec {
-            Spec::Autoencoder(network) => version_of_network(network),
-            Spec::Pca(_) => 1,
-            Spec::Classifier(_) => 4,
+        let of_recipe = match &self.recipe {
+            Recipe::Autoencoder(network) => version_of_network(network),
+            Recipe::Pca(_) => 1,
+            Recipe::Classifier(_) => 4,
         };
         let of_summary = self.summary.as_ref().map_or(1, |summary| {
             let Evaluation { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
@@ -183,16 +184,16 @@ impl Head {
                 1
             }
         });
-        let has_new_scale = matches!(self.spec.scale(), Scale::Auto | Scale::Center);
+        let has_new_scale = matches!(self.recipe.scale(), Scale::Auto | Scale::Center);
         let own = if self.part != Part::Whole || has_new_scale { 3 } else { 1 };
-        own.max(of_spec).max(of_summary)
+        own.max(of_recipe).max(of_summary)
     }
 
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
-        let Self { spec, shape, element, pca, summary, part, classes } = self;
+        let Self { recipe, shape, element, pca, summary, part, classes } = self;
         let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
-        let of_spec = |error: Error| Error::model(format!("the model's spec: {error}"));
-        spec.validate().map_err(of_spec)?;
+        let of_recipe = |error: Error| Error::model(format!("the model's recipe: {error}"));
+        recipe.validate().map_err(of_recipe)?;
         let sides = [shape.height, shape.width, shape.channels];
         let width = sides
             .iter()
@@ -206,7 +207,7 @@ impl Head {
             return Err(wrong("a scale of 0"));
         }
         let training_mean = tensors.f64("training_mean", &[width])?;
-        if matches!(spec, Spec::Classifier(_)) != classes.is_some() {
+        if matches!(recipe, Recipe::Classifier(_)) != classes.is_some() {
             return Err(wrong("classes go with a classifier, and with nothing else"));
         }
         let mut network = |plan: Plan| -> Result<Fitted> {
@@ -222,15 +223,15 @@ impl Head {
             }
             Ok(Fitted::Network { plan, parameters })
         };
-        let fitted = match &spec {
-            Spec::Autoencoder(spec) if spec.is_normalized() => {
+        let fitted = match &recipe {
+            Recipe::Autoencoder(recipe) if recipe.is_normalized() => {
                 return Err(wrong("batch_norm, which no model has"));
             }
-            Spec::Classifier(spec) if spec.is_normalized() => {
+            Recipe::Classifier(recipe) if recipe.is_normalized() => {
                 return Err(wrong("batch_norm, which no model has"));
             }
-            Spec::Autoencoder(spec) => network(Plan::new(spec, shape).map_err(of_spec)?)?,
-            Spec::Classifier(spec) => {
+            Recipe::Autoencoder(recipe) => network(Plan::new(recipe, shape).map_err(of_recipe)?)?,
+            Recipe::Classifier(recipe) => {
                 let names = classes.as_ref().map_or(0, |classes| classes.names.len());
                 let unlike = classes.as_ref().map_or(0, |classes| {
                     classes.names.iter().collect::<std::collections::BTreeSet<_>>().len()
@@ -240,9 +241,9 @@ impl Head {
                         "a classifier is whole, and has two classes at least, no two of one name",
                     ));
                 }
-                network(Plan::classifier(spec, shape, names).map_err(of_spec)?)?
+                network(Plan::classifier(recipe, shape, names).map_err(of_recipe)?)?
             }
-            Spec::Pca(settings) => {
+            Recipe::Pca(settings) => {
                 let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
                 let k = tensors
                     .views
@@ -272,6 +273,6 @@ impl Head {
                 return Err(wrong("the confusion matrix"));
             }
         }
-        Ok(Model { spec, shape, element, scaling, training_mean, fitted, summary, part, classes })
+        Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes })
     }
 }

@@ -95,7 +95,7 @@ impl Model {
             return finite.then(|| Chosen { codes, columns: GRID, what: what.to_owned() });
         }
         is_drawn.then(|| {
-            let mut stream = generator(self.spec.seed(), Purpose::Picture, 0);
+            let mut stream = generator(self.recipe.seed(), Purpose::Picture, 0);
             let codes = (0..DRAWN * k).map(|_| normal(&mut stream) as f32).collect();
             let what = "Codes drawn from the standard normal: rows that there never were.".to_owned();
             Chosen { codes, columns: 12, what }

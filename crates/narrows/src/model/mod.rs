@@ -18,13 +18,13 @@ use crate::network::engine::{Walk, code_units, each_chunk};
 use crate::network::noise::{Corruption, Occasion};
 use crate::network::plan::{LayerTable, Op, Parameter, Plan};
 use crate::pca::Pca;
-use crate::recipe::{Loss, Scale, Spec};
+use crate::recipe::{Loss, Recipe, Scale};
 
 /// A fitted method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// What was asked for.
-    pub spec: Spec,
+    pub recipe: Recipe,
     /// The shape of a row.
     pub shape: Shape,
     /// The number type of the rows it was fitted on.
@@ -215,7 +215,7 @@ impl Model {
     /// Refuses rows that the model cannot be applied to: of another length, or in shares where it knows bytes.
     pub(crate) fn check_rows(&self, rows: &dyn Source) -> Result<()> {
         self.check(rows, self.shape, "the model was fitted on rows of")?;
-        check_units(self.element, self.spec.scale(), &Measured::new(rows))
+        check_units(self.element, self.recipe.scale(), &Measured::new(rows))
     }
 
     fn check(&self, rows: &dyn Source, shape: Shape, reason: &str) -> Result<()> {
@@ -329,7 +329,7 @@ impl Model {
     pub(crate) fn judge(&self, level: Level) -> Judge<'_> {
         let walks = match &self.fitted {
             Fitted::Network { plan, parameters } => {
-                let noise = Corruption::new(&plan.noise, self.spec.seed(), self.shape.len());
+                let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
                 let encoder = match plan.divergence() {
                     Some(_) => Walk::moments(level, plan, parameters),
                     None => Walk::encoder(level, plan, parameters),

@@ -105,17 +105,18 @@ fn ends_in_rectifier(plan: &Plan, parameter: &Parameter) -> bool {
 mod tests {
     use super::*;
     use crate::data::Shape;
-    use crate::recipe::Spec;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::Recipe;
+    use crate::recipe::RecipeFile;
 
     fn weights(start: &str, encoder: &str, width: usize) -> (Plan, Vec<f32>) {
         let text = format!(
             "method='autoencoder'\nloss='mse'\nencoder=[{encoder}]\ndecoder=[{{dense='input'}}]\nweights={{start='{start}'}}"
         );
-        let Spec::Autoencoder(spec) = Recipe::parse("t", "t", &text).unwrap().spec().unwrap() else {
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("t", "t", &text).unwrap().recipe().unwrap()
+        else {
             panic!()
         };
-        let plan = Plan::new(&spec, Shape::flat(width)).unwrap();
+        let plan = Plan::new(&recipe, Shape::flat(width)).unwrap();
         let parameters = initial_parameters(&plan, 5);
         (plan, parameters)
     }

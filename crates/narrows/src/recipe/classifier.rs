@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Settings of a classifier. It has as many outputs as the training rows have classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClassifierSpec {
+pub struct ClassifierRecipe {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
@@ -37,7 +37,7 @@ pub struct ClassifierSpec {
     pub train: Train,
 }
 
-impl ClassifierSpec {
+impl ClassifierRecipe {
     /// Checks what can be checked without data.
     pub fn validate(&self) -> Result<()> {
         self.train.validate()?;

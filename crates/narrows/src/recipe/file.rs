@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::recipe::{AutoencoderSpec, ClassifierSpec, PcaSpec, Spec, suggestion};
+use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, PcaRecipe, Recipe, suggestion};
 
 /// The built-in recipes: name and TOML text.
 const BUILT_IN: [(&str, &str); 12] = [
@@ -25,7 +25,7 @@ const BUILT_IN: [(&str, &str); 12] = [
 
 /// A recipe, its fields still open to be changed one by one.
 #[derive(Debug, Clone)]
-pub struct Recipe {
+pub struct RecipeFile {
     /// `single`, or the file's name without its ending.
     pub name: String,
     /// What errors call it: `single`, or the path.
@@ -33,7 +33,7 @@ pub struct Recipe {
     table: toml::Table,
 }
 
-impl Recipe {
+impl RecipeFile {
     /// Finds a built-in recipe by its name, or reads a TOML file.
     pub fn open(name: &str) -> Result<Self> {
         if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
@@ -121,22 +121,22 @@ impl Recipe {
     }
 
     /// The spec that the fields make, checked. Errors name the recipe and the field.
-    pub fn spec(&self) -> Result<Spec> {
-        self.read_spec()
+    pub fn recipe(&self) -> Result<Recipe> {
+        self.read_recipe()
             .and_then(|spec| spec.validate().map(|()| spec))
             .map_err(|error| error.at(&self.place))
     }
 
-    fn read_spec(&self) -> Result<Spec> {
+    fn read_recipe(&self) -> Result<Recipe> {
         let mut table = self.table.clone();
         let methods = ["pca", "autoencoder", "classifier"];
         let method = table
             .remove("method")
             .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
         match method.as_str() {
-            Some("pca") => read::<PcaSpec>(table).map(Spec::Pca),
-            Some("autoencoder") => read::<AutoencoderSpec>(table).map(Spec::Autoencoder),
-            Some("classifier") => read::<ClassifierSpec>(table).map(Spec::Classifier),
+            Some("pca") => read::<PcaRecipe>(table).map(Recipe::Pca),
+            Some("autoencoder") => read::<AutoencoderRecipe>(table).map(Recipe::Autoencoder),
+            Some("classifier") => read::<ClassifierRecipe>(table).map(Recipe::Classifier),
             other => {
                 let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
                 let error = Error::recipe(format!(
@@ -207,7 +207,7 @@ fn one_line(message: &str) -> String {
 }
 
 /// A spec as the text of a recipe.
-pub fn to_toml(spec: &Spec) -> String {
+pub fn to_toml(spec: &Recipe) -> String {
     toml::to_string(spec).unwrap_or_else(|error| format!("# this spec has no TOML form: {error}\n"))
 }
 
@@ -218,20 +218,22 @@ mod tests {
 
     #[test]
     fn built_in_recipes_are_valid_and_survive_their_own_text() {
-        for name in Recipe::names() {
-            let spec = Recipe::open(name).unwrap().spec().unwrap();
+        for name in RecipeFile::names() {
+            let spec = RecipeFile::open(name).unwrap().recipe().unwrap();
             assert!(spec.about().is_some(), "{name} says what it is");
-            let again = Recipe::parse(name, name, &to_toml(&spec)).unwrap().spec().unwrap();
+            let again = RecipeFile::parse(name, name, &to_toml(&spec)).unwrap().recipe().unwrap();
             assert_eq!(spec, again);
             let json = serde_json::to_string(&spec).unwrap();
-            assert_eq!(spec, serde_json::from_str::<Spec>(&json).unwrap());
+            assert_eq!(spec, serde_json::from_str::<Recipe>(&json).unwrap());
         }
     }
 
     #[track_caller]
     fn refused(text: &str, parts: &[&str]) {
-        let error =
-            Recipe::parse("r", "r.toml", text).and_then(|recipe| recipe.spec()).unwrap_err().to_string();
+        let error = RecipeFile::parse("r", "r.toml", text)
+            .and_then(|recipe| recipe.recipe())
+            .unwrap_err()
+            .to_string();
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }
@@ -319,9 +321,9 @@ mod tests {
             ("pca", "withen=true", &["withen", "did you mean `whiten`"]),
         ];
         for (name, assignment, parts) in cases {
-            let mut recipe = Recipe::open(name).unwrap();
+            let mut recipe = RecipeFile::open(name).unwrap();
             recipe.set(assignment).unwrap();
-            let error = recipe.spec().unwrap_err().to_string();
+            let error = recipe.recipe().unwrap_err().to_string();
             for part in *parts {
                 assert!(error.contains(part), "{assignment}: `{part}` is not in: {error}");
             }
@@ -331,21 +333,23 @@ mod tests {
 
     #[test]
     fn fields_can_be_set_by_path() {
-        let mut recipe = Recipe::open("single").unwrap();
+        let mut recipe = RecipeFile::open("single").unwrap();
         for assignment in ["train.epochs=3", "train.rate = 0.5", "loss=mse", "scale=\"none\""] {
             recipe.set(assignment).unwrap();
         }
-        let Spec::Autoencoder(spec) = recipe.spec().unwrap() else { panic!("an autoencoder") };
+        let Recipe::Autoencoder(spec) = recipe.recipe().unwrap() else { panic!("an autoencoder") };
         assert_eq!((spec.train.epochs, spec.train.rate), (3, Some(0.5)));
         assert!(recipe.set("train.epochs").is_err());
         assert!(recipe.set("loss.deep=3").is_err());
         recipe.set("train.epohcs=3").unwrap();
-        assert!(recipe.spec().unwrap_err().to_string().contains("did you mean `epochs`"));
+        assert!(recipe.recipe().unwrap_err().to_string().contains("did you mean `epochs`"));
     }
 
     #[test]
     fn the_short_form_mirrors_itself() {
-        let Spec::Autoencoder(mut spec) = Recipe::open("single").unwrap().spec().unwrap() else { panic!() };
+        let Recipe::Autoencoder(mut spec) = RecipeFile::open("single").unwrap().recipe().unwrap() else {
+            panic!()
+        };
         spec.set_layers("784-128-64-32", 784).unwrap();
         let widths = |layers: &[Layer]| {
             layers

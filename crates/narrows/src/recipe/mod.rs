@@ -1,18 +1,19 @@
 //! A network as plain data: what a recipe says, before anything is known about the rows.
 //!
-//! A [`Spec`] is read from TOML (a recipe) or JSON (a model file). It has no behaviour: [`crate::network::plan`] gives it shapes,
+//! A [`Recipe`] is read from TOML (a recipe) or JSON (a model file). It has no behaviour: [`crate::network::plan`] gives it shapes,
 //! [`crate::fit`] finds its parameters. Unknown fields are refused everywhere, so a misspelt setting is never silently
 //! ignored.
 
 mod classifier;
-pub mod file;
+mod file;
 mod layer;
 mod pretrain;
 mod regularizer;
 mod train;
 
 pub use crate::data::scaling::Scale;
-pub use classifier::ClassifierSpec;
+pub use classifier::ClassifierRecipe;
+pub use file::{RecipeFile, to_toml};
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub(crate) use pretrain::layer_functions;
 pub use pretrain::{PerLayer, Pretrain, PretrainKind};
@@ -26,19 +27,19 @@ use crate::error::{Error, Result};
 /// A method with all its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
-pub enum Spec {
+pub enum Recipe {
     /// Principal component analysis.
-    Pca(PcaSpec),
+    Pca(PcaRecipe),
     /// A network with a narrow middle, trained to give back its input.
-    Autoencoder(AutoencoderSpec),
+    Autoencoder(AutoencoderRecipe),
     /// A network that tells classes.
-    Classifier(ClassifierSpec),
+    Classifier(ClassifierRecipe),
 }
 
 /// Settings of a principal component analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PcaSpec {
+pub struct PcaRecipe {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
@@ -56,7 +57,7 @@ pub struct PcaSpec {
 /// Settings of an autoencoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AutoencoderSpec {
+pub struct AutoencoderRecipe {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
@@ -117,31 +118,31 @@ impl Loss {
     }
 }
 
-impl Spec {
+impl Recipe {
     /// How numbers are scaled.
     pub fn scale(&self) -> Scale {
         match self {
-            Self::Pca(spec) => spec.scale,
-            Self::Autoencoder(spec) => spec.scale,
-            Self::Classifier(spec) => spec.scale,
+            Self::Pca(recipe) => recipe.scale,
+            Self::Autoencoder(recipe) => recipe.scale,
+            Self::Classifier(recipe) => recipe.scale,
         }
     }
 
     /// Sets how numbers are scaled.
     pub fn set_scale(&mut self, scale: Scale) {
         match self {
-            Self::Pca(spec) => spec.scale = scale,
-            Self::Autoencoder(spec) => spec.scale = scale,
-            Self::Classifier(spec) => spec.scale = scale,
+            Self::Pca(recipe) => recipe.scale = scale,
+            Self::Autoencoder(recipe) => recipe.scale = scale,
+            Self::Classifier(recipe) => recipe.scale = scale,
         }
     }
 
     /// One line for people.
     pub fn about(&self) -> Option<&str> {
         match self {
-            Self::Pca(spec) => spec.about.as_deref(),
-            Self::Autoencoder(spec) => spec.about.as_deref(),
-            Self::Classifier(spec) => spec.about.as_deref(),
+            Self::Pca(recipe) => recipe.about.as_deref(),
+            Self::Autoencoder(recipe) => recipe.about.as_deref(),
+            Self::Classifier(recipe) => recipe.about.as_deref(),
         }
     }
 
@@ -154,8 +155,8 @@ impl Spec {
     pub fn has_twin(&self) -> bool {
         match self {
             Self::Pca(_) => false,
-            Self::Autoencoder(spec) => spec.pretrain.is_some(),
-            Self::Classifier(spec) => spec.pretrain.is_some() && !spec.frozen,
+            Self::Autoencoder(recipe) => recipe.pretrain.is_some(),
+            Self::Classifier(recipe) => recipe.pretrain.is_some() && !recipe.frozen,
         }
     }
 
@@ -163,17 +164,17 @@ impl Spec {
     pub fn train(&self) -> Option<&Train> {
         match self {
             Self::Pca(_) => None,
-            Self::Autoencoder(spec) => Some(&spec.train),
-            Self::Classifier(spec) => Some(&spec.train),
+            Self::Autoencoder(recipe) => Some(&recipe.train),
+            Self::Classifier(recipe) => Some(&recipe.train),
         }
     }
 
-    /// As [`Spec::train`], to be changed.
+    /// As [`Recipe::train`], to be changed.
     pub fn train_mut(&mut self) -> Option<&mut Train> {
         match self {
             Self::Pca(_) => None,
-            Self::Autoencoder(spec) => Some(&mut spec.train),
-            Self::Classifier(spec) => Some(&mut spec.train),
+            Self::Autoencoder(recipe) => Some(&mut recipe.train),
+            Self::Classifier(recipe) => Some(&mut recipe.train),
         }
     }
 
@@ -188,7 +189,7 @@ impl Spec {
     pub fn loss(&self) -> Loss {
         match self {
             Self::Pca(_) => Loss::Mse,
-            Self::Autoencoder(spec) => spec.loss,
+            Self::Autoencoder(recipe) => recipe.loss,
             Self::Classifier(_) => Loss::CrossEntropy,
         }
     }
@@ -196,35 +197,35 @@ impl Spec {
     /// Checks what can be checked without data.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Classifier(spec) => spec.validate()?,
-            Self::Pca(spec) => {
-                if spec.code_size == Some(0) {
+            Self::Classifier(recipe) => recipe.validate()?,
+            Self::Pca(recipe) => {
+                if recipe.code_size == Some(0) {
                     return Err(Error::recipe("code_size: there must be at least one component"));
                 }
             }
-            Self::Autoencoder(spec) => {
-                spec.train.validate()?;
-                if spec.train.epochs == 0 && spec.weights.start != Start::ClosedForm {
+            Self::Autoencoder(recipe) => {
+                recipe.train.validate()?;
+                if recipe.train.epochs == 0 && recipe.weights.start != Start::ClosedForm {
                     return Err(Error::recipe("train.epochs: must be at least 1")
                         .hint("only weights.start = \"closed_form\" needs no training"));
                 }
-                spec.weights.validate()?;
-                if let Some(pretrain) = &spec.pretrain {
-                    pretrain.validate(&spec.train)?;
+                recipe.weights.validate()?;
+                if let Some(pretrain) = &recipe.pretrain {
+                    pretrain.validate(&recipe.train)?;
                 }
-                if spec.is_normalized() {
-                    check_normalized(spec.pretrain.as_ref(), &spec.weights, &spec.train)?;
+                if recipe.is_normalized() {
+                    check_normalized(recipe.pretrain.as_ref(), &recipe.weights, &recipe.train)?;
                 }
-                if let Some(sparsity) = spec.sparsity {
+                if let Some(sparsity) = recipe.sparsity {
                     sparsity.validate()?;
-                    if sparsity.kl.is_some() && spec.code_function() != Some(Function::Sigmoid) {
+                    if sparsity.kl.is_some() && recipe.code_function() != Some(Function::Sigmoid) {
                         return Err(Error::recipe("sparsity.kl: needs an encoder that ends in \"sigmoid\"")
                             .hint("or use sparsity.l1"));
                     }
                 }
-                let end = spec.decoder.last();
+                let end = recipe.decoder.last();
                 let ends_in = |function| end == Some(&Layer::Function(function));
-                match spec.loss {
+                match recipe.loss {
                     Loss::Bce if !ends_in(Function::Sigmoid) => {
                         return Err(Error::recipe("loss: bce needs a decoder that ends in \"sigmoid\"")
                             .hint("or use loss = \"mse\""));
@@ -243,7 +244,7 @@ impl Spec {
     }
 }
 
-impl AutoencoderSpec {
+impl AutoencoderRecipe {
     /// The function that a code comes out of.
     pub(crate) fn code_function(&self) -> Option<Function> {
         let mut layers = self.encoder.iter().rev().filter(|layer| !matches!(layer, Layer::Dropout { .. }));

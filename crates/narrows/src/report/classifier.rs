@@ -12,8 +12,8 @@ use crate::model::Model;
 use crate::model::metrics::Classification;
 use crate::network::engine::most_likely;
 use crate::network::plan::LayerTable;
-use crate::recipe::Spec;
-use crate::recipe::file::to_toml;
+use crate::recipe::Recipe;
+use crate::recipe::to_toml;
 use crate::report::{ClassesContents, Mistake, Starts, write_classes};
 use crate::train::best_epoch;
 
@@ -56,9 +56,9 @@ pub fn write_classifier_report(
         ("nearest class mean".to_owned(), summary.nearest_mean_error),
         (format!("this model ({recipe})"), found.error()),
     ];
-    let keeps_best = model.spec.train().is_some_and(|train| train.keeps_best());
+    let keeps_best = model.recipe.train().is_some_and(|train| train.keeps_best());
     let kept_epoch = keeps_best.then(|| best_epoch(&fit.history).map(|record| record.epoch)).flatten();
-    let settings = fit.spec.pretrain.as_ref();
+    let settings = fit.recipe.pretrain.as_ref();
     let layer_facts: Vec<_> =
         (0..).zip(&fit.pretraining).map(|(place, layer)| layer_facts(settings, place, layer)).collect();
     let pretraining: Vec<_> = fit
@@ -85,7 +85,7 @@ pub fn write_classifier_report(
             images: &images,
             starts,
             pretraining: &pretraining,
-            recipe: &to_toml(&Spec::Classifier(fit.spec.clone())),
+            recipe: &to_toml(&Recipe::Classifier(fit.recipe.clone())),
         },
     )
 }

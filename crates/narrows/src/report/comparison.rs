@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::experiments::compare::{Comparison, Measure, Method, Spread};
-use crate::recipe::Spec;
-use crate::recipe::file::to_toml;
+use crate::recipe::Recipe;
+use crate::recipe::to_toml;
 use crate::report::{self, Cell, ComparedError, ComparedLosses, Strips, SweepCurve, write_comparison};
 
 /// What a recipe costs and loses.
@@ -50,8 +50,7 @@ impl Comparison {
         let mut header = vec!["recipe".to_owned()];
         header.extend(columns.iter().map(|(measure, _)| measure.title().to_owned()));
         let plain = |text: String| Cell { text, best: false };
-        let mut rows: Vec<Vec<Cell>> =
-            fitted.iter().map(|method| vec![plain(method.recipe.clone())]).collect();
+        let mut rows: Vec<Vec<Cell>> = fitted.iter().map(|method| vec![plain(method.name.clone())]).collect();
         for (measure, spreads) in &columns {
             // On noisy rows errors are others: they do not compete.
             let on_noise = matches!(measure, Measure::SquaredError | Measure::ExplainedVariance);
@@ -97,7 +96,7 @@ impl Comparison {
     /// The notes, and for each recipe that could not be fitted why.
     pub fn remarks(&self) -> Vec<String> {
         let failed = self.methods.iter().filter_map(|method| {
-            Some(format!("{} does not fit these rows: {}", method.recipe, method.failure.as_ref()?))
+            Some(format!("{} does not fit these rows: {}", method.name, method.failure.as_ref()?))
         });
         failed.chain(self.notes.iter().cloned()).collect()
     }
@@ -111,7 +110,7 @@ pub fn write_report(
     held_out: &Dataset<'_>,
 ) -> Result<Vec<PathBuf>> {
     let fitted: Vec<&Method> = comparison.methods.iter().filter(|method| !method.fits.is_empty()).collect();
-    let names: Vec<&str> = fitted.iter().map(|method| &*method.recipe).collect();
+    let names: Vec<&str> = fitted.iter().map(|method| &*method.name).collect();
     let tables = [("Errors", &LOSSES[..], LOSSES_CAPTION), ("Codes", &CODES, CODES_CAPTION)].map(
         |(heading, which, caption)| {
             let (header, rows) = comparison.table(which);
@@ -123,9 +122,9 @@ pub fn write_report(
         .iter()
         .map(|method| {
             let pca = format!("PCA-{}", method.fits[0].pca_components);
-            let is_network = matches!(method.spec, Spec::Autoencoder(_));
+            let is_network = matches!(method.recipe, Recipe::Autoencoder(_));
             ComparedError {
-                recipe: method.recipe.clone(),
+                recipe: method.name.clone(),
                 error: mean(method, Measure::SquaredError),
                 pca: is_network.then(|| (pca, mean(method, Measure::PcaSquaredError))),
             }
@@ -134,7 +133,7 @@ pub fn write_report(
     // One chart for each loss, in the order in which they come.
     let mut losses: Vec<ComparedLosses> = Vec::new();
     for method in fitted.iter().filter(|method| !method.history.is_empty()) {
-        let curve = (&*method.recipe, &method.history[..]);
+        let curve = (&*method.name, &method.history[..]);
         match losses.iter_mut().find(|losses| losses.name == method.loss_name) {
             Some(losses) => losses.curves.push(curve),
             None => losses.push(ComparedLosses {
@@ -175,7 +174,7 @@ pub fn write_report(
         facts.push(("Neighbours compared".to_owned(), neighbours.to_string()));
     }
     let recipes: Vec<(String, String)> =
-        fitted.iter().map(|method| (method.recipe.clone(), to_toml(&method.spec))).collect();
+        fitted.iter().map(|method| (method.name.clone(), to_toml(&method.recipe))).collect();
     let contents = report::Comparison {
         title: &format!("{} on {}", names.join(", "), training.name),
         verdict: &comparison.verdict,
@@ -187,7 +186,7 @@ pub fn write_report(
         strips: shape.is_image().then(|| Strips {
             shape: *shape,
             originals,
-            rebuilt: fitted.iter().map(|method| (&*method.recipe, &method.rebuilt[..])).collect(),
+            rebuilt: fitted.iter().map(|method| (&*method.name, &method.rebuilt[..])).collect(),
         }),
         sweep: &sweep,
         recipes: &recipes,

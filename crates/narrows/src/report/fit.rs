@@ -11,8 +11,8 @@ use crate::fit::{ELIMINATED, elimination};
 use crate::model::metrics::Evaluation;
 use crate::model::{Fitted, Model};
 use crate::network::plan::Op;
-use crate::recipe::file::to_toml;
-use crate::recipe::{Layer, Pretrain, Spec};
+use crate::recipe::to_toml;
+use crate::recipe::{Layer, Pretrain, Recipe};
 use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, LayerAlone, Starts, WeightImages, write};
 use crate::train::best_epoch;
 use crate::train::pretrain::PretrainedLayer;
@@ -74,7 +74,7 @@ pub fn write_report(
     let comparison: Vec<_> = comparison
         .into_iter()
         .enumerate()
-        .filter(|(place, _)| *place != 2 || matches!(model.spec, Spec::Autoencoder(_)))
+        .filter(|(place, _)| *place != 2 || matches!(model.recipe, Recipe::Autoencoder(_)))
         .map(|(_, bar)| bar)
         .collect();
 
@@ -104,8 +104,8 @@ pub fn write_report(
         Fitted::Pca(pca) => Some(pca.explained_variance_ratio()),
         Fitted::Network { .. } => None,
     };
-    let settings = match &model.spec {
-        Spec::Autoencoder(network) => network.pretrain.as_ref(),
+    let settings = match &model.recipe {
+        Recipe::Autoencoder(network) => network.pretrain.as_ref(),
         _ => None,
     };
     let layer_facts: Vec<_> =
@@ -124,7 +124,7 @@ pub fn write_report(
         comparison: &comparison,
         history: &fit.history,
         kept_epoch: kept_epoch(fit),
-        loss_name: model.spec.loss().title(),
+        loss_name: model.recipe.loss().title(),
         loss_floor: evaluation.bce_floor,
         examples: Some(Examples {
             shape: model.shape,
@@ -157,7 +157,7 @@ pub fn write_report(
         spectrum: spectrum.as_deref(),
         starts,
         pretraining: &pretraining,
-        recipe: &to_toml(&fit.spec),
+        recipe: &to_toml(&fit.recipe),
     };
     let mut written = write(directory, &contents)?;
     if let Some(found) = elimination(fit) {
@@ -197,8 +197,8 @@ fn code(model: &Model) -> String {
 
 /// The epoch whose parameters were kept, where that is not just the last.
 fn kept_epoch(fit: &Fit) -> Option<usize> {
-    match &fit.model.spec {
-        Spec::Autoencoder(spec) if spec.train.keeps_best() => {
+    match &fit.model.recipe {
+        Recipe::Autoencoder(recipe) if recipe.train.keeps_best() => {
             best_epoch(&fit.history).map(|record| record.epoch)
         }
         _ => None,
@@ -234,9 +234,9 @@ fn facts(fit: &Fit, training: &Dataset<'_>, validation: &Dataset<'_>) -> Vec<(St
     if summary.epochs > 0 {
         facts.push(("Epochs".to_owned(), epochs(summary.epochs, kept_epoch(fit))));
     }
-    facts.push((format!("{}, training", model.spec.loss().title()), format!("{:.5}", summary.train_loss)));
+    facts.push((format!("{}, training", model.recipe.loss().title()), format!("{:.5}", summary.train_loss)));
     facts.push((
-        format!("{}, held out", model.spec.loss().title()),
+        format!("{}, held out", model.recipe.loss().title()),
         format!("{:.5}", summary.evaluation.loss),
     ));
     if let (Some(bce), Some(floor)) = (bce, bce_floor) {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::network::engine::Rows;
 use crate::network::plan::Plan;
 use crate::progress::EpochRecord;
-use crate::recipe::{Optimizer, Schedule, Spec};
+use crate::recipe::{Optimizer, Recipe, Schedule};
 use crate::train::State;
 
 const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 3 };
@@ -35,7 +35,7 @@ pub(crate) struct Checkpoints {
 #[serde(deny_unknown_fields)]
 struct Run {
     /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
-    spec: Spec,
+    recipe: Recipe,
     /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
     /// where classes are told.
     data: String,
@@ -59,15 +59,15 @@ struct Head {
 
 impl Checkpoints {
     /// The checkpoints of a run whose model goes to `model`.
-    pub fn new(model: &Path, spec: Spec, rows: Rows<'_>, held_out: Rows<'_>) -> Result<Self> {
+    pub fn new(model: &Path, recipe: Recipe, rows: Rows<'_>, held_out: Rows<'_>) -> Result<Self> {
         let beside = |number: usize| {
             let mut name = model.as_os_str().to_owned();
             name.push(format!(".checkpoint-{number}"));
             PathBuf::from(name)
         };
-        let mut spec = spec;
+        let mut recipe = recipe;
         let mut steps_per_epoch = 1;
-        if let Some(train) = spec.train_mut() {
+        if let Some(train) = recipe.train_mut() {
             // Under a schedule the rate depends on how many epochs there will be.
             if train.schedule == Schedule::Constant {
                 train.epochs = 1;
@@ -75,7 +75,7 @@ impl Checkpoints {
             steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
         }
         let data = format!("{} {}", fingerprint(rows)?, fingerprint(held_out)?);
-        Ok(Self { paths: [beside(1), beside(2)], next: 0, run: Run { spec, data }, steps_per_epoch })
+        Ok(Self { paths: [beside(1), beside(2)], next: 0, run: Run { recipe, data }, steps_per_epoch })
     }
 
     /// Writes a state over the older of the two files.
@@ -156,7 +156,7 @@ impl Checkpoints {
 
     fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
         let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
-        if head.run.spec != self.run.spec {
+        if head.run.recipe != self.run.recipe {
             return Err(Error::model("the checkpoint is of a run with other settings").hint(
                 "give the same recipe and options; only --epochs may change, and not under a train.schedule",
             ));

@@ -17,7 +17,7 @@ use crate::network::plan::{Op, Plan};
 use crate::progress::{Ended, EpochRecord, Event, Flow};
 use crate::recipe::{Optimizer, Train};
 
-/// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
+/// Where training is at the end of an epoch: all that the next epoch depends on, besides the recipe and the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     /// Steps taken.

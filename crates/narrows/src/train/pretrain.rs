@@ -15,7 +15,7 @@ use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
 use crate::progress::{Ended, EpochRecord, Event, Flow};
 use crate::recipe::{
-    AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
+    AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
 use crate::train::{State, Trained, best_epoch, train};
 
@@ -80,15 +80,15 @@ pub(crate) struct Encoding<'a> {
     pub train: &'a Train,
 }
 
-impl<'a> From<&'a AutoencoderSpec> for Encoding<'a> {
-    fn from(spec: &'a AutoencoderSpec) -> Self {
+impl<'a> From<&'a AutoencoderRecipe> for Encoding<'a> {
+    fn from(recipe: &'a AutoencoderRecipe) -> Self {
         Self {
-            layers: &spec.encoder,
-            rows: (last_function(&spec.decoder), spec.loss),
+            layers: &recipe.encoder,
+            rows: (last_function(&recipe.decoder), recipe.loss),
             mirrored: true,
-            scale: spec.scale,
-            weights: spec.weights,
-            train: &spec.train,
+            scale: recipe.scale,
+            weights: recipe.weights,
+            train: &recipe.train,
         }
     }
 }
@@ -103,7 +103,7 @@ fn last_function(layers: &[Layer]) -> Function {
 
 /// Trains the layers of an encoder one after the other.
 pub(crate) fn pretrain(
-    spec: Encoding<'_>,
+    recipe: Encoding<'_>,
     settings: &Pretrain,
     plan: &Plan,
     rows: Rows<'_>,
@@ -111,17 +111,17 @@ pub(crate) fn pretrain(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> Flow + Send),
 ) -> Result<Pretrained> {
-    let stack = Stack::new(spec, plan)?;
+    let stack = Stack::new(recipe, plan)?;
     let count = stack.groups.len();
     settings.check_layers(count)?;
-    settings.check_functions(&layer_functions(spec.layers))?;
-    let mut parameters = initial_parameters(plan, spec.train.seed);
+    settings.check_functions(&layer_functions(recipe.layers))?;
+    let mut parameters = initial_parameters(plan, recipe.train.seed);
     let mut layers = Vec::new();
     let mut encoders: Vec<Encoder> = Vec::new();
     let mut ended = Ended::Finished;
     for index in 0..count {
         callback(&Event::Layer { layer: index + 1, layers: count });
-        let own = stack.alone(spec, settings, index);
+        let own = stack.alone(recipe, settings, index);
         let (learn, judge) =
             (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
         let own_plan = Plan::new(&own, learn.rows().source.shape())?;
@@ -169,9 +169,9 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(spec: Encoding<'_>, plan: &Plan) -> Result<Self> {
+    fn new(recipe: Encoding<'_>, plan: &Plan) -> Result<Self> {
         let mut groups: Vec<Vec<Layer>> = Vec::new();
-        for (index, layer) in spec.layers.iter().enumerate() {
+        for (index, layer) in recipe.layers.iter().enumerate() {
             match layer {
                 // The rows' own noise is that of the whole network; see `Pretrain::noise`.
                 Layer::Noise(_) | Layer::Dropout { .. } => {}
@@ -196,7 +196,7 @@ impl Stack {
                 "pretrain: the encoder has no dense layer that could be trained alone",
             ));
         }
-        if !spec.mirrored {
+        if !recipe.mirrored {
             return Ok(Self { groups, steps: encoder.into_iter().map(|step| (step, None)).collect() });
         }
         let decoder = dense(plan.cut..plan.steps.len());
@@ -213,10 +213,10 @@ impl Stack {
     }
 
     /// The autoencoder that a layer is trained as: what comes in is what it gives back.
-    fn alone(&self, spec: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderSpec {
+    fn alone(&self, recipe: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
         // The rows end as in the whole network; what a layer gave, as that layer's function has it.
         let (end, loss) = match index.checked_sub(1) {
-            None => spec.rows,
+            None => recipe.rows,
             Some(before) => match last_function(&self.groups[before]) {
                 Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
                 Function::Tanh => (Function::Tanh, Loss::Mse),
@@ -225,16 +225,16 @@ impl Stack {
             },
         };
         let units = if settings.is_tied() { Units::Tied } else { Units::Input };
-        AutoencoderSpec {
+        AutoencoderRecipe {
             about: None,
-            scale: spec.scale,
+            scale: recipe.scale,
             encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
             decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
             loss,
             sparsity: settings.sparsity(last_function(&self.groups[index])),
-            weights: spec.weights,
+            weights: recipe.weights,
             pretrain: None,
-            train: settings.train(spec.train, index),
+            train: settings.train(recipe.train, index),
         }
     }
 

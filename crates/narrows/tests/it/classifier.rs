@@ -9,14 +9,14 @@ use narrows::fit::classifier::{ClassifierFit, fit_classifier};
 use narrows::fit::{CheckpointOptions, Options};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::{ClassifierSpec, Spec};
+use narrows::recipe::{ClassifierRecipe, Recipe};
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 600, 31), some_rows(&open("mnist:test"), 200, 9))
 }
 
-fn spec(settings: &[&str]) -> ClassifierSpec {
-    let Spec::Classifier(spec) = recipe("classifier", settings).spec().unwrap() else {
+fn classifier(settings: &[&str]) -> ClassifierRecipe {
+    let Recipe::Classifier(spec) = recipe("classifier", settings).recipe().unwrap() else {
         panic!("a classifier")
     };
     spec
@@ -27,11 +27,11 @@ const SMALL: [&str; 2] = [
     "train={optimizer=\"adam\", rate=0.003, batch=20, epochs=3, seed=5}",
 ];
 
-fn small(settings: &[&str]) -> ClassifierSpec {
-    spec(&SMALL.iter().chain(settings).copied().collect::<Vec<_>>())
+fn small(settings: &[&str]) -> ClassifierRecipe {
+    classifier(&SMALL.iter().chain(settings).copied().collect::<Vec<_>>())
 }
 
-fn fit_from(spec: &ClassifierSpec, start: Option<&Model>, threads: usize) -> ClassifierFit {
+fn fit_from(spec: &ClassifierRecipe, start: Option<&Model>, threads: usize) -> ClassifierFit {
     let (training, held_out) = digits();
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(threads));
@@ -39,7 +39,7 @@ fn fit_from(spec: &ClassifierSpec, start: Option<&Model>, threads: usize) -> Cla
 }
 
 fn refused(
-    spec: &ClassifierSpec,
+    spec: &ClassifierRecipe,
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
     start: Option<&Model>,
@@ -82,8 +82,11 @@ fn clouds(rows: usize, seed: u64) -> Dataset<'static> {
 #[test]
 fn softmax_regression_reaches_the_best_error_there_is() {
     let (training, held_out) = (clouds(3000, 1), clouds(6000, 2));
-    let regression =
-        spec(&["encoder=[]", "scale=none", "train={optimizer=\"adam\", rate=0.01, epochs=20, batch=50}"]);
+    let regression = classifier(&[
+        "encoder=[]",
+        "scale=none",
+        "train={optimizer=\"adam\", rate=0.01, epochs=20, batch=50}",
+    ]);
     let mut regression = regression;
     regression.pretrain = None;
     let compute = Compute::new(Some(2));
@@ -348,10 +351,10 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
     let settings = small(&["pretrain={epochs=[2, 1]}", "labelled=60"]);
     let fit = fit_from(&settings, None, 2);
     let compute = Compute::new(Some(2));
-    let all = |spec: &Spec, first: First<'_>| {
+    let all = |spec: &Recipe, first: First<'_>| {
         twins(spec, first, 2, &training, &held_out, compute, &mut |_| Flow::Continue)
     };
-    let found = all(&Spec::Classifier(settings.clone()), First::Classifier(&fit)).unwrap();
+    let found = all(&Recipe::Classifier(settings.clone()), First::Classifier(&fit)).unwrap();
     assert_eq!((found.pretrained.len(), found.random.len()), (2, 2));
     // 600 rows in batches of 20: 30 steps an epoch of a layer. An epoch on labels has 100 at least: 60 rows 34 times.
     for (own, random) in found.pretrained.iter().zip(&found.random) {
@@ -375,10 +378,10 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
         ],
     );
     let rebuilding = crate::common::fit(&stacked, &training, &held_out);
-    let found = all(&stacked.spec().unwrap(), First::Rebuilding(&rebuilding)).unwrap();
+    let found = all(&stacked.recipe().unwrap(), First::Rebuilding(&rebuilding)).unwrap();
     // 600 rows in batches of 256.
     assert_eq!((found.pretrained[0].steps, found.random[0].steps), ((5 * 3, 4 * 3), (0, 9 * 3)));
     let plain = recipe("single", &[]);
-    let error = all(&plain.spec().unwrap(), First::Rebuilding(&rebuilding)).unwrap_err().to_string();
+    let error = all(&plain.recipe().unwrap(), First::Rebuilding(&rebuilding)).unwrap_err().to_string();
     assert!(error.contains("pre-trained"), "{error}");
 }

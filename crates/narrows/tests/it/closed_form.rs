@@ -137,7 +137,7 @@ fn training_goes_on_from_a_model() {
     let pca = fit(&recipe("pca", &["code_size=8"]), &training, &held_out).model;
     let compute = Compute::new(Some(2));
     let on = |settings: &[&str], start: &Model| {
-        let spec = recipe("linear", settings).spec().unwrap();
+        let spec = recipe("linear", settings).recipe().unwrap();
         let options = Options { start: Some(start), ..Options::default() };
         fit_with(&spec, &training, &held_out, compute, options, &mut |_| Flow::Continue)
     };

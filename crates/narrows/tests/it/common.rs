@@ -7,24 +7,28 @@ use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
 use narrows::progress::Flow;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 pub fn open(name: &str) -> Dataset<'static> {
     data::open(name, &OpenOptions::default()).unwrap()
 }
 
 /// A built-in recipe with some fields set.
-pub fn recipe(name: &str, settings: &[&str]) -> Recipe {
-    let mut recipe = Recipe::open(name).unwrap();
+pub fn recipe(name: &str, settings: &[&str]) -> RecipeFile {
+    let mut recipe = RecipeFile::open(name).unwrap();
     settings.iter().for_each(|setting| recipe.set(setting).unwrap());
     recipe
 }
 
-pub fn try_fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> narrows::Result<Fit> {
-    narrows::fit::fit(&recipe.spec()?, training, validation, Compute::new(Some(2)), &mut |_| Flow::Continue)
+pub fn try_fit(
+    recipe: &RecipeFile,
+    training: &Dataset<'_>,
+    validation: &Dataset<'_>,
+) -> narrows::Result<Fit> {
+    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| Flow::Continue)
 }
 
-pub fn fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {
+pub fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {
     try_fit(recipe, training, validation).unwrap()
 }
 

@@ -11,16 +11,16 @@ use narrows::evaluation::reconstruction::evaluate;
 use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
 use narrows::fit::fit;
 use narrows::progress::{Event, Flow};
-use narrows::recipe::file::Recipe;
-use narrows::recipe::{Scale, Spec};
+use narrows::recipe::RecipeFile;
+use narrows::recipe::{Recipe, Scale};
 
 fn candidates(names: &[&str]) -> Vec<Candidate> {
     let candidate = |name: &&str| {
-        let mut spec = Recipe::open(name).unwrap().spec().unwrap();
-        if let Spec::Autoencoder(network) = &mut spec {
+        let mut spec = RecipeFile::open(name).unwrap().recipe().unwrap();
+        if let Recipe::Autoencoder(network) = &mut spec {
             network.train.epochs = 3;
         }
-        Candidate { name: (*name).to_owned(), spec }
+        Candidate { name: (*name).to_owned(), recipe: spec }
     };
     names.iter().map(candidate).collect()
 }
@@ -48,9 +48,9 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
     assert_eq!(found.methods.iter().map(|method| method.fits.len()).collect::<Vec<_>>(), [2, 1, 2]);
 
     // One fit by hand: the same scale, code size and seed.
-    let mut spec = candidates(&["single"])[0].spec.clone();
+    let mut spec = candidates(&["single"])[0].recipe.clone();
     spec.set_scale(Scale::MinMax);
-    let Spec::Autoencoder(network) = &mut spec else { panic!() };
+    let Recipe::Autoencoder(network) = &mut spec else { panic!() };
     network.train.seed = 1;
     network.set_code_size(2).unwrap();
     let alone = fit(&spec, &rows.0, &rows.1, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
@@ -174,10 +174,10 @@ fn codes_of_pictures_are_worth_what_was_published() {
     let check = |training: &str, test: &str, wrong: f64, linear: f64| {
         let open = |name: &str| data::open(name, &OpenOptions::default()).unwrap();
         let (training, test) = (open(training), open(test));
-        let mut recipe = Recipe::open("pca").unwrap();
+        let mut recipe = RecipeFile::open("pca").unwrap();
         recipe.set("code_size=50").unwrap();
         let compute = Compute::new(None);
-        let fit = fit(&recipe.spec().unwrap(), &training, &test, compute, &mut |_| Flow::Continue).unwrap();
+        let fit = fit(&recipe.recipe().unwrap(), &training, &test, compute, &mut |_| Flow::Continue).unwrap();
         let codes = |data: &Dataset<'_>| fit.model.encode(&*data.rows, compute).unwrap().into_f32();
         let (known, asked) = (codes(&training), codes(&test));
         let classes = |data: &Dataset<'_>| data.labels.as_ref().unwrap().classes.clone();

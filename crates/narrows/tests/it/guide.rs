@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use narrows::recipe::file::Recipe;
-use narrows::recipe::{PretrainKind, Spec};
+use narrows::recipe::RecipeFile;
+use narrows::recipe::{PretrainKind, Recipe};
 
 /// What `narrows` can be told to do.
 const VERBS: &[&str] = &[
@@ -150,8 +150,8 @@ fn every_block_says_its_language_and_every_recipe_is_valid() {
             let languages = ["rust", "toml", "sh", "text"];
             assert!(languages.contains(&block.language), "{place}: which of {languages:?}?");
             if block.language == "toml" && block.text.contains("method =") {
-                Recipe::parse(&chapter.name, &place, &block.text)
-                    .and_then(|recipe| recipe.spec())
+                RecipeFile::parse(&chapter.name, &place, &block.text)
+                    .and_then(|recipe| recipe.recipe())
                     .unwrap_or_else(|error| panic!("{error}"));
                 recipes += 1;
             }
@@ -177,13 +177,13 @@ fn every_command_has_a_verb_and_settings_that_exist() {
             if let ("fit", [name, settings @ ..]) = (*verb, rest)
                 && !name.ends_with(".toml")
             {
-                let mut recipe = Recipe::open(name).unwrap_or_else(|error| panic!("{place}: {error}"));
+                let mut recipe = RecipeFile::open(name).unwrap_or_else(|error| panic!("{place}: {error}"));
                 for pair in settings.windows(2).filter(|pair| pair[0] == "--set") {
                     recipe.set(pair[1]).unwrap_or_else(|error| panic!("{place}: {error}"));
                 }
-                let spec = recipe.spec().unwrap_or_else(|error| panic!("{place}: {error}"));
+                let spec = recipe.recipe().unwrap_or_else(|error| panic!("{place}: {error}"));
                 for pair in settings.windows(2).filter(|pair| pair[0] == "--pretrain") {
-                    let Spec::Autoencoder(mut network) = spec.clone() else { panic!("{place}: a PCA") };
+                    let Recipe::Autoencoder(mut network) = spec.clone() else { panic!("{place}: a PCA") };
                     PretrainKind::parse_list(pair[1])
                         .and_then(|kinds| network.set_pretrain(&kinds))
                         .unwrap_or_else(|error| panic!("{place}: {error}"));
@@ -196,9 +196,9 @@ fn every_command_has_a_verb_and_settings_that_exist() {
 
 /// What the program says is allowed where `setting` gives a name that does not exist.
 fn allowed(recipe: &str, setting: &str) -> Vec<String> {
-    let mut recipe = Recipe::open(recipe).unwrap();
+    let mut recipe = RecipeFile::open(recipe).unwrap();
     recipe.set(setting).unwrap();
-    let message = recipe.spec().unwrap_err().to_string();
+    let message = recipe.recipe().unwrap_err().to_string();
     // `(allowed: a, b, c)`, or: expected one of `a`, `b`, `c`
     let names: Vec<String> = match (message.split_once("(allowed: "), message.split_once("expected")) {
         (Some((_, list)), _) => {
@@ -224,7 +224,7 @@ fn the_reference_names_all_that_a_recipe_can_say() {
             assert!(written, "reference.md: the {what} {name} is missing");
         }
     };
-    missing("recipe", Recipe::names().map(str::to_owned).collect(), &["| `NAME` |"]);
+    missing("recipe", RecipeFile::names().map(str::to_owned).collect(), &["| `NAME` |"]);
 
     let fields = ["`NAME`"];
     missing("field", allowed("pca", "nonsense=1"), &fields);
@@ -246,12 +246,12 @@ fn the_reference_names_all_that_a_recipe_can_say() {
     let layers = allowed("single", "encoder=[{ nonsense = 1 }]");
     missing("layer", layers.clone(), &["`{ NAME = "]);
     for layer in &layers {
-        let mut recipe = Recipe::open("single").unwrap();
+        let mut recipe = RecipeFile::open("single").unwrap();
         recipe.set(&format!("encoder=[{{ {layer} = 1, nonsense = 1 }}]")).unwrap();
-        if !recipe.spec().unwrap_err().to_string().contains("has no settings") {
+        if !recipe.recipe().unwrap_err().to_string().contains("has no settings") {
             let line = reference.text.lines().find(|line| line.starts_with(&format!("| `{{ {layer} =")));
             let line = line.unwrap_or_else(|| panic!("reference.md: no line for the layer {layer}"));
-            let message = recipe.spec().unwrap_err().to_string();
+            let message = recipe.recipe().unwrap_err().to_string();
             let (_, settings) = message.split_once("(allowed: ").expect("a list of settings");
             for setting in settings.split(')').next().unwrap().split(", ") {
                 let written = line.contains(setting) || line.contains("as for `max_pool`");

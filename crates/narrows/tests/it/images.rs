@@ -6,17 +6,17 @@ use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
 use narrows::progress::Flow;
-use narrows::recipe::Spec;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::Recipe;
+use narrows::recipe::RecipeFile;
 use narrows_kernels::Level;
 
-fn fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>, compute: Compute) -> Fit {
-    let spec = recipe.spec().unwrap();
+fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>, compute: Compute) -> Fit {
+    let spec = recipe.recipe().unwrap();
     narrows::fit::fit(&spec, training, validation, compute, &mut |_| Flow::Continue).unwrap()
 }
 
-fn with(recipe: &str, settings: &[&str]) -> Recipe {
-    let mut recipe = Recipe::open(recipe).unwrap();
+fn with(recipe: &str, settings: &[&str]) -> RecipeFile {
+    let mut recipe = RecipeFile::open(recipe).unwrap();
     settings.iter().for_each(|setting| recipe.set(setting).unwrap());
     recipe
 }
@@ -185,7 +185,7 @@ fn the_best_epoch_is_kept_where_that_is_asked() {
 fn what_cannot_work_is_refused_with_the_name_of_the_layer() {
     let refused = |encoder: &str, decoder: &str, shape: Shape, parts: &[&str]| {
         let text = format!("method='autoencoder'\nloss='mse'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-        let Spec::Autoencoder(spec) = Recipe::parse("r", "r", &text).unwrap().spec().unwrap() else {
+        let Recipe::Autoencoder(spec) = RecipeFile::parse("r", "r", &text).unwrap().recipe().unwrap() else {
             panic!()
         };
         let error = narrows::network::plan::Plan::new(&spec, shape).unwrap_err().to_string();

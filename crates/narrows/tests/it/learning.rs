@@ -11,10 +11,10 @@ use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::Fit;
 use narrows::model::Fitted;
 use narrows::progress::{Ended, Flow};
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn fit_with(text: &str, training: &Dataset<'_>, validation: &Dataset<'_>, threads: usize) -> Fit {
-    let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
+    let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
     narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| Flow::Continue)
         .unwrap()
 }

@@ -11,8 +11,8 @@ use narrows::fit::Options;
 use narrows::fit::classifier::fit_classifier;
 use narrows::model::Model;
 use narrows::progress::Flow;
-use narrows::recipe::Spec;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::Recipe;
+use narrows::recipe::RecipeFile;
 
 mod damaged;
 mod golden_files;
@@ -78,8 +78,8 @@ fn iris() -> Dataset<'static> {
 }
 
 fn fit(text: &str, dataset: &Dataset<'_>) -> Model {
-    let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
-    if let Spec::Classifier(spec) = &spec {
+    let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
+    if let Recipe::Classifier(spec) = &spec {
         let (compute, options) = (Compute::new(Some(2)), Options::default());
         return fit_classifier(spec, dataset, dataset, compute, options, &mut |_| Flow::Continue)
             .unwrap()
@@ -180,7 +180,7 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
         let codes = model.encode(&*dataset.rows, compute).unwrap();
         assert_eq!(codes, again.encode(&*dataset.rows, compute).unwrap(), "{text}");
         // Another fit of the same, with another number of threads, is the same file.
-        let spec = Recipe::parse("test", "test", &text).unwrap().spec().unwrap();
+        let spec = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap();
         let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| Flow::Continue)
             .unwrap();
         assert_eq!(bytes, twin.model.to_bytes().unwrap(), "{text}");
@@ -208,7 +208,7 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     let rows: Vec<f64> = noise.iter().map(|x| x / largest * 3.4e38).collect();
     let dataset = dataset(Values::F64(rows), Shape::flat(4));
     let text = "method='autoencoder'\nscale='none'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={epochs=1}";
-    let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
+    let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
     let fit =
         narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
     assert!(

@@ -6,11 +6,11 @@ use narrows::data::{Dataset, OpenOptions, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::file::Recipe;
-use narrows::recipe::{Layer, Spec};
+use narrows::recipe::RecipeFile;
+use narrows::recipe::{Layer, Recipe};
 
-fn spec(text: &str) -> Spec {
-    Recipe::parse("test", "test", text).and_then(|recipe| recipe.spec()).unwrap()
+fn network(text: &str) -> Recipe {
+    RecipeFile::parse("test", "test", text).and_then(|recipe| recipe.recipe()).unwrap()
 }
 
 fn iris() -> (Dataset<'static>, Dataset<'static>) {
@@ -18,8 +18,8 @@ fn iris() -> (Dataset<'static>, Dataset<'static>) {
 }
 
 /// A network on flowers; 120 rows in batches of 17 leave a single row for the last one.
-fn flowers(train: &str) -> Spec {
-    spec(&format!(
+fn flowers(train: &str) -> Recipe {
+    network(&format!(
         "method='autoencoder'\nscale='standard'\nloss='mse'\n\
          encoder=[{{dense=8}}, 'batch_norm', 'relu', {{dropout=0.1}}, {{dense=2}}]\n\
          decoder=[{{dense=8}}, 'relu', 'batch_norm', {{dense='input', bias=false}}]\n\
@@ -27,7 +27,7 @@ fn flowers(train: &str) -> Spec {
     ))
 }
 
-fn run(spec: &Spec, data: &(Dataset, Dataset), threads: usize) -> Fit {
+fn run(spec: &Recipe, data: &(Dataset, Dataset), threads: usize) -> Fit {
     let compute = Compute::new(Some(threads));
     narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| Flow::Continue).unwrap()
 }
@@ -36,7 +36,9 @@ fn run(spec: &Spec, data: &(Dataset, Dataset), threads: usize) -> Fit {
 fn the_model_is_plain_and_gives_what_training_judged() {
     let data = iris();
     let fit = run(&flowers("epochs=40, rate=0.01"), &data, 1);
-    let (Spec::Autoencoder(asked), Spec::Autoencoder(left)) = (&fit.spec, &fit.model.spec) else { panic!() };
+    let (Recipe::Autoencoder(asked), Recipe::Autoencoder(left)) = (&fit.recipe, &fit.model.recipe) else {
+        panic!()
+    };
     assert!(asked.is_normalized() && !left.is_normalized());
     assert_eq!(left.encoder.len(), asked.encoder.len() - 1);
     assert!(matches!(left.decoder.last(), Some(Layer::Dense { bias: true, .. })), "{:?}", left.decoder);
@@ -54,7 +56,7 @@ fn the_model_is_plain_and_gives_what_training_judged() {
 fn every_number_of_threads_gives_the_same_bytes() {
     let data = (some_rows(&open("mnist"), 301, 100), some_rows(&open("mnist:test"), 50, 100));
     for extra in ["", "sparsity={kl=0.01}\n"] {
-        let spec = spec(&format!(
+        let spec = network(&format!(
             "method='autoencoder'\nloss='bce'\n\
              encoder=[{{masking_noise=0.1}}, {{dense=101}}, 'batch_norm', 'relu', {{dropout=0.2}}, {{dense=13}}, 'batch_norm', 'sigmoid']\n\
              decoder=[{{dense=101}}, 'relu', 'batch_norm', {{dense='input'}}, 'sigmoid']\n\
@@ -119,8 +121,8 @@ fn what_makes_no_sense_together_is_refused() {
         ("weights={elimination=1e-4}", ["weights.elimination", "batch_norm undoes"]),
         ("train={batch=1}", ["train.batch", "at least 2 rows"]),
     ] {
-        let recipe = Recipe::parse("test", "test", &text(rest)).unwrap();
-        let error = recipe.spec().unwrap_err().to_string();
+        let recipe = RecipeFile::parse("test", "test", &text(rest)).unwrap();
+        let error = recipe.recipe().unwrap_err().to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
     let (training, held_out) = iris();
@@ -128,22 +130,22 @@ fn what_makes_no_sense_together_is_refused() {
         let options = Options { checkpoints: None, start };
         let compute = Compute::new(Some(1));
         let fit =
-            fit_with(&spec(&text(rest)), training, &held_out, compute, options, &mut |_| Flow::Continue);
+            fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| Flow::Continue);
         let error = fit.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
     refused("weights={start='closed_form'}", &training, None, "closed_form is for linear networks");
     refused("", &some_rows(&training, 1, 1), None, "at least 2 training rows");
     // A model has none, so training on is without.
-    let model = run(&spec(&text("train={epochs=1}")), &iris(), 1).model;
+    let model = run(&network(&text("train={epochs=1}")), &iris(), 1).model;
     refused("", &training, Some(&model), "Leave it out to train on");
 }
 
 #[test]
 fn the_short_form_of_layers_keeps_normalization_between_them() {
-    let Spec::Autoencoder(mut network) = flowers("epochs=1") else { panic!() };
+    let Recipe::Autoencoder(mut network) = flowers("epochs=1") else { panic!() };
     network.set_layers("4-9-5-2", 4).unwrap();
     let normalized = |layers: &[Layer]| layers.iter().filter(|layer| **layer == Layer::BatchNorm).count();
     assert_eq!((normalized(&network.encoder), normalized(&network.decoder)), (2, 2));
-    run(&Spec::Autoencoder(network), &iris(), 1);
+    run(&Recipe::Autoencoder(network), &iris(), 1);
 }

@@ -5,7 +5,7 @@ use narrows::compute::Compute;
 use narrows::data::{Dataset, Shape, Table, Values};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::{AutoencoderSpec, PretrainKind, Spec};
+use narrows::recipe::{AutoencoderRecipe, PretrainKind, Recipe};
 
 const LAYERS: [&str; 3] = [
     "encoder=[{dense=20}, \"sigmoid\", {dense=9}, \"tanh\", {dense=4}]",
@@ -27,7 +27,7 @@ fn parameter(model: &Model, name: &str) -> Vec<f32> {
 fn start(settings: &[&str], threads: usize) -> Model {
     let (training, held_out) = digits();
     let settings: Vec<&str> = LAYERS.iter().chain(settings).copied().collect();
-    let spec = recipe("single", &settings).spec().unwrap();
+    let spec = recipe("single", &settings).recipe().unwrap();
     let mut together = false;
     let fit = narrows::fit::fit(&spec, &training, &held_out, Compute::new(Some(threads)), &mut |event| {
         together |= matches!(event, Event::Stage(what) if what.contains("together"));
@@ -253,12 +253,14 @@ fn a_layer_keeps_its_best_epoch_where_the_whole_does() {
     assert_ne!(best.filters, last.filters);
 }
 
-fn network(settings: &[&str]) -> AutoencoderSpec {
-    let Spec::Autoencoder(network) = recipe("stacked", settings).spec().unwrap() else { panic!("a network") };
-    AutoencoderSpec { about: None, ..network }
+fn network(settings: &[&str]) -> AutoencoderRecipe {
+    let Recipe::Autoencoder(network) = recipe("stacked", settings).recipe().unwrap() else {
+        panic!("a network")
+    };
+    AutoencoderRecipe { about: None, ..network }
 }
 
-fn changed(settings: &[&str], kinds: &str) -> narrows::Result<AutoencoderSpec> {
+fn changed(settings: &[&str], kinds: &str) -> narrows::Result<AutoencoderRecipe> {
     let mut network = network(settings);
     network.set_pretrain(&PretrainKind::parse_list(kinds)?)?;
     Ok(network)
@@ -290,7 +292,7 @@ fn kinds_make_of_a_recipe_what_its_fields_would() {
     for (kinds, fields) in of_stacked {
         assert_eq!(changed(&[], kinds).unwrap(), network(fields), "{kinds}");
     }
-    let without = AutoencoderSpec { pretrain: None, ..network(&relu) };
+    let without = AutoencoderRecipe { pretrain: None, ..network(&relu) };
     assert_eq!(changed(&[], "relu,none").unwrap(), without);
 
     // What the recipe says already stays.

@@ -7,7 +7,7 @@ use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::{Fit, elimination};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Flow};
-use narrows::recipe::file::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 1500, 13), some_rows(&open("mnist:test"), 400, 7))
@@ -204,9 +204,9 @@ fn everything_at_once_has_the_same_bytes_for_every_number_of_threads() {
             "train={optimizer=\"adam\", batch=100, epochs=2, clip_norm=0.02, schedule=\"cosine\", warm_up=1}",
             "weights={l2=1e-5, elimination=1e-5, max_norm=0.9}",
         ];
-        let recipe: Recipe = recipe("single", &network.into_iter().chain(settings).collect::<Vec<_>>());
+        let recipe: RecipeFile = recipe("single", &network.into_iter().chain(settings).collect::<Vec<_>>());
         let bytes = |threads: usize| {
-            let spec = recipe.spec().unwrap();
+            let spec = recipe.recipe().unwrap();
             let compute = Compute::new(Some(threads));
             let fit =
                 narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| Flow::Continue).unwrap();

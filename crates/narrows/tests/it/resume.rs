@@ -9,23 +9,23 @@ use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit, fit_with};
 use narrows::progress::{Ended, Event, Flow};
-use narrows::recipe::Spec;
-use narrows::recipe::file::Recipe;
+use narrows::recipe::Recipe;
+use narrows::recipe::RecipeFile;
 
 fn rows() -> (Dataset<'static>, Dataset<'static>) {
     hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
 }
 
-fn spec(optimizer: &str, epochs: usize) -> Spec {
+fn recipe(optimizer: &str, epochs: usize) -> Recipe {
     let text = format!(
         "method='autoencoder'\nscale='standard'\nloss='mse'\nencoder=[{{dense=2}}, 'tanh']\ndecoder=[{{dense='input'}}]\n\
          train={{optimizer='{optimizer}', epochs={epochs}, batch=32}}"
     );
-    Recipe::parse("test", "test", &text).unwrap().spec().unwrap()
+    RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
 }
 
 /// Fits with checkpoints beside `model`, stopped after `stop` epochs.
-fn run(spec: &Spec, model: &Path, resume: bool, stop: usize) -> narrows::Result<Fit> {
+fn run(spec: &Recipe, model: &Path, resume: bool, stop: usize) -> narrows::Result<Fit> {
     let (training, held_out) = rows();
     let options = Options { checkpoints: Some(CheckpointOptions { model, resume }), start: None };
     fit_with(spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
@@ -39,7 +39,7 @@ fn resumed_is_never_interrupted() {
     for optimizer in ["adadelta", "sgd", "rmsprop", "adam", "adamw"] {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.narrows");
-        let spec = spec(optimizer, 9);
+        let spec = recipe(optimizer, 9);
         let (training, held_out) = rows();
         let whole = fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
 
@@ -60,14 +60,14 @@ fn resumed_is_never_interrupted() {
 }
 
 /// A spec with everything that has chance or memory of its own.
-fn busy(epochs: usize) -> Spec {
+fn busy(epochs: usize) -> Recipe {
     let text = format!(
         "method='autoencoder'\nscale='standard'\nloss='huber'\n\
          encoder=[{{dropout=0.1}}, {{dense=5}}, 'gelu', {{variational=2, kl=0.1}}]\n\
          decoder=[{{dense=5}}, 'silu', {{dense='tied'}}]\nweights={{max_norm=2.0, l2=1e-4}}\n\
          train={{epochs={epochs}, batch=16, schedule='cosine', warm_up=1, clip_norm=0.5, patience=50}}"
     );
-    Recipe::parse("busy", "busy", &text).unwrap().spec().unwrap()
+    RecipeFile::parse("busy", "busy", &text).unwrap().recipe().unwrap()
 }
 
 #[test]
@@ -93,16 +93,16 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
 fn what_cannot_be_resumed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.narrows");
-    let refused = |spec: &Spec, part: &str| {
+    let refused = |spec: &Recipe, part: &str| {
         let error = run(spec, &model, true, usize::MAX).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
-    refused(&spec("adam", 5), "no checkpoint");
-    run(&spec("adam", 5), &model, false, 2).unwrap();
-    refused(&spec("sgd", 5), "other settings");
-    refused(&spec("adam", 1), "has 2 epochs already");
+    refused(&recipe("adam", 5), "no checkpoint");
+    run(&recipe("adam", 5), &model, false, 2).unwrap();
+    refused(&recipe("sgd", 5), "other settings");
+    refused(&recipe("adam", 1), "has 2 epochs already");
     // More epochs are no other run.
-    let longer = run(&spec("adam", 8), &model, true, 6).unwrap();
+    let longer = run(&recipe("adam", 8), &model, true, 6).unwrap();
     assert_eq!(longer.history.len(), 6);
     for number in [1, 2] {
         let path = folder.path().join(format!("model.narrows.checkpoint-{number}"));
@@ -110,7 +110,7 @@ fn what_cannot_be_resumed_is_refused() {
             std::fs::write(path, b"not a checkpoint").unwrap();
         }
     }
-    refused(&spec("adam", 8), "not a Narrows checkpoint");
+    refused(&recipe("adam", 8), "not a Narrows checkpoint");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
     let bytes = Table::new(Values::U8((0..40).map(|i| i * 6).collect()), Shape::flat(4)).unwrap();
     let bytes =
         Dataset { name: "bytes".into(), rows: std::sync::Arc::new(bytes), labels: None, columns: None };
-    let pca = Recipe::open("pca").unwrap().spec().unwrap();
+    let pca = RecipeFile::open("pca").unwrap().recipe().unwrap();
     let fitted = fit(&pca, &bytes, &bytes, compute, &mut |_| Flow::Continue).unwrap();
     let shares = Table::new(Values::F32(vec![0.5; 8]), Shape::flat(4)).unwrap();
     let error = fitted.model.encode(&shares, compute).unwrap_err().to_string();
@@ -136,7 +136,7 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
         let table = Table::new(Values::F64(values), Shape::flat(4)).unwrap();
         Dataset { rows: std::sync::Arc::new(table), ..data.clone() }
     };
-    let spec = spec("adam", 20);
+    let spec = recipe("adam", 20);
     let near = fit(&spec, &training, &held_out, compute, &mut |_| Flow::Continue).unwrap();
     let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| Flow::Continue).unwrap();
     let (near, far) = (near.summary().evaluation.mse, far.summary().evaluation.mse);

@@ -5,7 +5,7 @@ use narrows::compute::Compute;
 use narrows::data::Shape;
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::model::Fitted;
-use narrows::recipe::{Optimizer, Spec};
+use narrows::recipe::{Optimizer, Recipe};
 
 /// 1: eigenvalues are sorted, divided by n - 1, and the rows stay as they were.
 #[test]
@@ -69,7 +69,7 @@ fn bce_refuses_numbers_outside_its_range() {
     for scale in ["min_max", "auto"] {
         let fit = fit(&recipe("single", &[&format!("scale={scale}"), "train.epochs=1"]), &iris, &iris);
         // What was chosen stands in the model, and what comes out is in centimetres again.
-        let Spec::Autoencoder(spec) = &fit.model.spec else { panic!() };
+        let Recipe::Autoencoder(spec) = &fit.model.recipe else { panic!() };
         assert_eq!(spec.scale, narrows::recipe::Scale::MinMax);
         let rows = fit.model.reconstruct(&*iris.rows, Compute::new(Some(1))).unwrap().into_f64();
         assert!(rows.iter().all(|value| (0.0..8.0).contains(value)));
@@ -79,7 +79,7 @@ fn bce_refuses_numbers_outside_its_range() {
 /// 5: Adadelta's rate is 1; 0.001, the later default of Keras, does not train.
 #[test]
 fn the_usual_rate_of_adadelta_is_one() {
-    let Spec::Autoencoder(spec) = recipe("single", &[]).spec().unwrap() else { panic!() };
+    let Recipe::Autoencoder(spec) = recipe("single", &[]).recipe().unwrap() else { panic!() };
     let mut train = spec.train.clone();
     train.rate = None;
     let Optimizer::Adadelta(settings) = train.optimizer().unwrap() else { panic!("adadelta") };

@@ -7,7 +7,7 @@ use crate::data::scaling::Scaling;
 use crate::error::Result;
 use crate::evaluation::reconstruction::pca_errors;
 use crate::pca::moments::Moments;
-use crate::recipe::Spec;
+use crate::recipe::Recipe;
 
 /// The errors of several methods at several code sizes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,8 +61,8 @@ pub fn knee(points: &[Point]) -> Option<usize> {
 }
 
 /// Whether a recipe is fitted at each code size: PCA needs no fit of its own, and an image's size is not chosen.
-pub(super) fn is_swept(spec: &Spec) -> bool {
-    matches!(spec, Spec::Autoencoder(network) if network.clone().set_code_size(1).is_ok())
+pub(super) fn is_swept(recipe: &Recipe) -> bool {
+    matches!(recipe, Recipe::Autoencoder(network) if network.clone().set_code_size(1).is_ok())
 }
 
 /// Measures all curves.
@@ -78,11 +78,11 @@ pub(super) fn sweep(
     code_sizes.dedup();
     let mut curves = vec![pca(run, &code_sizes)?];
     for (candidate, method) in candidates.iter().zip(methods) {
-        let is_network = matches!(candidate.spec, Spec::Autoencoder(_));
-        if is_network && !is_swept(&candidate.spec) {
+        let is_network = matches!(candidate.recipe, Recipe::Autoencoder(_));
+        if is_network && !is_swept(&candidate.recipe) {
             notes.push(format!("{} keeps its code size and has no curve", candidate.name));
         }
-        if !is_swept(&candidate.spec) || method.failure.is_some() {
+        if !is_swept(&candidate.recipe) || method.failure.is_some() {
             continue;
         }
         let points = network(run, method, &code_sizes, notes)?;
@@ -126,10 +126,10 @@ fn network(
         let squared_error_per_row = match known.and_then(|figures| Measure::SquaredError.of(figures)) {
             Some(error) => error,
             None => {
-                let mut spec = method.spec.clone();
-                set_code_size(&mut spec, code_size)?;
-                let name = format!("{}, code {code_size}", method.recipe);
-                match run.fit(&name, &spec) {
+                let mut recipe = method.recipe.clone();
+                set_code_size(&mut recipe, code_size)?;
+                let name = format!("{}, code {code_size}", method.name);
+                match run.fit(&name, &recipe) {
                     Ok(Some(fit)) => fit.summary().evaluation.squared_error_per_row,
                     Ok(None) => return Ok(points),
                     Err(error) => {
@@ -140,7 +140,7 @@ fn network(
             }
         };
         let point = Point { code_size, squared_error_per_row };
-        run.say(&Progress::Swept { recipe: &method.recipe, point });
+        run.say(&Progress::Swept { recipe: &method.name, point });
         points.push(point);
         if run.interrupted {
             break;

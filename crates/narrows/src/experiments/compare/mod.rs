@@ -24,7 +24,7 @@ use crate::evaluation::verdict::FEW_STEPS;
 use crate::fit::{Fit, fit};
 use crate::model::Model;
 use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::{Loss, Scale, Spec};
+use crate::recipe::{Loss, Recipe, Scale};
 
 /// Rows narrower than this get a code size of their own, a quarter of their width: the usual 32 would not compress.
 const NARROW: usize = 64;
@@ -45,7 +45,7 @@ pub struct Candidate {
     /// What it is called.
     pub name: String,
     /// What it says.
-    pub spec: Spec,
+    pub recipe: Recipe,
 }
 
 /// How recipes are compared.
@@ -123,9 +123,9 @@ pub struct Comparison {
 #[derive(Debug, Clone)]
 pub struct Method {
     /// What it is called.
-    pub recipe: String,
+    pub name: String,
     /// What was fitted, scaling and code size included.
-    pub spec: Spec,
+    pub recipe: Recipe,
     /// What its losses are called; methods with the same loss can be compared by it.
     pub loss_name: &'static str,
     /// Whether it learned to undo noise: its errors are those on noisy rows.
@@ -180,13 +180,13 @@ pub fn compare(
             held_out.name, training.name
         )));
     }
-    if let Some(candidate) = candidates.iter().find(|one| matches!(one.spec, Spec::Classifier(_))) {
+    if let Some(candidate) = candidates.iter().find(|one| matches!(one.recipe, Recipe::Classifier(_))) {
         return Err(Error::recipe(format!(
             "{}: a classifier rebuilds nothing that could be compared",
             candidate.name
         )));
     }
-    let needs_shares = candidates.iter().any(|candidate| candidate.spec.loss().needs_shares());
+    let needs_shares = candidates.iter().any(|candidate| candidate.recipe.loss().needs_shares());
     let scale = match options.scale {
         Some(scale) => Chosen { scale, reason: "as asked" },
         None => choose_scale(&Measured::new(&*training.rows), &Measured::new(&*held_out.rows), needs_shares)?,
@@ -213,13 +213,14 @@ pub fn compare(
         interrupted: false,
         callback,
     };
-    let seeds = |spec: &Spec| if matches!(spec, Spec::Autoencoder(_)) { options.seeds.max(1) } else { 1 };
-    run.of = candidates.iter().map(|candidate| seeds(&candidate.spec)).sum();
-    run.of += candidates.iter().filter(|candidate| code_size_curve::is_swept(&candidate.spec)).count()
+    let seeds =
+        |recipe: &Recipe| if matches!(recipe, Recipe::Autoencoder(_)) { options.seeds.max(1) } else { 1 };
+    run.of = candidates.iter().map(|candidate| seeds(&candidate.recipe)).sum();
+    run.of += candidates.iter().filter(|candidate| code_size_curve::is_swept(&candidate.recipe)).count()
         * options.sweep.len();
     let mut methods = Vec::with_capacity(candidates.len());
     for candidate in candidates {
-        methods.push(run.method(candidate, code_size, seeds(&candidate.spec), &mut notes)?);
+        methods.push(run.method(candidate, code_size, seeds(&candidate.recipe), &mut notes)?);
         if run.interrupted {
             break;
         }
@@ -270,16 +271,16 @@ impl Run<'_> {
         seeds: usize,
         notes: &mut Vec<String>,
     ) -> Result<Method> {
-        let Candidate { name, spec } = candidate;
-        let mut spec = spec.clone();
-        spec.set_scale(self.scale);
+        let Candidate { name, recipe } = candidate;
+        let mut recipe = recipe.clone();
+        recipe.set_scale(self.scale);
         if let Some(size) = code_size
-            && let Err(error) = set_code_size(&mut spec, size)
+            && let Err(error) = set_code_size(&mut recipe, size)
         {
             notes.push(format!("{name}: {error}"));
         }
-        let (loss_name, noisy) = match &spec {
-            Spec::Autoencoder(network) => (network.loss.title(), network.is_shown_noise()),
+        let (loss_name, noisy) = match &recipe {
+            Recipe::Autoencoder(network) => (network.loss.title(), network.is_shown_noise()),
             _ => (Loss::Mse.title(), false),
         };
         if noisy {
@@ -288,8 +289,8 @@ impl Run<'_> {
             ));
         }
         let mut method = Method {
-            recipe: name.clone(),
-            spec,
+            name: name.clone(),
+            recipe,
             loss_name,
             noisy,
             fits: Vec::new(),
@@ -298,15 +299,17 @@ impl Run<'_> {
             loss_floor: None,
             rebuilt: Vec::new(),
         };
-        let spec = method.spec.clone();
+        let recipe = method.recipe.clone();
         for at in 0..seeds {
             self.number += 1;
-            let spec = with_seed(&spec, at as u64);
-            match self.fit(name, &spec) {
+            let recipe = with_seed(&recipe, at as u64);
+            match self.fit(name, &recipe) {
                 Ok(Some(fit)) => {
                     if let Ended::Diverged(reason) = &fit.ended {
-                        notes
-                            .push(format!("{name}, seed {}: {reason}; judged as it was before", spec.seed()));
+                        notes.push(format!(
+                            "{name}, seed {}: {reason}; judged as it was before",
+                            recipe.seed()
+                        ));
                     }
                     let figures = self.figures(name, &fit)?;
                     if at == 0 {
@@ -335,11 +338,11 @@ impl Run<'_> {
     }
 
     /// One fit; nothing where it was stopped before its end.
-    fn fit(&mut self, recipe: &str, spec: &Spec) -> Result<Option<Fit>> {
+    fn fit(&mut self, name: &str, recipe: &Recipe) -> Result<Option<Fit>> {
         let Self { training, held_out, compute, number, of, callback, interrupted, .. } = self;
         let (number, of) = (*number, *of);
-        let fit = fit(spec, training, held_out, *compute, &mut |event| {
-            let flow = callback(&Progress::Fit { recipe, number, of, event });
+        let fit = fit(recipe, training, held_out, *compute, &mut |event| {
+            let flow = callback(&Progress::Fit { recipe: name, number, of, event });
             *interrupted |= flow == Flow::Stop;
             flow
         })?;
@@ -372,7 +375,7 @@ impl Run<'_> {
         let found = &summary.evaluation;
         Ok(Figures {
             recipe: recipe.to_owned(),
-            seed: matches!(model.spec, Spec::Autoencoder(_)).then(|| model.spec.seed()),
+            seed: matches!(model.recipe, Recipe::Autoencoder(_)).then(|| model.recipe.seed()),
             parameters: model.parameter_count(),
             code_size,
             epochs: summary.epochs,
@@ -497,28 +500,28 @@ fn evenly(rows: usize, most: usize) -> Vec<usize> {
 }
 
 /// Sets the size of the code, where the recipe can choose.
-fn set_code_size(spec: &mut Spec, size: usize) -> Result<()> {
-    match spec {
-        Spec::Pca(pca) => {
+fn set_code_size(recipe: &mut Recipe, size: usize) -> Result<()> {
+    match recipe {
+        Recipe::Pca(pca) => {
             pca.code_size = Some(size);
             Ok(())
         }
-        Spec::Autoencoder(network) => network.set_code_size(size),
-        Spec::Classifier(_) => Err(Error::recipe("a classifier has no code of a size of its own")),
+        Recipe::Autoencoder(network) => network.set_code_size(size),
+        Recipe::Classifier(_) => Err(Error::recipe("a classifier has no code of a size of its own")),
     }
 }
 
-fn with_seed(spec: &Spec, at: u64) -> Spec {
-    let mut spec = spec.clone();
-    if let Spec::Autoencoder(network) = &mut spec {
+fn with_seed(recipe: &Recipe, at: u64) -> Recipe {
+    let mut recipe = recipe.clone();
+    if let Recipe::Autoencoder(network) = &mut recipe {
         network.train.seed = network.train.seed.wrapping_add(at);
     }
-    spec
+    recipe
 }
 
 /// Steps of training that a network took with its first seed; none of a closed form.
 fn steps(method: &Method, training_rows: usize) -> Option<usize> {
-    let Spec::Autoencoder(network) = &method.spec else { return None };
+    let Recipe::Autoencoder(network) = &method.recipe else { return None };
     let epochs = method.fits.first()?.epochs;
     (epochs > 0).then(|| network.train.steps(epochs, training_rows))
 }
@@ -529,7 +532,7 @@ fn few_steps(methods: &[Method], training_rows: usize) -> Option<String> {
         .iter()
         .filter_map(|method| {
             let steps = steps(method, training_rows).filter(|&steps| steps < FEW_STEPS)?;
-            Some((&*method.recipe, steps, method.fits.first()?.epochs))
+            Some((&*method.name, steps, method.fits.first()?.epochs))
         })
         .collect();
     let (_, steps, epochs) = few.iter().min_by_key(|(_, steps, _)| *steps)?;
@@ -560,21 +563,22 @@ fn verdict(
     let Some(best) = rivals().min_by(least) else { return "nothing was judged".into() };
     let mut parts = Vec::new();
     let text = |measure: Measure, value: f64| measure.text(&Spread::one(value));
-    let networks: Vec<_> = rivals().filter(|method| matches!(method.spec, Spec::Autoencoder(_))).collect();
+    let networks: Vec<_> =
+        rivals().filter(|method| matches!(method.recipe, Recipe::Autoencoder(_))).collect();
     let beats = |method: &&&Method| {
         mean(method, Measure::PcaSquaredError)
             .is_some_and(|pca| error(method).is_some_and(|error| error < pca))
     };
     let own = text(Measure::SquaredError, error(best).unwrap_or(f64::NAN));
     let size = best.fits[0].code_size;
-    parts.push(match (&best.spec, mean(best, Measure::PcaSquaredError)) {
-        (Spec::Autoencoder(_), Some(pca)) => format!(
+    parts.push(match (&best.recipe, mean(best, Measure::PcaSquaredError)) {
+        (Recipe::Autoencoder(_), Some(pca)) => format!(
             "{} loses least: squared error {own} per row in {size} numbers, where PCA-{} loses {}",
-            best.recipe,
+            best.name,
             best.fits[0].pca_components,
             text(Measure::SquaredError, pca)
         ),
-        _ => format!("{} loses least: squared error {own} per row in {size} numbers", best.recipe),
+        _ => format!("{} loses least: squared error {own} per row in {size} numbers", best.name),
     });
     let steps = networks.iter().filter_map(|method| steps(method, training_rows)).max();
     let longer = match steps {
@@ -602,10 +606,8 @@ fn verdict(
     ] {
         let share = |method: &Method| mean(method, measure);
         let most = judged().filter_map(share).fold(f64::NEG_INFINITY, f64::max);
-        let winners: Vec<String> = judged()
-            .filter(|method| share(method) == Some(most))
-            .map(|method| method.recipe.clone())
-            .collect();
+        let winners: Vec<String> =
+            judged().filter(|method| share(method) == Some(most)).map(|method| method.name.clone()).collect();
         if !winners.is_empty() && methods.len() > 1 {
             let own = of_rows.map_or_else(String::new, |share| {
                 format!(" (from the rows themselves {})", text(measure, share))

@@ -8,8 +8,8 @@ use crate::base::random::Purpose;
 use crate::data::{Shape, Table, Values};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{EPSILON, Op, ParameterKind, Step, image};
-use crate::recipe::file::Recipe;
-use crate::recipe::{Sparsity, Spec};
+use crate::recipe::RecipeFile;
+use crate::recipe::{Recipe, Sparsity};
 
 /// The network's loss in double precision, from the plain functions alone; with what rows of a code that is drawn pay.
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
@@ -150,10 +150,11 @@ fn squares(size: usize, large: Shape, small: Shape) -> Squares {
 
 fn network(encoder: &str, decoder: &str, loss: &str, shape: Shape) -> Plan {
     let text = format!("method='autoencoder'\nloss='{loss}'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-    let Spec::Autoencoder(spec) = Recipe::parse("test", "test", &text).unwrap().spec().unwrap() else {
+    let Recipe::Autoencoder(recipe) = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
+    else {
         panic!()
     };
-    Plan::new(&spec, shape).unwrap()
+    Plan::new(&recipe, shape).unwrap()
 }
 
 /// Rows that are shares: in 0..1, each row's sum 1.
@@ -630,10 +631,11 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
         let text = format!(
             "method='autoencoder'\nloss='mse'\nencoder=[{{dense=5}}]\ndecoder=[{{dense='input'}}]\n[train]\noptimizer='{name}'\nrate=0.1"
         );
-        let Spec::Autoencoder(spec) = Recipe::parse("t", "t", &text).unwrap().spec().unwrap() else {
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("t", "t", &text).unwrap().recipe().unwrap()
+        else {
             panic!()
         };
-        spec.train.optimizer().unwrap()
+        recipe.train.optimizer().unwrap()
     };
     for name in ["adadelta", "sgd", "rmsprop", "adam", "adamw"] {
         let optimizer = train(name);

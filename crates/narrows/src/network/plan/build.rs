@@ -1,4 +1,4 @@
-//! From a spec and the shape of a row to a [`Plan`]: shapes from layer to layer, padding and cropping, places of parameters.
+//! From a recipe and the shape of a row to a [`Plan`]: shapes from layer to layer, padding and cropping, places of parameters.
 //!
 //! The output must have the height, width and channels of the input, whatever they are. Pools round up, so what is made
 //! larger again may be a few rows too large: the last layer then computes only what is wanted. A layer with padding
@@ -13,7 +13,7 @@ use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
 use crate::data::Shape;
 use crate::error::{Error, Result};
 use crate::recipe::{
-    AutoencoderSpec, ClassifierSpec, Function, Layer, Loss, Padding, Sparsity, Start, Units, Weights,
+    AutoencoderRecipe, ClassifierRecipe, Function, Layer, Loss, Padding, Sparsity, Start, Units, Weights,
 };
 
 /// Parameters begin at multiples of this many numbers: one cache line.
@@ -24,43 +24,43 @@ const MOST_CHOICES: u32 = 5;
 
 impl Plan {
     /// Compiles a network for rows of a shape. Refuses what cannot work, naming the layer.
-    pub fn new(spec: &AutoencoderSpec, input: Shape) -> Result<Self> {
+    pub fn new(recipe: &AutoencoderRecipe, input: Shape) -> Result<Self> {
         Self::compile(
             &Network {
-                encoder: &spec.encoder,
-                decoder: &spec.decoder,
+                encoder: &recipe.encoder,
+                decoder: &recipe.decoder,
                 target: Target::Row,
-                loss: spec.loss,
-                sparsity: spec.sparsity,
-                weights: spec.weights,
+                loss: recipe.loss,
+                sparsity: recipe.sparsity,
+                weights: recipe.weights,
             },
             input,
         )
     }
 
     /// Compiles a classifier for rows of a shape, of so many classes. Its code is what the softmax layer tells classes by.
-    pub fn classifier(spec: &ClassifierSpec, input: Shape, classes: usize) -> Result<Self> {
+    pub fn classifier(recipe: &ClassifierRecipe, input: Shape, classes: usize) -> Result<Self> {
         let units = Units::Count(classes);
         Self::compile(
             &Network {
-                encoder: &spec.encoder,
+                encoder: &recipe.encoder,
                 decoder: &[Layer::Dense { units, bias: true }, Layer::Function(Function::Softmax)],
                 target: Target::Classes(classes),
                 loss: Loss::CrossEntropy,
                 sparsity: None,
-                weights: spec.weights,
+                weights: recipe.weights,
             },
             input,
         )
     }
 
-    fn compile(spec: &Network<'_>, input: Shape) -> Result<Self> {
+    fn compile(recipe: &Network<'_>, input: Shape) -> Result<Self> {
         let is_open = |layer: &&Layer| matches!(layer, Layer::Convolution { padding: Padding::Auto, .. });
-        let open = spec.encoder.iter().chain(spec.decoder).filter(is_open).count();
+        let open = recipe.encoder.iter().chain(recipe.decoder).filter(is_open).count();
         let choices = 4usize.pow((open as u32).min(MOST_CHOICES));
         let (mut best, mut refused) = (None, None);
         for choice in 0..choices {
-            match Builder::new(spec, input, choice).build(spec) {
+            match Builder::new(recipe, input, choice).build(recipe) {
                 Ok((plan, excess)) => {
                     if best.as_ref().is_none_or(|(_, least)| excess < *least) {
                         best = Some((plan, excess));
@@ -118,7 +118,7 @@ impl Place<'_> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(spec: &Network<'_>, input: Shape, choice: usize) -> Self {
+    fn new(recipe: &Network<'_>, input: Shape, choice: usize) -> Self {
         let plan = Plan {
             input,
             noise: Vec::new(),
@@ -126,10 +126,10 @@ impl<'a> Builder<'a> {
             cut: 0,
             parameters: Vec::new(),
             buffer_len: 0,
-            target: spec.target,
-            loss: spec.loss,
-            sparsity: spec.sparsity,
-            weights: spec.weights,
+            target: recipe.target,
+            loss: recipe.loss,
+            sparsity: recipe.sparsity,
+            weights: recipe.weights,
         };
         let image = input.is_image();
         Self {
@@ -145,9 +145,9 @@ impl<'a> Builder<'a> {
     }
 
     /// The plan, and how many rows and columns its last layer leaves out.
-    fn build(mut self, spec: &Network<'_>) -> Result<(Plan, usize)> {
-        self.add("encoder", spec.encoder)?;
-        if self.plan.steps.is_empty() && spec.target != Target::Row {
+    fn build(mut self, recipe: &Network<'_>) -> Result<(Plan, usize)> {
+        self.add("encoder", recipe.encoder)?;
+        if self.plan.steps.is_empty() && recipe.target != Target::Row {
             // Softmax regression: the rows are the features.
             self.push("encoder", Op::Identity, self.plan.input);
         }
@@ -156,17 +156,17 @@ impl<'a> Builder<'a> {
         self.growth = 1;
         let has_weights = |&step: &usize| self.plan.steps[step].op.parameters().is_some();
         self.unmirrored = (0..self.plan.cut).filter(has_weights).collect();
-        self.add("decoder", spec.decoder)?;
+        self.add("decoder", recipe.decoder)?;
         if self.plan.cut == 0 || self.plan.cut == self.plan.steps.len() {
             return Err(Error::recipe("encoder and decoder must each have at least one layer"));
         }
         // Its gradient takes the place of what it reads.
-        if spec.sparsity.is_some() && matches!(self.plan.steps[self.plan.cut].op, Op::MaxPool { .. }) {
+        if recipe.sparsity.is_some() && matches!(self.plan.steps[self.plan.cut].op, Op::MaxPool { .. }) {
             return Err(Error::recipe(
                 "sparsity: the decoder begins with a pool, which leaves no code to look at",
             ));
         }
-        if spec.sparsity.is_some_and(|sparsity| sparsity.kl.is_some()) && self.plan.code().is_image() {
+        if recipe.sparsity.is_some_and(|sparsity| sparsity.kl.is_some()) && self.plan.code().is_image() {
             return Err(Error::recipe("sparsity.kl: the code is an image").hint("put \"flatten\" after it"));
         }
         self.check_start()?;
@@ -175,10 +175,10 @@ impl<'a> Builder<'a> {
         if matches!(last.op, Op::Dropout { .. }) {
             return Err(Error::recipe("decoder: nothing may be dropped of what comes out"));
         }
-        if last.op == Op::Softmax && spec.loss != Loss::CrossEntropy {
+        if last.op == Op::Softmax && recipe.loss != Loss::CrossEntropy {
             return Err(Error::recipe("decoder: a softmax at the end needs loss = \"cross_entropy\""));
         }
-        let excess = match spec.target {
+        let excess = match recipe.target {
             Target::Row => self.crop()?,
             Target::Classes(_) => 0,
         };

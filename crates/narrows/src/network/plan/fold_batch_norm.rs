@@ -15,7 +15,7 @@ use narrows_kernels::Activation;
 use super::build::Builder;
 use super::{EPSILON, Op, Plan};
 use crate::error::{Error, Result};
-use crate::recipe::{AutoencoderSpec, ClassifierSpec, Layer};
+use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, Layer};
 
 /// The dense step that a batch normalisation becomes part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,34 +39,34 @@ impl Plan {
     /// As [`Plan::new`].
     pub(crate) fn folded(
         self,
-        spec: &AutoencoderSpec,
+        recipe: &AutoencoderRecipe,
         parameters: Vec<f32>,
-    ) -> Result<(AutoencoderSpec, Self, Vec<f32>)> {
+    ) -> Result<(AutoencoderRecipe, Self, Vec<f32>)> {
         if !self.is_normalized() {
-            return Ok((spec.clone(), self, parameters));
+            return Ok((recipe.clone(), self, parameters));
         }
         let input = self.input;
-        self.fold([&spec.encoder, &spec.decoder], &parameters, |[encoder, decoder]| {
-            let spec = AutoencoderSpec { encoder, decoder, ..spec.clone() };
-            let plan = Self::new(&spec, input)?;
-            Ok((spec, plan))
+        self.fold([&recipe.encoder, &recipe.decoder], &parameters, |[encoder, decoder]| {
+            let recipe = AutoencoderRecipe { encoder, decoder, ..recipe.clone() };
+            let plan = Self::new(&recipe, input)?;
+            Ok((recipe, plan))
         })
     }
 
     /// As [`Plan::folded`], of a classifier.
     pub(crate) fn folded_classifier(
         self,
-        spec: &ClassifierSpec,
+        recipe: &ClassifierRecipe,
         parameters: Vec<f32>,
-    ) -> Result<(ClassifierSpec, Self, Vec<f32>)> {
+    ) -> Result<(ClassifierRecipe, Self, Vec<f32>)> {
         if !self.is_normalized() {
-            return Ok((spec.clone(), self, parameters));
+            return Ok((recipe.clone(), self, parameters));
         }
         let (input, classes) = (self.input, self.output().len());
-        self.fold([&spec.encoder, &[]], &parameters, |[encoder, _]| {
-            let spec = ClassifierSpec { encoder, ..spec.clone() };
-            let plan = Self::classifier(&spec, input, classes)?;
-            Ok((spec, plan))
+        self.fold([&recipe.encoder, &[]], &parameters, |[encoder, _]| {
+            let recipe = ClassifierRecipe { encoder, ..recipe.clone() };
+            let plan = Self::classifier(&recipe, input, classes)?;
+            Ok((recipe, plan))
         })
     }
 
@@ -123,7 +123,7 @@ impl Plan {
             }
             gone[at] = true;
         }
-        let (spec, plan) = rebuild(self.without_normalization(layers, &biases))?;
+        let (recipe, plan) = rebuild(self.without_normalization(layers, &biases))?;
         let mut folded = vec![0.0; plan.buffer_len];
         let kept = self
             .steps
@@ -143,7 +143,7 @@ impl Plan {
                 put(to, from);
             }
         }
-        Ok((spec, plan, folded))
+        Ok((recipe, plan, folded))
     }
 
     /// The layers of both sides without batch normalisation, with a bias in every dense layer that has one now.
@@ -237,22 +237,23 @@ mod tests {
     use crate::data::Shape;
     use crate::network::engine::Walk;
     use crate::network::init::initial_parameters;
-    use crate::recipe::Spec;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::Recipe;
+    use crate::recipe::RecipeFile;
 
-    fn spec(encoder: &str, decoder: &str) -> AutoencoderSpec {
+    fn recipe(encoder: &str, decoder: &str) -> AutoencoderRecipe {
         let text = format!("method='autoencoder'\nloss='mse'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-        let Spec::Autoencoder(spec) = Recipe::parse("test", "test", &text).unwrap().spec().unwrap() else {
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
+        else {
             panic!("an autoencoder")
         };
-        spec
+        recipe
     }
 
     /// Compares codes and reconstructions of the network with those of what it is folded to; answers the layers of that.
     #[track_caller]
     fn check(encoder: &str, decoder: &str) -> (Vec<Layer>, Vec<Layer>) {
-        let spec = spec(encoder, decoder);
-        let plan = Plan::new(&spec, Shape::flat(9)).unwrap();
+        let recipe = recipe(encoder, decoder);
+        let plan = Plan::new(&recipe, Shape::flat(9)).unwrap();
         let mut parameters = initial_parameters(&plan, 7);
         // Scales, shifts and moments that do something; variances and scales stay positive.
         for parameter in &plan.parameters {
@@ -261,7 +262,7 @@ mod tests {
             }
         }
         let rows: Vec<f32> = (0..9 * 20).map(|at| (at * 37 % 101) as f32 / 50.0 - 1.0).collect();
-        let (found_spec, found, folded) = plan.clone().folded(&spec, parameters.clone()).unwrap();
+        let (found_spec, found, folded) = plan.clone().folded(&recipe, parameters.clone()).unwrap();
         assert_eq!(found, Plan::new(&found_spec, Shape::flat(9)).unwrap());
         assert!(!found.is_normalized() && folded.len() == found.buffer_len);
         let level = Level::detect();
@@ -280,8 +281,8 @@ mod tests {
     #[test]
     fn what_is_left_is_a_plain_chain_that_gives_the_same() {
         let plain = |encoder: &str, decoder: &str| {
-            let spec = spec(encoder, decoder);
-            (spec.encoder, spec.decoder)
+            let recipe = recipe(encoder, decoder);
+            (recipe.encoder, recipe.decoder)
         };
         let tail = "{dense=6}, 'relu', {dense='input'}";
         // Behind a dense layer, and in front of one; a bias where there was none.
@@ -348,7 +349,7 @@ mod tests {
                 ["encoder[4]", "networks of dense layers", "encoder.1 is conv 2"],
             ),
         ] {
-            let error = Plan::new(&spec(encoder, decoder), image).unwrap_err().to_string();
+            let error = Plan::new(&recipe(encoder, decoder), image).unwrap_err().to_string();
             for part in parts {
                 assert!(error.contains(part), "`{part}` is not in: {error}");
             }

@@ -1,6 +1,6 @@
 //! A [`Plan`]: a network compiled for rows of a known shape.
 //!
-//! A spec is a list of words; a plan has every shape, every parameter and its place in one flat buffer. A network is a
+//! A recipe is a list of words; a plan has every shape, every parameter and its place in one flat buffer. A network is a
 //! chain, so the plan is a list of [`Step`]s with a cut in it: what is left of the cut encodes, what is right decodes.
 //! There is no graph and no differentiation engine; backward is the same list walked in reverse.
 //!
@@ -374,20 +374,22 @@ pub struct LayerTable {
 mod tests {
     use super::*;
     use crate::error::Result;
-    use crate::recipe::Spec;
-    use crate::recipe::file::Recipe;
+    use crate::recipe::Recipe;
+    use crate::recipe::RecipeFile;
 
     fn plan(recipe: &str, shape: Shape) -> Result<Plan> {
-        let Spec::Autoencoder(spec) = Recipe::parse("test", "test", recipe)?.spec()? else {
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("test", "test", recipe)?.recipe()? else {
             panic!("an autoencoder")
         };
-        Plan::new(&spec, shape)
+        Plan::new(&recipe, shape)
     }
 
     #[test]
     fn deep_has_the_shapes_and_counts_of_the_book() {
-        let Spec::Autoencoder(spec) = Recipe::open("deep").unwrap().spec().unwrap() else { panic!() };
-        let plan = Plan::new(&spec, Shape::image(28, 28, 1)).unwrap();
+        let Recipe::Autoencoder(recipe) = RecipeFile::open("deep").unwrap().recipe().unwrap() else {
+            panic!()
+        };
+        let plan = Plan::new(&recipe, Shape::image(28, 28, 1)).unwrap();
         let widths: Vec<usize> = plan.steps.iter().map(|step| step.output.len()).collect();
         assert_eq!(widths, [128, 64, 32, 64, 128, 784]);
         assert_eq!((plan.cut, plan.code().len()), (3, 32));
