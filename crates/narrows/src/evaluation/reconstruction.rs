@@ -7,7 +7,7 @@ use crate::compute::Compute;
 use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::error::Result;
-use crate::model::metrics::{Baselines, Evaluation};
+use crate::model::metrics::{Baselines, Reconstruction};
 use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{is_dead, map_chunks};
 use crate::network::noise::{Corruption, Occasion};
@@ -15,7 +15,7 @@ use crate::pca::moments::{Moments, Principal};
 use crate::recipe::{Loss, Noise};
 
 /// Judges a model on rows, a chunk at a time.
-pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<Evaluation> {
+pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<Reconstruction> {
     Ok(evaluate_with_codes(model, rows, 0, compute)?.0)
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn evaluate_with_codes(
     rows: &dyn Source,
     keep: usize,
     compute: Compute,
-) -> Result<(Evaluation, Vec<f32>)> {
+) -> Result<(Reconstruction, Vec<f32>)> {
     model.must_rebuild("be judged by what it rebuilds")?;
     model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
@@ -73,7 +73,7 @@ pub(crate) fn evaluate_with_codes(
     let output_variance = (sum(5) / n as f64 - shift).max(0.0);
     let is_variational = matches!(&model.fitted, Fitted::Network { plan, .. } if plan.divergence().is_some());
     let bce = (loss == Loss::Bce).then_some(losses / numbers);
-    let evaluation = Evaluation {
+    let evaluation = Reconstruction {
         rows: n,
         loss: match loss {
             Loss::Bce => losses / numbers,

@@ -1,6 +1,6 @@
 //! One plain sentence about a fit: what it is worth beside simpler methods, and what to do about it.
 
-use crate::model::metrics::{Baselines, Evaluation};
+use crate::model::metrics::{Baselines, Reconstruction};
 use crate::progress::EpochRecord;
 use crate::recipe::{AutoencoderRecipe, Function, Recipe, Start};
 
@@ -63,7 +63,7 @@ pub struct Training<'a> {
 pub fn verdict(
     recipe: &Recipe,
     sizes: Sizes,
-    evaluation: &Evaluation,
+    evaluation: &Reconstruction,
     baselines: &Baselines,
     training: Training<'_>,
 ) -> String {
@@ -80,7 +80,7 @@ pub fn verdict(
     }
 }
 
-fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Evaluation) -> String {
+fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Reconstruction) -> String {
     let kept = evaluation.explained_variance * 100.0;
     let size = if code < width { "" } else { ": all there are, so it does not compress" };
     format!("PCA-{code} keeps {kept:.1} % of the variance in {code} of {width} numbers{size}")
@@ -89,7 +89,7 @@ fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Evaluation) -> String {
 struct Context<'a> {
     network: &'a AutoencoderRecipe,
     sizes: Sizes,
-    evaluation: &'a Evaluation,
+    evaluation: &'a Reconstruction,
     baselines: &'a Baselines,
     training: Training<'a>,
 }
@@ -299,10 +299,10 @@ mod tests {
         error: f64,
         dead: usize,
         baselines: (f64, f64),
-        change: impl Fn(&mut Evaluation),
+        change: impl Fn(&mut Reconstruction),
         held_out: &[f64],
     ) -> String {
-        let mut evaluation = Evaluation {
+        let mut evaluation = Reconstruction {
             rows: 10,
             loss: 0.1,
             bce: None,
@@ -346,8 +346,8 @@ mod tests {
 
     #[test]
     fn names_what_went_wrong() {
-        let none = |_: &mut Evaluation| {};
-        let alike = |found: &mut Evaluation| found.output_variance = Some(0.001);
+        let none = |_: &mut Reconstruction| {};
+        let alike = |found: &mut Reconstruction| found.output_variance = Some(0.001);
         let collapsed = say_more("sparse", 50.1, 32, (50.0, 10.0), alike, &[]);
         assert!(
             collapsed.contains("rebuilds every row alike")
@@ -376,7 +376,7 @@ mod tests {
         );
         let fine = say_more("single", 8.0, 0, (50.0, 10.0), |found| found.loss = 0.105, &[0.3, 0.105]);
         assert!(!fine.contains("overfits") && !fine.contains("least after"), "{fine}");
-        let near = |found: &mut Evaluation| (found.bce, found.bce_floor) = (Some(0.11), Some(0.1));
+        let near = |found: &mut Reconstruction| (found.bce, found.bce_floor) = (Some(0.11), Some(0.1));
         assert!(
             say_more("single", 8.0, 0, (50.0, 10.0), near, &[]).contains("within 10 % of the least possible")
         );

@@ -1,7 +1,7 @@
 //! One plain sentence about a classifier.
 
 use crate::evaluation::verdict::FEW_STEPS;
-use crate::model::metrics::ClassifierSummary;
+use crate::model::metrics::ClassificationSummary;
 use crate::progress::EpochRecord;
 use crate::recipe::ClassifierRecipe;
 use crate::train::best_epoch;
@@ -20,7 +20,7 @@ pub(crate) fn percent(share: f64) -> String {
 /// The sentence for a classifier that took so many steps on labels.
 pub(crate) fn verdict(
     recipe: &ClassifierRecipe,
-    summary: &ClassifierSummary,
+    summary: &ClassificationSummary,
     names: &[String],
     history: &[EpochRecord],
     steps: usize,
@@ -108,7 +108,7 @@ mod tests {
         };
         let rows = confusion.iter().flatten().sum();
         let confusion = confusion.map(Vec::from);
-        let summary = ClassifierSummary {
+        let summary = ClassificationSummary {
             training_rows: 100,
             labelled_rows: 100,
             epochs: losses.len(),

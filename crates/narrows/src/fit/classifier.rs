@@ -14,7 +14,7 @@ use crate::evaluation::classes as judge;
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::evaluation::verdict_of_classes::verdict;
 use crate::fit::{Options, Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
-use crate::model::metrics::ClassifierSummary;
+use crate::model::metrics::ClassificationSummary;
 use crate::model::{Classes, Fitted, Model, Part, check_units};
 use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
@@ -54,7 +54,7 @@ impl ClassifierFit {
     ///
     /// # Panics
     /// Never: [`fit_classifier`] always writes a summary.
-    pub fn summary(&self) -> &ClassifierSummary {
+    pub fn summary(&self) -> &ClassificationSummary {
         let classes = self.model.classes.as_ref().expect("a classifier has classes");
         classes.summary.as_ref().expect("fit_classifier writes a summary")
     }
@@ -219,7 +219,7 @@ pub fn fit_classifier(
         recipe: Recipe::Classifier(recipe.clone()),
     };
     let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
-    let mut summary = ClassifierSummary {
+    let mut summary = ClassificationSummary {
         training_rows: rows.rows(),
         labelled_rows: labelled.rows.len(),
         epochs: history.len(),

@@ -16,7 +16,7 @@ use crate::data::{Dataset, Element, Source, Table};
 use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::evaluate_with_codes;
 use crate::evaluation::verdict::{Sizes, Training, verdict};
-use crate::model::metrics::{Baselines, Summary};
+use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Fitted, Model, Part, check_units};
 use crate::network::engine::{Engine, Rows};
 use crate::network::init::initial_parameters;
@@ -61,7 +61,7 @@ impl Fit {
     ///
     /// # Panics
     /// Never: [`fit`] always writes a summary.
-    pub fn summary(&self) -> &Summary {
+    pub fn summary(&self) -> &ReconstructionSummary {
         self.model.summary.as_ref().expect("fit writes a summary")
     }
 }
@@ -194,7 +194,7 @@ pub fn fit_with(
     let steps = recipe.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
     let learning = Training { loss: train_loss, history: &found.history, steps };
     let verdict = verdict(&recipe, sizes, &evaluation, &baselines, learning);
-    model.summary = Some(Summary {
+    model.summary = Some(ReconstructionSummary {
         training_rows: rows.rows(),
         epochs: found.history.len(),
         train_loss,

@@ -10,7 +10,7 @@ use crate::base::container::{self, Kind, Tensor, Tensors};
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape};
 use crate::error::{Error, Result};
-use crate::model::metrics::{ClassifierSummary, Evaluation, Summary};
+use crate::model::metrics::{ClassificationSummary, Reconstruction, ReconstructionSummary};
 use crate::model::{Classes, Fitted, Model, Part};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
@@ -31,7 +31,7 @@ struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pca: Option<PcaHead>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    summary: Option<Summary>,
+    summary: Option<ReconstructionSummary>,
     /// What of the model is there, where it is not all.
     #[serde(default, skip_serializing_if = "is_whole")]
     part: Part,
@@ -45,7 +45,7 @@ struct Head {
 struct ClassesHead {
     names: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    summary: Option<ClassifierSummary>,
+    summary: Option<ClassificationSummary>,
 }
 
 fn is_whole(part: &Part) -> bool {
@@ -175,7 +175,7 @@ impl Head {
             Recipe::Classifier(_) => 4,
         };
         let of_summary = self.summary.as_ref().map_or(1, |summary| {
-            let Evaluation { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
+            let Reconstruction { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
             if output_variance.is_some() || divergence.is_some() {
                 3
             } else if mean_activity.is_some() || summary.baselines.pca_components.is_some() {

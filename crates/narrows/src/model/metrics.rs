@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// What a model loses on some rows. Errors are in the units the model sees: after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Evaluation {
+pub struct Reconstruction {
     /// How many rows were judged.
     pub rows: usize,
     /// The loss that training makes small.
@@ -62,7 +62,7 @@ pub struct Baselines {
 /// How good a model was found to be when it was fitted; stored in its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Summary {
+pub struct ReconstructionSummary {
     /// How many rows it was fitted on.
     pub training_rows: usize,
     /// Epochs that were finished.
@@ -71,7 +71,7 @@ pub struct Summary {
     #[serde(deserialize_with = "number")]
     pub train_loss: f64,
     /// On the held-out rows.
-    pub evaluation: Evaluation,
+    pub evaluation: Reconstruction,
     /// On the same held-out rows.
     pub baselines: Baselines,
     /// One plain sentence.
@@ -103,7 +103,7 @@ impl Classification {
 /// How good a classifier was found to be when it was fitted; stored in its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClassifierSummary {
+pub struct ClassificationSummary {
     /// How many rows there were to learn from.
     pub training_rows: usize,
     /// How many of them were learned from with their labels.

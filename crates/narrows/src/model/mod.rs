@@ -13,7 +13,7 @@ use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
 use crate::data::{Element, Shape, Source, Values};
 use crate::error::{Error, Result};
-use crate::model::metrics::{ClassifierSummary, Summary};
+use crate::model::metrics::{ClassificationSummary, ReconstructionSummary};
 use crate::network::engine::{Walk, code_units, each_chunk};
 use crate::network::noise::{Corruption, Occasion};
 use crate::network::plan::{LayerTable, Op, Parameter, Plan};
@@ -36,7 +36,7 @@ pub struct Model {
     /// What was learned.
     pub fitted: Fitted,
     /// How good it was found to be when it was fitted.
-    pub summary: Option<Summary>,
+    pub summary: Option<ReconstructionSummary>,
     /// What of it is there.
     pub part: Part,
     /// The classes that it tells, where it tells any.
@@ -49,7 +49,7 @@ pub struct Classes {
     /// The name of each class, in the order of the outputs.
     pub names: Vec<String>,
     /// How good it was found to be when it was fitted.
-    pub summary: Option<ClassifierSummary>,
+    pub summary: Option<ClassificationSummary>,
 }
 
 /// What of a model is there.

@@ -27,7 +27,7 @@ pub struct Comparison<'a> {
     pub title: &'a str,
     /// One plain sentence.
     pub verdict: &'a str,
-    /// Figures by name, in the order they are shown.
+    /// Metrics by name, in the order they are shown.
     pub facts: &'a [(String, String)],
     /// The figures.
     pub tables: &'a [Table<'a>],
@@ -45,7 +45,7 @@ pub struct Comparison<'a> {
     pub recipes: &'a [(String, String)],
 }
 
-/// Figures by recipe.
+/// Metrics by recipe.
 #[derive(Debug, Clone)]
 pub struct Table<'a> {
     /// What it is about.

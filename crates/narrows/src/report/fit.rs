@@ -8,7 +8,7 @@ use crate::data::{Dataset, Shape, Subset};
 use crate::error::Result;
 use crate::fit::Fit;
 use crate::fit::{ELIMINATED, elimination};
-use crate::model::metrics::Evaluation;
+use crate::model::metrics::Reconstruction;
 use crate::model::{Fitted, Model};
 use crate::network::plan::Op;
 use crate::recipe::to_toml;
@@ -209,7 +209,7 @@ fn kept_epoch(fit: &Fit) -> Option<usize> {
 fn facts(fit: &Fit, training: &Dataset<'_>, validation: &Dataset<'_>) -> Vec<(String, String)> {
     let model = &fit.model;
     let summary = fit.summary();
-    let Evaluation {
+    let Reconstruction {
         rows,
         bce,
         bce_floor,

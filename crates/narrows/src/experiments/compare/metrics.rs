@@ -6,7 +6,7 @@ use crate::base::text::figure_text;
 
 /// What is said about one fit. Errors are in the units the method sees: after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figures {
+pub struct Metrics {
     /// Which recipe.
     pub recipe: String,
     /// The seed; none where the method has no chance in it.
@@ -51,34 +51,34 @@ pub struct Figures {
     pub verdict: String,
 }
 
-/// A number of [`Figures`].
+/// A number of [`Metrics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// [`Figures::code_size`].
+    /// [`Metrics::code_size`].
     CodeSize,
-    /// [`Figures::parameters`].
+    /// [`Metrics::parameters`].
     Parameters,
-    /// [`Figures::seconds`].
+    /// [`Metrics::seconds`].
     Seconds,
-    /// [`Figures::loss`].
+    /// [`Metrics::loss`].
     Loss,
-    /// [`Figures::squared_error_per_row`].
+    /// [`Metrics::squared_error_per_row`].
     SquaredError,
-    /// [`Figures::pca_squared_error_per_row`].
+    /// [`Metrics::pca_squared_error_per_row`].
     PcaSquaredError,
-    /// [`Figures::explained_variance`].
+    /// [`Metrics::explained_variance`].
     ExplainedVariance,
-    /// [`Figures::dead_units`].
+    /// [`Metrics::dead_units`].
     DeadUnits,
-    /// [`Figures::mean_activity`].
+    /// [`Metrics::mean_activity`].
     MeanActivity,
-    /// [`Figures::nearest_neighbour_accuracy`].
+    /// [`Metrics::nearest_neighbour_accuracy`].
     NearestNeighbour,
-    /// [`Figures::linear_probe_accuracy`].
+    /// [`Metrics::linear_probe_accuracy`].
     LinearProbe,
-    /// [`Figures::trustworthiness`].
+    /// [`Metrics::trustworthiness`].
     Trustworthiness,
-    /// [`Figures::continuity`].
+    /// [`Metrics::continuity`].
     Continuity,
 }
 
@@ -138,7 +138,7 @@ impl Measure {
     }
 
     /// The number in the figures of a fit.
-    pub fn of(self, figures: &Figures) -> Option<f64> {
+    pub fn of(self, figures: &Metrics) -> Option<f64> {
         match self {
             Self::CodeSize => Some(figures.code_size as f64),
             Self::Parameters => Some(figures.parameters as f64),

@@ -8,7 +8,7 @@ mod code_size_curve;
 mod metrics;
 
 pub use code_size_curve::{Curve, Point, Sweep, knee};
-pub use metrics::{Figures, Measure, Spread};
+pub use metrics::{Metrics, Measure, Spread};
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub enum Progress<'a> {
     /// A part of the work outside fits began.
     Stage(&'a str),
     /// A fit was judged.
-    Compared(&'a Figures),
+    Compared(&'a Metrics),
     /// A recipe does not fit the rows.
     Failed {
         /// Which.
@@ -131,7 +131,7 @@ pub struct Method {
     /// Whether it learned to undo noise: its errors are those on noisy rows.
     pub noisy: bool,
     /// The figures of each fit.
-    pub fits: Vec<Figures>,
+    pub fits: Vec<Metrics>,
     /// Why it could not be fitted to these rows.
     pub failure: Option<String>,
     /// Of the first fit: the losses, the least possible one, and what it makes of the examples.
@@ -152,9 +152,9 @@ impl Method {
 pub struct Reference {
     /// Numbers in a row.
     pub width: usize,
-    /// As [`Figures::nearest_neighbour_accuracy`].
+    /// As [`Metrics::nearest_neighbour_accuracy`].
     pub nearest_neighbour_accuracy: Option<f64>,
-    /// As [`Figures::linear_probe_accuracy`].
+    /// As [`Metrics::linear_probe_accuracy`].
     pub linear_probe_accuracy: Option<f64>,
 }
 
@@ -350,7 +350,7 @@ impl Run<'_> {
     }
 
     /// What is said about a fit.
-    fn figures(&mut self, recipe: &str, fit: &Fit) -> Result<Figures> {
+    fn figures(&mut self, recipe: &str, fit: &Fit) -> Result<Metrics> {
         self.say(&Progress::Stage("telling classes apart and comparing neighbours"));
         let Self { training, held_out, compute, judging, .. } = self;
         let compute = *compute;
@@ -373,7 +373,7 @@ impl Run<'_> {
         model.scaling.gather(&*held_out.rows, &judging.points, &mut rows, compute.level)?;
         let neighbours = neighbourhoods(&rows, width, &codes, code_size, NEIGHBOURS, compute);
         let found = &summary.evaluation;
-        Ok(Figures {
+        Ok(Metrics {
             recipe: recipe.to_owned(),
             seed: matches!(model.recipe, Recipe::Autoencoder(_)).then(|| model.recipe.seed()),
             parameters: model.parameter_count(),
