@@ -1,10 +1,10 @@
 //! A model on its way through a file: fit, save, open, encode, decode.
 
+use std::ops::ControlFlow;
 use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Shape, Table, Values};
 use narrows::fit::fit;
 use narrows::model::Model;
-use narrows::progress::Flow;
 use narrows::recipe::RecipeFile;
 
 fn main() -> narrows::Result<()> {
@@ -23,7 +23,7 @@ fn main() -> narrows::Result<()> {
         "#,
     )?;
     let compute = Compute::new(None);
-    let fit = fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 0.9);
 

@@ -2,19 +2,39 @@
 
 use narrows_kernels::Level;
 
-/// With what a model computes. Neither changes a result by more than the rounding of the SIMD level; threads change nothing.
-#[derive(Debug, Clone, Copy)]
+/// The SIMD level and the number of threads. The level changes a result by rounding only; threads change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compute {
-    /// The SIMD level.
-    pub level: Level,
-    /// Threads used.
-    pub threads: usize,
+    pub(crate) level: Level,
+    pub(crate) threads: usize,
+}
+
+/// The best SIMD level of this processor, and all processors.
+impl Default for Compute {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { level: Level::detect(), threads }
+    }
 }
 
 impl Compute {
-    /// The best level of this processor (see [`Level::detect`]) and `threads`, or as many as there are processors.
-    pub fn new(threads: Option<usize>) -> Self {
-        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        Self { level: Level::detect(), threads: threads.unwrap_or_else(processors).max(1) }
+    /// The best SIMD level of this processor, and so many threads; 0 is taken for 1.
+    pub fn with_threads(threads: usize) -> Self {
+        Self { threads: threads.max(1), ..Self::default() }
+    }
+
+    /// Every SIMD level that this processor has, with the same number of threads: to test that results agree.
+    pub fn at_every_level(self) -> Vec<Self> {
+        Level::available().map(|level| Self { level, ..self }).collect()
+    }
+
+    /// The number of threads.
+    pub fn threads(self) -> usize {
+        self.threads
+    }
+
+    /// The name of the SIMD level: `avx512`, `avx2`, `neon`, `portable`.
+    pub fn simd(self) -> &'static str {
+        self.level.name()
     }
 }

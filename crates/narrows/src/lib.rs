@@ -16,7 +16,7 @@
 //! let mut recipe = RecipeFile::open("pca")?;
 //! recipe.set("code_size=2")?;
 //! let compute = Compute::new(None);
-//! let fit = narrows::fit::fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+//! let fit = narrows::fit::fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))?;
 //! println!("{}", fit.summary().verdict); // PCA-2 keeps 97.3 % of the variance ...
 //! assert!(fit.summary().evaluation.explained_variance > 0.95);
 //!

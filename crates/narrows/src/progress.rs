@@ -63,15 +63,6 @@ pub struct EpochRecord {
     pub validation_error: Option<f64>,
 }
 
-/// Whether to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Stop at the next step, and keep the best so far.
-    Stop,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {

@@ -1,11 +1,12 @@
 //! What a run says while it goes on: a bar on a terminal, lines of JSON, or nothing.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrows::progress::{EpochRecord, Event, Flow};
+use narrows::progress::{EpochRecord, Event};
 use serde_json::json;
 
 use crate::output;
@@ -41,7 +42,7 @@ impl Progress {
         }
     }
 
-    pub fn hear(&mut self, event: &Event) -> Flow {
+    pub fn hear(&mut self, event: &Event) -> ControlFlow<()> {
         match event {
             Event::Step { epoch, epochs, rows, total_rows, loss } if !self.json => {
                 let bar = self.bar.get_or_insert_with(|| {
@@ -116,7 +117,7 @@ impl Progress {
             }
             _ => {}
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+        if self.failed || self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// One line of JSON for an epoch.

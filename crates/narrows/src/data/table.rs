@@ -87,6 +87,20 @@ impl Table {
         Ok(Self { values, shape, rows })
     }
 
+    /// Rows that a model gave: of a model that diverged they may be no numbers.
+    ///
+    /// # Panics
+    /// Where the values are no whole number of rows.
+    pub(crate) fn of_output(values: Values, shape: Shape) -> Self {
+        assert!(values.len().is_multiple_of(shape.len()), "whole rows of {}", shape.len());
+        Self { rows: values.len() / shape.len(), values, shape }
+    }
+
+    /// The values, taken out.
+    pub fn into_values(self) -> Values {
+        self.values
+    }
+
     /// The numbers, row after row.
     pub fn values(&self) -> &Values {
         &self.values

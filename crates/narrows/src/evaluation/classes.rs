@@ -12,22 +12,20 @@ use crate::network::engine::{map_chunks, most_likely};
 ///
 /// # Errors
 /// Where the model is no classifier, the rows are not as those it was fitted on, or a row has no label that it knows.
-pub fn classify(model: &Model, dataset: &Dataset<'_>, compute: Compute) -> Result<Classification> {
+pub fn classify(model: &Model, dataset: &Dataset<'_>) -> Result<Classification> {
     let Some(classes) = &model.classes else {
         return Err(Error::model("the model is no classifier: it knows no classes"));
     };
     let numbers = class_numbers(dataset, &classes.names)?;
-    classification(model, &*dataset.rows, &numbers, compute)
+    classification(model, &*dataset.rows, &numbers)
 }
 
 /// As [`classify`], of rows whose classes are known as numbers.
 pub(crate) fn classification(
     model: &Model,
     rows: &dyn Source,
-    classes: &[u32],
-    compute: Compute,
-) -> Result<Classification> {
-    let shares = model.predict(rows, compute)?;
+    classes: &[u32]) -> Result<Classification> {
+    let shares = model.predict(rows)?;
     let count = shares.len() / classes.len();
     let mut confusion = vec![vec![0; count]; count];
     let mut sum = 0.0;
@@ -56,9 +54,7 @@ pub(crate) fn nearest_mean_error(
     labelled: &Labelled,
     rows: &Subset,
     held_out: &dyn Source,
-    asked: &[u32],
-    compute: Compute,
-) -> Result<f64> {
+    asked: &[u32]) -> Result<f64> {
     let (width, count) = (model.shape.len(), labelled.names.len());
     let read = |source: &dyn Source, range: std::ops::Range<usize>| {
         let mut numbers = vec![0.0; range.len() * width];
@@ -68,7 +64,7 @@ pub(crate) fn nearest_mean_error(
     };
     let parts = map_chunks(
         labelled.rows.len(),
-        compute.threads,
+        model.compute.threads,
         || (),
         |(), range| {
             let mut sums = vec![0.0; count * width];
@@ -91,7 +87,7 @@ pub(crate) fn nearest_mean_error(
     }
     let wrong = map_chunks(
         held_out.rows(),
-        compute.threads,
+        model.compute.threads,
         || (),
         |(), range| {
             let rows = read(held_out, range.clone())?;

@@ -15,17 +15,15 @@ use crate::pca::moments::{Moments, Principal};
 use crate::recipe::{Loss, Noise};
 
 /// Judges a model on rows, a chunk at a time.
-pub fn evaluate(model: &Model, rows: &dyn Source, compute: Compute) -> Result<Reconstruction> {
-    Ok(evaluate_with_codes(model, rows, 0, compute)?.0)
+pub fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstruction> {
+    Ok(evaluate_with_codes(model, rows, 0)?.0)
 }
 
 /// As [`evaluate`]; also answers the codes of the first `keep` rows (keep x code size).
 pub(crate) fn evaluate_with_codes(
     model: &Model,
     rows: &dyn Source,
-    keep: usize,
-    compute: Compute,
-) -> Result<(Reconstruction, Vec<f32>)> {
+    keep: usize) -> Result<(Reconstruction, Vec<f32>)> {
     model.must_rebuild("be judged by what it rebuilds")?;
     model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
@@ -35,8 +33,8 @@ pub(crate) fn evaluate_with_codes(
         Fitted::Network { plan, .. } => plan.loss,
         Fitted::Pca(_) => Loss::Mse,
     };
-    let state = || model.judge(compute.level);
-    let chunks = map_chunks(n, compute.threads, state, |judge, range| {
+    let state = || model.judge(model.compute.level);
+    let chunks = map_chunks(n, model.compute.threads, state, |judge, range| {
         let judged = judge.rows(rows, &range.clone().collect::<Vec<_>>())?;
         let mut part = Figures::new(width);
         let [squared, losses, about_mean, floor, activity, varied, divergence] = &mut part.sums;
@@ -151,9 +149,7 @@ impl Baselines {
     pub(crate) fn measure(
         moments: &Moments,
         model: &Model,
-        rows: &dyn Source,
-        compute: Compute,
-    ) -> Result<Self> {
+        rows: &dyn Source) -> Result<Self> {
         let width = moments.width;
         let noise: &[Noise] = match &model.fitted {
             Fitted::Network { plan, .. } => &plan.noise,
@@ -165,11 +161,11 @@ impl Baselines {
         // All directions together lose nothing.
         let all = k == width && !noisy;
         let directions = |found: Result<Principal>| found.map(|principal| principal.directions);
-        let pca = if all { Vec::new() } else { directions(moments.about_mean(k, compute.level))? };
-        let linear = if all { Vec::new() } else { directions(moments.about_zero(k, compute.level))? };
+        let pca = if all { Vec::new() } else { directions(moments.about_mean(k, model.compute.level))? };
+        let linear = if all { Vec::new() } else { directions(moments.about_zero(k, model.compute.level))? };
         let zero = vec![0.0; width];
         let state = || (Corruption::new(noise, model.recipe.seed(), width), vec![0.0; scratch_len(width)]);
-        let chunks = map_chunks(rows.rows(), compute.threads, state, |(corruption, scratch), range| {
+        let chunks = map_chunks(rows.rows(), model.compute.threads, state, |(corruption, scratch), range| {
             let mut x = vec![0.0; range.len() * width];
             rows.read_f64(range.start, &mut x)?;
             model.scaling.apply_f64(&mut x, width);
@@ -177,12 +173,12 @@ impl Baselines {
             let given = noisy.then(|| {
                 let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
                 for (row, index) in narrow.chunks_exact_mut(width).zip(range.clone()) {
-                    corruption.apply(compute.level, row, index, Occasion::Judging);
+                    corruption.apply(model.compute.level, row, index, Occasion::Judging);
                 }
                 narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
             });
             let mut errors = |centre: &[f64], directions: &[f64]| {
-                residuals(centre, directions, given.as_deref(), &x, compute.level, scratch)
+                residuals(centre, directions, given.as_deref(), &x, model.compute.level, scratch)
             };
             Ok([errors(&moments.mean, &[]), errors(&moments.mean, &pca), errors(&zero, &linear)])
         })?;
@@ -219,20 +215,18 @@ pub(crate) fn pca_errors(
     moments: &Moments,
     scaling: &Scaling,
     rows: &dyn Source,
-    most: usize,
-    compute: Compute,
-) -> Result<Vec<f64>> {
+    most: usize) -> Result<Vec<f64>> {
     let width = moments.width;
-    let directions = moments.about_mean(most.min(width).min(moments.rows), compute.level)?.directions;
+    let directions = moments.about_mean(most.min(width).min(moments.rows), model.compute.level)?.directions;
     let chunks = map_chunks(
         rows.rows(),
-        compute.threads,
+        model.compute.threads,
         || vec![0.0; scratch_len(width)],
         |scratch, range| {
             let mut x = vec![0.0; range.len() * width];
             rows.read_f64(range.start, &mut x)?;
             scaling.apply_f64(&mut x, width);
-            Ok(residuals(&moments.mean, &directions, None, &x, compute.level, scratch))
+            Ok(residuals(&moments.mean, &directions, None, &x, model.compute.level, scratch))
         },
     )?;
     let mut sums = vec![0.0; directions.len() / width + 1];

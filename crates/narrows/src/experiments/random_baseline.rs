@@ -1,13 +1,14 @@
 //! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
 //! updates (those of the layers are counted), over several seeds.
 
+use std::ops::ControlFlow;
 use crate::compute::Compute;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
 use crate::fit::classifier::{ClassifierFit, fit_classifier};
 use crate::fit::{Fit, Options, fit};
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::Recipe;
 
 /// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
@@ -65,7 +66,7 @@ pub fn twins(
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Twins> {
     let all = training.rows.rows();
     let labelled = match first {

@@ -1,27 +1,23 @@
-//! Networks that tell classes: layers pre-trained without labels or taken from a model, then trained with labels.
-//!
-//! 1. which rows are learned from with their labels (`labels`),
-//! 2. where the encoder starts: pre-trained, another model's, or at random,
-//! 3. training on labels: of all layers, or of the softmax layer alone on codes that are computed once,
-//! 4. judging on the held-out rows (`judge`), and one plain sentence (`verdict`).
+//! The road of a classifier: labelled rows, the encoder that training starts from, training of all layers or of the last.
 
+use super::checks::{Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
+use super::{Fit, Job, Steps};
 use crate::compute::Compute;
-use crate::data::scaling::{Scaling, choose_scale};
+use crate::data::scaling::{Scale, Scaling};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, Shape, Subset};
+use crate::data::{Shape, Subset};
 use crate::error::{Error, Result};
-use crate::evaluation::classes as judge;
+use crate::evaluation::classes::{classification, commonest_error, nearest_mean_error};
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::evaluation::verdict_of_classes::verdict;
-use crate::fit::{Options, Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
 use crate::model::metrics::ClassificationSummary;
-use crate::model::{Classes, Fitted, Model, Part, check_units};
+use crate::model::{Fitted, Model, Part, Summary, check_units};
 use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
-use crate::pca::moments::Moments;
-use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Pretrain, Recipe, Scale, Train};
+use crate::pca::Moments;
+use crate::progress::{Ended, Event};
+use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Pretrain, Recipe, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
 use crate::train::{State, Trained, best_epoch, train};
@@ -30,218 +26,299 @@ use crate::train::{State, Trained, best_epoch, train};
 /// same with few and with many.
 const STEPS: usize = 100;
 
-/// A classifier, and how it came about.
-#[derive(Debug, Clone)]
-pub struct ClassifierFit {
-    /// The model, with its summary.
-    pub model: Model,
-    /// What was asked for: with batch normalisation, where the model's own recipe is without.
-    pub recipe: ClassifierRecipe,
-    /// The losses and errors, epoch by epoch.
-    pub history: Vec<EpochRecord>,
-    /// Time spent finding the parameters from rows in memory, in seconds.
-    pub seconds: f64,
-    /// The layers that were trained alone before, from the first to the last; empty without pre-training.
-    pub pretraining: Vec<PretrainedLayer>,
-    /// Steps of training: those of layers alone, and those on labels.
-    pub steps: (usize, usize),
-    /// How it ended.
-    pub ended: Ended,
-}
-
-impl ClassifierFit {
-    /// How good the model was found to be.
-    ///
-    /// # Panics
-    /// Never: [`fit_classifier`] always writes a summary.
-    pub fn summary(&self) -> &ClassificationSummary {
-        let classes = self.model.classes.as_ref().expect("a classifier has classes");
-        classes.summary.as_ref().expect("fit_classifier writes a summary")
-    }
-}
-
-/// Fits a classifier to rows with labels, judged on held-out rows with labels.
-///
-/// The same recipe, rows and seed give the same model, to the byte, with any number of threads. With [`Options::start`] the
-/// encoder is that of the model, its layers and its scaling included: an autoencoder's, a PCA's or another classifier's.
-///
-/// # Errors
-/// Where labels are missing or do not fit, rows cannot be what the recipe wants, or files cannot be written.
-pub fn fit_classifier(
-    recipe: &ClassifierRecipe,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
-    compute: Compute,
-    options: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
-) -> Result<ClassifierFit> {
-    let mut recipe = recipe.clone();
-    let (rows, held_out) = (&*training.rows, &*validation.rows);
-    let width = rows.shape().len();
-    let measured = [Measured::new(rows), Measured::new(held_out)];
-    for (measured, dataset) in measured.iter().zip([training, validation]) {
-        measured.require_complete().map_err(|error| error.at(&dataset.name))?;
-    }
-    if held_out.shape().len() != width {
-        return Err(Error::data(format!(
-            "{}: its rows have {} numbers, those of {} have {width}",
-            validation.name,
-            held_out.shape().len(),
-            training.name,
-        )));
-    }
-    let labelled = Labelled::choose(training, recipe.labelled, recipe.train.seed)?;
-    let asked = class_numbers(validation, &labelled.names).map_err(|error| {
-        error.hint(match &validation.labels {
-            None => "--validation-labels FILE has the classes of the held-out rows",
-            Some(_) => "judge on rows of the same classes; another --seed holds out other rows",
-        })
-    })?;
-    if recipe.scale == Scale::Auto && options.start.is_none() {
-        recipe.scale = choose_scale(&measured[0], &measured[1], false)?.scale;
-    }
+pub(super) fn fit(recipe: &ClassifierRecipe, mut job: Job<'_>) -> Result<Fit> {
+    let labelled = Labelled::choose(job.training, recipe.labelled, recipe.train.seed)?;
+    let held_out_classes = held_out_classes(&job, &labelled.names)?;
     let converted;
-    let start = match options.start {
-        Some(Model { fitted: Fitted::Pca(_), .. }) => {
-            converted = options.start.expect("there is one").to_network(Train::default())?;
+    let start = match job.start_from {
+        Some(model) if model.pca().is_some() => {
+            converted = model.to_network(Train::default())?;
             Some(&converted)
         }
         start => start,
     };
-    let scaling = match start {
-        Some(model) => {
-            check_start(recipe.scale, model, rows).map_err(|error| error.at(&training.name))?;
-            recipe.scale = model.recipe.scale();
-            recipe.encoder = encoder_of(model)?;
-            // What it learned is there already; what the recipe says of its layers is not of these.
-            (recipe.pretrain, recipe.about) = (None, None);
-            model.scaling.clone()
-        }
-        None => Scaling::learn_from(recipe.scale, &measured[0])?,
-    };
-    check_units(rows.element(), recipe.scale, &measured[1]).map_err(|error| error.at(&validation.name))?;
-    recipe.validate()?;
-    if recipe.frozen && recipe.pretrain.is_none() && start.is_none() && !recipe.encoder.is_empty() {
-        return Err(Error::recipe("frozen: an encoder of random weights would never learn anything")
-            .hint("with `pretrain` in the recipe, or --from MODEL"));
-    }
-    let plan = Plan::classifier(&recipe, rows.shape(), labelled.names.len())?;
-    let optimizer = recipe.train.optimizer()?;
-    check_memory(&plan, optimizer, recipe.train.batch.min(rows.rows()), compute.threads, free_memory())?;
-
-    // Pre-training sees all rows; labels are learned from a part of them.
-    let all = Prepared::new(Rows { source: rows, scaling: &scaling, classes: None }, compute.level)?;
-    let subset = Subset::new(training.rows.clone(), labelled.rows.clone());
-    // Few labels are shown several times in an epoch, in batches that have none of them twice.
-    let times = repeats(labelled.rows.len(), recipe.train.batch);
-    let on_labels = Train { batch: recipe.train.batch.min(labelled.rows.len()), ..recipe.train.clone() };
-    let repeated = Subset::new(training.rows.clone(), labelled.rows.repeat(times));
-    let repeated_classes = labelled.classes.repeat(times);
-    let learn = Rows { source: &repeated, scaling: &scaling, classes: Some(&repeated_classes) };
-    let judge = Rows { source: held_out, scaling: &scaling, classes: Some(&asked) };
-    let files = |options: crate::fit::CheckpointOptions<'_>| {
-        let recipe = ClassifierRecipe { train: on_labels.clone(), ..recipe.clone() };
-        Checkpoints::new(options.model, Recipe::Classifier(recipe), learn, judge)
-    };
-    let mut files = options.checkpoints.map(files).transpose()?;
-    let resume = options.checkpoints.is_some_and(|options| options.resume);
-    let prepared = [Prepared::new(learn, compute.level)?, Prepared::new(judge, compute.level)?];
-    let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
-
-    let (mut pretraining, mut stopped, mut preparation) = (Vec::new(), Ended::Finished, 0.0);
-    if recipe.is_normalized() && labelled.rows.len() < 2 {
-        return Err(
-            Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
-        );
-    }
-    let mut first_parameters = || -> Result<Vec<f32>> {
-        let fresh = initial_parameters(&plan, recipe.train.seed);
-        if let Some(model) = start {
-            return Ok(from_model(model, &plan, &labelled.names, fresh));
-        }
-        let Some(settings) = &recipe.pretrain else { return Ok(fresh) };
-        let encoding = Encoding {
-            layers: &recipe.encoder,
-            rows: end_of_rows(&measured[0], &scaling)?,
-            mirrored: false,
-            scale: recipe.scale,
-            weights: recipe.weights,
-            train: &recipe.train,
-        };
-        let judge = Rows { classes: None, ..judge };
-        let found = pretrain(encoding, settings, &plan, all.rows(), judge, compute, callback)?;
-        preparation = found.layers.iter().map(|layer| layer.seconds).sum();
-        (pretraining, stopped) = (found.layers, found.ended);
-        callback(&Event::Stage("training on labels"));
-        Ok(found.parameters)
-    };
-    let trained = if recipe.frozen {
-        // The encoder never changes: what it gives is computed once, and a network of the last layer alone is trained on it.
-        if resume {
-            return Err(Error::recipe("--resume: a run with a frozen encoder keeps no checkpoints")
-                .hint("leave out --resume to begin anew"));
-        }
-        let parameters = first_parameters()?;
-        if stopped == Ended::Finished {
-            train_head(&recipe, &on_labels, &plan, parameters, learn, judge, compute, callback)?
-        } else {
-            Trained { parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
-        }
-    } else {
-        let begin_at = || Ok(State::new(first_parameters()?, optimizer));
-        let start = begin(files.as_mut(), resume, &plan, optimizer, recipe.train.epochs, begin_at)?;
-        if stopped == Ended::Finished {
-            let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-            let Compute { level, threads } = compute;
-            train(&plan, &on_labels, start, learn, judge, level, threads, &mut keep, callback)?
-        } else {
-            Trained { parameters: start.parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
-        }
-    };
-    if let (Some(files), Ended::Finished | Ended::Early) = (&files, &trained.ended) {
-        files.remove();
-    }
+    let (recipe, scaling) = scaled(recipe, &job, start)?;
+    check_recipe(&recipe, start)?;
+    let task = Task::new(&recipe, &scaling, &labelled, &held_out_classes, &job)?;
+    let (trained, found) = task.train(start, &mut job)?;
     let Trained { parameters, history, seconds, ended } = trained;
-    let asked_recipe = recipe;
-    let (recipe, plan, parameters) = plan.folded_classifier(&asked_recipe, parameters)?;
+    let (folded, plan, parameters) = task.plan.folded_classifier(&recipe, parameters)?;
 
-    callback(&Event::Stage("judging"));
-    let moments = Moments::measure(rows, &scaling, compute.level, compute.threads)?;
+    let _ = (job.watch)(&Event::Stage("judging"));
+    let rows = &*job.training.rows;
+    let moments = Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?;
+    let steps = Steps {
+        // Also of a run that went on from a checkpoint, whose layers were pre-trained before.
+        pretraining: recipe.pretrain.as_ref().map_or(0, |pretrain: &Pretrain| {
+            pretrain.steps(&recipe.train, recipe.dense_layers(), rows.rows())
+        }),
+        training: task.on_labels.steps(history.len(), labelled.rows.len() * task.times),
+    };
     let mut model = Model {
         shape: rows.shape(),
         element: rows.element(),
-        scaling,
-        training_mean: moments.mean,
+        training_mean: moments.mean().to_vec(),
         fitted: Fitted::Network { plan, parameters },
         summary: None,
         part: Part::Whole,
-        classes: Some(Classes { names: labelled.names.clone(), summary: None }),
-        recipe: Recipe::Classifier(recipe.clone()),
+        classes: Some(labelled.names.clone()),
+        recipe: Recipe::Classifier(folded.clone()),
+        compute: job.compute,
+        scaling: scaling.clone(),
     };
+    let held_out = &*job.held_out.rows;
+    let subset = Subset::new(job.training.rows.clone(), labelled.rows.clone());
     let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
     let mut summary = ClassificationSummary {
         training_rows: rows.rows(),
         labelled_rows: labelled.rows.len(),
         epochs: history.len(),
         train_loss: kept.map_or(f64::NAN, |record| record.train_loss),
-        evaluation: judge::classification(&model, held_out, &asked, compute)?,
-        commonest_error: judge::commonest_error(&labelled, &asked),
-        nearest_mean_error: judge::nearest_mean_error(&model, &labelled, &subset, held_out, &asked, compute)?,
+        evaluation: classification(&model, held_out, &held_out_classes)?,
+        commonest_error: commonest_error(&labelled, &held_out_classes),
+        nearest_mean_error: nearest_mean_error(&model, &labelled, &subset, held_out, &held_out_classes)?,
         verdict: String::new(),
     };
-    // Also of a run that went on from a checkpoint, whose layers were trained before.
-    let before =
-        |pretrain: &Pretrain| pretrain.steps(&asked_recipe.train, asked_recipe.dense_layers(), rows.rows());
-    let steps = (
-        asked_recipe.pretrain.as_ref().map_or(0, before),
-        on_labels.steps(history.len(), labelled.rows.len() * times),
-    );
-    summary.verdict = verdict(&recipe, &summary, &labelled.names, &history, steps.1);
-    if let Some(classes) = &mut model.classes {
-        classes.summary = Some(summary);
+    summary.verdict = verdict(&folded, &summary, &labelled.names, &history, steps.training);
+    model.summary = Some(Summary::Classification(summary));
+    Ok(Fit {
+        model,
+        history,
+        seconds: found.seconds + seconds,
+        pretraining: found.layers,
+        steps,
+        ended,
+        held_out_codes: Vec::new(),
+        recipe: Recipe::Classifier(recipe.clone()),
+    })
+}
+
+/// The classes of the held-out rows as indices into `names`.
+fn held_out_classes(job: &Job<'_>, names: &[String]) -> Result<Vec<u32>> {
+    class_numbers(job.held_out, names).map_err(|error| {
+        error.hint(match &job.held_out.labels {
+            None => "give the held-out rows their labels",
+            Some(_) => "hold out rows of the same classes; another seed holds out other rows",
+        })
+    })
+}
+
+/// The recipe with its scale decided, and with the encoder of the model that training starts from; and the scaling.
+fn scaled(
+    recipe: &ClassifierRecipe,
+    job: &Job<'_>,
+    start: Option<&Model>,
+) -> Result<(ClassifierRecipe, Scaling)> {
+    let mut recipe = recipe.clone();
+    let rows = &*job.training.rows;
+    let Some(model) = start else {
+        recipe.scale = job.scale(recipe.scale, false)?;
+        let scaling = job.learn_scaling(recipe.scale)?;
+        return Ok((recipe, scaling));
+    };
+    check_start(recipe.scale, model, rows).map_err(|error| error.at(&job.training.name))?;
+    recipe.scale = model.recipe.scale();
+    recipe.encoder = encoder_of(model)?;
+    // The layers are trained already, and are not those that the recipe is about.
+    (recipe.pretrain, recipe.about) = (None, None);
+    check_units(rows.element(), recipe.scale, &job.measured[1])
+        .map_err(|error| error.at(&job.held_out.name))?;
+    Ok((recipe, model.scaling.clone()))
+}
+
+fn check_recipe(recipe: &ClassifierRecipe, start: Option<&Model>) -> Result<()> {
+    recipe.validate()?;
+    let is_random = recipe.pretrain.is_none() && start.is_none() && !recipe.encoder.is_empty();
+    if recipe.frozen && is_random {
+        return Err(Error::recipe("frozen: an encoder of random weights would never learn anything")
+            .hint("add `pretrain` to the recipe, or start from a model"));
     }
-    let recipe = asked_recipe;
-    Ok(ClassifierFit { model, recipe, history, seconds: preparation + seconds, pretraining, steps, ended })
+    Ok(())
+}
+
+/// All that training a classifier needs.
+struct Task<'a> {
+    recipe: &'a ClassifierRecipe,
+    plan: Plan,
+    scaling: &'a Scaling,
+    labelled: &'a Labelled,
+    /// How often each labelled row is shown in an epoch.
+    times: usize,
+    /// The labelled rows, each as often as it is shown, and their classes.
+    repeated: Subset<'a>,
+    repeated_classes: Vec<u32>,
+    held_out_classes: &'a [u32],
+    /// The settings of training on labels.
+    on_labels: Train,
+}
+
+/// The outcome of pre-training: none of it where there is no pre-training.
+#[derive(Default)]
+struct Pretraining {
+    layers: Vec<PretrainedLayer>,
+    /// Time spent on it, in seconds.
+    seconds: f64,
+    /// How it ended, where it did not finish.
+    stopped: Option<Ended>,
+}
+
+impl<'a> Task<'a> {
+    fn new(
+        recipe: &'a ClassifierRecipe,
+        scaling: &'a Scaling,
+        labelled: &'a Labelled,
+        held_out_classes: &'a [u32],
+        job: &Job<'a>,
+    ) -> Result<Self> {
+        let rows = &*job.training.rows;
+        let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
+        let batch = recipe.train.batch.min(rows.rows());
+        check_memory(&plan, recipe.train.optimizer()?, batch, job.compute.threads, free_memory())?;
+        if recipe.is_normalized() && labelled.rows.len() < 2 {
+            return Err(
+                Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
+            );
+        }
+        // Few labelled rows are shown several times in an epoch, in batches that have none of them twice.
+        let times = repeats(labelled.rows.len(), recipe.train.batch);
+        Ok(Self {
+            recipe,
+            plan,
+            scaling,
+            labelled,
+            times,
+            repeated: Subset::new(job.training.rows.clone(), labelled.rows.repeat(times)),
+            repeated_classes: labelled.classes.repeat(times),
+            held_out_classes,
+            on_labels: Train { batch: recipe.train.batch.min(labelled.rows.len()), ..recipe.train.clone() },
+        })
+    }
+
+    /// Pre-trains where the recipe says so, then trains on labels.
+    fn train(&self, start: Option<&Model>, job: &mut Job<'_>) -> Result<(Trained, Pretraining)> {
+        let level = job.compute.level;
+        let of = |source, classes| Rows { source, scaling: self.scaling, classes };
+        let raw = [
+            of(&self.repeated, Some(&self.repeated_classes[..])),
+            of(&*job.held_out.rows, Some(self.held_out_classes)),
+        ];
+        let mut files = job.checkpoints.map(|options| {
+            let recipe = ClassifierRecipe { train: self.on_labels.clone(), ..self.recipe.clone() };
+            Checkpoints::new(options.model, Recipe::Classifier(recipe), raw[0], raw[1])
+        });
+        let mut files = files.take().transpose()?;
+        let resume = job.checkpoints.is_some_and(|options| options.resume);
+        // Pre-training sees all rows; labels are learned from a part of them.
+        let all = Prepared::new(of(&*job.training.rows, None), level)?;
+        let prepared = [Prepared::new(raw[0], level)?, Prepared::new(raw[1], level)?];
+        let [learn, held_out] = [prepared[0].rows(), prepared[1].rows()];
+
+        let mut found = Pretraining::default();
+        if self.recipe.frozen {
+            // The encoder never changes: its codes are computed once, and a network of the last layer alone is trained on
+            // them.
+            if resume {
+                return Err(Error::recipe("resume: a run with a frozen encoder keeps no checkpoints")
+                    .hint("begin anew"));
+            }
+            let parameters = self.first_parameters(start, &all, held_out, job, &mut found)?;
+            let trained = match found.stopped.clone() {
+                Some(ended) => Trained { parameters, history: Vec::new(), seconds: 0.0, ended },
+                None => self.train_head(parameters, learn, held_out, job)?,
+            };
+            return Ok((trained, found));
+        }
+        let optimizer = self.recipe.train.optimizer()?;
+        let first = || {
+            let parameters = self.first_parameters(start, &all, held_out, job, &mut found)?;
+            Ok(State::new(parameters, optimizer))
+        };
+        let begun = begin(files.as_mut(), resume, &self.plan, optimizer, self.recipe.train.epochs, first)?;
+        if let Some(ended) = found.stopped.clone() {
+            let trained = Trained { parameters: begun.parameters, history: Vec::new(), seconds: 0.0, ended };
+            return Ok((trained, found));
+        }
+        let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
+        let Compute { level, threads } = job.compute;
+        let trained = train(
+            &self.plan,
+            &self.on_labels,
+            begun,
+            learn,
+            held_out,
+            level,
+            threads,
+            &mut keep,
+            &mut *job.watch,
+        )?;
+        if let (Some(files), Ended::Finished | Ended::Early) = (&files, &trained.ended) {
+            files.remove();
+        }
+        Ok((trained, found))
+    }
+
+    /// The parameters of a model, pre-trained ones, or random ones.
+    fn first_parameters(
+        &self,
+        start: Option<&Model>,
+        all: &Prepared<'_>,
+        held_out: Rows<'_>,
+        job: &mut Job<'_>,
+        found: &mut Pretraining,
+    ) -> Result<Vec<f32>> {
+        let fresh = initial_parameters(&self.plan, self.recipe.train.seed);
+        if let Some(model) = start {
+            return Ok(from_model(model, &self.plan, &self.labelled.names, fresh));
+        }
+        let Some(settings) = &self.recipe.pretrain else { return Ok(fresh) };
+        let encoding = Encoding {
+            layers: &self.recipe.encoder,
+            rows: end_of_rows(&job.measured[0], self.scaling)?,
+            mirrored: false,
+            scale: self.recipe.scale,
+            weights: self.recipe.weights,
+            train: &self.recipe.train,
+        };
+        let held_out = Rows { classes: None, ..held_out };
+        let pretrained =
+            pretrain(encoding, settings, &self.plan, all.rows(), held_out, job.compute, &mut *job.watch)?;
+        found.seconds = pretrained.layers.iter().map(|layer| layer.seconds).sum();
+        found.layers = pretrained.layers;
+        found.stopped = Some(pretrained.ended).filter(|ended| *ended != Ended::Finished);
+        let _ = (job.watch)(&Event::Stage("training on labels"));
+        Ok(pretrained.parameters)
+    }
+
+    /// Trains the softmax layer alone: the encoder's parameters stay as they are, bit for bit.
+    fn train_head(
+        &self,
+        parameters: Vec<f32>,
+        learn: Rows<'_>,
+        held_out: Rows<'_>,
+        job: &mut Job<'_>,
+    ) -> Result<Trained> {
+        let Compute { level, threads } = job.compute;
+        let encoders = [Encoder { plan: self.plan.clone(), parameters: parameters.clone() }];
+        let codes = [Outputs::of(learn, &encoders, job.compute)?, Outputs::of(held_out, &encoders, job.compute)?];
+        let head = ClassifierRecipe { encoder: Vec::new(), pretrain: None, ..self.recipe.clone() };
+        let plan =
+            Plan::classifier(&head, Shape::flat(self.plan.code().len()), self.plan.output().len())?;
+        let is_head = |name: &str| name.starts_with("decoder.");
+        let first = put(&plan, vec![0.0; plan.buffer_len], &self.plan, &parameters, is_head);
+        let trained = train(
+            &plan,
+            &self.on_labels,
+            State::new(first, self.on_labels.optimizer()?),
+            Rows { classes: learn.classes, ..codes[0].rows() },
+            Rows { classes: held_out.classes, ..codes[1].rows() },
+            level,
+            threads,
+            &mut |_| Ok(()),
+            &mut *job.watch,
+        )?;
+        let parameters = put(&self.plan, parameters, &plan, &trained.parameters, is_head);
+        Ok(Trained { parameters, ..trained })
+    }
 }
 
 /// How often each of so many labelled rows is shown in an epoch: so often that an epoch has [`STEPS`] steps or more, of batches that are
@@ -253,9 +330,6 @@ fn repeats(rows: usize, batch: usize) -> usize {
 
 /// The layers of a model's encoder, as those of a classifier: without the noise that it learned to take off.
 fn encoder_of(model: &Model) -> Result<Vec<Layer>> {
-    if model.part == Part::Decoder {
-        return Err(Error::model("the model that training starts from is a decoder: it cannot encode rows"));
-    }
     let layers = match &model.recipe {
         Recipe::Autoencoder(network) if network.is_variational() => {
             return Err(Error::model(
@@ -297,32 +371,4 @@ fn end_of_rows(rows: &Measured<'_>, scaling: &Scaling) -> Result<(Function, Loss
     } else {
         (Function::Linear, Loss::Mse)
     })
-}
-
-/// Trains the softmax layer alone: the encoder's numbers stay as they are, bit for bit.
-fn train_head(
-    recipe: &ClassifierRecipe,
-    on_labels: &Train,
-    plan: &Plan,
-    parameters: Vec<f32>,
-    learn: Rows<'_>,
-    judge: Rows<'_>,
-    compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
-) -> Result<Trained> {
-    let Compute { level, threads } = compute;
-    let encoders = [Encoder { plan: plan.clone(), parameters: parameters.clone() }];
-    let (learned, judged) =
-        (Outputs::of(learn, &encoders, compute)?, Outputs::of(judge, &encoders, compute)?);
-    let own_recipe = ClassifierRecipe { encoder: Vec::new(), pretrain: None, ..recipe.clone() };
-    let features = Shape::flat(plan.code().len());
-    let own = Plan::classifier(&own_recipe, features, plan.output().len())?;
-    let is_head = |name: &str| name.starts_with("decoder.");
-    let start = put(&own, vec![0.0; own.buffer_len], plan, &parameters, is_head);
-    let start = State::new(start, on_labels.optimizer()?);
-    let learn = Rows { classes: learn.classes, ..learned.rows() };
-    let judge = Rows { classes: judge.classes, ..judged.rows() };
-    let trained = train(&own, on_labels, start, learn, judge, level, threads, &mut |_| Ok(()), callback)?;
-    let parameters = put(plan, parameters, &own, &trained.parameters, is_head);
-    Ok(Trained { parameters, ..trained })
 }

@@ -1,548 +1,242 @@
-//! The front door: from a recipe and rows to a model, with a verdict and a report.
+//! From a recipe and rows to a model: the front door [`fit()`], and the three roads behind it.
+//!
+//! Every road checks its rows, learns the scaling, finds the parameters, and measures the model on held-out rows beside
+//! simpler methods. Roads: `pca` (an eigen-decomposition), `autoencoder` (a closed form, or gradients, after layer-wise
+//! pre-training where asked for), `classifier` (gradients on labels).
 
-pub mod classifier;
+mod autoencoder;
+mod checks;
+mod classifier;
 mod elimination;
+mod pca;
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
 
-use narrows_kernels::Level;
+pub use autoencoder::Autoencoder;
+pub use checks::training_memory;
+pub use elimination::{ELIMINATED, Elimination};
 
 use crate::compute::Compute;
-use crate::data::scaling::{Scaling, choose_scale};
-use crate::data::source::each_block;
+use crate::data::scaling::{Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, Element, Source, Table};
-use crate::error::{Error, Result};
+use crate::data::{Dataset, hold_out};
+use crate::error::Result;
 use crate::evaluation::reconstruction::evaluate_with_codes;
 use crate::evaluation::verdict::{Sizes, Training, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
-use crate::model::{Fitted, Model, Part, check_units};
-use crate::network::engine::{Engine, Rows};
-use crate::network::init::initial_parameters;
-use crate::network::plan::{Op, Plan};
-use crate::pca::Pca;
-use crate::pca::closed_form::closed_form;
-use crate::pca::moments::Moments;
-use crate::progress::{Ended, EpochRecord, Event, Flow};
-use crate::recipe::{AutoencoderRecipe, Loss, Optimizer, PcaRecipe, Recipe, Scale, Start, Train};
-use crate::train::checkpoint::Checkpoints;
-use crate::train::pretrain::{PretrainedLayer, pretrain};
-use crate::train::{State, Trained, best_epoch, train};
-
+use crate::model::{Model, Summary};
 pub use crate::network::engine::Footprint;
-pub use elimination::{ELIMINATED, Elimination, elimination};
+use crate::progress::{Ended, EpochRecord, Event};
+use crate::pca::Moments;
+use crate::recipe::Recipe;
+use crate::train::pretrain::PretrainedLayer;
 
-/// Held-out rows whose codes are kept.
-const KEPT_CODES: usize = 10_000;
-
-/// A model, and how it came about.
-#[derive(Debug, Clone)]
-pub struct Fit {
-    /// The model, with its summary.
-    pub model: Model,
-    /// What was asked for, with the scale that was chosen. The model's own recipe is another where that has `batch_norm`, which
-    /// becomes part of the layers beside it when training ends.
-    pub recipe: Recipe,
-    /// The losses, epoch by epoch; empty for methods without epochs.
-    pub history: Vec<EpochRecord>,
-    /// Time spent finding the parameters from rows in memory, in seconds.
-    pub seconds: f64,
-    /// The layers that were trained alone before, from the first to the code; empty without pre-training.
-    pub pretraining: Vec<PretrainedLayer>,
-    /// How it ended.
-    pub ended: Ended,
-    /// The codes of the held-out rows, of the first 10,000 at most: n x code size.
-    pub validation_codes: Vec<f32>,
-}
-
-impl Fit {
-    /// How good the model was found to be.
-    ///
-    /// # Panics
-    /// Never: [`fit`] always writes a summary.
-    pub fn summary(&self) -> &ReconstructionSummary {
-        self.model.summary.as_ref().expect("fit writes a summary")
+/// Fits a recipe to rows: a PCA, an autoencoder or a classifier.
+///
+/// The same recipe, rows and seed give the same model, to the byte, with any number of threads.
+///
+/// ```
+/// use narrows::{FitOptions, Recipe};
+///
+/// let iris = narrows_datasets::iris();
+/// let fit = narrows::fit(&Recipe::open("pca")?.with("code_size", 2)?, &iris, FitOptions::default())?;
+/// println!("{}", fit.verdict()); // PCA-2 keeps 97.3 % of the variance ...
+/// # assert!(fit.verdict().starts_with("PCA-2 keeps 97"));
+/// # Ok::<(), narrows::Error>(())
+/// ```
+///
+/// # Errors
+/// Where the rows do not fit the recipe, a value is missing, rows cannot be read, or files cannot be written.
+pub fn fit<'a>(
+    recipe: &Recipe,
+    training: impl Into<Dataset<'a>>,
+    options: FitOptions<'_>,
+) -> Result<Fit> {
+    let training = training.into();
+    recipe.validate()?;
+    let FitOptions { held_out, compute, start_from, checkpoints, watch } = options;
+    let (training, held_out) = match held_out {
+        HeldOut::Rows(rows) => (training, rows.clone()),
+        HeldOut::Share(share) => hold_out(&training, share, recipe.seed())?,
+    };
+    checks::check_lengths(&training, &held_out)?;
+    let mut ignore = |_: &Event| ControlFlow::Continue(());
+    let job = Job {
+        measured: [Measured::new(&*training.rows), Measured::new(&*held_out.rows)],
+        training: &training,
+        held_out: &held_out,
+        compute,
+        start_from,
+        checkpoints,
+        watch: watch.unwrap_or(&mut ignore),
+    };
+    job.require_complete()?;
+    match recipe {
+        Recipe::Pca(recipe) => pca::fit(recipe, job),
+        Recipe::Autoencoder(recipe) => autoencoder::fit(recipe, job),
+        Recipe::Classifier(recipe) => classifier::fit(recipe, job),
     }
 }
 
-/// Fits a recipe to rows, judged on held-out rows.
-///
-/// The same recipe, rows and seed give the same model, to the byte, with any number of threads. `callback` hears of every
-/// step and can stop the run; then the best parameters so far are kept.
-pub fn fit(
-    recipe: &Recipe,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
-    compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
-) -> Result<Fit> {
-    fit_with(recipe, training, validation, compute, Options::default(), callback)
-}
-
-/// What a fit may have beside its recipe and rows.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// Where it keeps its checkpoints.
+/// Options of [`fit()`]. `FitOptions::default()` holds out a tenth of the rows and uses all processors.
+#[derive(Default)]
+pub struct FitOptions<'a> {
+    /// The held-out rows that the model is measured on.
+    pub held_out: HeldOut<'a>,
+    /// With what it computes; the model keeps it.
+    pub compute: Compute,
+    /// A model whose parameters training starts from, its scaling included: a network with the same layers, or a PCA, which
+    /// is a network with one dense layer on each side. A classifier takes its encoder.
+    pub start_from: Option<&'a Model>,
+    /// The files that the state of training is kept in.
     pub checkpoints: Option<CheckpointOptions<'a>>,
-    /// A model whose numbers training starts from, its scaling included: a network with the same layers, or a PCA, which is
-    /// a network with one dense layer on each side.
-    pub start: Option<&'a Model>,
+    /// Is called with every [`Event`]; `ControlFlow::Break(())` stops training, and the best parameters so far are kept.
+    pub watch: Option<&'a mut Watch<'a>>,
 }
 
-/// Where a fit keeps its checkpoints.
+/// A callback for progress.
+pub type Watch<'a> = dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a;
+
+/// The rows that a model is measured on.
+#[derive(Clone)]
+pub enum HeldOut<'a> {
+    /// A share of the training rows (above 0, below 1), chosen by the recipe's seed; see [`hold_out`].
+    Share(f64),
+    /// Rows of their own.
+    Rows(&'a Dataset<'a>),
+}
+
+/// A tenth of the training rows.
+impl Default for HeldOut<'_> {
+    fn default() -> Self {
+        Self::Share(0.1)
+    }
+}
+
+/// The files that the state of training is kept in, every ten seconds and when training is interrupted. They are removed
+/// when training is finished.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckpointOptions<'a> {
-    /// The path of the model that will be written; the checkpoints are kept beside it while training goes on.
+    /// The path of the model that will be written; the checkpoints lie beside it.
     pub model: &'a Path,
     /// Whether to go on from the newest of them, as if the run had never stopped.
     pub resume: bool,
 }
 
-/// As [`fit`], with options. With checkpoints the state of training is kept in files every ten seconds and when it is
-/// interrupted; the files are removed when training is finished.
-pub fn fit_with(
-    recipe: &Recipe,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
+/// A fitted model, and how it came about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Fit {
+    /// The model, with its summary.
+    pub model: Model,
+    /// The recipe that was fitted: with batch normalisation, where the model's own recipe is without.
+    pub recipe: Recipe,
+    /// The losses, epoch by epoch; empty for a PCA.
+    pub history: Vec<EpochRecord>,
+    /// Time spent finding the parameters from rows in memory, in seconds.
+    pub seconds: f64,
+    /// The layers that were pre-trained, from the first to the code; empty without pre-training.
+    pub pretraining: Vec<PretrainedLayer>,
+    /// Optimizer steps that were taken.
+    pub steps: Steps,
+    /// How training ended.
+    pub ended: Ended,
+    /// The codes of the first held-out rows, up to 10,000 (rows x code size); empty for a classifier.
+    pub held_out_codes: Vec<f32>,
+}
+
+/// Optimizer steps of a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Steps {
+    /// Of the layers in pre-training.
+    pub pretraining: usize,
+    /// Of all layers together.
+    pub training: usize,
+}
+
+impl Fit {
+    /// How good the model was found to be on the held-out rows.
+    ///
+    /// # Panics
+    /// Never: [`fit()`] always writes a summary.
+    pub fn summary(&self) -> &Summary {
+        self.model.summary().expect("every fit writes a summary")
+    }
+
+    /// One plain sentence about the fit.
+    pub fn verdict(&self) -> &str {
+        self.summary().verdict()
+    }
+}
+
+/// Held-out rows whose codes are kept.
+const KEPT_CODES: usize = 10_000;
+
+/// What a road from a recipe to a model is given.
+struct Job<'a> {
+    training: &'a Dataset<'a>,
+    held_out: &'a Dataset<'a>,
+    /// The statistics of both, measured at most once.
+    measured: [Measured<'a>; 2],
     compute: Compute,
-    options: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
-) -> Result<Fit> {
-    recipe.validate()?;
-    let mut recipe = recipe.clone();
-    let (rows, held_out) = (&*training.rows, &*validation.rows);
-    let measured = [Measured::new(rows), Measured::new(held_out)];
-    for (measured, dataset) in measured.iter().zip([training, validation]) {
-        measured.require_complete().map_err(|error| error.at(&dataset.name))?;
-    }
-    if recipe.scale() == Scale::Auto {
-        let needs_shares = recipe.loss().needs_shares();
-        recipe.set_scale(choose_scale(&measured[0], &measured[1], needs_shares)?.scale);
-    }
-    let shape = rows.shape();
-    if held_out.shape().len() != shape.len() {
-        return Err(Error::data(format!(
-            "{}: its rows have {} numbers, those of {} have {}",
-            validation.name,
-            held_out.shape().len(),
-            training.name,
-            shape.len()
-        )));
-    }
-    check_units(rows.element(), recipe.scale(), &measured[1]).map_err(|error| error.at(&validation.name))?;
-    let scaling = match options.start {
-        Some(model) => {
-            check_start(recipe.scale(), model, rows).map_err(|error| error.at(&training.name))?;
-            if matches!(&recipe, Recipe::Autoencoder(network) if network.weights.start == Start::ClosedForm) {
-                return Err(Error::recipe(
-                    "weights.start: closed_form is a start of its own, not one from a model",
-                )
-                .hint("weights.start = \"auto\""));
-            }
-            recipe.set_scale(model.recipe.scale());
-            model.scaling.clone()
-        }
-        None => Scaling::learn_from(recipe.scale(), &measured[0])?,
-    };
-    let found = match &recipe {
-        Recipe::Classifier(_) => {
-            return Err(Error::recipe(
-                "a classifier is fitted by `fit_classifier`, which judges it by its errors",
-            ));
-        }
-        Recipe::Pca(_) if options.start.is_some() => {
-            return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
-        }
-        Recipe::Pca(recipe) => fit_pca(recipe, rows, &scaling, compute)?,
-        Recipe::Autoencoder(recipe) => {
-            if recipe.loss.needs_shares() {
-                check_unit_range(training, &measured[0], recipe, &scaling)?;
-                // Where the range was learned from the training rows, others may reach beyond it; they are only judged.
-                if matches!(recipe.scale, Scale::None | Scale::Unit) {
-                    check_unit_range(validation, &measured[1], recipe, &scaling)?;
-                }
-            }
-            fit_network(recipe, rows, held_out, &scaling, compute, options, callback)?
-        }
-    };
-
-    let of_model = found.folded.map_or_else(|| recipe.clone(), Recipe::Autoencoder);
-    callback(&Event::Stage("measuring mean, PCA and linear baselines"));
-    let moments = match found.moments {
-        Some(moments) => moments,
-        None => Moments::measure(rows, &scaling, compute.level, compute.threads)?,
-    };
-    let mut model = Model {
-        recipe: of_model,
-        shape,
-        element: rows.element(),
-        training_mean: moments.mean.clone(),
-        fitted: found.fitted,
-        summary: None,
-        part: Part::Whole,
-        classes: None,
-        scaling,
-    };
-    let baselines = Baselines::measure(&moments, &model, held_out, compute)?;
-    let (evaluation, validation_codes) = evaluate_with_codes(&model, held_out, KEPT_CODES, compute)?;
-    let sizes = Sizes { width: shape.len(), code: model.code_shape().len(), units: model.code_units() };
-    let train_loss = match found.train_loss {
-        Some(loss) => loss,
-        None => evaluate_with_codes(&model, rows, 0, compute)?.0.loss,
-    };
-    let steps = recipe.train().map_or(0, |train| train.steps(found.history.len(), rows.rows()));
-    let learning = Training { loss: train_loss, history: &found.history, steps };
-    let verdict = verdict(&recipe, sizes, &evaluation, &baselines, learning);
-    model.summary = Some(ReconstructionSummary {
-        training_rows: rows.rows(),
-        epochs: found.history.len(),
-        train_loss,
-        evaluation,
-        baselines,
-        verdict,
-    });
-    Ok(Fit {
-        model,
-        recipe,
-        history: found.history,
-        seconds: found.seconds,
-        pretraining: found.pretraining,
-        ended: found.ended,
-        validation_codes,
-    })
+    start_from: Option<&'a Model>,
+    checkpoints: Option<CheckpointOptions<'a>>,
+    watch: &'a mut (dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a),
 }
 
-/// The memory that training a network takes beside its rows, which all lie in memory too.
-///
-/// # Errors
-/// As [`Train::optimizer`].
-pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Footprint> {
-    Ok(Engine::footprint(plan, train.optimizer()?, train.batch, threads))
-}
-
-/// What a method found.
-struct Found {
-    fitted: Fitted,
-    /// The recipe of the network that is left, where that is not the one that was trained.
-    folded: Option<AutoencoderRecipe>,
-    history: Vec<EpochRecord>,
-    train_loss: Option<f64>,
-    seconds: f64,
-    ended: Ended,
-    moments: Option<Moments>,
-    pretraining: Vec<PretrainedLayer>,
-}
-
-fn fit_pca(recipe: &PcaRecipe, rows: &dyn Source, scaling: &Scaling, compute: Compute) -> Result<Found> {
-    let started = Instant::now();
-    let moments = Moments::measure(rows, scaling, compute.level, compute.threads)?;
-    let pca = Pca::fit(&moments, recipe.code_size, recipe.whiten, compute.level)?;
-    let seconds = started.elapsed().as_secs_f64();
-    let train_loss = pca.training_error() / rows.shape().len() as f64;
-    Ok(Found {
-        fitted: Fitted::Pca(pca),
-        folded: None,
-        history: Vec::new(),
-        train_loss: Some(train_loss),
-        seconds,
-        ended: Ended::Finished,
-        moments: Some(moments),
-        pretraining: Vec::new(),
-    })
-}
-
-fn fit_network(
-    recipe: &AutoencoderRecipe,
-    rows: &dyn Source,
-    held_out: &dyn Source,
-    scaling: &Scaling,
-    compute: Compute,
-    Options { checkpoints, start }: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
-) -> Result<Found> {
-    let plan = Plan::new(recipe, rows.shape())?;
-    let optimizer = recipe.train.optimizer()?;
-    if recipe.is_normalized() && rows.rows() < 2 {
-        return Err(
-            Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
-        );
-    }
-    check_memory(&plan, optimizer, recipe.train.batch.min(rows.rows()), compute.threads, free_memory())?;
-    let Compute { level, threads } = compute;
-    let raw = [rows, held_out].map(|source| Rows { source, scaling, classes: None });
-    let prepared = [Prepared::new(raw[0], level)?, Prepared::new(raw[1], level)?];
-    let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
-    let begun = Instant::now();
-    let (mut moments, mut preparation) = (None, 0.0);
-    let (mut pretraining, mut stopped) = (Vec::new(), Ended::Finished);
-    let first_state = || -> Result<State> {
-        let parameters = if let Some(model) = start {
-            parameters_of(model, &plan)?
-        } else if recipe.weights.start == Start::ClosedForm {
-            let found = Moments::measure(rows, scaling, compute.level, compute.threads)?;
-            let parameters = closed_form(&plan, &found, compute.level)?;
-            moments = Some(found);
-            preparation = begun.elapsed().as_secs_f64();
-            parameters
-        } else if let Some(settings) = &recipe.pretrain {
-            let found = pretrain(recipe.into(), settings, &plan, learn, judge, compute, callback)?;
-            preparation = found.layers.iter().map(|layer| layer.seconds).sum();
-            (pretraining, stopped) = (found.layers, found.ended);
-            callback(&Event::Stage("training all layers together"));
-            found.parameters
-        } else {
-            initial_parameters(&plan, recipe.train.seed)
-        };
-        Ok(State::new(parameters, optimizer))
-    };
-    let mut files = checkpoints
-        .map(|options| Checkpoints::new(options.model, Recipe::Autoencoder(recipe.clone()), raw[0], raw[1]))
-        .transpose()?;
-    let resume = checkpoints.is_some_and(|options| options.resume);
-    let start = begin(files.as_mut(), resume, &plan, optimizer, recipe.train.epochs, first_state)?;
-    if stopped != Ended::Finished {
-        let State { parameters, .. } = start;
-        let fitted = Fitted::Network { plan, parameters };
-        let (history, train_loss) = (Vec::new(), None);
-        return Ok(Found {
-            fitted,
-            folded: None,
-            history,
-            train_loss,
-            seconds: preparation,
-            ended: stopped,
-            moments,
-            pretraining,
-        });
-    }
-    let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-    let trained = train(&plan, &recipe.train, start, learn, judge, level, threads, &mut keep, callback)?;
-    let Trained { parameters, history, seconds, ended } = trained;
-    if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
-        files.remove();
-    }
-    let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
-    let train_loss = kept.map(|record| record.train_loss);
-    let seconds = preparation + seconds;
-    let (folded, plan, parameters) = plan.folded(recipe, parameters)?;
-    let folded = recipe.is_normalized().then_some(folded);
-    let fitted = Fitted::Network { plan, parameters };
-    Ok(Found { fitted, folded, history, train_loss, seconds, ended, moments, pretraining })
-}
-
-/// Rows as training reads them: numbers in double precision are scaled and narrowed once, beforehand.
-pub(crate) struct Prepared<'a> {
-    rows: Rows<'a>,
-    table: Option<(Table, Scaling)>,
-}
-
-impl<'a> Prepared<'a> {
-    pub fn new(rows: Rows<'a>, level: Level) -> Result<Self> {
-        let table = rows.scaling.prepare(rows.source, level)?;
-        Ok(Self { rows, table: table.map(|table| (table, Scaling::identity())) })
-    }
-
-    pub fn rows(&self) -> Rows<'_> {
-        match &self.table {
-            Some((source, scaling)) => Rows { source, scaling, classes: self.rows.classes },
-            None => self.rows,
-        }
-    }
-}
-
-/// Where training begins: at the newest checkpoint where a run goes on, else at `first`.
-pub(crate) fn begin(
-    files: Option<&mut Checkpoints>,
-    resume: bool,
-    plan: &Plan,
-    optimizer: Optimizer,
-    epochs: usize,
-    first: impl FnOnce() -> Result<State>,
-) -> Result<State> {
-    let Some(files) = files else { return first() };
-    if !resume {
-        // What an older run left must not be taken for this one's.
-        files.remove();
-        return first();
-    }
-    let state = files.newest(plan, optimizer)?;
-    let done = state.history.len();
-    if done > epochs {
-        return Err(Error::recipe(format!(
-            "train.epochs: the checkpoint has {done} epochs already, {epochs} are asked for"
-        )));
-    }
-    Ok(state)
-}
-
-/// Refuses to train on from a model what would silently become something else. `asked` is the recipe's scale.
-pub(crate) fn check_start(asked: Scale, model: &Model, rows: &dyn Source) -> Result<()> {
-    model.check_rows(rows)?;
-    let own = model.recipe.scale();
-    // The default is no wish.
-    if asked != own && !matches!(asked, Scale::Unit | Scale::Auto) {
-        return Err(Error::recipe(format!(
-            "scale: the model that training starts from has `{}`, the recipe says `{}`",
-            own.name(),
-            asked.name()
-        )));
-    }
-    let learned_bytes = model.element == Element::U8;
-    if matches!(own, Scale::Unit | Scale::Center) && learned_bytes != (rows.element() == Element::U8) {
-        let kind = |bytes| if bytes { "bytes" } else { "numbers that are no bytes" };
-        return Err(Error::data(format!(
-            "the model that training starts from was fitted on {}, these rows are {}",
-            kind(learned_bytes),
-            kind(!learned_bytes)
-        )));
-    }
-    Ok(())
-}
-
-/// Refuses a network whose training does not fit into what memory is free, where the system tells.
-pub(crate) fn check_memory(
-    plan: &Plan,
-    optimizer: Optimizer,
-    batch: usize,
-    threads: usize,
-    free: Option<usize>,
-) -> Result<()> {
-    // Beside the engine's own: where training starts, where it is, and the best so far.
-    let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.memories());
-    let needed = Engine::footprint(plan, optimizer, batch, threads).total() + copies;
-    let Some(free) = free else { return Ok(()) };
-    if needed <= free {
-        return Ok(());
-    }
-    let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
-    Err(Error::recipe(format!(
-        "training takes {:.1} GiB of memory, and {:.1} GiB are free",
-        gibibytes(needed),
-        gibibytes(free)
-    ))
-    .hint("fewer units, or a smaller train.batch"))
-}
-
-/// Bytes of memory that are free, where the system tells (Linux).
-pub(crate) fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
-}
-
-/// The numbers of a model, to train on from.
-fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
-    let converted;
-    let model = match &model.fitted {
-        Fitted::Pca(_) => {
-            converted = model.to_network(Train::default())?;
-            &converted
-        }
-        Fitted::Network { .. } => model,
-    };
-    model.must_rebuild("be trained on as an autoencoder")?;
-    model.must_have(Part::Whole, "be trained on")?;
-    let Fitted::Network { plan: own, parameters } = &model.fitted else {
-        unreachable!("made a network above")
-    };
-    // What is drawn or dropped, and what that costs, has no numbers of its own.
-    let kind = |op: &Op| match op {
-        Op::Dropout { .. } => Op::Dropout { share: 0.0 },
-        Op::Sample { .. } => Op::Sample { divergence: 0.0 },
-        op => op.clone(),
-    };
-    let chain =
-        |plan: &Plan| plan.steps.iter().map(|step| (kind(&step.op), step.activation)).collect::<Vec<_>>();
-    if chain(own) != chain(plan) || own.cut != plan.cut {
-        let layers = |plan: &Plan| {
-            let table = plan.table();
-            table.rows.iter().map(|row| row[1].clone()).collect::<Vec<_>>().join(" - ")
-        };
-        let error = Error::model(format!(
-            "its layers ({}) are not those of the recipe ({})",
-            layers(own),
-            layers(plan)
-        ));
-        return Err(if plan.is_normalized() {
-            error.hint("batch_norm is no part of a model: it became part of the layers beside it. Leave it out to train on")
-        } else {
-            error
-        });
-    }
-    Ok(parameters.clone())
-}
-
-/// Refuses values outside 0..1 for a loss that needs them there, naming the first.
-fn check_unit_range(
-    data: &Dataset<'_>,
-    measured: &Measured<'_>,
-    recipe: &AutoencoderRecipe,
-    scaling: &Scaling,
-) -> Result<()> {
-    if is_in_unit_range(measured, scaling)? {
-        return Ok(());
-    }
-    let width = measured.source.shape().len();
-    let mut wrong = None;
-    each_block(measured.source, |first, block| {
-        let values = block.to_vec();
-        scaling.apply_f64(block, width);
-        if wrong.is_none()
-            && let Some(at) = block.iter().position(|value| !UNIT_RANGE.contains(value))
-        {
-            wrong = Some((first + at / width + 1, at % width + 1, values[at], block[at]));
+impl Job<'_> {
+    fn require_complete(&self) -> Result<()> {
+        for (measured, dataset) in self.measured.iter().zip([self.training, self.held_out]) {
+            measured.require_complete().map_err(|error| error.at(&dataset.name))?;
         }
         Ok(())
-    })?;
-    let Some((row, column, value, scaled)) = wrong else { return Ok(()) };
-    let name = match recipe.loss {
-        Loss::Bce => "bce",
-        _ => "cross_entropy",
-    };
-    let after = if value == scaled { String::new() } else { format!(" ({scaled} after scaling)") };
-    Err(Error::data(format!(
-        "{}: row {row}, column {column}: {value}{after} lies outside 0..1, which loss = \"{name}\" needs",
-        data.name
-    ))
-    .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
-}
-
-/// 0..1 after scaling, which may round a little past the ends.
-const UNIT_RANGE: std::ops::RangeInclusive<f64> = -1e-6..=1.0 + 1e-6;
-
-/// Whether all values lie in 0..1 after scaling. Scaling is monotone: the ends of each column tell.
-pub(crate) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result<bool> {
-    if rows.source.element() == Element::U8 && scaling.offsets == [0.0] && scaling.scales == [255.0] {
-        return Ok(true);
     }
-    let statistics = rows.statistics()?;
-    let mut ends = [statistics.least.clone(), statistics.most.clone()];
-    for end in &mut ends {
-        let width = end.len();
-        scaling.apply_f64(end, width);
+
+    /// The scale that a recipe asks for, chosen where it is left open.
+    fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
+        match scale {
+            Scale::Auto => {
+                Ok(choose_scale(&self.measured[0], &self.measured[1], needs_unit_range)?.scale)
+            }
+            Scale::None | Scale::Unit | Scale::Center | Scale::MinMax | Scale::Standard => Ok(scale),
+        }
     }
-    Ok(ends.iter().flatten().all(|value| UNIT_RANGE.contains(value)))
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Shape;
-    use crate::recipe::RecipeFile;
+    /// Learns a scaling from the training rows, and refuses held-out rows in other units.
+    fn learn_scaling(&self, scale: Scale) -> Result<Scaling> {
+        let element = self.training.rows.element();
+        crate::model::check_units(element, scale, &self.measured[1])
+            .map_err(|error| error.at(&self.held_out.name))?;
+        Scaling::learn_from(scale, &self.measured[0])
+    }
 
-    #[test]
-    fn a_network_larger_than_memory_is_refused_before_it_is_made() {
-        let Recipe::Autoencoder(mut recipe) = RecipeFile::open("single").unwrap().recipe().unwrap() else {
-            panic!()
+    /// Measures a PCA or an autoencoder on the held-out rows beside simpler methods; answers it with its summary, and the
+    /// codes of the first held-out rows. `recipe` is the one that was fitted, `moments` are those of the training rows.
+    fn measure(
+        &mut self,
+        mut model: Model,
+        recipe: &Recipe,
+        moments: &Moments,
+        training: Training<'_>,
+    ) -> Result<(Model, Vec<f32>)> {
+        let _ = (self.watch)(&Event::Stage("measuring mean, PCA and linear baselines"));
+        let held_out = &*self.held_out.rows;
+        let baselines = Baselines::measure(moments, &model, held_out)?;
+        let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;
+        let sizes = Sizes {
+            width: model.shape.len(),
+            code: model.code_shape().len(),
+            units: model.code_units(),
         };
-        recipe.set_code_size(2_000_000).unwrap();
-        let plan = Plan::new(&recipe, Shape::flat(784)).unwrap();
-        let optimizer = recipe.train.optimizer().unwrap();
-        let check = |free| check_memory(&plan, optimizer, 128, 2, free);
-        // 3.1 billion weights, and what training remembers of each.
-        let error = check(Some(16 << 30)).unwrap_err().to_string();
-        assert!(error.contains("GiB of memory, and 16.0 GiB are free"), "{error}");
-        assert!(check(Some(1 << 40)).is_ok() && check(None).is_ok());
+        model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
+            training_rows: self.training.rows.rows(),
+            epochs: training.history.len(),
+            train_loss: training.loss,
+            verdict: verdict(recipe, sizes, &evaluation, &baselines, training),
+            evaluation,
+            baselines,
+        }));
+        Ok((model, codes))
     }
 }

@@ -1,6 +1,7 @@
 //! A PCA as the linear network that it is: h = P (x - m) is a dense layer with the bias -P m, g = P'h + m one with the
 //! bias m. So it can be trained on, or have layers put beside it.
 
+use std::ops::ControlFlow;
 use crate::data::Shape;
 use crate::error::{Error, Result};
 use crate::model::{Fitted, Model, Part};
@@ -69,8 +70,7 @@ mod tests {
     use crate::compute::Compute;
     use crate::data;
     use crate::fit::fit;
-    use crate::progress::Flow;
-    use crate::recipe::RecipeFile;
+        use crate::recipe::RecipeFile;
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {
@@ -80,7 +80,7 @@ mod tests {
             let mut recipe = RecipeFile::open("pca").unwrap();
             ["code_size=3"].iter().chain(&settings).for_each(|setting| recipe.set(setting).unwrap());
             let recipe = recipe.recipe().unwrap();
-            let pca = fit(&recipe, &rows, &rows, compute, &mut |_| Flow::Continue).unwrap().model;
+            let pca = fit(&recipe, &rows, &rows, compute, &mut |_| ControlFlow::Continue(())).unwrap().model;
             let network = pca.to_network(Train::default()).unwrap();
             for verb in [Model::encode, Model::reconstruct] {
                 let numbers = |model: &Model| verb(model, &*rows.rows, compute).unwrap().into_f64();

@@ -10,8 +10,9 @@ use crate::base::container::{self, Kind, Tensor, Tensors};
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape};
 use crate::error::{Error, Result};
-use crate::model::metrics::{ClassificationSummary, Reconstruction, ReconstructionSummary};
-use crate::model::{Classes, Fitted, Model, Part};
+use super::metrics::{self, Classification, ClassificationSummary, Reconstruction, ReconstructionSummary, Summary};
+use super::{Decoder, Encoder, Fitted, Model, Part};
+use crate::compute::Compute;
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
@@ -45,7 +46,76 @@ struct Head {
 struct ClassesHead {
     names: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    summary: Option<ClassificationSummary>,
+    summary: Option<ClassificationHead>,
+}
+
+/// The summary of a classifier as the file has it; [`ClassificationSummary`] is derived from it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClassificationHead {
+    training_rows: usize,
+    labelled_rows: usize,
+    epochs: usize,
+    #[serde(deserialize_with = "metrics::number")]
+    train_loss: f64,
+    evaluation: ConfusionHead,
+    #[serde(deserialize_with = "metrics::number")]
+    commonest_error: f64,
+    #[serde(deserialize_with = "metrics::number")]
+    nearest_mean_error: f64,
+    verdict: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfusionHead {
+    rows: usize,
+    wrong: usize,
+    #[serde(deserialize_with = "metrics::number")]
+    cross_entropy: f64,
+    confusion: Vec<Vec<usize>>,
+}
+
+impl ClassificationHead {
+    fn of(summary: &ClassificationSummary) -> Self {
+        let found = &summary.evaluation;
+        Self {
+            training_rows: summary.training_rows,
+            labelled_rows: summary.labelled_rows,
+            epochs: summary.epochs,
+            train_loss: summary.train_loss,
+            evaluation: ConfusionHead {
+                rows: found.rows,
+                wrong: found.misclassified,
+                cross_entropy: found.cross_entropy,
+                confusion: found.confusion.clone(),
+            },
+            commonest_error: summary.commonest_error,
+            nearest_mean_error: summary.nearest_mean_error,
+            verdict: summary.verdict.clone(),
+        }
+    }
+
+    /// Refuses a confusion matrix that is not square in `classes`, or that has other sums than the file says.
+    fn into_summary(self, classes: usize) -> Option<ClassificationSummary> {
+        let ConfusionHead { rows, wrong, cross_entropy, confusion } = self.evaluation;
+        let is_square = confusion.len() == classes && confusion.iter().all(|row| row.len() == classes);
+        let sum = confusion.iter().flatten().try_fold(0usize, |sum, &count| sum.checked_add(count));
+        if !is_square || sum != Some(rows) {
+            return None;
+        }
+        let evaluation = Classification::new(confusion, cross_entropy);
+        (evaluation.misclassified == wrong).then_some(ClassificationSummary {
+            training_rows: self.training_rows,
+            labelled_rows: self.labelled_rows,
+            epochs: self.epochs,
+            train_loss: self.train_loss,
+            evaluation,
+            commonest_error: self.commonest_error,
+            nearest_mean_error: self.nearest_mean_error,
+            verdict: self.verdict,
+        })
+    }
 }
 
 fn is_whole(part: &Part) -> bool {
@@ -59,16 +129,91 @@ struct PcaHead {
     total_variance: f64,
 }
 
+/// A file of a model: the whole, or a part that was saved alone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelFile {
+    /// A whole model.
+    Whole(Model),
+    /// An encoder alone.
+    Encoder(Encoder),
+    /// A decoder alone.
+    Decoder(Decoder),
+}
+
+impl ModelFile {
+    /// Reads a file of any kind.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
+        Self::from_bytes(&bytes).map_err(|error| error.at(path.display()))
+    }
+
+    /// Reads the bytes of a file of any kind.
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let model = read(bytes)?;
+        Ok(match model.part {
+            Part::Whole => Self::Whole(model),
+            Part::Encoder => Self::Encoder(Encoder(model)),
+            Part::Decoder => Self::Decoder(Decoder(model)),
+        })
+    }
+
+    /// The model in it; of a part the model without the parameters of the other part.
+    pub fn model(&self) -> &Model {
+        match self {
+            Self::Whole(model) => model,
+            Self::Encoder(part) => part.of_model(),
+            Self::Decoder(part) => part.of_model(),
+        }
+    }
+
+    /// Its kind in words: `a whole model`.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Whole(_) => "a whole model",
+            Self::Encoder(_) => "an encoder",
+            Self::Decoder(_) => "a decoder",
+        }
+    }
+
+    fn whole(self) -> Result<Model> {
+        match self {
+            Self::Whole(model) => Ok(model),
+            part => Err(Error::model(format!("the model is {}: half of one", part.title()))
+                .hint("use the model that it was split from")),
+        }
+    }
+}
+
 impl Model {
     /// Writes the model to a file; see [`atomic_file::write`]. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic_file::write(path, &self.to_bytes()?)
     }
 
-    /// Reads a model from a file. A file that is damaged, foreign or of another version is refused with the reason.
+    /// Reads a whole model from a file. For an encoder or a decoder that was saved alone see [`Encoder::open`],
+    /// [`Decoder::open`] and [`ModelFile::open`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is damaged, foreign, of a newer version, or holds a part; the message says which.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
-        Self::from_bytes(&bytes).map_err(|error| error.at(path.display()))
+        ModelFile::open(path)?.whole().map_err(|error| error.at(path.display()))
+    }
+
+    /// Reads a whole model from the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        ModelFile::from_bytes(bytes)?.whole()
     }
 
     /// The model as the bytes of a file.
@@ -98,36 +243,36 @@ impl Model {
             shape: self.shape,
             element: self.element,
             pca: pca_head,
-            summary: self.summary.clone(),
+            summary: self.summary.as_ref().and_then(Summary::reconstruction).cloned(),
             part: self.part,
-            classes: self.classes.as_ref().map(|Classes { names, summary }| ClassesHead {
+            classes: self.classes.as_ref().map(|names| ClassesHead {
                 names: names.clone(),
-                summary: summary.clone(),
+                summary: self.summary.as_ref().and_then(Summary::classification).map(ClassificationHead::of),
             }),
         };
         container::encode(&MODEL, head.version(), &head, &tensors)
     }
+}
 
-    /// Reads a model from the bytes of a file.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (version, head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
-        if version < head.version() {
-            return Err(Error::model(format!(
-                "the description of the {} has what version {version} did not know",
-                MODEL.name
-            )));
-        }
-        // The hash does not cover the version; but a file has the lowest one.
-        if version > head.version() {
-            return Err(Error::model(format!(
-                "the {} says version {version}, and holds nothing that version {} did not know: it is damaged",
-                MODEL.name,
-                head.version()
-            ))
-            .hint("use a copy"));
-        }
-        head.into_model(tensors)
+/// Reads a model, or a part of one, from the bytes of a file.
+fn read(bytes: &[u8]) -> Result<Model> {
+    let (version, head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
+    if version < head.version() {
+        return Err(Error::model(format!(
+            "the description of the {} has what version {version} did not know",
+            MODEL.name
+        )));
     }
+    // The hash does not cover the version; but a file has the lowest one.
+    if version > head.version() {
+        return Err(Error::model(format!(
+            "the {} says version {version}, and holds nothing that version {} did not know: it is damaged",
+            MODEL.name,
+            head.version()
+        ))
+        .hint("use a copy"));
+    }
+    head.into_model(tensors)
 }
 
 /// The version that first knew all settings of a network.
@@ -264,15 +409,17 @@ impl Head {
         };
         tensors.finish(&MODEL)?;
         let scaling = Scaling::from_parts(offsets, scales);
-        let classes = classes.map(|ClassesHead { names, summary }| Classes { names, summary });
-        if let Some(Classes { names, summary: Some(summary) }) = &classes {
-            let square = |matrix: &[Vec<usize>]| {
-                matrix.len() == names.len() && matrix.iter().all(|row| row.len() == names.len())
-            };
-            if !square(&summary.evaluation.confusion) {
-                return Err(wrong("the confusion matrix"));
+        let (classes, summary) = match classes {
+            None => (None, summary.map(Summary::Reconstruction)),
+            Some(ClassesHead { names, summary }) => {
+                let of_classes = |head: ClassificationHead| {
+                    head.into_summary(names.len()).ok_or_else(|| wrong("the confusion matrix"))
+                };
+                let summary = summary.map(of_classes).transpose()?.map(Summary::Classification);
+                (Some(names), summary)
             }
-        }
-        Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes })
+        };
+        let compute = Compute::default();
+        Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes, compute })
     }
 }

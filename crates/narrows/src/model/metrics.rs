@@ -1,21 +1,22 @@
-//! What is known of a fit when it is over, as plain data: stored in the model file, shown by every interface.
+//! The metrics of a fit as plain records: stored in the model file, printed and serialised by every interface.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What a model loses on some rows. Errors are in the units the model sees: after scaling.
+/// The losses of a model on some rows. Errors are in the units that the model sees: after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Reconstruction {
-    /// How many rows were judged.
+    /// The number of rows.
     pub rows: usize,
-    /// The loss that training makes small.
+    /// The training loss, on these rows.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Binary cross-entropy, a mean over rows and numbers; for models trained on it.
+    /// Binary cross-entropy, a mean over rows and numbers; of models trained on it.
     pub bce: Option<f64>,
     /// The least BCE that any model can reach on these rows: their own entropy.
     pub bce_floor: Option<f64>,
-    /// Squared error, a mean over rows and numbers.
+    /// Mean squared error over rows and numbers.
     #[serde(deserialize_with = "number")]
     pub mse: f64,
     /// Squared error summed over a row's numbers, a mean over rows.
@@ -29,13 +30,14 @@ pub struct Reconstruction {
     pub explained_variance: f64,
     /// Numbers of a code (channels, where it is an image) that are the same for every row.
     pub dead_units: usize,
-    /// The mean size |z| of a number of a code.
+    /// The mean magnitude |z| of a number of a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_activity: Option<f64>,
-    /// The variance of the reconstructions, summed over a row's numbers: near 0 where all rows are rebuilt alike.
+    /// The variance of the reconstructions, summed over a row's numbers: near 0 where all rows are reconstructed alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_variance: Option<f64>,
-    /// For a variational network: the mean over rows of the divergence of a code's distribution from the standard normal.
+    /// Of a variational network: the mean over rows of the KL divergence of a code's distribution from the standard normal,
+    /// in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<f64>,
 }
@@ -43,6 +45,7 @@ pub struct Reconstruction {
 /// Squared errors per row of simpler methods, on the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Baselines {
     /// The constant mean of the training rows.
     #[serde(deserialize_with = "number")]
@@ -54,20 +57,21 @@ pub struct Baselines {
     #[serde(deserialize_with = "number")]
     pub linear: f64,
     /// The number of components of that PCA, where it is not the code's size: there are no more, or the rows are noisy and
-    /// these lose least.
+    /// this number has the least error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pca_components: Option<usize>,
 }
 
-/// How good a model was found to be when it was fitted; stored in its file.
+/// How good a PCA or an autoencoder was found to be when it was fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ReconstructionSummary {
-    /// How many rows it was fitted on.
+    /// The number of training rows.
     pub training_rows: usize,
     /// Epochs that were finished.
     pub epochs: usize,
-    /// The loss on the training rows, over the last epoch.
+    /// The loss on the training rows, over the epoch that was kept.
     #[serde(deserialize_with = "number")]
     pub train_loss: f64,
     /// On the held-out rows.
@@ -78,55 +82,127 @@ pub struct ReconstructionSummary {
     pub verdict: String,
 }
 
-/// How well the classes of some rows are told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How well a classifier predicts the classes of some rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Classification {
-    /// How many rows were judged.
+    /// The number of rows.
     pub rows: usize,
-    /// Rows whose class was told wrong.
-    pub wrong: usize,
-    /// The mean over rows of -ln of the share given to the row's class.
-    #[serde(deserialize_with = "number")]
+    /// Misclassified rows.
+    pub misclassified: usize,
+    /// The share of misclassified rows.
+    pub error_rate: f64,
+    /// The mean over rows of -ln of the probability given to the row's class.
     pub cross_entropy: f64,
-    /// For each class (a row) how many of its rows were told to be of each class (a column).
+    /// The confusion matrix: for each class (a row) how many of its rows were predicted as each class (a column).
     pub confusion: Vec<Vec<usize>>,
 }
 
 impl Classification {
-    /// The share of rows whose class was told wrong.
-    pub fn error(&self) -> f64 {
-        self.wrong as f64 / self.rows as f64
+    /// From the confusion matrix and the cross-entropy.
+    pub(crate) fn new(confusion: Vec<Vec<usize>>, cross_entropy: f64) -> Self {
+        let rows: usize = confusion.iter().flatten().sum();
+        let correct: usize = confusion.iter().enumerate().filter_map(|(class, row)| row.get(class)).sum();
+        let misclassified = rows - correct;
+        let error_rate = misclassified as f64 / rows as f64;
+        Self { rows, misclassified, error_rate, cross_entropy, confusion }
     }
 }
 
-/// How good a classifier was found to be when it was fitted; stored in its file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How good a classifier was found to be when it was fitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ClassificationSummary {
-    /// How many rows there were to learn from.
+    /// The number of training rows.
     pub training_rows: usize,
-    /// How many of them were learned from with their labels.
+    /// The training rows whose labels were used.
     pub labelled_rows: usize,
     /// Epochs on labels that were finished.
     pub epochs: usize,
     /// The cross-entropy on the labelled rows, over the epoch that was kept.
-    #[serde(deserialize_with = "number")]
     pub train_loss: f64,
     /// On the held-out rows.
     pub evaluation: Classification,
-    /// The error of always saying the commonest class of the labelled rows, on the same rows.
-    #[serde(deserialize_with = "number")]
+    /// The error rate of always predicting the commonest class of the labelled rows, on the same rows.
     pub commonest_error: f64,
-    /// The error of the class whose labelled rows have the nearest mean, on the same rows.
-    #[serde(deserialize_with = "number")]
+    /// The error rate of the class whose labelled rows have the nearest mean, on the same rows.
     pub nearest_mean_error: f64,
     /// One plain sentence.
     pub verdict: String,
 }
 
-/// JSON has no infinities: a figure of a network that has run away is written as null. Read as "not a number", so that
-/// such a model can still be opened and looked at.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// How good a model was found to be when it was fitted, on held-out rows; stored in its file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Summary {
+    /// Of a PCA or an autoencoder.
+    Reconstruction(ReconstructionSummary),
+    /// Of a classifier.
+    Classification(ClassificationSummary),
+}
+
+impl Summary {
+    /// One plain sentence about the fit.
+    pub fn verdict(&self) -> &str {
+        match self {
+            Self::Reconstruction(summary) => &summary.verdict,
+            Self::Classification(summary) => &summary.verdict,
+        }
+    }
+
+    /// The number of training rows.
+    pub fn training_rows(&self) -> usize {
+        match self {
+            Self::Reconstruction(summary) => summary.training_rows,
+            Self::Classification(summary) => summary.training_rows,
+        }
+    }
+
+    /// Epochs that were finished; of a classifier those on labels.
+    pub fn epochs(&self) -> usize {
+        match self {
+            Self::Reconstruction(summary) => summary.epochs,
+            Self::Classification(summary) => summary.epochs,
+        }
+    }
+
+    /// The loss on the training rows, over the epoch that was kept.
+    pub fn train_loss(&self) -> f64 {
+        match self {
+            Self::Reconstruction(summary) => summary.train_loss,
+            Self::Classification(summary) => summary.train_loss,
+        }
+    }
+
+    /// The metrics of a PCA or an autoencoder.
+    pub fn reconstruction(&self) -> Option<&ReconstructionSummary> {
+        match self {
+            Self::Reconstruction(summary) => Some(summary),
+            Self::Classification(_) => None,
+        }
+    }
+
+    /// The metrics of a classifier.
+    pub fn classification(&self) -> Option<&ClassificationSummary> {
+        match self {
+            Self::Reconstruction(_) => None,
+            Self::Classification(summary) => Some(summary),
+        }
+    }
+}
+
+/// The metrics of a model on some rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Evaluation {
+    /// Of a PCA or an autoencoder.
+    Reconstruction(Reconstruction),
+    /// Of a classifier.
+    Classification(Classification),
+}
+
+/// JSON has no infinities: a metric of a network that diverged is written as null. It is read as NaN, so that such a model
+/// can still be opened.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

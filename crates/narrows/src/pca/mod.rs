@@ -13,7 +13,13 @@ pub use moments::{Moments, Scatter};
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
 
+use crate::compute::Compute;
+use crate::data::scaling::Scaling;
+use crate::data::stats::Measured;
+use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
+use crate::network::engine::each_chunk;
+use crate::network::plan::LayerTable;
 
 /// Components kept where nothing else is asked.
 const USUAL_COMPONENTS: usize = 32;
@@ -36,13 +42,67 @@ pub struct Pca {
 }
 
 impl Pca {
-    /// Fits `code_size` components (without a number 32, or as many as rows and columns allow).
-    pub(crate) fn fit(
-        moments: &Moments,
-        code_size: Option<usize>,
-        whiten: bool,
-        level: Level,
-    ) -> Result<Self> {
+    /// Fits `code_size` components to rows as they are, without scaling. Sums are taken in double precision; nothing is
+    /// copied. For held-out rows, scaling, whitening and a model file, see [`fit`](crate::fit::fit()).
+    ///
+    /// ```
+    /// use narrows::Pca;
+    ///
+    /// let iris = narrows_datasets::iris();
+    /// let pca = Pca::fit(&iris, 2)?;
+    /// let codes = pca.encode(&iris)?.to_array_f64(); // 150 x 2
+    /// assert!((pca.explained_variance_ratio()[0] - 0.9246).abs() < 1e-4);
+    /// # assert_eq!(codes.dim(), (150, 2));
+    /// # Ok::<(), narrows::Error>(())
+    /// ```
+    ///
+    /// The same from an array of `ndarray`, borrowed:
+    ///
+    /// ```
+    /// let x = ndarray::array![[1.0, 2.0], [3.0, 4.5], [5.0, 5.5]];
+    /// let pca = narrows::Pca::fit(&x, 1)?;
+    /// let rebuilt = pca.decode(&pca.encode(&x)?)?.to_array_f64(); // 3 x 2
+    /// assert!((&rebuilt - &x).iter().all(|error| error.abs() < 0.5));
+    /// # Ok::<(), narrows::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where there are fewer than 2 rows, more components than rows or columns, or values are missing.
+    pub fn fit<'a>(rows: impl Into<Dataset<'a>>, code_size: usize) -> Result<Self> {
+        let Compute { level, threads } = Compute::default();
+        let rows = rows.into().rows;
+        if rows.rows() == 0 || rows.shape().len() == 0 {
+            return Err(Error::data("there are no rows"));
+        }
+        Measured::new(&*rows).require_complete()?;
+        let moments = Moments::measure(&*rows, &Scaling::identity(), level, threads)?;
+        Self::from_moments(&moments, Some(code_size), false)
+    }
+
+    /// The codes of rows (n x code size): in f64 where the rows are f64, else in f32.
+    ///
+    /// # Errors
+    /// Where rows have another length than the training rows, or cannot be read.
+    pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
+        let (d, k) = (self.mean.len(), self.code_size());
+        map(&*rows.into().rows, d, k, |out, rows, level| self.encode_into(out, rows, level))
+    }
+
+    /// The rows of codes (n x row length): in f64 where the codes are f64, else in f32.
+    ///
+    /// # Errors
+    /// Where codes have another length than the components, or cannot be read.
+    pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
+        let (d, k) = (self.mean.len(), self.code_size());
+        map(&*codes.into().rows, k, d, |out, codes, level| self.decode_into(out, codes, level))
+    }
+
+    /// Fits `code_size` components (without a number 32, or as many as rows and columns allow) from the moments of rows.
+    ///
+    /// # Errors
+    /// Where there are fewer than 2 rows, or more components than rows or columns.
+    pub fn from_moments(moments: &Moments, code_size: Option<usize>, whiten: bool) -> Result<Self> {
+        let level = Level::detect();
         let (n, d) = (moments.rows, moments.width);
         if n < 2 {
             return Err(Error::data("a principal component analysis needs at least 2 rows"));
@@ -103,11 +163,11 @@ impl Pca {
         self.deviations().map(|deviation| if self.whiten { deviation } else { 1.0 }).collect()
     }
 
-    /// Codes (n x k) of scaled rows (n x d).
+    /// Codes (n x k) of rows (n x d) in memory.
     ///
     /// # Panics
     /// Where the lengths do not fit.
-    pub fn encode(&self, codes: &mut [f64], rows: &[f64], level: Level) {
+    pub(crate) fn encode_into(&self, codes: &mut [f64], rows: &[f64], level: Level) {
         let (d, k) = (self.mean.len(), self.code_size());
         let n = rows.len() / d;
         let mut centred = rows.to_vec();
@@ -130,11 +190,11 @@ impl Pca {
         }
     }
 
-    /// Scaled rows (n x d) of codes (n x k).
+    /// Rows (n x d) of codes (n x k) in memory.
     ///
     /// # Panics
     /// Where the lengths do not fit.
-    pub fn decode(&self, rows: &mut [f64], codes: &[f64], level: Level) {
+    pub(crate) fn decode_into(&self, rows: &mut [f64], codes: &[f64], level: Level) {
         let (d, k) = (self.mean.len(), self.code_size());
         let n = codes.len() / k;
         let mut codes = codes.to_vec();
@@ -153,6 +213,50 @@ impl Pca {
             finish,
             &mut vec![0.0; scratch_len(k)],
         );
+    }
+}
+
+/// Applies a PCA to the rows of a source, chunk by chunk on all processors.
+fn map(
+    rows: &dyn Source,
+    width: usize,
+    out_width: usize,
+    apply: impl Fn(&mut [f64], &[f64], Level) + Sync,
+) -> Result<Table> {
+    if rows.shape().len() != width {
+        return Err(Error::data(format!(
+            "the rows have {} numbers; the principal component analysis has {width}",
+            rows.shape().len()
+        )));
+    }
+    let Compute { level, threads } = Compute::default();
+    let mut out = vec![0.0; rows.rows() * out_width];
+    each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
+        buffer.resize(chunk.len() / out_width * width, 0.0);
+        rows.read_f64(first, buffer)?;
+        apply(chunk, buffer, level);
+        Ok(())
+    })?;
+    let values = match rows.element() {
+        Element::F64 => Values::F64(out),
+        Element::U8 | Element::F32 => Values::F32(out.into_iter().map(|value| value as f32).collect()),
+    };
+    Ok(Table::of_output(values, Shape::flat(out_width)))
+}
+
+/// The layer table of a PCA: the chain it is.
+pub fn table(shape: Shape, code_size: usize) -> LayerTable {
+    let row = |name: &str, operation: String, from: String, to: String, count: usize| {
+        vec![name.to_owned(), operation, from, to, count.to_string()]
+    };
+    let (d, k) = (shape.len(), code_size);
+    LayerTable {
+        header: ["layer", "operation", "input", "output", "parameters"].map(str::to_owned).to_vec(),
+        rows: vec![
+            row("encoder.1", "subtract mean".into(), shape.to_string(), shape.to_string(), d),
+            row("encoder.2 (code)", format!("components {k}"), shape.to_string(), k.to_string(), k * d),
+            row("decoder.1", "components transposed, add mean".into(), k.to_string(), shape.to_string(), 0),
+        ],
     }
 }
 

@@ -12,19 +12,19 @@ fn fit(values: Vec<f64>, d: usize, k: Option<usize>, whiten: bool) -> Pca {
 
 fn fit_source(source: &dyn Source, scale: Scale, k: Option<usize>, whiten: bool) -> Pca {
     let scaling = Scaling::learn(scale, source).unwrap();
-    Pca::fit(&Moments::measure(source, &scaling, Level::detect(), 2).unwrap(), k, whiten, Level::detect())
+    Pca::from_moments(&Moments::measure(source, &scaling, Level::detect(), 2).unwrap(), k, whiten)
         .unwrap()
 }
 
 fn encode(pca: &Pca, rows: &[f64]) -> Vec<f64> {
     let mut codes = vec![0.0; rows.len() / pca.mean.len() * pca.code_size()];
-    pca.encode(&mut codes, rows, Level::detect());
+    pca.encode_into(&mut codes, rows, Level::detect());
     codes
 }
 
 fn decode(pca: &Pca, codes: &[f64]) -> Vec<f64> {
     let mut rows = vec![0.0; codes.len() / pca.code_size() * pca.mean.len()];
-    pca.decode(&mut rows, codes, Level::detect());
+    pca.decode_into(&mut rows, codes, Level::detect());
     rows
 }
 
@@ -192,7 +192,7 @@ fn poor_data_work_and_no_data_are_refused() {
     let two = Table::new(Values::F64(vec![1.0, 2.0, 3.0, 5.0]), Shape::flat(2)).unwrap();
     let moments = Moments::measure(&two, &scaling, Level::detect(), 1).unwrap();
     for k in [0, 3] {
-        assert!(Pca::fit(&moments, Some(k), false, Level::detect()).is_err());
+        assert!(Pca::from_moments(&moments, Some(k), false).is_err());
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub mod pretrain;
 
+use std::ops::ControlFlow;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::error::Result;
 use crate::network::engine::{Engine, Rows, loss_width};
 use crate::network::noise::Occasion;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::{Optimizer, Train};
 
 /// Where training is at the end of an epoch: all that the next epoch depends on, besides the recipe and the rows.
@@ -83,7 +84,7 @@ pub(crate) fn train(
     level: Level,
     threads: usize,
     keep: &mut Keeper<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Trained> {
     let n = rows.source.rows();
     let batch = settings.batch.min(n);
@@ -145,7 +146,7 @@ pub(crate) fn train(
                     let loss = sum / (seen * loss_width(plan)) as f64;
                     let event =
                         Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
-                    if sum.is_finite() && (lead.callback)(&event) == Flow::Stop {
+                    if sum.is_finite() && (lead.callback)(&event).is_break() {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
@@ -195,7 +196,7 @@ pub(crate) fn train(
                 if record.validation_loss.is_finite() && engine.parameters_are_finite() {
                     lead.finish_epoch(record, step, &engine);
                     early.store(is_late(&lead.state.history), Ordering::Relaxed);
-                    if (lead.callback)(&Event::Epoch(record)) == Flow::Stop {
+                    if (lead.callback)(&Event::Epoch(record)).is_break() {
                         stop.store(true, Ordering::Relaxed);
                     }
                 } else {
@@ -268,7 +269,7 @@ fn epochs_in_vain(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
 
 /// What only the first thread does.
 struct Leader<'a, 'k> {
-    callback: &'a mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &'a mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
     keep: &'a mut Keeper<'k>,
     /// When a state was last kept.
     kept: Instant,

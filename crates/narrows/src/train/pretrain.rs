@@ -2,6 +2,7 @@
 //! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
 //! the whole network starts.
 
+use std::ops::ControlFlow;
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{self, Finish, View};
 
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::network::engine::{Rows, Walk, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::{
     AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
@@ -109,7 +110,7 @@ pub(crate) fn pretrain(
     rows: Rows<'_>,
     held_out: Rows<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Pretrained> {
     let stack = Stack::new(recipe, plan)?;
     let count = stack.groups.len();

@@ -1,5 +1,6 @@
 //! Networks that tell classes: what they start from, what stays frozen, and that they learn.
 
+use std::ops::ControlFlow;
 use crate::common::{fit, made, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Labels, Shape};
@@ -8,7 +9,7 @@ use narrows::experiments::random_baseline::{First, twins};
 use narrows::fit::classifier::{ClassifierFit, fit_classifier};
 use narrows::fit::{CheckpointOptions, Options};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::{ClassifierRecipe, Recipe};
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
@@ -35,7 +36,7 @@ fn fit_from(spec: &ClassifierRecipe, start: Option<&Model>, threads: usize) -> C
     let (training, held_out) = digits();
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(threads));
-    fit_classifier(spec, &training, &held_out, compute, options, &mut |_| Flow::Continue).unwrap()
+    fit_classifier(spec, &training, &held_out, compute, options, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn refused(
@@ -46,7 +47,7 @@ fn refused(
 ) -> String {
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(1));
-    fit_classifier(spec, training, held_out, compute, options, &mut |_| Flow::Continue)
+    fit_classifier(spec, training, held_out, compute, options, &mut |_| ControlFlow::Continue(()))
         .unwrap_err()
         .to_string()
 }
@@ -91,7 +92,7 @@ fn softmax_regression_reaches_the_best_error_there_is() {
     regression.pretrain = None;
     let compute = Compute::new(Some(2));
     let fit = fit_classifier(&regression, &training, &held_out, compute, Options::default(), &mut |_| {
-        Flow::Continue
+        ControlFlow::Continue(())
     })
     .unwrap();
     // The means are known: whoever goes to the nearest is right as often as anyone can be.
@@ -252,7 +253,7 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     let with = |labels: Labels| {
         let training = Dataset { labels: Some(labels), ..training.clone() };
         let fit =
-            fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| Flow::Continue);
+            fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| ControlFlow::Continue(()));
         fit.unwrap().model
     };
     // Two rows that change their labels with each other leave the sizes of the classes as they are. Of 600 rows 30 were
@@ -273,7 +274,7 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     other.classes.swap(0, (1..600).find(|&row| labels.classes[row] != labels.classes[0]).unwrap());
     let swapped = Dataset { labels: Some(other), ..training.clone() };
     let swapped =
-        fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| Flow::Continue);
+        fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| ControlFlow::Continue(()));
     assert_ne!(swapped.unwrap().model.fitted, fit_from(&all, None, 2).model.fitted);
 }
 
@@ -332,8 +333,8 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not() {
         let options =
             Options { checkpoints: Some(CheckpointOptions { model: &model, resume }), ..Options::default() };
         fit_classifier(&settings, &training, &held_out, compute, options, &mut |event| match event {
-            Event::Epoch(record) if record.epoch == stop_after => Flow::Stop,
-            _ => Flow::Continue,
+            Event::Epoch(record) if record.epoch == stop_after => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         })
     };
     assert_eq!(run(false, 2).unwrap().ended, Ended::Interrupted);
@@ -352,7 +353,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
     let fit = fit_from(&settings, None, 2);
     let compute = Compute::new(Some(2));
     let all = |spec: &Recipe, first: First<'_>| {
-        twins(spec, first, 2, &training, &held_out, compute, &mut |_| Flow::Continue)
+        twins(spec, first, 2, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))
     };
     let found = all(&Recipe::Classifier(settings.clone()), First::Classifier(&fit)).unwrap();
     assert_eq!((found.pretrained.len(), found.random.len()), (2, 2));

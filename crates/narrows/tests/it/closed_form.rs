@@ -1,5 +1,6 @@
 //! The linear autoencoder in closed form, as a model, as a start and as an oracle.
 
+use std::ops::ControlFlow;
 use crate::common::{fit, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::Dataset;
@@ -7,7 +8,6 @@ use narrows::data::scaling::Scaling;
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::{Options, fit_with};
 use narrows::model::{Fitted, Model};
-use narrows::progress::Flow;
 use narrows::recipe::Scale;
 
 /// The code's directions (d x k), in single precision as the network has them.
@@ -139,7 +139,7 @@ fn training_goes_on_from_a_model() {
     let on = |settings: &[&str], start: &Model| {
         let spec = recipe("linear", settings).recipe().unwrap();
         let options = Options { start: Some(start), ..Options::default() };
-        fit_with(&spec, &training, &held_out, compute, options, &mut |_| Flow::Continue)
+        fit_with(&spec, &training, &held_out, compute, options, &mut |_| ControlFlow::Continue(()))
     };
     let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]", "weights.start=\"auto\""];
     let train = "train={optimizer=\"sgd\", rate=0.001, epochs=2}";

@@ -1,12 +1,12 @@
 //! What several tests of the library need.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
-use narrows::progress::Flow;
 use narrows::recipe::RecipeFile;
 
 pub fn open(name: &str) -> Dataset<'static> {
@@ -25,7 +25,7 @@ pub fn try_fit(
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
 ) -> narrows::Result<Fit> {
-    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| Flow::Continue)
+    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(()))
 }
 
 pub fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {

@@ -1,18 +1,18 @@
 //! Networks on images: any size comes back, noise is undone, threads and SIMD levels change nothing that matters.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
-use narrows::progress::Flow;
 use narrows::recipe::Recipe;
 use narrows::recipe::RecipeFile;
 use narrows_kernels::Level;
 
 fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>, compute: Compute) -> Fit {
     let spec = recipe.recipe().unwrap();
-    narrows::fit::fit(&spec, training, validation, compute, &mut |_| Flow::Continue).unwrap()
+    narrows::fit::fit(&spec, training, validation, compute, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn with(recipe: &str, settings: &[&str]) -> RecipeFile {

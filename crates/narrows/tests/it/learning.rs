@@ -1,5 +1,6 @@
 //! What is learned, checked by other roads: closed forms, published figures, other numbers of threads.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use narrows::data::{self, Dataset, Labels, OpenOptions, Shape, Subset, Table, Va
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::Fit;
 use narrows::model::Fitted;
-use narrows::progress::{Ended, Flow};
+use narrows::progress::Ended;
 use narrows::recipe::RecipeFile;
 
 fn fit_with(text: &str, training: &Dataset<'_>, validation: &Dataset<'_>, threads: usize) -> Fit {
     let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
-    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| Flow::Continue)
+    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| ControlFlow::Continue(()))
         .unwrap()
 }
 

@@ -1,11 +1,12 @@
 //! Batch normalisation from recipe to model: trained with it, saved without.
 
+use std::ops::ControlFlow;
 use crate::common::{open, some_rows};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, OpenOptions, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::RecipeFile;
 use narrows::recipe::{Layer, Recipe};
 
@@ -29,7 +30,7 @@ fn flowers(train: &str) -> Recipe {
 
 fn run(spec: &Recipe, data: &(Dataset, Dataset), threads: usize) -> Fit {
     let compute = Compute::new(Some(threads));
-    narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| Flow::Continue).unwrap()
+    narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 #[test]
@@ -80,8 +81,8 @@ fn a_resumed_run_is_the_one_that_never_stopped() {
             let options =
                 Options { checkpoints: Some(CheckpointOptions { model: &model, resume }), start: None };
             fit_with(&spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
-                Event::Epoch(record) if record.epoch == stop => Flow::Stop,
-                _ => Flow::Continue,
+                Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
             })
             .unwrap()
         };
@@ -130,7 +131,7 @@ fn what_makes_no_sense_together_is_refused() {
         let options = Options { checkpoints: None, start };
         let compute = Compute::new(Some(1));
         let fit =
-            fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| Flow::Continue);
+            fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| ControlFlow::Continue(()));
         let error = fit.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };

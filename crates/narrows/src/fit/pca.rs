@@ -1,0 +1,53 @@
+//! The road of a PCA: moments, then an eigen-decomposition.
+
+use std::time::Instant;
+
+use super::{Fit, Job, Steps};
+use crate::error::{Error, Result};
+use crate::evaluation::verdict::Training;
+use crate::model::{Fitted, Model, Part};
+use crate::pca::{Moments, Pca};
+use crate::progress::Ended;
+use crate::recipe::{PcaRecipe, Recipe};
+
+pub(super) fn fit(recipe: &PcaRecipe, mut job: Job<'_>) -> Result<Fit> {
+    if job.start_from.is_some() {
+        return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
+    }
+    let scale = job.scale(recipe.scale, false)?;
+    let recipe = PcaRecipe { scale, ..recipe.clone() };
+    let scaling = job.learn_scaling(scale)?;
+    let rows = &*job.training.rows;
+
+    let started = Instant::now();
+    let moments = Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?;
+    let pca = Pca::from_moments(&moments, recipe.code_size, recipe.whiten)?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let loss = pca.training_error() / rows.shape().len() as f64;
+    let recipe = Recipe::Pca(recipe);
+    let model = Model {
+        recipe: recipe.clone(),
+        shape: rows.shape(),
+        element: rows.element(),
+        training_mean: moments.mean().to_vec(),
+        fitted: Fitted::Pca(pca),
+        summary: None,
+        part: Part::Whole,
+        classes: None,
+        scaling,
+        compute: job.compute,
+    };
+    let training = Training { loss, history: &[], steps: 0 };
+    let (model, held_out_codes) = job.measure(model, &recipe, &moments, training)?;
+    Ok(Fit {
+        model,
+        recipe,
+        history: Vec::new(),
+        seconds,
+        pretraining: Vec::new(),
+        steps: Steps::default(),
+        ended: Ended::Finished,
+        held_out_codes,
+    })
+}

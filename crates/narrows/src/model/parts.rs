@@ -1,0 +1,170 @@
+//! The two parts of a model as types of their own: what is left of the code, and what is right of it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fitted, Model, ModelFile};
+use crate::compute::Compute;
+use crate::data::{Dataset, Shape, Table};
+use crate::error::{Error, Result};
+use crate::network::plan::{LayerTable, Parameter, Plan};
+
+/// The part of a model that a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The layers left of the code.
+    Encoder,
+    /// The layers right of the code.
+    Decoder,
+}
+
+impl Part {
+    /// Whether this part of a network has a parameter. Shared weights belong to both.
+    pub fn needs(self, plan: &Plan, parameter: &Parameter) -> bool {
+        let steps = match self {
+            Self::Whole => return true,
+            Self::Encoder => &plan.steps[..plan.cut],
+            Self::Decoder => &plan.steps[plan.cut..],
+        };
+        steps
+            .iter()
+            .filter_map(|step| step.op.parameters())
+            .any(|(weights, bias)| *weights == parameter.range || bias == Some(&parameter.range))
+    }
+}
+
+/// The encoder of a model: from rows to codes. It gives the same bits as the whole model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoder(pub(super) Model);
+
+/// The decoder of a model: from codes to rows, in the units of the training rows. It gives the same bits as the whole model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoder(pub(super) Model);
+
+impl Model {
+    /// The encoder and the decoder as models of their own, which can be saved apart.
+    ///
+    /// # Errors
+    /// Where the model is a classifier, which has no decoder.
+    pub fn split(&self) -> Result<(Encoder, Decoder)> {
+        self.must_rebuild("be split")?;
+        Ok((Encoder(self.part(Part::Encoder)), Decoder(self.part(Part::Decoder))))
+    }
+
+    /// The model without the parameters of the other part.
+    fn part(&self, part: Part) -> Self {
+        let mut model = Self { part, ..self.clone() };
+        if let Fitted::Network { plan, parameters } = &mut model.fitted {
+            for parameter in plan.parameters.iter().filter(|parameter| !part.needs(plan, parameter)) {
+                parameters[parameter.range.clone()].fill(0.0);
+            }
+        }
+        model
+    }
+}
+
+macro_rules! part {
+    ($Part:ident, $other:ident, $name:literal, $refusal:literal) => {
+        impl $Part {
+            #[doc = concat!("Opens the file of ", $name, ", or of a whole model, which has one.")]
+            ///
+            /// # Errors
+            /// As [`Model::open`]; where the file holds the other part.
+            pub fn open(path: &Path) -> Result<Self> {
+                Self::of_file(ModelFile::open(path)?).map_err(|error| error.at(path.display()))
+            }
+
+            /// Reads it from the bytes of a file.
+            ///
+            /// # Errors
+            /// As [`Model::from_bytes`]; where the file holds the other part.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+                Self::of_file(ModelFile::from_bytes(bytes)?)
+            }
+
+            fn of_file(file: ModelFile) -> Result<Self> {
+                match file {
+                    ModelFile::Whole(model) => Ok(Self(model)),
+                    ModelFile::$Part(part) => Ok(part),
+                    ModelFile::$other(_) => {
+                        Err(Error::model($refusal).hint("use the model that it was split from"))
+                    }
+                }
+            }
+
+            /// Writes it to a file.
+            ///
+            /// # Errors
+            /// As [`Model::save`].
+            pub fn save(&self, path: &Path) -> Result<()> {
+                self.0.save(path)
+            }
+
+            /// The bytes of its file.
+            ///
+            /// # Errors
+            /// As [`Model::to_bytes`].
+            pub fn to_bytes(&self) -> Result<Vec<u8>> {
+                self.0.to_bytes()
+            }
+
+            /// The shape of a row.
+            pub fn shape(&self) -> Shape {
+                self.0.shape()
+            }
+
+            /// The shape of a code.
+            pub fn code_shape(&self) -> Shape {
+                self.0.code_shape()
+            }
+
+            /// The scaling of rows before the method sees them.
+            pub fn scaling(&self) -> &crate::data::scaling::Scaling {
+                self.0.scaling()
+            }
+
+            /// The layer table of the model that it is a part of.
+            pub fn table(&self) -> LayerTable {
+                self.0.table()
+            }
+
+            /// The model that it is a part of, without the parameters of the other part.
+            pub fn of_model(&self) -> &Model {
+                &self.0
+            }
+
+            /// Sets with what it computes; by default all processors.
+            #[must_use]
+            pub fn with_compute(self, compute: Compute) -> Self {
+                Self(self.0.with_compute(compute))
+            }
+        }
+    };
+}
+part!(Encoder, Decoder, "an encoder", "the model is a decoder: it cannot encode rows");
+part!(Decoder, Encoder, "a decoder", "the model is an encoder: it cannot decode codes");
+
+impl Encoder {
+    /// The codes of rows: see [`Model::encode`].
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
+        self.0.encode(rows)
+    }
+}
+
+impl Decoder {
+    /// The rows of codes: see [`Model::decode`].
+    ///
+    /// # Errors
+    /// As [`Model::decode`].
+    pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
+        self.0.decode(codes)
+    }
+}
