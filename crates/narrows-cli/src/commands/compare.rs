@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::data::scaling::scale_name;
-use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
+use narrows::experiments::compare::{Candidate, Cell, Comparison, Measure, Options, Progress, compare};
 use narrows::progress::{Event, Flow};
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
@@ -76,7 +76,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         Some(folder) => folder.clone(),
         None => new_run_folder("compare", &training.name)?,
     };
-    let pages = narrows::report::write_comparison_report(&folder, &comparison, &training, &held_out)?;
+    let pages = narrows_report::write_comparison_report(&folder, &comparison, &training, &held_out)?;
     if arguments.json {
         output::line(done(&comparison, &training.name, &pages[0]))?;
     } else {
@@ -264,7 +264,7 @@ fn print(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()>
     let scale = comparison.scale;
     output::line(format!("on {data}, scaling for all: {} ({})\n", scale_name(scale.scale), scale.reason))?;
     let (header, rows) = comparison.table(&COLUMNS);
-    let text = |row: &Vec<narrows::report::Cell>| -> Vec<String> {
+    let text = |row: &Vec<Cell>| -> Vec<String> {
         row.iter().map(|cell| if cell.best { format!("{}*", cell.text) } else { cell.text.clone() }).collect()
     };
     output::table(&header, &rows.iter().map(text).collect::<Vec<_>>())?;

@@ -14,7 +14,7 @@ use narrows::model::Model;
 use narrows::progress::{Ended, Event};
 use narrows::recipe::file::Recipe;
 use narrows::recipe::{PretrainKind, Spec};
-use narrows::report::{write_classifier_report, write_report};
+use narrows_report::{write_classifier_report, write_report};
 
 use super::done::Done;
 use super::progress::Progress;
@@ -121,7 +121,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Err(error) => (None, Some(error)),
     };
     let recipe = &recipe.name;
-    let starts = twins.as_ref().map(|twins| narrows::report::starts_of(twins, recipe));
+    let starts = twins.as_ref().map(|twins| narrows_report::starts_of(twins, recipe));
     let (mut line, page) = match &fitted {
         Fitting::Rebuilding(fit) => {
             let pages = write_report(&folder, recipe, fit, &training, &validation, compute, starts.as_ref())?;

@@ -57,6 +57,13 @@ impl ClassifierFit {
         let classes = self.model.classes.as_ref().expect("a classifier has classes");
         classes.summary.as_ref().expect("fit_classifier writes a summary")
     }
+
+    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
+    /// kept, or there are no epochs.
+    pub fn kept_epoch(&self) -> Option<usize> {
+        let keeps_best = self.model.spec.train().is_some_and(Train::keeps_best);
+        best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
+    }
 }
 
 /// Fits a classifier to rows with labels, judged on held-out rows with labels.

@@ -62,6 +62,13 @@ impl Fit {
     pub fn summary(&self) -> &Summary {
         self.model.summary.as_ref().expect("fit writes a summary")
     }
+
+    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
+    /// kept, or there are no epochs.
+    pub fn kept_epoch(&self) -> Option<usize> {
+        let keeps_best = self.model.spec.train().is_some_and(Train::keeps_best);
+        best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
+    }
 }
 
 /// Fits a spec to rows, judged on held-out rows.

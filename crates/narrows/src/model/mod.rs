@@ -1,9 +1,12 @@
 //! A fitted method: it encodes, decodes and reconstructs rows, in the units they came in.
 
 mod convert;
+mod examples;
 mod file;
-pub(crate) mod interpolate;
+mod interpolate;
 pub mod metrics;
+
+pub use examples::ScaledRows;
 
 use narrows_kernels::{Activation, Level, activation, loss, sampling};
 use serde::{Deserialize, Serialize};

@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::fit::{alone, layer_facts};
-use crate::compute::Compute;
-use crate::data::Dataset;
-use crate::error::Result;
-use crate::evaluation::labels::class_numbers;
-use crate::fit::classifier::ClassifierFit;
-use crate::model::Model;
-use crate::model::metrics::Classification;
-use crate::network::engine::most_likely;
-use crate::network::plan::LayerTable;
-use crate::recipe::Spec;
-use crate::recipe::file::to_toml;
-use crate::report::{ClassesContents, Mistake, Starts, write_classes};
-use crate::train::best_epoch;
+use crate::{ClassesContents, Mistake, Starts, write_classes};
+use narrows::compute::Compute;
+use narrows::data::Dataset;
+use narrows::error::Result;
+use narrows::evaluation::classes::{Misclassified, misclassified};
+use narrows::fit::classifier::ClassifierFit;
+use narrows::model::Model;
+use narrows::model::metrics::Classification;
+use narrows::network::plan::LayerTable;
+use narrows::recipe::Spec;
+use narrows::recipe::file::to_toml;
 
 /// Rows that are shown of those told worst.
 const WORST: usize = 30;
@@ -56,8 +54,7 @@ pub fn write_classifier_report(
         ("nearest class mean".to_owned(), summary.nearest_mean_error),
         (format!("this model ({recipe})"), found.error()),
     ];
-    let keeps_best = model.spec.train().is_some_and(|train| train.keeps_best());
-    let kept_epoch = keeps_best.then(|| best_epoch(&fit.history).map(|record| record.epoch)).flatten();
+    let kept_epoch = fit.kept_epoch();
     let settings = fit.spec.pretrain.as_ref();
     let layer_facts: Vec<_> =
         (0..).zip(&fit.pretraining).map(|(place, layer)| layer_facts(settings, place, layer)).collect();
@@ -148,26 +145,18 @@ fn stretch(numbers: &mut [f32]) {
 /// The rows that are told wrong with the least share of their own class, and their numbers, from black (0) to white (1).
 fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
     let names = names(model);
-    let classes = class_numbers(dataset, names)?;
-    let shares = model.predict(&*dataset.rows, compute)?;
-    let shares: Vec<&[f32]> = shares.chunks_exact(names.len()).collect();
-    let own = |row: usize| shares[row][classes[row] as usize];
-    let mut wrong: Vec<usize> =
-        (0..shares.len()).filter(|&row| most_likely(shares[row]) != classes[row] as usize).collect();
-    wrong.sort_by(|&a, &b| own(a).total_cmp(&own(b)).then(a.cmp(&b)));
+    let mut wrong = misclassified(model, dataset, compute)?;
     wrong.truncate(WORST);
-    let mistake = |&row: &usize| {
-        let told = most_likely(shares[row]);
-        Mistake {
-            row: row + 1,
-            class: names[classes[row] as usize].clone(),
-            told: names[told].clone(),
-            share: f64::from(shares[row][told]),
-            own: f64::from(own(row)),
-        }
+    let mistake = |row: &Misclassified| Mistake {
+        row: row.row + 1,
+        class: names[row.class].clone(),
+        told: names[row.predicted].clone(),
+        share: f64::from(row.predicted_probability),
+        own: f64::from(row.class_probability),
     };
-    let mut images = vec![0.0; wrong.len() * model.shape.len()];
-    model.scaling.read(&*dataset.rows, &wrong, &mut images, compute.level);
+    let rows: Vec<usize> = wrong.iter().map(|row| row.row).collect();
+    let mut images = vec![0.0; rows.len() * model.shape.len()];
+    model.scaling.read(&*dataset.rows, &rows, &mut images, compute.level);
     stretch(&mut images);
     Ok((wrong.iter().map(mistake).collect(), images))
 }
