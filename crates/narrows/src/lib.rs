@@ -57,7 +57,6 @@
 //! | [`quality`] | what codes are worth: classes told apart, neighbours kept |
 //! | [`score`] | what a model loses on rows, and what simpler methods lose |
 //! | [`verdict`] | one plain sentence about a fit |
-//! | [`report`] | pictures, charts and one page |
 //! | [`fit`] | the front door: from a recipe and rows to a model and its report |
 //! | [`classifier`] | networks that tell classes, pre-trained or not |
 //! | [`compare`] | several recipes on the same rows, judged by the same figures |
@@ -95,8 +94,6 @@ pub mod evaluation;
 pub mod fit;
 
 pub mod experiments;
-
-pub mod report;
 
 pub use error::{Error, ErrorKind, Result};
 

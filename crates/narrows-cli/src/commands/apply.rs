@@ -129,7 +129,7 @@ fn write(
             }
             let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
             let columns = rows.clamp(1, if rows <= 16 { 16 } else { COLUMNS });
-            narrows::report::picture(shape, &values, columns, 0.0, 1.0).ok_or_else(|| {
+            narrows_report::picture(shape, &values, columns, 0.0, 1.0).ok_or_else(|| {
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
         }

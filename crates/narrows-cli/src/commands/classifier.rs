@@ -11,7 +11,7 @@ use narrows::evaluation::classes::classify;
 use narrows::fit::classifier::ClassifierFit;
 use narrows::model::Model;
 use narrows::model::metrics::Classification;
-use narrows::report::write_classes_report;
+use narrows_report::write_classes_report;
 use serde_json::json;
 
 use super::done::{ended_name, layer_text, layers_json};

@@ -48,7 +48,7 @@ impl Shape {
     }
 
     /// Whether it is an image that is grey, or red, green and blue: a picture of it shows every channel.
-    pub(crate) fn is_grey_or_colour(&self) -> bool {
+    pub fn is_grey_or_colour(&self) -> bool {
         self.is_image() && matches!(self.channels, 1 | 3)
     }
 

@@ -20,6 +20,52 @@ pub fn classify(model: &Model, dataset: &Dataset<'_>) -> Result<Classification> 
     classification(model, &*dataset.rows, &numbers)
 }
 
+/// A row whose class a classifier does not predict.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Misclassified {
+    /// The number of the row, from 0.
+    pub row: usize,
+    /// Its class, an index into the names of the model's classes.
+    pub class: usize,
+    /// The class that is predicted.
+    pub predicted: usize,
+    /// The predicted probability of its class.
+    pub class_probability: f32,
+    /// The probability of the class that is predicted.
+    pub predicted_probability: f32,
+}
+
+/// The rows that a classifier misclassifies, sorted by the probability of the row's own class: the worst mistake comes first.
+///
+/// # Errors
+/// As for [`classify`].
+pub fn misclassified(model: &Model, dataset: &Dataset, compute: Compute) -> Result<Vec<Misclassified>> {
+    let Some(classes) = &model.classes else {
+        return Err(Error::model("the model is no classifier: it knows no classes"));
+    };
+    let numbers = class_numbers(dataset, &classes.names)?;
+    let probabilities = model.predict(&*dataset.rows, compute)?;
+    let mut found: Vec<Misclassified> = probabilities
+        .chunks_exact(classes.names.len())
+        .zip(numbers)
+        .enumerate()
+        .map(|(row, (probabilities, class))| {
+            let (class, predicted) = (class as usize, most_likely(probabilities));
+            Misclassified {
+                row,
+                class,
+                predicted,
+                class_probability: probabilities[class],
+                predicted_probability: probabilities[predicted],
+            }
+        })
+        .filter(|row| row.predicted != row.class)
+        .collect();
+    // A stable sort: of equal probabilities the earlier row comes first.
+    found.sort_by(|a, b| a.class_probability.total_cmp(&b.class_probability));
+    Ok(found)
+}
+
 /// As [`classify`], of rows whose classes are known as numbers.
 pub(crate) fn classification(
     model: &Model,

@@ -174,6 +174,21 @@ impl Twins {
         (of(&self.pretrained), of(&self.random))
     }
 
+    /// The metric of each seed as a table: its header, and a row for each seed. `recipe` names the pre-trained network.
+    pub fn table(&self, recipe: &str) -> (Vec<String>, Vec<Vec<String>>) {
+        let number = |value: f64| {
+            if self.tells_classes { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
+        };
+        let header = vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()];
+        let rows = self
+            .pretrained
+            .iter()
+            .zip(&self.random)
+            .map(|(own, random)| vec![own.seed.to_string(), number(own.figure), number(random.figure)])
+            .collect();
+        (header, rows)
+    }
+
     /// One plain sentence: whether pre-training paid.
     pub fn answer(&self) -> String {
         let diverged =

@@ -40,7 +40,7 @@ use crate::train::pretrain::PretrainedLayer;
 /// use narrows::{FitOptions, Recipe};
 ///
 /// let iris = narrows_datasets::iris();
-/// let fit = narrows::fit(&Recipe::open("pca")?.with("code_size", 2)?, &iris, FitOptions::default())?;
+/// let fit = narrows::fit(&RecipeFile::open("pca")?.with("code_size", 2)?, &iris, FitOptions::default())?;
 /// println!("{}", fit.verdict()); // PCA-2 keeps 97.3 % of the variance ...
 /// # assert!(fit.verdict().starts_with("PCA-2 keeps 97"));
 /// # Ok::<(), narrows::Error>(())
@@ -49,7 +49,7 @@ use crate::train::pretrain::PretrainedLayer;
 /// # Errors
 /// Where the rows do not fit the recipe, a value is missing, rows cannot be read, or files cannot be written.
 pub fn fit<'a>(
-    recipe: &Recipe,
+    recipe: &RecipeFile,
     training: impl Into<Dataset<'a>>,
     options: FitOptions<'_>,
 ) -> Result<Fit> {
@@ -76,6 +76,13 @@ pub fn fit<'a>(
         Recipe::Pca(recipe) => pca::fit(recipe, job),
         Recipe::Autoencoder(recipe) => autoencoder::fit(recipe, job),
         Recipe::Classifier(recipe) => classifier::fit(recipe, job),
+    }
+
+    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
+    /// kept, or there are no epochs.
+    pub fn kept_epoch(&self) -> Option<usize> {
+        let keeps_best = self.model.recipe.train().is_some_and(Train::keeps_best);
+        best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
     }
 }
 
@@ -131,7 +138,7 @@ pub struct Fit {
     /// The model, with its summary.
     pub model: Model,
     /// The recipe that was fitted: with batch normalisation, where the model's own recipe is without.
-    pub recipe: Recipe,
+    pub recipe: RecipeFile,
     /// The losses, epoch by epoch; empty for a PCA.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -216,7 +223,7 @@ impl Job<'_> {
     fn measure(
         &mut self,
         mut model: Model,
-        recipe: &Recipe,
+        recipe: &RecipeFile,
         moments: &Moments,
         training: Training<'_>,
     ) -> Result<(Model, Vec<f32>)> {

@@ -7,6 +7,7 @@
 mod apply;
 mod convert;
 pub(crate) mod evaluator;
+mod examples;
 mod file;
 mod interpolate;
 pub mod metrics;

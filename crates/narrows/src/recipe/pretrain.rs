@@ -130,7 +130,7 @@ impl Pretrain {
     }
 
     /// The noise on what comes into a layer.
-    pub(crate) fn noise(&self, layer: usize) -> Option<Layer> {
+    pub fn noise(&self, layer: usize) -> Option<Layer> {
         self.noise.as_ref()?.of(layer)
     }
 

@@ -105,9 +105,6 @@ fn what_does_not_fit_says_why_and_the_others_go_on() {
     assert!(found.methods[0].failure.as_ref().unwrap().contains("image"), "{:?}", found.methods[0].failure);
     assert!(found.methods[1].failure.is_none());
     assert!(found.remarks().iter().any(|remark| remark.starts_with("conv does not fit these rows")));
-    let folder = tempfile::tempdir().unwrap();
-    let pages = narrows::report::write_comparison_report(folder.path(), &found, &rows.0, &rows.1).unwrap();
-    assert!(std::fs::read_to_string(&pages[0]).unwrap().contains("conv does not fit"));
 
     // Unscaled, the loss of `single` has no sense on centimetres; alone it is an error.
     let options = Options { scale: Some(Scale::None), ..Options::default() };

@@ -6,8 +6,10 @@
 
 mod code_size_curve;
 mod metrics;
+mod table;
 
 pub use code_size_curve::{Curve, Point, Sweep, knee};
+pub use table::Cell;
 pub use metrics::{Metrics, Measure, Spread};
 
 use std::ops::ControlFlow;
@@ -116,8 +118,10 @@ pub struct Comparison {
     pub verdict: String,
     /// Whether the callback stopped it; what was finished by then is here.
     pub interrupted: bool,
-    /// The shape of a row, and a few held-out rows after scaling.
-    pub(crate) examples: (Shape, Vec<f32>),
+    /// The shape of a row.
+    pub shape: Shape,
+    /// The first held-out rows, 10 at most, after scaling: n x row length.
+    pub examples: Vec<f32>,
 }
 
 /// A recipe with its fits.
@@ -135,10 +139,12 @@ pub struct Method {
     pub fits: Vec<Metrics>,
     /// Why it could not be fitted to these rows.
     pub failure: Option<String>,
-    /// Of the first fit: the losses, the least possible one, and what it makes of the examples.
-    pub(crate) history: Vec<EpochRecord>,
-    pub(crate) loss_floor: Option<f64>,
-    pub(crate) rebuilt: Vec<f32>,
+    /// The losses of the first fit, epoch by epoch.
+    pub history: Vec<EpochRecord>,
+    /// The lowest value that the loss can take on these rows, where it is known.
+    pub loss_floor: Option<f64>,
+    /// The first fit's reconstructions of [`Comparison::examples`].
+    pub reconstructions: Vec<f32>,
 }
 
 impl Method {
@@ -235,12 +241,12 @@ pub fn compare(
         true => None,
         false => Some(code_size_curve::sweep(&mut run, candidates, &methods, &options.sweep, &mut notes)?),
     };
-    let examples = (training.rows.shape(), run.examples()?);
+    let (shape, examples) = (training.rows.shape(), run.examples()?);
     let training_rows = training.rows.rows();
     notes.extend(few_steps(&methods, training_rows));
     let (interrupted, verdict) =
         (run.interrupted, verdict(&methods, training_rows, rows.as_ref(), sweep.as_ref()));
-    Ok(Comparison { scale, code_size, notes, methods, rows, sweep, verdict, interrupted, examples })
+    Ok(Comparison { scale, code_size, notes, methods, rows, sweep, verdict, interrupted, shape, examples })
 }
 
 /// What goes through the whole comparison.
@@ -298,7 +304,7 @@ impl Run<'_> {
             failure: None,
             history: Vec::new(),
             loss_floor: None,
-            rebuilt: Vec::new(),
+            reconstructions: Vec::new(),
         };
         let recipe = method.recipe.clone();
         for at in 0..seeds {
@@ -314,7 +320,7 @@ impl Run<'_> {
                     }
                     let figures = self.figures(name, &fit)?;
                     if at == 0 {
-                        method.rebuilt = self.rebuilt(&fit.model)?;
+                        method.reconstructions = self.reconstructions(&fit.model)?;
                         method.loss_floor = fit.summary().evaluation.bce_floor;
                         method.history = fit.history;
                     }
@@ -399,10 +405,10 @@ impl Run<'_> {
         })
     }
 
-    /// The numbers of the examples, after scaling, as a model rebuilds them when it is judged.
-    fn rebuilt(&self, model: &Model) -> Result<Vec<f32>> {
-        let judged = model.judge(self.compute.level).rows(&*self.held_out.rows, &self.judging.examples)?;
-        Ok(judged.outputs.into_iter().map(|value| value as f32).collect())
+    /// A model's reconstructions of the examples, after scaling.
+    fn reconstructions(&self, model: &Model) -> Result<Vec<f32>> {
+        let (rows, examples) = (&*self.held_out.rows, &self.judging.examples);
+        Ok(model.reconstruct_scaled(rows, examples)?.outputs)
     }
 
     /// The examples themselves.

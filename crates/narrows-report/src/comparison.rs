@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::Dataset;
-use crate::error::Result;
-use crate::experiments::compare::{Comparison, Measure, Method, Spread};
-use crate::recipe::Recipe;
-use crate::recipe::to_toml;
-use crate::report::{self, Cell, ComparedError, ComparedLosses, Strips, SweepCurve, write_comparison};
+use crate::{ComparedError, ComparedLosses, Strips, SweepCurve, write_comparison};
+use narrows::data::Dataset;
+use narrows::data::scaling::scale_name;
+use narrows::error::Result;
+use narrows::experiments::compare::{Comparison, Measure, Method};
+use narrows::recipe::Recipe;
+use narrows::recipe::to_toml;
 
 /// What a recipe costs and loses.
 const LOSSES: [Measure; 7] = [
@@ -37,84 +38,19 @@ const CODES_CAPTION: &str = "Dead units say the same of every held-out row; acti
     linear classifier. Trust and continuity: whether neighbours among codes are neighbours among rows, and the other \
     way round; 1 is best.";
 
-impl Comparison {
-    /// The table of the measures `which`, those that nothing has left out: its heads, then a row for each method that was
-    /// fitted, and one for the rows themselves.
-    pub fn table(&self, which: &[Measure]) -> (Vec<String>, Vec<Vec<Cell>>) {
-        let fitted: Vec<&Method> = self.methods.iter().filter(|method| !method.fits.is_empty()).collect();
-        let columns: Vec<(Measure, Vec<Option<Spread>>)> = which
-            .iter()
-            .map(|&measure| (measure, fitted.iter().map(|method| method.spread(measure)).collect::<Vec<_>>()))
-            .filter(|(_, spreads)| spreads.iter().any(Option::is_some))
-            .collect();
-        let mut header = vec!["recipe".to_owned()];
-        header.extend(columns.iter().map(|(measure, _)| measure.title().to_owned()));
-        let plain = |text: String| Cell { text, best: false };
-        let mut rows: Vec<Vec<Cell>> = fitted.iter().map(|method| vec![plain(method.name.clone())]).collect();
-        for (measure, spreads) in &columns {
-            // On noisy rows errors are others: they do not compete.
-            let on_noise = matches!(measure, Measure::SquaredError | Measure::ExplainedVariance);
-            let values: Vec<Option<f64>> = spreads
-                .iter()
-                .zip(&fitted)
-                .map(|(spread, method)| {
-                    spread.filter(|_| !(on_noise && method.noisy)).map(|spread| spread.mean)
-                })
-                .collect();
-            for ((row, spread), (best, method)) in
-                rows.iter_mut().zip(spreads).zip(measure.best(&values).into_iter().zip(&fitted))
-            {
-                let text = spread.as_ref().map_or_else(|| "-".into(), |spread| measure.text(spread));
-                let text = match measure {
-                    Measure::Loss => format!("{text} {}", method.loss_name),
-                    Measure::DeadUnits => format!("{text} of {}", method.fits[0].code_units),
-                    _ => text,
-                };
-                row.push(Cell { text, best });
-            }
-        }
-        let classified =
-            |(measure, _): &(Measure, _)| matches!(measure, Measure::NearestNeighbour | Measure::LinearProbe);
-        if let Some(reference) = &self.rows
-            && columns.iter().any(classified)
-        {
-            let mut row = vec![plain("the rows themselves".into())];
-            row.extend(columns.iter().map(|(measure, _)| {
-                let value = match measure {
-                    Measure::CodeSize => Some(reference.width as f64),
-                    Measure::NearestNeighbour => reference.nearest_neighbour_accuracy,
-                    Measure::LinearProbe => reference.linear_probe_accuracy,
-                    _ => None,
-                };
-                plain(value.map_or_else(|| "-".into(), |value| measure.text(&Spread::one(value))))
-            }));
-            rows.push(row);
-        }
-        (header, rows)
-    }
-
-    /// The notes, and for each recipe that could not be fitted why.
-    pub fn remarks(&self) -> Vec<String> {
-        let failed = self.methods.iter().filter_map(|method| {
-            Some(format!("{} does not fit these rows: {}", method.name, method.failure.as_ref()?))
-        });
-        failed.chain(self.notes.iter().cloned()).collect()
-    }
-}
-
 /// Writes the report of a comparison into a folder. Answers the paths written, the page first.
 pub fn write_report(
     directory: &Path,
     comparison: &Comparison,
-    training: &Dataset<'_>,
-    held_out: &Dataset<'_>,
+    training: &Dataset,
+    held_out: &Dataset,
 ) -> Result<Vec<PathBuf>> {
     let fitted: Vec<&Method> = comparison.methods.iter().filter(|method| !method.fits.is_empty()).collect();
-    let names: Vec<&str> = fitted.iter().map(|method| &*method.name).collect();
+    let names: Vec<&str> = fitted.iter().map(|method| &*method.recipe).collect();
     let tables = [("Errors", &LOSSES[..], LOSSES_CAPTION), ("Codes", &CODES, CODES_CAPTION)].map(
         |(heading, which, caption)| {
             let (header, rows) = comparison.table(which);
-            report::Table { heading, header, rows, caption }
+            crate::Table { heading, header, rows, caption }
         },
     );
     let mean = |method: &Method, measure| method.spread(measure).map_or(f64::NAN, |spread| spread.mean);
@@ -122,9 +58,9 @@ pub fn write_report(
         .iter()
         .map(|method| {
             let pca = format!("PCA-{}", method.fits[0].pca_components);
-            let is_network = matches!(method.recipe, Recipe::Autoencoder(_));
+            let is_network = matches!(method.spec, Recipe::Autoencoder(_));
             ComparedError {
-                recipe: method.name.clone(),
+                recipe: method.recipe.clone(),
                 error: mean(method, Measure::SquaredError),
                 pca: is_network.then(|| (pca, mean(method, Measure::PcaSquaredError))),
             }
@@ -133,7 +69,7 @@ pub fn write_report(
     // One chart for each loss, in the order in which they come.
     let mut losses: Vec<ComparedLosses> = Vec::new();
     for method in fitted.iter().filter(|method| !method.history.is_empty()) {
-        let curve = (&*method.name, &method.history[..]);
+        let curve = (&*method.recipe, &method.history[..]);
         match losses.iter_mut().find(|losses| losses.name == method.loss_name) {
             Some(losses) => losses.curves.push(curve),
             None => losses.push(ComparedLosses {
@@ -143,7 +79,7 @@ pub fn write_report(
             }),
         }
     }
-    let (shape, originals) = &comparison.examples;
+    let (shape, originals) = (&comparison.shape, &comparison.examples);
     let sweep: Vec<SweepCurve> = comparison
         .sweep
         .iter()
@@ -160,7 +96,7 @@ pub fn write_report(
         ("Row".to_owned(), format!("{} numbers ({shape})", shape.len())),
         (
             "Scaling, for all".to_owned(),
-            format!("{}: {}", comparison.scale.scale.name(), comparison.scale.reason),
+            format!("{}: {}", scale_name(comparison.scale.scale), comparison.scale.reason),
         ),
     ];
     if let Some(size) = comparison.code_size {
@@ -174,8 +110,8 @@ pub fn write_report(
         facts.push(("Neighbours compared".to_owned(), neighbours.to_string()));
     }
     let recipes: Vec<(String, String)> =
-        fitted.iter().map(|method| (method.name.clone(), to_toml(&method.recipe))).collect();
-    let contents = report::Comparison {
+        fitted.iter().map(|method| (method.recipe.clone(), to_toml(&method.spec))).collect();
+    let contents = crate::Comparison {
         title: &format!("{} on {}", names.join(", "), training.name),
         verdict: &comparison.verdict,
         facts: &facts,
@@ -186,7 +122,7 @@ pub fn write_report(
         strips: shape.is_image().then(|| Strips {
             shape: *shape,
             originals,
-            rebuilt: fitted.iter().map(|method| (&*method.name, &method.rebuilt[..])).collect(),
+            rebuilt: fitted.iter().map(|method| (&*method.recipe, &method.reconstructions[..])).collect(),
         }),
         sweep: &sweep,
         recipes: &recipes,

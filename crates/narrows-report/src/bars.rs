@@ -11,7 +11,7 @@ use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::Figure;
 use super::charts::{COLOURS, FONT, INK, PAPER, drawable, entry, figure, finish, frame, whole_step};
-use crate::base::text::{figure_text, short_text};
+use narrows::base::text::{figure_text, short_text};
 
 /// Bars that step back behind the highlighted one.
 const QUIET: &str = "#a9b4c2";

@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::atomic_file;
-use crate::compute::Compute;
-use crate::data::{Dataset, Shape, Subset};
-use crate::error::Result;
-use crate::fit::Fit;
-use crate::fit::{ELIMINATED, elimination};
-use crate::model::metrics::Reconstruction;
-use crate::model::{Fitted, Model};
-use crate::network::plan::Op;
-use crate::recipe::to_toml;
-use crate::recipe::{Layer, Pretrain, Recipe};
-use crate::report::{CodeScatter, Contents, DecodedCodes, Examples, LayerAlone, Starts, WeightImages, write};
-use crate::train::best_epoch;
-use crate::train::pretrain::PretrainedLayer;
+use crate::decoded::{chosen_codes, decode_scaled};
+use crate::{CodeScatter, Contents, DecodedCodes, Examples, LayerAlone, Starts, WeightImages, write};
+use narrows::base::atomic_file;
+use narrows::compute::Compute;
+use narrows::data::{Dataset, Shape, Subset};
+use narrows::error::Result;
+use narrows::fit::Fit;
+use narrows::fit::{ELIMINATED, elimination};
+use narrows::model::metrics::Evaluation;
+use narrows::model::{Fitted, Model};
+use narrows::network::plan::Op;
+use narrows::recipe::to_toml;
+use narrows::recipe::{Layer, Pretrain, Recipe};
+use narrows::train::pretrain::PretrainedLayer;
 
 /// Rows shown beside their reconstructions.
 const EXAMPLES: usize = 10;
@@ -33,8 +33,8 @@ pub fn write_report(
     directory: &Path,
     recipe: &str,
     fit: &Fit,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
+    training: &Dataset,
+    validation: &Dataset,
     compute: Compute,
     starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
@@ -46,18 +46,17 @@ pub fn write_report(
 
     let shown: Vec<usize> = (0..EXAMPLES.min(validation.rows.rows())).collect();
     // Pictures are drawn on the scale the model sees, where 0 is black and 1 is white; tables in their own units.
-    let judged = model.judge(compute.level).rows(&*validation.rows, &shown)?;
+    let judged = model.reconstruct_scaled(&*validation.rows, &shown, compute)?;
     let drawn = |mut rows: Vec<f32>| {
         if !model.shape.is_image() {
             model.scaling.undo(compute.level, &mut rows, width);
         }
         rows
     };
-    let narrow = |rows: Vec<f64>| rows.into_iter().map(|value| value as f32).collect::<Vec<f32>>();
-    let originals = drawn(narrow(judged.rows));
-    let reconstructions = drawn(narrow(judged.outputs));
+    let originals = drawn(judged.rows);
+    let reconstructions = drawn(judged.outputs);
     let noise = noise(&model.fitted);
-    let corrupted = noise.is_some().then(|| drawn(judged.given));
+    let corrupted = noise.is_some().then(|| drawn(judged.inputs));
 
     let facts = facts(fit, training, validation);
     let components = summary.baselines.pca_components.unwrap_or(code_size);
@@ -98,8 +97,8 @@ pub fn write_report(
     let (first, second) = (column(first_unit), column(second_unit));
     let axes = [axis(&model.fitted, first_unit), axis(&model.fitted, second_unit)];
     let weights = weights(&model.fitted, model.shape);
-    let chosen = if model.shape.is_image() { model.telling_codes(&fit.validation_codes) } else { None };
-    let decoded = chosen.as_ref().map(|chosen| model.decode_scaled(&chosen.codes, compute)).transpose()?;
+    let chosen = if model.shape.is_image() { chosen_codes(model, &fit.validation_codes) } else { None };
+    let decoded = chosen.as_ref().map(|chosen| decode_scaled(model, &chosen.codes, compute)).transpose()?;
     let spectrum = match &model.fitted {
         Fitted::Pca(pca) => Some(pca.explained_variance_ratio()),
         Fitted::Network { .. } => None,
@@ -123,7 +122,7 @@ pub fn write_report(
         layers: &model.table(),
         comparison: &comparison,
         history: &fit.history,
-        kept_epoch: kept_epoch(fit),
+        kept_epoch: fit.kept_epoch(),
         loss_name: model.recipe.loss().title(),
         loss_floor: evaluation.bce_floor,
         examples: Some(Examples {
@@ -195,21 +194,11 @@ fn code(model: &Model) -> String {
     format!("{} numbers{image}{larger}", shape.len())
 }
 
-/// The epoch whose parameters were kept, where that is not just the last.
-fn kept_epoch(fit: &Fit) -> Option<usize> {
-    match &fit.model.recipe {
-        Recipe::Autoencoder(recipe) if recipe.train.keeps_best() => {
-            best_epoch(&fit.history).map(|record| record.epoch)
-        }
-        _ => None,
-    }
-}
-
 /// The figures of the page, in order.
-fn facts(fit: &Fit, training: &Dataset<'_>, validation: &Dataset<'_>) -> Vec<(String, String)> {
+fn facts(fit: &Fit, training: &Dataset, validation: &Dataset) -> Vec<(String, String)> {
     let model = &fit.model;
     let summary = fit.summary();
-    let Reconstruction {
+    let Evaluation {
         rows,
         bce,
         bce_floor,
@@ -232,7 +221,7 @@ fn facts(fit: &Fit, training: &Dataset<'_>, validation: &Dataset<'_>) -> Vec<(St
         facts.push(("Noise".to_owned(), format!("{noise}; errors are those against the clean rows")));
     }
     if summary.epochs > 0 {
-        facts.push(("Epochs".to_owned(), epochs(summary.epochs, kept_epoch(fit))));
+        facts.push(("Epochs".to_owned(), epochs(summary.epochs, fit.kept_epoch())));
     }
     facts.push((format!("{}, training", model.recipe.loss().title()), format!("{:.5}", summary.train_loss)));
     facts.push((

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
-use crate::base::text::{figure_text, short_text};
-use crate::progress::EpochRecord;
+use narrows::base::text::{figure_text, short_text};
+use narrows::progress::EpochRecord;
 
 /// Everything a test may want to change; `contents` borrows from it.
 pub(super) struct Sample {

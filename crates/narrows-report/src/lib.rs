@@ -1,6 +1,7 @@
-//! The folder that every fit leaves behind: pictures, charts and one page that shows them.
+//! Reports of fits: one page in HTML with its charts and pictures.
 //!
-//! Plain data in, files out. Nothing here knows of training or models, and the same contents give the same bytes.
+//! The same fit and the same rows give the same bytes.
+#![forbid(unsafe_code)]
 
 mod bars;
 mod charts;
@@ -8,15 +9,14 @@ mod classes;
 mod classifier;
 mod compare;
 mod comparison;
+mod decoded;
 mod fit;
 mod page;
 mod pictures;
 mod starts;
 
 pub use classes::{ClassesContents, Mistake, write_classes};
-pub use compare::{
-    Cell, ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison,
-};
+pub use compare::{ComparedError, ComparedLosses, Comparison, Strips, SweepCurve, Table, write_comparison};
 
 pub use classifier::{write_classes_report, write_classifier_report};
 pub use comparison::write_report as write_comparison_report;
@@ -25,11 +25,11 @@ pub use starts::{StartCurve, Starts, starts_of};
 
 use std::path::{Path, PathBuf};
 
-use crate::base::atomic_file;
-use crate::data::{Labels, Shape};
-use crate::error::Result;
-use crate::network::plan::LayerTable;
-use crate::progress::EpochRecord;
+use narrows::base::atomic_file;
+use narrows::data::{Labels, Shape};
+use narrows::error::Result;
+use narrows::network::plan::LayerTable;
+use narrows::progress::EpochRecord;
 
 /// Everything a report says. Empty slices and `None` leave their part out.
 #[derive(Debug, Clone)]
@@ -219,7 +219,5 @@ fn write_files(directory: &Path, figures: &[Figure], text: &str) -> Result<Vec<P
     Ok(written)
 }
 
-#[cfg(test)]
-mod looks;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::fit::{alone, layer_facts};
-use crate::compute::Compute;
-use crate::data::Dataset;
-use crate::error::Result;
-use crate::evaluation::labels::class_numbers;
-use crate::fit::classifier::ClassifierFit;
-use crate::model::Model;
-use crate::model::metrics::Classification;
-use crate::network::engine::most_likely;
-use crate::network::plan::LayerTable;
-use crate::recipe::Recipe;
-use crate::recipe::to_toml;
-use crate::report::{ClassesContents, Mistake, Starts, write_classes};
-use crate::train::best_epoch;
+use crate::{ClassesContents, Mistake, Starts, write_classes};
+use narrows::compute::Compute;
+use narrows::data::Dataset;
+use narrows::error::Result;
+use narrows::evaluation::classes::{Misclassified, misclassified};
+use narrows::fit::classifier::ClassifierFit;
+use narrows::model::Model;
+use narrows::model::metrics::Classification;
+use narrows::network::plan::LayerTable;
+use narrows::recipe::Recipe;
+use narrows::recipe::to_toml;
 
 /// Rows that are shown of those told worst.
 const WORST: usize = 30;
@@ -27,8 +25,8 @@ pub fn write_classifier_report(
     directory: &Path,
     recipe: &str,
     fit: &ClassifierFit,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
+    training: &Dataset,
+    validation: &Dataset,
     compute: Compute,
     starts: Option<&Starts>,
 ) -> Result<Vec<PathBuf>> {
@@ -56,8 +54,7 @@ pub fn write_classifier_report(
         ("nearest class mean".to_owned(), summary.nearest_mean_error),
         (format!("this model ({recipe})"), found.error()),
     ];
-    let keeps_best = model.recipe.train().is_some_and(|train| train.keeps_best());
-    let kept_epoch = keeps_best.then(|| best_epoch(&fit.history).map(|record| record.epoch)).flatten();
+    let kept_epoch = fit.kept_epoch();
     let settings = fit.recipe.pretrain.as_ref();
     let layer_facts: Vec<_> =
         (0..).zip(&fit.pretraining).map(|(place, layer)| layer_facts(settings, place, layer)).collect();
@@ -95,7 +92,7 @@ pub fn write_classifier_report(
 pub fn write_classes_report(
     directory: &Path,
     model: &Model,
-    dataset: &Dataset<'_>,
+    dataset: &Dataset,
     found: &Classification,
     compute: Compute,
 ) -> Result<Vec<PathBuf>> {
@@ -146,28 +143,20 @@ fn stretch(numbers: &mut [f32]) {
 }
 
 /// The rows that are told wrong with the least share of their own class, and their numbers, from black (0) to white (1).
-fn worst_rows(model: &Model, dataset: &Dataset<'_>, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
+fn worst_rows(model: &Model, dataset: &Dataset, compute: Compute) -> Result<(Vec<Mistake>, Vec<f32>)> {
     let names = names(model);
-    let classes = class_numbers(dataset, names)?;
-    let shares = model.predict(&*dataset.rows, compute)?;
-    let shares: Vec<&[f32]> = shares.chunks_exact(names.len()).collect();
-    let own = |row: usize| shares[row][classes[row] as usize];
-    let mut wrong: Vec<usize> =
-        (0..shares.len()).filter(|&row| most_likely(shares[row]) != classes[row] as usize).collect();
-    wrong.sort_by(|&a, &b| own(a).total_cmp(&own(b)).then(a.cmp(&b)));
+    let mut wrong = misclassified(model, dataset, compute)?;
     wrong.truncate(WORST);
-    let mistake = |&row: &usize| {
-        let told = most_likely(shares[row]);
-        Mistake {
-            row: row + 1,
-            class: names[classes[row] as usize].clone(),
-            told: names[told].clone(),
-            share: f64::from(shares[row][told]),
-            own: f64::from(own(row)),
-        }
+    let mistake = |row: &Misclassified| Mistake {
+        row: row.row + 1,
+        class: names[row.class].clone(),
+        told: names[row.predicted].clone(),
+        share: f64::from(row.predicted_probability),
+        own: f64::from(row.class_probability),
     };
-    let mut images = vec![0.0; wrong.len() * model.shape.len()];
-    model.scaling.gather(&*dataset.rows, &wrong, &mut images, compute.level)?;
+    let rows: Vec<usize> = wrong.iter().map(|row| row.row).collect();
+    let mut images = vec![0.0; rows.len() * model.shape.len()];
+    model.scaling.read(&*dataset.rows, &rows, &mut images, compute.level);
     stretch(&mut images);
     Ok((wrong.iter().map(mistake).collect(), images))
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Contents, Figure, LayerAlone, charts, pictures, starts};
-use crate::network::plan::LayerTable;
+use narrows::network::plan::LayerTable;
 
 /// The style of the page. In the dark it also gives the charts' neutral colours their dark counterparts.
 const STYLE: &str = include_str!("page.css");

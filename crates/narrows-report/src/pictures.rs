@@ -3,8 +3,8 @@
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::{DecodedCodes, Examples, Figure, LayerAlone, WeightImages};
-use crate::base::text::figure_text;
-use crate::data::Shape;
+use narrows::base::text::figure_text;
+use narrows::data::Shape;
 
 /// Examples shown at most.
 const EXAMPLES: usize = 10;

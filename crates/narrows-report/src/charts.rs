@@ -11,10 +11,10 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, render_multiple};
 use kuva::render::theme::Theme;
 
-use crate::progress::EpochRecord;
+use narrows::progress::EpochRecord;
 
 use super::{CodeScatter, Examples, Figure};
-use crate::base::text::{figure_text, short_text};
+use narrows::base::text::{figure_text, short_text};
 
 /// Text, axes and lines behind the data; the page gives them other colours in the dark.
 pub(super) const INK: &str = "#1f2937";

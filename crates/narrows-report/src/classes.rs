@@ -10,12 +10,12 @@ use kuva::render::render::{Primitive, Scene, TextAnchor};
 use super::charts::{FONT, INK, MUTED, PAPER, finish, grouped};
 use super::page::{END, escape, facts, figure, head, layers, layers_alone, put, recipe};
 use super::{Figure, LayerAlone, Starts, bars, charts, pictures, starts, write_files};
-use crate::base::atomic_file;
-use crate::base::text::short_text;
-use crate::data::Shape;
-use crate::error::Result;
-use crate::network::plan::LayerTable;
-use crate::progress::EpochRecord;
+use narrows::base::atomic_file;
+use narrows::base::text::short_text;
+use narrows::data::Shape;
+use narrows::error::Result;
+use narrows::network::plan::LayerTable;
+use narrows::progress::EpochRecord;
 
 /// Classes up to which each pair has a cell that can be read.
 const CELLS: usize = 30;

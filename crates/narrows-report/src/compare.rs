@@ -15,10 +15,11 @@ use super::charts::{
 };
 use super::page::{END, escape, facts, head, put, recipe};
 use super::{Figure, bars, page, pictures, write_files};
-use crate::base::text::{figure_text, short_text};
-use crate::data::Shape;
-use crate::error::Result;
-use crate::progress::EpochRecord;
+use narrows::base::text::{figure_text, short_text};
+use narrows::data::Shape;
+use narrows::error::Result;
+use narrows::experiments::compare::Cell;
+use narrows::progress::EpochRecord;
 
 /// Everything that the page of a comparison says. Empty slices and `None` leave their part out.
 #[derive(Debug, Clone)]
@@ -56,15 +57,6 @@ pub struct Table<'a> {
     pub rows: Vec<Vec<Cell>>,
     /// Below it: what its columns mean.
     pub caption: &'a str,
-}
-
-/// A cell of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
-    /// What it says.
-    pub text: String,
-    /// Whether it is the best of its column.
-    pub best: bool,
 }
 
 /// The squared error of a recipe, and of PCA with a code of the same size.

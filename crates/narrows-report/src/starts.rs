@@ -8,8 +8,8 @@ use kuva::render::plots::Plot;
 use super::Figure;
 use super::charts::{COLOURS, drawable, entry, figure, frame, span, whole_step, widened};
 use super::page::{self, escape, put};
-use crate::experiments::random_baseline::{Run, Twins};
-use crate::progress::EpochRecord;
+use narrows::experiments::random_baseline::{Run, Twins};
+use narrows::progress::EpochRecord;
 
 /// Networks that were pre-trained beside the same from random starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,19 +51,11 @@ pub fn starts_of(twins: &Twins, recipe: &str) -> Starts {
     };
     let curves = twins.pretrained.iter().map(|run| curve(run, true));
     let curves = curves.chain(twins.random.iter().map(|run| curve(run, false))).collect();
-    let number = |value: f64| {
-        if twins.tells_classes { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
-    };
-    let rows = twins
-        .pretrained
-        .iter()
-        .zip(&twins.random)
-        .map(|(own, random)| vec![own.seed.to_string(), number(own.figure), number(random.figure)])
-        .collect();
+    let (header, rows) = twins.table(recipe);
     Starts {
         answer: twins.answer(),
         what: if twins.tells_classes { "told wrong, %" } else { "held-out loss" }.to_owned(),
-        header: vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()],
+        header,
         rows,
         curves,
     }
