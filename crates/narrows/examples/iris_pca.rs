@@ -1,11 +1,11 @@
 //! Principal components of Fisher's iris flowers: four lengths of each flower in two numbers.
 
-use std::ops::ControlFlow;
 use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Values};
 use narrows::fit::fit;
 use narrows::model::Fitted;
 use narrows::recipe::RecipeFile;
+use std::ops::ControlFlow;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;

@@ -1,7 +1,7 @@
 //! Rows of your own: from a `Vec`, or made when they are asked for.
 
-use std::ops::ControlFlow;
 use std::f64::consts::TAU;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
@@ -60,7 +60,8 @@ fn main() -> narrows::Result<()> {
     // a sin(x + p) = a cos(p) sin(x) + a sin(p) cos(x): two numbers say all there is to say about such a wave.
     let mut recipe = RecipeFile::open("pca")?;
     recipe.set("code_size=2")?;
-    let fit = fit(&recipe.recipe()?, &training, &held_out, Compute::new(None), &mut |_| ControlFlow::Continue(()))?;
+    let fit =
+        fit(&recipe.recipe()?, &training, &held_out, Compute::new(None), &mut |_| ControlFlow::Continue(()))?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 1.0 - 1e-9);
     Ok(())

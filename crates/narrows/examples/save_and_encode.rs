@@ -1,11 +1,11 @@
 //! A model on its way through a file: fit, save, open, encode, decode.
 
-use std::ops::ControlFlow;
 use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Shape, Table, Values};
 use narrows::fit::fit;
 use narrows::model::Model;
 use narrows::recipe::RecipeFile;
+use std::ops::ControlFlow;
 
 fn main() -> narrows::Result<()> {
     let iris = data::open("iris", &OpenOptions::default())?;

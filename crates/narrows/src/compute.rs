@@ -25,7 +25,7 @@ impl Compute {
 
     /// Every SIMD level that this processor has, with the same number of threads: to test that results agree.
     pub fn at_every_level(self) -> Vec<Self> {
-        Level::available().map(|level| Self { level, ..self }).collect()
+        Level::available().into_iter().map(|level| Self { level, ..self }).collect()
     }
 
     /// The number of threads.

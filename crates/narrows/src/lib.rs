@@ -1,70 +1,73 @@
 //! Narrows learns compact codes of data and says what they lose: PCA and autoencoders behind one set of verbs.
 //!
 //! A fitted PCA and a fitted autoencoder are the same thing: a chain of operations with one cut in it. What is left of the
-//! cut encodes, what is right of it decodes. So there is one description ([`recipe::Recipe`]), one front door ([`fit::fit`]),
-//! one [`model::Model`], one file, one report.
+//! cut encodes, what is right of it decodes. So there is one description ([`Recipe`]), one front door ([`fit()`]), one
+//! [`Model`], one file.
+//!
+//! A PCA:
 //!
 //! ```
-//! use narrows::data::{self, OpenOptions};
-//! use narrows::event::Flow;
-//! use narrows::compute::Compute;
-//! use narrows::recipe::Recipe;
-//!
-//! let iris = data::open("iris", &OpenOptions::default())?;
-//! let (training, held_out) = data::hold_out(&iris, 0.1, 0)?;
-//!
-//! let mut recipe = RecipeFile::open("pca")?;
-//! recipe.set("code_size=2")?;
-//! let compute = Compute::new(None);
-//! let fit = narrows::fit::fit(&recipe.recipe()?, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))?;
-//! println!("{}", fit.summary().verdict); // PCA-2 keeps 97.3 % of the variance ...
-//! assert!(fit.summary().evaluation.explained_variance > 0.95);
-//!
-//! let codes = fit.model.encode(&*held_out.rows, compute)?; // 15 x 2
-//! assert_eq!(codes.len(), held_out.rows.rows() * 2);
+//! let iris = narrows_datasets::iris();
+//! let pca = narrows::Pca::fit(&iris, 2)?;
+//! let codes = pca.encode(&iris)?.to_array_f64(); // 150 x 2
+//! # assert_eq!(codes.dim(), (150, 2));
 //! # Ok::<(), narrows::Error>(())
 //! ```
 //!
-//! # Modules
+//! An autoencoder, evaluated on held-out rows:
 //!
-//! In the order of this list, which is the order of the `mod` lines: each module uses only those above it.
+//! ```
+//! use narrows::{Autoencoder, Train};
 //!
-//! | module | what |
+//! let iris = narrows_datasets::iris();
+//! let fit = Autoencoder::dense(&[4, 8, 2]).train(Train { epochs: 20, ..Train::default() }).fit(&iris)?;
+//! println!("{}", fit.verdict());
+//! let codes = fit.model.encode(&iris)?.to_array_f32(); // 150 x 2
+//! # assert_eq!(codes.dim(), (150, 2));
+//! # Ok::<(), narrows::Error>(())
+//! ```
+//!
+//! Any recipe, from a file or built in, with options:
+//!
+//! ```
+//! use narrows::{Compute, FitOptions, HeldOut, Recipe, data};
+//!
+//! let (training, test) = data::hold_out(&narrows_datasets::iris(), 0.2, 0)?;
+//! let options = FitOptions {
+//!     held_out: HeldOut::Rows(&test),
+//!     compute: Compute::with_threads(2),
+//!     ..FitOptions::default()
+//! };
+//! let fit = narrows::fit(&Recipe::open("pca")?.with("code_size", 2)?, &training, options)?;
+//! println!("{}", fit.verdict()); // PCA-2 keeps 97... % of the variance ...
+//! # assert!(fit.verdict().starts_with("PCA-2 keeps 97"));
+//! # Ok::<(), narrows::Error>(())
+//! ```
+//!
+//! Rows come from a file ([`data::open`]), an array of [`ndarray`] (borrowed, not copied: an `&Array2` or a view of one is
+//! taken wherever rows are), a [`Table`], or a [`Source`] of your own.
+//!
+//! # Rooms
+//!
+//! In the order of their imports: each uses only those before it.
+//!
+//! | room | contents |
 //! |---|---|
-//! | [`error`] | what went wrong, where, and what to do about it |
-//! | [`durable`] | the one function that creates files |
-//! | [`event`] | progress as plain data; the callback's answer can stop a run |
-//! | `random` | random numbers that depend on what they are for, and on nothing else |
-//! | [`data`] | rows: where they come from, how they are read, which are held out |
-//! | [`recipe`] | a method with its settings, as plain data |
-//! | [`plan`] | a network compiled for rows of a known shape |
-//! | [`recipe`] | recipes as TOML files, the built-in ones among them |
-//! | [`scaling`] | how numbers are scaled before a method sees them, and back |
-//! | `engine` | forward, backward and update over a plan, on threads in lockstep |
-//! | `linalg` | eigenvectors, and the rule that decides their signs |
-//! | `train` | epochs, the order of the rows, the best so far |
-//! | `container` | safetensors with a version, a content hash and a description |
-//! | `checkpoint` | the state of training in two files, so that a run can go on |
-//! | `moments` | mean and scatter of rows, and the directions in which they spread |
-//! | `initial` | where the parameters of a network start |
-//! | [`pca`] | principal component analysis |
-//! | [`summary`] | what is known of a fit when it is over |
-//! | [`model`] | a fitted method: encodes, decodes, reconstructs |
-//! | `codes` | what can be made of codes: the way between two rows, grids |
-//! | `convert` | a PCA as the linear network that it is |
-//! | [`pretrain`] | the layers of an encoder trained one after the other |
-//! | `file` | [`model::Model`] to and from a file |
-//! | [`quality`] | what codes are worth: classes told apart, neighbours kept |
-//! | [`score`] | what a model loses on rows, and what simpler methods lose |
-//! | [`verdict`] | one plain sentence about a fit |
-//! | [`fit`] | the front door: from a recipe and rows to a model and its report |
-//! | [`classifier`] | networks that tell classes, pre-trained or not |
-//! | [`compare`] | several recipes on the same rows, judged by the same figures |
-//! | [`twin`] | the same network from random starts, and whether pre-training paid |
-//! | [`papers`] | published figures, and the recipes that reproduce them |
+//! | [`error`] | the error: a place, a reason, a hint |
+//! | [`base`] | atomic files, the container of model files, keyed random numbers, eigenvectors, text |
+//! | [`compute`] | the SIMD level and the number of threads |
+//! | [`progress`] | progress as plain records |
+//! | [`data`] | rows: sources, tables, file formats, statistics, scaling, the held-out split |
+//! | [`recipe`] | a method with its settings, as plain data, and its TOML file |
+//! | [`network`] | a network compiled for rows of a shape, and one training step of it |
+//! | [`pca`] | principal component analysis, moments, the linear autoencoder in closed form |
+//! | [`train`] | training over epochs, checkpoints, layer-wise pre-training |
+//! | [`model`] | a fitted method: encode, decode, reconstruct; its metrics and its file |
+//! | [`evaluation`] | losses, baselines, misclassified rows, the quality of codes, verdicts |
+//! | [`fit`](mod@fit) | from a recipe and rows to a model |
+//! | [`experiments`] | comparisons of recipes, random-initialisation baselines, published figures |
 //!
-//! The folder `examples` has whole programs: PCA of iris, training watched by a callback, a model saved and opened, rows
-//! from a source of one's own.
+//! The folder `examples` has whole programs.
 #![forbid(unsafe_code)]
 
 // In the order of their imports: each room may use those before it. Blank lines keep the formatter from sorting them.
@@ -95,7 +98,15 @@ pub mod fit;
 
 pub mod experiments;
 
+pub use compute::Compute;
+pub use data::{Dataset, Labels, Shape, Source, Table};
 pub use error::{Error, ErrorKind, Result};
+pub use fit::{Autoencoder, Fit, FitOptions, HeldOut, fit};
+pub use model::Model;
+pub use ndarray;
+pub use pca::Pca;
+pub use progress::Event;
+pub use recipe::{Function, Layer, Loss, Recipe, Scale, Train};
 
 /// The programs in the chapters of the guide, run as doc tests.
 #[cfg(doctest)]

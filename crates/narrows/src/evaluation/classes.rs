@@ -1,24 +1,11 @@
 //! How well classes are told, by a model and without one.
 
-use crate::compute::Compute;
 use crate::data::{Dataset, Source, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::model::Model;
 use crate::model::metrics::Classification;
 use crate::network::engine::{map_chunks, most_likely};
-
-/// Judges a classifier on rows with labels.
-///
-/// # Errors
-/// Where the model is no classifier, the rows are not as those it was fitted on, or a row has no label that it knows.
-pub fn classify(model: &Model, dataset: &Dataset<'_>) -> Result<Classification> {
-    let Some(classes) = &model.classes else {
-        return Err(Error::model("the model is no classifier: it knows no classes"));
-    };
-    let numbers = class_numbers(dataset, &classes.names)?;
-    classification(model, &*dataset.rows, &numbers)
-}
 
 /// A row whose class a classifier does not predict.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,15 +25,15 @@ pub struct Misclassified {
 /// The rows that a classifier misclassifies, sorted by the probability of the row's own class: the worst mistake comes first.
 ///
 /// # Errors
-/// As for [`classify`].
-pub fn misclassified(model: &Model, dataset: &Dataset, compute: Compute) -> Result<Vec<Misclassified>> {
+/// As [`Model::evaluate`].
+pub fn misclassified(model: &Model, dataset: &Dataset<'_>) -> Result<Vec<Misclassified>> {
     let Some(classes) = &model.classes else {
         return Err(Error::model("the model is no classifier: it knows no classes"));
     };
-    let numbers = class_numbers(dataset, &classes.names)?;
-    let probabilities = model.predict(&*dataset.rows, compute)?;
+    let numbers = class_numbers(dataset, classes)?;
+    let probabilities = model.predict(dataset)?.into_values().into_f32();
     let mut found: Vec<Misclassified> = probabilities
-        .chunks_exact(classes.names.len())
+        .chunks_exact(classes.len())
         .zip(numbers)
         .enumerate()
         .map(|(row, (probabilities, class))| {
@@ -66,12 +53,9 @@ pub fn misclassified(model: &Model, dataset: &Dataset, compute: Compute) -> Resu
     Ok(found)
 }
 
-/// As [`classify`], of rows whose classes are known as numbers.
-pub(crate) fn classification(
-    model: &Model,
-    rows: &dyn Source,
-    classes: &[u32]) -> Result<Classification> {
-    let shares = model.predict(rows)?;
+/// Evaluates a classifier on rows whose classes are known as indices.
+pub(crate) fn classification(model: &Model, rows: &dyn Source, classes: &[u32]) -> Result<Classification> {
+    let shares = model.predict(rows)?.into_values().into_f32();
     let count = shares.len() / classes.len();
     let mut confusion = vec![vec![0; count]; count];
     let mut sum = 0.0;
@@ -80,9 +64,7 @@ pub(crate) fn classification(
         // A share of 0 is one below the smallest number, not an infinite loss.
         sum -= f64::from(shares[class as usize].max(f32::MIN_POSITIVE)).ln();
     }
-    let right: usize = confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
-    let n = classes.len();
-    Ok(Classification { rows: n, wrong: n - right, cross_entropy: sum / n as f64, confusion })
+    Ok(Classification::new(confusion, sum / classes.len() as f64))
 }
 
 /// The error of always saying the commonest class of the labelled rows.
@@ -100,7 +82,8 @@ pub(crate) fn nearest_mean_error(
     labelled: &Labelled,
     rows: &Subset,
     held_out: &dyn Source,
-    asked: &[u32]) -> Result<f64> {
+    asked: &[u32],
+) -> Result<f64> {
     let (width, count) = (model.shape.len(), labelled.names.len());
     let read = |source: &dyn Source, range: std::ops::Range<usize>| {
         let mut numbers = vec![0.0; range.len() * width];

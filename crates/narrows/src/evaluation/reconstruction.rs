@@ -8,24 +8,19 @@ use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::error::Result;
 use crate::model::metrics::{Baselines, Reconstruction};
-use crate::model::{Fitted, Model, Part};
+use crate::model::{Fitted, Model};
 use crate::network::engine::{is_dead, map_chunks};
 use crate::network::noise::{Corruption, Occasion};
 use crate::pca::moments::{Moments, Principal};
 use crate::recipe::{Loss, Noise};
 
-/// Judges a model on rows, a chunk at a time.
-pub fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstruction> {
-    Ok(evaluate_with_codes(model, rows, 0)?.0)
-}
-
-/// As [`evaluate`]; also answers the codes of the first `keep` rows (keep x code size).
+/// Evaluates a model on rows, chunk by chunk; also answers the codes of the first `keep` rows (keep x code size).
 pub(crate) fn evaluate_with_codes(
     model: &Model,
     rows: &dyn Source,
-    keep: usize) -> Result<(Reconstruction, Vec<f32>)> {
+    keep: usize,
+) -> Result<(Reconstruction, Vec<f32>)> {
     model.must_rebuild("be judged by what it rebuilds")?;
-    model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());
     let units = model.code_units();
@@ -146,10 +141,7 @@ fn entropy(x: f64) -> f64 {
 impl Baselines {
     /// What the simpler methods, fitted on the training rows behind `moments`, lose on the rows that `model` is judged by.
     /// Where it is given noisy rows, so are they, and each keeps as many directions as lose least.
-    pub(crate) fn measure(
-        moments: &Moments,
-        model: &Model,
-        rows: &dyn Source) -> Result<Self> {
+    pub(crate) fn measure(moments: &Moments, model: &Model, rows: &dyn Source) -> Result<Self> {
         let width = moments.width;
         let noise: &[Noise] = match &model.fitted {
             Fitted::Network { plan, .. } => &plan.noise,
@@ -165,23 +157,24 @@ impl Baselines {
         let linear = if all { Vec::new() } else { directions(moments.about_zero(k, model.compute.level))? };
         let zero = vec![0.0; width];
         let state = || (Corruption::new(noise, model.recipe.seed(), width), vec![0.0; scratch_len(width)]);
-        let chunks = map_chunks(rows.rows(), model.compute.threads, state, |(corruption, scratch), range| {
-            let mut x = vec![0.0; range.len() * width];
-            rows.read_f64(range.start, &mut x)?;
-            model.scaling.apply_f64(&mut x, width);
-            // What the methods are given, where it is not the rows themselves.
-            let given = noisy.then(|| {
-                let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
-                for (row, index) in narrow.chunks_exact_mut(width).zip(range.clone()) {
-                    corruption.apply(model.compute.level, row, index, Occasion::Judging);
-                }
-                narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
-            });
-            let mut errors = |centre: &[f64], directions: &[f64]| {
-                residuals(centre, directions, given.as_deref(), &x, model.compute.level, scratch)
-            };
-            Ok([errors(&moments.mean, &[]), errors(&moments.mean, &pca), errors(&zero, &linear)])
-        })?;
+        let chunks =
+            map_chunks(rows.rows(), model.compute.threads, state, |(corruption, scratch), range| {
+                let mut x = vec![0.0; range.len() * width];
+                rows.read_f64(range.start, &mut x)?;
+                model.scaling.apply_f64(&mut x, width);
+                // What the methods are given, where it is not the rows themselves.
+                let given = noisy.then(|| {
+                    let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
+                    for (row, index) in narrow.chunks_exact_mut(width).zip(range.clone()) {
+                        corruption.apply(model.compute.level, row, index, Occasion::Judging);
+                    }
+                    narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
+                });
+                let mut errors = |centre: &[f64], directions: &[f64]| {
+                    residuals(centre, directions, given.as_deref(), &x, model.compute.level, scratch)
+                };
+                Ok([errors(&moments.mean, &[]), errors(&moments.mean, &pca), errors(&zero, &linear)])
+            })?;
         // The error with no direction, with one, with two...; per row.
         let errors = |method: usize| -> Vec<f64> {
             let mut sums = vec![0.0; chunks.first().map_or(1, |chunk| chunk[method].len())];
@@ -215,18 +208,20 @@ pub(crate) fn pca_errors(
     moments: &Moments,
     scaling: &Scaling,
     rows: &dyn Source,
-    most: usize) -> Result<Vec<f64>> {
+    most: usize,
+    compute: Compute,
+) -> Result<Vec<f64>> {
     let width = moments.width;
-    let directions = moments.about_mean(most.min(width).min(moments.rows), model.compute.level)?.directions;
+    let directions = moments.about_mean(most.min(width).min(moments.rows), compute.level)?.directions;
     let chunks = map_chunks(
         rows.rows(),
-        model.compute.threads,
+        compute.threads,
         || vec![0.0; scratch_len(width)],
         |scratch, range| {
             let mut x = vec![0.0; range.len() * width];
             rows.read_f64(range.start, &mut x)?;
             scaling.apply_f64(&mut x, width);
-            Ok(residuals(&moments.mean, &directions, None, &x, model.compute.level, scratch))
+            Ok(residuals(&moments.mean, &directions, None, &x, compute.level, scratch))
         },
     )?;
     let mut sums = vec![0.0; directions.len() / width + 1];

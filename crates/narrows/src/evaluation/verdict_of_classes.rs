@@ -32,7 +32,7 @@ pub(crate) fn verdict(
     let mut parts = Vec::new();
     // Rows of one class alone are told right by who always says that class: they cannot show what was learned.
     let one_class = summary.commonest_error == 0.0;
-    let learned = one_class || found.error() < NOTHING * summary.commonest_error;
+    let learned = one_class || found.error_rate < NOTHING * summary.commonest_error;
     let told: Vec<usize> =
         (0..names.len()).map(|class| found.confusion.iter().map(|row| row[class]).sum()).collect();
     let used = told.iter().filter(|&&count| count > 0).count();
@@ -42,7 +42,7 @@ pub(crate) fn verdict(
     } else if !learned {
         parts.push(format!(
             "learned nothing: {} of the held-out rows are told wrong, and always saying the commonest class gets {} wrong",
-            percent(found.error()),
+            percent(found.error_rate),
             percent(summary.commonest_error)
         ));
     } else {
@@ -54,18 +54,18 @@ pub(crate) fn verdict(
         let nearest = summary.nearest_mean_error;
         let beside = if one_class {
             "but they are all of one class, which says little: hold out rows of every class".to_owned()
-        } else if found.error() < nearest || found.wrong == 0 {
+        } else if found.error_rate < nearest || found.misclassified == 0 {
             format!("the nearest class mean gets {} wrong", percent(nearest))
-        } else if found.error() > nearest {
+        } else if found.error_rate > nearest {
             format!("worse than the nearest class mean, which gets {} wrong", percent(nearest))
         } else {
             "no better than the nearest class mean, which gets as many wrong".to_owned()
         };
         parts.push(format!(
             "{} of {} held-out rows are told wrong ({}){all}; {beside}",
-            found.wrong,
+            found.misclassified,
             found.rows,
-            percent(found.error())
+            percent(found.error_rate)
         ));
     }
     let mut has_risen = false;
@@ -75,7 +75,7 @@ pub(crate) fn verdict(
                 "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
                 best.epoch
             ));
-        } else if found.wrong > 0 && last.validation_loss > RISEN * best.validation_loss {
+        } else if found.misclassified > 0 && last.validation_loss > RISEN * best.validation_loss {
             has_risen = true;
             parts.push(format!(
                 "the held-out loss was least in epoch {} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience",
@@ -83,7 +83,7 @@ pub(crate) fn verdict(
             ));
         }
     }
-    let is_weak = !learned || found.wrong > 0 && found.error() >= summary.nearest_mean_error;
+    let is_weak = !learned || found.misclassified > 0 && found.error_rate >= summary.nearest_mean_error;
     // Who has become too sure of itself needs no more steps.
     if is_weak && !has_risen && steps > 0 && steps < FEW_STEPS {
         let epochs = (recipe.train.epochs * FEW_STEPS).div_ceil(steps);

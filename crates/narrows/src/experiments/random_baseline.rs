@@ -1,13 +1,11 @@
 //! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
 //! updates (those of the layers are counted), over several seeds.
 
-use std::ops::ControlFlow;
-use crate::compute::Compute;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
-use crate::fit::classifier::{ClassifierFit, fit_classifier};
-use crate::fit::{Fit, Options, fit};
+use crate::fit::{Fit, FitOptions, HeldOut, Steps, Watch, fit};
+use crate::model::Summary;
 use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::Recipe;
 
@@ -19,8 +17,8 @@ const NEGLIGIBLE: f64 = 0.01;
 pub struct Run {
     /// The seed.
     pub seed: u64,
-    /// Updates before all layers were trained together, and from there on.
-    pub steps: (usize, usize),
+    /// Optimizer steps.
+    pub steps: Steps,
     /// Time spent training, in seconds.
     pub seconds: f64,
     /// What it is judged by, on the held-out rows: the share of classes told wrong, or the squared error per row.
@@ -46,50 +44,29 @@ pub struct Twins {
     pub interrupted: bool,
 }
 
-/// What came of the first fit, which the others are set beside.
-#[derive(Debug, Clone, Copy)]
-pub enum First<'a> {
-    /// A network that rebuilds rows.
-    Rebuilding(&'a Fit),
-    /// A network that tells classes.
-    Classifier(&'a ClassifierFit),
-}
-
-/// Fits the twin of a network that was pre-trained, and both again with the seeds that follow, `seeds` in all.
+/// Fits the baseline of a pre-trained network: the same network from a random initialisation, with as many optimizer
+/// steps; then both again with the seeds that follow, `seeds` in all. `first` is the fit of `recipe`.
 ///
 /// # Errors
 /// Where nothing was pre-trained, or a fit fails.
-pub fn twins(
+pub fn random_baseline(
     recipe: &Recipe,
-    first: First<'_>,
+    first: &Fit,
     seeds: usize,
     training: &Dataset<'_>,
-    validation: &Dataset<'_>,
-    compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
+    held_out: &Dataset<'_>,
+    watch: &mut Watch<'_>,
 ) -> Result<Twins> {
+    let compute = first.model.compute();
     let all = training.rows.rows();
-    let labelled = match first {
-        First::Classifier(fit) => fit.summary().labelled_rows,
-        First::Rebuilding(_) => all,
-    };
-    let own = match first {
-        First::Rebuilding(fit) => of_fit(fit, all),
-        First::Classifier(fit) => of_classifier(fit),
-    };
-    let twin = match recipe {
-        Recipe::Pca(_) => None,
-        Recipe::Autoencoder(network) => network.random_twin().map(Recipe::Autoencoder),
-        Recipe::Classifier(network) => {
-            let per_epoch = own.steps.1 / own.history.len().max(1);
-            network.random_twin(own.steps.0, per_epoch.max(1)).map(Recipe::Classifier)
-        }
-    };
-    let Some(twin) = twin else {
+    let summary = first.summary();
+    let labelled = summary.classification().map_or(all, |summary| summary.labelled_rows);
+    let own = Run::of(first);
+    let Some(twin) = twin(recipe, &own) else {
         return Err(Error::recipe(
-            "--twin: a twin is that of a network that is pre-trained and not frozen, and this one is not",
+            "a random-initialisation baseline is that of a network that is pre-trained and not frozen, and this one is not",
         )
-        .hint("narrows fit stacked, or a recipe with `pretrain`"));
+        .hint("fit `stacked`, or a recipe with `pretrain`"));
     };
     let mut found = Twins {
         tells_classes: matches!(recipe, Recipe::Classifier(_)),
@@ -108,26 +85,22 @@ pub fn twins(
             }
             let mut recipe = if pretrained { recipe.clone() } else { twin.clone() };
             recipe.set_seed(seed);
-            callback(&Event::Start { pretrained, seed });
-            let (run, ended) = match &recipe {
-                Recipe::Classifier(recipe) => {
-                    let fit =
-                        fit_classifier(recipe, training, validation, compute, Options::default(), callback)?;
-                    (of_classifier(&fit), fit.ended)
-                }
-                _ => {
-                    let fit = fit(&recipe, training, validation, compute, callback)?;
-                    (of_fit(&fit, all), fit.ended)
-                }
+            let _ = watch(&Event::Start { pretrained, seed });
+            let options = FitOptions {
+                held_out: HeldOut::Rows(held_out),
+                compute,
+                watch: Some(&mut *watch),
+                ..FitOptions::default()
             };
-            match ended {
+            let fit = fit(&recipe, training, options)?;
+            match fit.ended {
                 Ended::Interrupted => {
                     found.interrupted = true;
                     return Ok(found);
                 }
-                // What ran away is no figure to compare: the seed is left out, and that is said.
+                // A diverged network has no metric to compare: its seed is left out, and that is said.
                 Ended::Diverged(_) => found.diverged.push((seed, pretrained)),
-                Ended::Finished | Ended::Early => pair.push((run, pretrained)),
+                Ended::Finished | Ended::Early => pair.push((Run::of(&fit), pretrained)),
             }
         }
         if found.diverged.iter().any(|(other, _)| *other == seed) {
@@ -141,29 +114,31 @@ pub fn twins(
     Ok(found)
 }
 
-fn of_fit(fit: &Fit, rows: usize) -> Run {
-    let (mut before, mut steps) = (0, 0);
-    if let Recipe::Autoencoder(network) = &fit.recipe {
-        steps = network.train.steps(fit.history.len(), rows);
-        let layers = network.dense_layers();
-        before = network.pretrain.as_ref().map_or(0, |pretrain| pretrain.steps(&network.train, layers, rows));
-    }
-    Run {
-        seed: fit.model.recipe.seed(),
-        steps: (before, steps),
-        seconds: fit.seconds,
-        figure: fit.summary().evaluation.squared_error_per_row,
-        history: fit.history.clone(),
+/// The same network without pre-training, with as many optimizer steps; none where nothing was pre-trained.
+fn twin(recipe: &Recipe, own: &Run) -> Option<Recipe> {
+    match recipe {
+        Recipe::Pca(_) => None,
+        Recipe::Autoencoder(network) => network.random_twin().map(Recipe::Autoencoder),
+        Recipe::Classifier(network) => {
+            let per_epoch = own.steps.training / own.history.len().max(1);
+            network.random_twin(own.steps.pretraining, per_epoch.max(1)).map(Recipe::Classifier)
+        }
     }
 }
 
-fn of_classifier(fit: &ClassifierFit) -> Run {
-    Run {
-        seed: fit.model.recipe.seed(),
-        steps: fit.steps,
-        seconds: fit.seconds,
-        figure: fit.summary().evaluation.error(),
-        history: fit.history.clone(),
+impl Run {
+    fn of(fit: &Fit) -> Self {
+        let figure = match fit.summary() {
+            Summary::Reconstruction(summary) => summary.evaluation.squared_error_per_row,
+            Summary::Classification(summary) => summary.evaluation.error_rate,
+        };
+        Self {
+            seed: fit.model.recipe().seed(),
+            steps: fit.steps,
+            seconds: fit.seconds,
+            figure,
+            history: fit.history.clone(),
+        }
     }
 }
 
@@ -272,7 +247,7 @@ mod tests {
         let runs = |figures: &[f64]| {
             let run = |(seed, &figure): (usize, &f64)| Run {
                 seed: seed as u64,
-                steps: (10, 20),
+                steps: Steps { pretraining: 10, training: 20 },
                 seconds: 0.0,
                 figure,
                 history: Vec::new(),

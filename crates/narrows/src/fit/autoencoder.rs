@@ -235,33 +235,14 @@ pub struct Autoencoder(AutoencoderRecipe);
 impl Autoencoder {
     /// Layers from the row to the code, and from the code to the row. Rows are scaled as suits them (`Scale::Auto`), the
     /// loss is mean squared error, training has its defaults.
-    pub fn new(
-        encoder: impl IntoIterator<Item = Layer>,
-        decoder: impl IntoIterator<Item = Layer>,
-    ) -> Self {
-        Self(AutoencoderRecipe {
-            about: None,
-            scale: Scale::Auto,
-            encoder: encoder.into_iter().collect(),
-            decoder: decoder.into_iter().collect(),
-            loss: Loss::Mse,
-            sparsity: None,
-            weights: crate::recipe::Weights::default(),
-            pretrain: None,
-            train: Train::default(),
-        })
+    pub fn new(encoder: impl IntoIterator<Item = Layer>, decoder: impl IntoIterator<Item = Layer>) -> Self {
+        Self(AutoencoderRecipe::new(encoder.into_iter().collect(), decoder.into_iter().collect()))
     }
 
     /// Dense layers of these widths from the row to the code, and mirrored back: `[784, 128, 32]`. ReLU between layers; the
     /// code and the output are linear. The first width is that of a row.
     pub fn dense(widths: &[usize]) -> Self {
-        let hidden = |&width: &usize| [Layer::dense(width), Layer::relu()];
-        let inner = widths.get(1..).unwrap_or_default();
-        let (code, between) = inner.split_last().map_or((1, &[][..]), |(code, between)| (*code, between));
-        Self::new(
-            between.iter().flat_map(hidden).chain([Layer::dense(code)]),
-            between.iter().rev().flat_map(hidden).chain([Layer::dense_to_input()]),
-        )
+        Self(AutoencoderRecipe::dense(widths))
     }
 
     /// The function between layers, in place of each ReLU.

@@ -2,7 +2,7 @@
 
 use narrows_kernels::Level;
 
-use super::{Footprint, Job};
+use super::Footprint;
 use crate::data::scaling::{Scale, Scaling};
 use crate::data::source::each_block;
 use crate::data::stats::Measured;
@@ -151,7 +151,6 @@ pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
         Fitted::Network { .. } => model,
     };
     model.must_rebuild("be trained on as an autoencoder")?;
-    model.must_have(Part::Whole, "be trained on")?;
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network above")
     };

@@ -3,9 +3,9 @@
 use super::checks::{Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
 use super::{Fit, Job, Steps};
 use crate::compute::Compute;
-use crate::data::scaling::{Scale, Scaling};
+use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
-use crate::data::{Shape, Subset};
+use crate::data::{Dataset, Shape, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::classes::{classification, commonest_error, nearest_mean_error};
 use crate::evaluation::labels::{Labelled, class_numbers};
@@ -39,7 +39,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: Job<'_>) -> Result<Fit> {
     };
     let (recipe, scaling) = scaled(recipe, &job, start)?;
     check_recipe(&recipe, start)?;
-    let task = Task::new(&recipe, &scaling, &labelled, &held_out_classes, &job)?;
+    let task = Task::new(&recipe, &scaling, &labelled, &held_out_classes, job.training, job.compute)?;
     let (trained, found) = task.train(start, &mut job)?;
     let Trained { parameters, history, seconds, ended } = trained;
     let (folded, plan, parameters) = task.plan.folded_classifier(&recipe, parameters)?;
@@ -168,12 +168,13 @@ impl<'a> Task<'a> {
         scaling: &'a Scaling,
         labelled: &'a Labelled,
         held_out_classes: &'a [u32],
-        job: &Job<'a>,
+        training: &Dataset<'a>,
+        compute: Compute,
     ) -> Result<Self> {
-        let rows = &*job.training.rows;
+        let rows = &*training.rows;
         let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
         let batch = recipe.train.batch.min(rows.rows());
-        check_memory(&plan, recipe.train.optimizer()?, batch, job.compute.threads, free_memory())?;
+        check_memory(&plan, recipe.train.optimizer()?, batch, compute.threads, free_memory())?;
         if recipe.is_normalized() && labelled.rows.len() < 2 {
             return Err(
                 Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
@@ -187,7 +188,7 @@ impl<'a> Task<'a> {
             scaling,
             labelled,
             times,
-            repeated: Subset::new(job.training.rows.clone(), labelled.rows.repeat(times)),
+            repeated: Subset::new(training.rows.clone(), labelled.rows.repeat(times)),
             repeated_classes: labelled.classes.repeat(times),
             held_out_classes,
             on_labels: Train { batch: recipe.train.batch.min(labelled.rows.len()), ..recipe.train.clone() },
@@ -299,10 +300,10 @@ impl<'a> Task<'a> {
     ) -> Result<Trained> {
         let Compute { level, threads } = job.compute;
         let encoders = [Encoder { plan: self.plan.clone(), parameters: parameters.clone() }];
-        let codes = [Outputs::of(learn, &encoders, job.compute)?, Outputs::of(held_out, &encoders, job.compute)?];
+        let codes =
+            [Outputs::of(learn, &encoders, job.compute)?, Outputs::of(held_out, &encoders, job.compute)?];
         let head = ClassifierRecipe { encoder: Vec::new(), pretrain: None, ..self.recipe.clone() };
-        let plan =
-            Plan::classifier(&head, Shape::flat(self.plan.code().len()), self.plan.output().len())?;
+        let plan = Plan::classifier(&head, Shape::flat(self.plan.code().len()), self.plan.output().len())?;
         let is_head = |name: &str| name.starts_with("decoder.");
         let first = put(&plan, vec![0.0; plan.buffer_len], &self.plan, &parameters, is_head);
         let trained = train(
@@ -350,7 +351,7 @@ fn from_model(model: &Model, plan: &Plan, names: &[String], fresh: Vec<f32>) -> 
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network before")
     };
-    let same_classes = model.classes.as_ref().is_some_and(|classes| classes.names == names);
+    let same_classes = model.classes.as_ref().is_some_and(|classes| classes == names);
     put(plan, fresh, own, parameters, |name| name.starts_with("encoder.") || same_classes)
 }
 

@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::Fit;
-use crate::model::Fitted;
+use crate::model::{Fitted, Model};
 use crate::recipe::Recipe;
 
 /// Weights smaller than this have been eliminated: their scale in what they pay, w^2 / (1 + w^2), is 1.
@@ -20,32 +19,32 @@ pub struct Elimination {
     list: Vec<(usize, usize)>,
 }
 
-/// What weight elimination did, where the recipe asks for it.
-pub fn elimination(fit: &Fit) -> Option<Elimination> {
-    let (Recipe::Autoencoder(recipe), Fitted::Network { plan, parameters }) =
-        (&fit.model.recipe, &fit.model.fitted)
-    else {
-        return None;
-    };
-    recipe.weights.elimination.filter(|&strength| strength > 0.0)?;
-    let is_gone = |weight: &f32| weight.abs() < ELIMINATED;
-    let (mut layers, mut list) = (Vec::new(), Vec::new());
-    for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {
-        let weights = &parameters[parameter.range.clone()];
-        let gone = weights.iter().enumerate().filter(|(_, weight)| is_gone(weight));
-        let before = list.len();
-        list.extend(gone.map(|(at, _)| (layers.len(), at)));
-        layers.push((parameter.name.clone(), list.len() - before, weights.len()));
-    }
-    let first = plan.parameters.first().filter(|parameter| parameter.shape.len() == 2);
-    let unused_inputs = first.map(|parameter| {
-        let rows = parameters[parameter.range.clone()].chunks_exact(parameter.shape[1]);
-        rows.filter(|row| row.iter().all(is_gone)).count()
-    });
-    Some(Elimination { layers, unused_inputs, list })
-}
-
 impl Elimination {
+    /// The outcome of weight elimination, where the model's recipe asks for it.
+    pub fn of(model: &Model) -> Option<Self> {
+        let (Recipe::Autoencoder(recipe), Fitted::Network { plan, parameters }) =
+            (&model.recipe, &model.fitted)
+        else {
+            return None;
+        };
+        recipe.weights.elimination.filter(|&strength| strength > 0.0)?;
+        let is_gone = |weight: &f32| weight.abs() < ELIMINATED;
+        let (mut layers, mut list) = (Vec::new(), Vec::new());
+        for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {
+            let weights = &parameters[parameter.range.clone()];
+            let gone = weights.iter().enumerate().filter(|(_, weight)| is_gone(weight));
+            let before = list.len();
+            list.extend(gone.map(|(at, _)| (layers.len(), at)));
+            layers.push((parameter.name.clone(), list.len() - before, weights.len()));
+        }
+        let first = plan.parameters.first().filter(|parameter| parameter.shape.len() == 2);
+        let unused_inputs = first.map(|parameter| {
+            let rows = parameters[parameter.range.clone()].chunks_exact(parameter.shape[1]);
+            rows.filter(|row| row.iter().all(is_gone)).count()
+        });
+        Some(Elimination { layers, unused_inputs, list })
+    }
+
     /// How many weights have gone.
     pub fn eliminated(&self) -> usize {
         self.layers.iter().map(|(_, gone, _)| gone).sum()

@@ -27,8 +27,8 @@ use crate::evaluation::verdict::{Sizes, Training, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Model, Summary};
 pub use crate::network::engine::Footprint;
-use crate::progress::{Ended, EpochRecord, Event};
 use crate::pca::Moments;
+use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::Recipe;
 use crate::train::pretrain::PretrainedLayer;
 
@@ -40,7 +40,7 @@ use crate::train::pretrain::PretrainedLayer;
 /// use narrows::{FitOptions, Recipe};
 ///
 /// let iris = narrows_datasets::iris();
-/// let fit = narrows::fit(&RecipeFile::open("pca")?.with("code_size", 2)?, &iris, FitOptions::default())?;
+/// let fit = narrows::fit(&Recipe::open("pca")?.with("code_size", 2)?, &iris, FitOptions::default())?;
 /// println!("{}", fit.verdict()); // PCA-2 keeps 97.3 % of the variance ...
 /// # assert!(fit.verdict().starts_with("PCA-2 keeps 97"));
 /// # Ok::<(), narrows::Error>(())
@@ -48,11 +48,7 @@ use crate::train::pretrain::PretrainedLayer;
 ///
 /// # Errors
 /// Where the rows do not fit the recipe, a value is missing, rows cannot be read, or files cannot be written.
-pub fn fit<'a>(
-    recipe: &RecipeFile,
-    training: impl Into<Dataset<'a>>,
-    options: FitOptions<'_>,
-) -> Result<Fit> {
+pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOptions<'_>) -> Result<Fit> {
     let training = training.into();
     recipe.validate()?;
     let FitOptions { held_out, compute, start_from, checkpoints, watch } = options;
@@ -76,13 +72,6 @@ pub fn fit<'a>(
         Recipe::Pca(recipe) => pca::fit(recipe, job),
         Recipe::Autoencoder(recipe) => autoencoder::fit(recipe, job),
         Recipe::Classifier(recipe) => classifier::fit(recipe, job),
-    }
-
-    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
-    /// kept, or there are no epochs.
-    pub fn kept_epoch(&self) -> Option<usize> {
-        let keeps_best = self.model.recipe.train().is_some_and(Train::keeps_best);
-        best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
     }
 }
 
@@ -138,7 +127,7 @@ pub struct Fit {
     /// The model, with its summary.
     pub model: Model,
     /// The recipe that was fitted: with batch normalisation, where the model's own recipe is without.
-    pub recipe: RecipeFile,
+    pub recipe: Recipe,
     /// The losses, epoch by epoch; empty for a PCA.
     pub history: Vec<EpochRecord>,
     /// Time spent finding the parameters from rows in memory, in seconds.
@@ -169,6 +158,13 @@ impl Fit {
     /// Never: [`fit()`] always writes a summary.
     pub fn summary(&self) -> &Summary {
         self.model.summary().expect("every fit writes a summary")
+    }
+
+    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
+    /// kept, or there are no epochs.
+    pub fn kept_epoch(&self) -> Option<usize> {
+        let keeps_best = self.model.recipe.train().is_some_and(crate::recipe::Train::keeps_best);
+        crate::train::best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
     }
 
     /// One plain sentence about the fit.
@@ -203,9 +199,7 @@ impl Job<'_> {
     /// The scale that a recipe asks for, chosen where it is left open.
     fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
         match scale {
-            Scale::Auto => {
-                Ok(choose_scale(&self.measured[0], &self.measured[1], needs_unit_range)?.scale)
-            }
+            Scale::Auto => Ok(choose_scale(&self.measured[0], &self.measured[1], needs_unit_range)?.scale),
             Scale::None | Scale::Unit | Scale::Center | Scale::MinMax | Scale::Standard => Ok(scale),
         }
     }
@@ -223,7 +217,7 @@ impl Job<'_> {
     fn measure(
         &mut self,
         mut model: Model,
-        recipe: &RecipeFile,
+        recipe: &Recipe,
         moments: &Moments,
         training: Training<'_>,
     ) -> Result<(Model, Vec<f32>)> {
@@ -231,11 +225,8 @@ impl Job<'_> {
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
         let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;
-        let sizes = Sizes {
-            width: model.shape.len(),
-            code: model.code_shape().len(),
-            units: model.code_units(),
-        };
+        let sizes =
+            Sizes { width: model.shape.len(), code: model.code_shape().len(), units: model.code_units() };
         model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
             training_rows: self.training.rows.rows(),
             epochs: training.history.len(),

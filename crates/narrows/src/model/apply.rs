@@ -114,7 +114,13 @@ impl Model {
         Ok(Table::of_output(values, shape))
     }
 
-    fn map_network(&self, rows: &dyn Source, direction: Direction, len: usize, width: usize) -> Result<Vec<f32>> {
+    fn map_network(
+        &self,
+        rows: &dyn Source,
+        direction: Direction,
+        len: usize,
+        width: usize,
+    ) -> Result<Vec<f32>> {
         let Fitted::Network { plan, parameters } = &self.fitted else { return Ok(Vec::new()) };
         let Compute { level, threads } = self.compute;
         let input = rows.shape().len();
@@ -205,4 +211,3 @@ pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &Measured<'_>)
     }
     Ok(())
 }
-

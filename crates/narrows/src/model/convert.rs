@@ -1,10 +1,9 @@
 //! A PCA as the linear network that it is: h = P (x - m) is a dense layer with the bias -P m, g = P'h + m one with the
 //! bias m. So it can be trained on, or have layers put beside it.
 
-use std::ops::ControlFlow;
 use crate::data::Shape;
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model, Part};
+use crate::model::{Fitted, Model};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{AutoencoderRecipe, Layer, Loss, Recipe, Start, Train, Units, Weights};
@@ -16,7 +15,6 @@ impl Model {
     /// # Errors
     /// Where the model is no PCA, or is a part of one.
     pub fn to_network(&self, train: Train) -> Result<Model> {
-        self.must_have(Part::Whole, "become a network")?;
         let (Fitted::Pca(pca), Recipe::Pca(recipe)) = (&self.fitted, &self.recipe) else {
             return Err(Error::model("the model is a network already"));
         };
@@ -70,7 +68,7 @@ mod tests {
     use crate::compute::Compute;
     use crate::data;
     use crate::fit::fit;
-        use crate::recipe::RecipeFile;
+    use crate::recipe::RecipeFile;
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {

@@ -102,8 +102,8 @@ impl Judge<'_> {
                 source.gather_f64(indices, &mut rows)?;
                 model.scaling.apply_f64(&mut rows, width);
                 let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
-                pca.encode(&mut codes, &rows, level);
-                pca.decode(&mut outputs, &codes, level);
+                pca.encode_into(&mut codes, &rows, level);
+                pca.decode_into(&mut outputs, &codes, level);
                 let given = rows.iter().map(|&value| value as f32).collect();
                 Ok(Judged { rows, given, codes, outputs, losses: None, divergences: None })
             }
@@ -123,4 +123,3 @@ pub(crate) struct Judged {
     /// Of a variational network: for each row that of its code's distribution from the standard normal.
     pub divergences: Option<Vec<f32>>,
 }
-

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics::{
+    self, Classification, ClassificationSummary, Reconstruction, ReconstructionSummary, Summary,
+};
+use super::{Decoder, Encoder, Fitted, Model, Part};
 use crate::base::atomic_file;
 use crate::base::container::{self, Kind, Tensor, Tensors};
+use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape};
 use crate::error::{Error, Result};
-use super::metrics::{self, Classification, ClassificationSummary, Reconstruction, ReconstructionSummary, Summary};
-use super::{Decoder, Encoder, Fitted, Model, Part};
-use crate::compute::Compute;
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{

@@ -16,8 +16,8 @@ mod parts;
 pub(crate) use apply::check_units;
 pub use file::ModelFile;
 pub use metrics::Summary;
-pub use parts::{Decoder, Encoder};
 pub(crate) use parts::Part;
+pub use parts::{Decoder, Encoder};
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;

@@ -12,8 +12,7 @@ fn fit(values: Vec<f64>, d: usize, k: Option<usize>, whiten: bool) -> Pca {
 
 fn fit_source(source: &dyn Source, scale: Scale, k: Option<usize>, whiten: bool) -> Pca {
     let scaling = Scaling::learn(scale, source).unwrap();
-    Pca::from_moments(&Moments::measure(source, &scaling, Level::detect(), 2).unwrap(), k, whiten)
-        .unwrap()
+    Pca::from_moments(&Moments::measure(source, &scaling, Level::detect(), 2).unwrap(), k, whiten).unwrap()
 }
 
 fn encode(pca: &Pca, rows: &[f64]) -> Vec<f64> {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Function, Layer, Pretrain, PretrainKind, Scale, Start, Train, Units, Weights, check_normalized, widths,
+    Function, Layer, Pretrain, PretrainKind, Scale, Start, Train, Units, Weights, check_normalized,
+    set_last_units, widths,
 };
 use crate::error::{Error, Result};
 
@@ -86,6 +87,14 @@ impl ClassifierRecipe {
         let epochs = self.train.epochs + before.div_ceil(per_epoch);
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
+    }
+
+    /// Sets the size of the features that classes are predicted from: the units of the encoder's last layer.
+    ///
+    /// # Errors
+    /// Where the size is 0, or the encoder has no such layer.
+    pub fn set_code_size(&mut self, size: usize) -> Result<()> {
+        set_last_units(&mut self.encoder, size)
     }
 
     /// Changes how its layers are trained alone, as [`PretrainKind::apply`]; all of them are hidden.

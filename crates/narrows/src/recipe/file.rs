@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
@@ -76,6 +77,22 @@ impl RecipeFile {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
+    /// The text of a recipe, to change fields by their names.
+    pub(crate) fn of(recipe: &Recipe) -> Result<Self> {
+        let table = toml::Table::try_from(recipe).map_err(|error| Error::recipe(error.to_string()))?;
+        Ok(Self::from_table("recipe", table))
+    }
+
+    /// Sets one field, named by its path, to a value.
+    ///
+    /// # Errors
+    /// Where the path is empty or goes through a field that has no fields, or the value has no TOML form.
+    pub fn set_value(&mut self, path: &str, value: impl Serialize) -> Result<()> {
+        let value = toml::Value::try_from(value)
+            .map_err(|error| Error::recipe(format!("{path}: not a value of a recipe: {error}")))?;
+        self.insert(path, value)
+    }
+
     /// Sets one field, named by its path: `train.rate=0.5`. The value is read as TOML; what is not TOML is text.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let (path, value) = assignment.split_once('=').ok_or_else(|| {
@@ -87,13 +104,21 @@ impl RecipeFile {
             .ok()
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        self.insert(path, value)
+    }
+
+    fn insert(&mut self, path: &str, value: toml::Value) -> Result<()> {
         let mut table = &mut self.table;
         let mut parts = path.trim().split('.').peekable();
         while let Some(part) = parts.next() {
             if part.is_empty() {
-                return Err(Error::recipe(format!("`{assignment}`: an empty field name")));
+                return Err(Error::recipe(format!("`{path}`: an empty field name")));
             }
             if parts.peek().is_none() {
+                // The other name of the same field must not stand beside it.
+                if let Some(other) = other_name(part) {
+                    table.remove(other);
+                }
                 table.insert(part.to_owned(), value);
                 if matches!(part, "encoder" | "decoder") {
                     // What it says is not of these layers.
@@ -105,7 +130,7 @@ impl RecipeFile {
                 .entry(part)
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()))
                 .as_table_mut()
-                .ok_or_else(|| Error::recipe(format!("`{assignment}`: {part} has no fields")))?;
+                .ok_or_else(|| Error::recipe(format!("`{path}`: {part} has no fields")))?;
         }
         Ok(())
     }
@@ -129,14 +154,23 @@ impl RecipeFile {
 
     fn read_recipe(&self) -> Result<Recipe> {
         let mut table = self.table.clone();
+        let code_size = take_code_size(&mut table)?;
         let methods = ["pca", "autoencoder", "classifier"];
         let method = table
             .remove("method")
             .ok_or_else(|| Error::recipe(format!("method: missing (allowed: {})", methods.join(", "))))?;
         match method.as_str() {
             Some("pca") => read::<PcaRecipe>(table).map(Recipe::Pca),
-            Some("autoencoder") => read::<AutoencoderRecipe>(table).map(Recipe::Autoencoder),
-            Some("classifier") => read::<ClassifierRecipe>(table).map(Recipe::Classifier),
+            Some("autoencoder") => {
+                let mut recipe = read::<AutoencoderRecipe>(table)?;
+                code_size.map_or(Ok(()), |size| recipe.set_code_size(size))?;
+                Ok(Recipe::Autoencoder(recipe))
+            }
+            Some("classifier") => {
+                let mut recipe = read::<ClassifierRecipe>(table)?;
+                code_size.map_or(Ok(()), |size| recipe.set_code_size(size))?;
+                Ok(Recipe::Classifier(recipe))
+            }
             other => {
                 let wrong = other.map_or_else(|| method.to_string(), str::to_owned);
                 let error = Error::recipe(format!(
@@ -149,6 +183,51 @@ impl RecipeFile {
                 })
             }
         }
+    }
+}
+
+/// Fields that have two names: the field's term, and the one of older recipes and of model files.
+const OTHER_NAMES: [(&str, &str); 3] =
+    [("learning_rate", "rate"), ("batch_size", "batch"), ("init", "start")];
+
+fn other_name(field: &str) -> Option<&'static str> {
+    OTHER_NAMES.iter().find_map(|&(name, old)| match field {
+        _ if field == name => Some(old),
+        _ if field == old => Some(name),
+        _ => None,
+    })
+}
+
+/// Takes `code_size` out of a recipe that has layers: it sets the units of the encoder's last layer.
+fn take_code_size(table: &mut toml::Table) -> Result<Option<usize>> {
+    if table.get("method").and_then(toml::Value::as_str) == Some("pca") {
+        return Ok(None);
+    }
+    let Some(value) = table.remove("code_size") else { return Ok(None) };
+    let size = value.as_integer().and_then(|size| usize::try_from(size).ok());
+    size.map(Some).ok_or_else(|| {
+        Error::recipe(format!("code_size: expected a whole number of at least 0, found {value}"))
+    })
+}
+
+/// Writes the fields of a table, and of those in it, by the field's terms.
+fn rename_fields(value: &mut toml::Value) {
+    match value {
+        toml::Value::Table(table) => {
+            let old = std::mem::take(table);
+            let is_variational = old.contains_key("variational");
+            for (mut key, mut value) in old {
+                rename_fields(&mut value);
+                if let Some((name, _)) = OTHER_NAMES.iter().find(|(_, old)| *old == key) {
+                    key = (*name).to_owned();
+                } else if is_variational && key == "kl" {
+                    key = "beta".to_owned();
+                }
+                table.insert(key, value);
+            }
+        }
+        toml::Value::Array(list) => list.iter_mut().for_each(rename_fields),
+        _ => {}
     }
 }
 
@@ -206,9 +285,13 @@ fn one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// A spec as the text of a recipe.
-pub fn to_toml(spec: &Recipe) -> String {
-    toml::to_string(spec).unwrap_or_else(|error| format!("# this spec has no TOML form: {error}\n"))
+/// A recipe as the text of its file.
+pub fn to_toml(recipe: &Recipe) -> String {
+    let text = toml::Value::try_from(recipe).map_err(|error| error.to_string()).and_then(|mut value| {
+        rename_fields(&mut value);
+        toml::to_string(&value).map_err(|error| error.to_string())
+    });
+    text.unwrap_or_else(|error| format!("# this recipe has no TOML form: {error}\n"))
 }
 
 #[cfg(test)]

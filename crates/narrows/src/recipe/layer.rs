@@ -86,7 +86,7 @@ pub enum Layer {
     },
     /// The end of a variational encoder: a mean and a variance for each unit, by one dense layer each. In training the code
     /// is drawn from the normal distribution they describe; otherwise it is the mean (Kingma and Welling 2014):
-    /// `{ variational = 20, kl = 1.0 }`.
+    /// `{ variational = 20, beta = 1.0 }`.
     Variational {
         /// Numbers of a code.
         units: usize,
@@ -98,6 +98,81 @@ pub enum Layer {
     Noise(Noise),
     /// A function of each number (softmax: of each row): `"relu"`.
     Function(Function),
+}
+
+/// The layers that networks are built from in programs; the others are variants to write out.
+impl Layer {
+    /// A dense layer of so many units, with biases.
+    pub fn dense(units: usize) -> Self {
+        Self::Dense { units: Units::Count(units), bias: true }
+    }
+
+    /// A dense layer of as many units as a row has numbers, with biases: the end of most decoders.
+    pub fn dense_to_input() -> Self {
+        Self::Dense { units: Units::Input, bias: true }
+    }
+
+    /// A convolution of so many channels: 3 x 3, stride 1, padding "same", with biases.
+    pub fn conv(channels: usize) -> Self {
+        Self::Convolution {
+            channels: Units::Count(channels),
+            kernel: [3, 3],
+            stride: 1,
+            padding: Padding::Same,
+            bias: true,
+        }
+    }
+
+    /// A convolution of as many channels as the rows have: the end of a decoder of images.
+    pub fn conv_to_input() -> Self {
+        Self::Convolution {
+            channels: Units::Input,
+            kernel: [3, 3],
+            stride: 1,
+            padding: Padding::Same,
+            bias: true,
+        }
+    }
+
+    /// The maximum of each square of `size` x `size` pixels; partial squares at the edges count.
+    pub fn max_pool(size: usize) -> Self {
+        Self::MaxPool { size, padding: Padding::Same }
+    }
+
+    /// Each pixel repeated `factor` times along each side.
+    pub fn upsample(factor: usize) -> Self {
+        Self::Upsample { factor }
+    }
+
+    /// Dropout of a share of the numbers, in training only.
+    pub fn dropout(share: f32) -> Self {
+        Self::Dropout { share }
+    }
+
+    /// Masking noise, in training only: a share of the numbers is set to 0, anew in each epoch.
+    pub fn masking_noise(share: f32) -> Self {
+        Self::Noise(Noise { kind: NoiseKind::Masking { share }, fresh: true })
+    }
+
+    /// Normal noise of a standard deviation, in training only, anew in each epoch.
+    pub fn gaussian_noise(deviation: f32) -> Self {
+        Self::Noise(Noise { kind: NoiseKind::Gaussian { deviation, clip: None }, fresh: true })
+    }
+
+    /// max(0, x)
+    pub fn relu() -> Self {
+        Self::Function(Function::Relu)
+    }
+
+    /// 1 / (1 + e^-x)
+    pub fn sigmoid() -> Self {
+        Self::Function(Function::Sigmoid)
+    }
+
+    /// tanh x
+    pub fn tanh() -> Self {
+        Self::Function(Function::Tanh)
+    }
 }
 
 /// A number of units.
@@ -237,7 +312,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("upsample", &[]),
     ("reshape", &[]),
     ("dropout", &[]),
-    ("variational", &["kl"]),
+    ("variational", &["beta", "kl"]),
     ("gaussian_noise", &["clip", "fresh"]),
     ("masking_noise", &["fresh"]),
     ("salt_and_pepper", &["fresh"]),
@@ -417,10 +492,10 @@ impl Layer {
             }
             "variational" => {
                 let weight = |value: &Value| number(value).filter(|&weight| weight >= 0.0);
-                Self::Variational {
-                    units: entries.take("variational", 1, count, "a number of at least 1")?,
-                    divergence: entries.take("kl", 1.0, weight, "a weight of at least 0")?,
-                }
+                let units = entries.take("variational", 1, count, "a number of at least 1")?;
+                let older = entries.take("kl", 1.0, weight, "a weight of at least 0")?;
+                let divergence = entries.take("beta", older, weight, "a weight of at least 0")?;
+                Self::Variational { units, divergence }
             }
             "gaussian_noise" => {
                 let read = |value: &Value| number(value).filter(|&deviation| deviation >= 0.0);
@@ -669,7 +744,7 @@ mod tests {
             ("{ conv = \"tied\" }", vec!["conv: expected", "\"input\""]),
             ("{ transposed_conv = \"tied\", stride = 2 }", vec!["stride", "the layer it mirrors"]),
             ("{ variational = 0 }", vec!["variational", "at least 1"]),
-            ("{ variational = 2, beta = 1 }", vec!["setting of `variational`", "kl"]),
+            ("{ variational = 2, bet = 1 }", vec!["setting of `variational`", "beta"]),
             ("\"lealy_relu\"", vec!["did you mean `leaky_relu`"]),
             ("{ masking_noise = 1.5 }", vec!["masking_noise", "from 0 to 1"]),
             ("\"batchnorm\"", vec!["did you mean `batch_norm`"]),

@@ -119,6 +119,42 @@ impl Loss {
 }
 
 impl Recipe {
+    /// A built-in recipe (see [`RecipeFile::names`]) or a TOML file.
+    ///
+    /// # Errors
+    /// Where there is no such recipe, or a field of the file is wrong; the message names it.
+    pub fn open(name: &str) -> Result<Self> {
+        RecipeFile::open(name)?.recipe()
+    }
+
+    /// A PCA with so many components, of rows scaled as suits them.
+    pub fn pca(code_size: usize) -> Self {
+        Self::Pca(PcaRecipe { about: None, scale: Scale::Auto, code_size: Some(code_size), whiten: false })
+    }
+
+    /// An autoencoder of dense layers of these widths from the row to the code, and mirrored back: `[784, 128, 32]`. ReLU
+    /// between layers; the code and the output are linear. Rows are scaled as suits them, the loss is mean squared error.
+    pub fn autoencoder(widths: &[usize]) -> Self {
+        Self::Autoencoder(AutoencoderRecipe::dense(widths))
+    }
+
+    /// The same recipe with one field set, named by its path in a recipe file.
+    ///
+    /// ```
+    /// # use narrows::Recipe;
+    /// let recipe = Recipe::open("single")?.with("train.epochs", 5)?.with("code_size", 16)?;
+    /// assert!(recipe.with("train.epohcs", 5).is_err());
+    /// # Ok::<(), narrows::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where there is no such field, or the value is not one that it can have.
+    pub fn with(&self, field: &str, value: impl Serialize) -> Result<Self> {
+        let mut file = RecipeFile::of(self)?;
+        file.set_value(field, value)?;
+        file.recipe()
+    }
+
     /// How numbers are scaled.
     pub fn scale(&self) -> Scale {
         match self {
@@ -245,6 +281,31 @@ impl Recipe {
 }
 
 impl AutoencoderRecipe {
+    /// Layers from the row to the code, and from the code to the row; see [`Recipe::autoencoder`] for the other settings.
+    pub fn new(encoder: Vec<Layer>, decoder: Vec<Layer>) -> Self {
+        Self {
+            about: None,
+            scale: Scale::Auto,
+            encoder,
+            decoder,
+            loss: Loss::Mse,
+            sparsity: None,
+            weights: Weights::default(),
+            pretrain: None,
+            train: Train::default(),
+        }
+    }
+
+    /// As [`Recipe::autoencoder`].
+    pub fn dense(widths: &[usize]) -> Self {
+        let hidden = |&width: &usize| [Layer::dense(width), Layer::relu()];
+        let inner = widths.get(1..).unwrap_or_default();
+        let (code, between) = inner.split_last().map_or((0, &[][..]), |(code, between)| (*code, between));
+        let encoder = between.iter().flat_map(hidden).chain([Layer::dense(code)]).collect();
+        let decoder = between.iter().rev().flat_map(hidden).chain([Layer::dense_to_input()]).collect();
+        Self::new(encoder, decoder)
+    }
+
     /// The function that a code comes out of.
     pub(crate) fn code_function(&self) -> Option<Function> {
         let mut layers = self.encoder.iter().rev().filter(|layer| !matches!(layer, Layer::Dropout { .. }));
@@ -358,35 +419,49 @@ impl AutoencoderRecipe {
         Ok(())
     }
 
-    /// Sets the width of the middle: the units of the encoder's last dense layer.
+    /// Sets the size of the code: the units of the encoder's last layer.
+    ///
+    /// # Errors
+    /// Where the size is 0, or the code is an image, whose size follows from the rows.
     pub fn set_code_size(&mut self, size: usize) -> Result<()> {
-        if size == 0 {
-            return Err(Error::recipe("code size: must be at least 1"));
-        }
-        let last = self.encoder.iter_mut().rev().find_map(|layer| match layer {
+        set_last_units(&mut self.encoder, size)
+    }
+}
+
+/// Sets the units of the last layer of an encoder.
+fn set_last_units(encoder: &mut [Layer], size: usize) -> Result<()> {
+    if size == 0 {
+        return Err(Error::recipe("code_size: must be at least 1"));
+    }
+    for layer in encoder.iter_mut().rev() {
+        match layer {
             Layer::Dense { units, .. } => {
                 *units = Units::Count(size);
-                Some(Ok(()))
+                return Ok(());
             }
             Layer::Variational { units, .. } => {
                 *units = size;
-                Some(Ok(()))
+                return Ok(());
             }
-            Layer::Convolution { .. } | Layer::TransposedConvolution { .. } => Some(Err(())),
-            _ => None,
-        });
-        match last {
-            Some(Ok(())) => {}
-            Some(Err(())) => {
+            Layer::Convolution { .. } | Layer::TransposedConvolution { .. } => {
                 return Err(Error::recipe(
-                    "code size: the code of this network is an image; its size follows from the rows",
+                    "code_size: the code of this network is an image; its size follows from the rows",
                 )
                 .hint("change the channels of the encoder's last conv in a recipe of your own"));
             }
-            None => return Err(Error::recipe("code size: the encoder has no dense layer to set it in")),
+            Layer::MaxPool { .. }
+            | Layer::AveragePool { .. }
+            | Layer::Upsample { .. }
+            | Layer::Reshape { .. }
+            | Layer::Flatten
+            | Layer::Unflatten
+            | Layer::BatchNorm
+            | Layer::Dropout { .. }
+            | Layer::Noise(_)
+            | Layer::Function(_) => {}
         }
-        Ok(())
     }
+    Err(Error::recipe("code_size: the encoder has no dense layer to set it in"))
 }
 
 /// Refuses what makes no sense together with batch normalisation. Where its layers may stand, the plan knows.

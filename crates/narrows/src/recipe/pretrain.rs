@@ -19,7 +19,7 @@ pub struct Pretrain {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<PerLayer<usize>>,
     /// The step size: one for all layers, or a list.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "learning_rate", skip_serializing_if = "Option::is_none")]
     pub rate: Option<PerLayer<f32>>,
     /// Noise on what comes into a layer, which it learns to take off (Vincent et al. 2010): one for all layers, or a list.
     #[serde(skip_serializing_if = "Option::is_none")]

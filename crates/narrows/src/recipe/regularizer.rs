@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[serde(deny_unknown_fields, default)]
 pub struct Weights {
     /// Where they start.
-    #[serde(skip_serializing_if = "Start::is_auto")]
+    #[serde(alias = "init", skip_serializing_if = "Start::is_auto")]
     pub start: Start,
     /// Weight decay: `l2` times the sum of w^2 over all weights is added to the loss. The losses that are reported are
     /// without it.

@@ -13,11 +13,12 @@ pub struct Train {
     /// The rule that turns gradients into steps.
     pub optimizer: OptimizerName,
     /// Its step size; without it the optimiser's usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(alias = "learning_rate", skip_serializing_if = "Option::is_none")]
     pub rate: Option<f32>,
     /// Times that all rows are seen.
     pub epochs: usize,
     /// Rows between two steps.
+    #[serde(alias = "batch_size")]
     pub batch: usize,
     /// Where all chance comes from: first weights, the order of the rows, what is held out.
     pub seed: u64,

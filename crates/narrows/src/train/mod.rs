@@ -243,7 +243,7 @@ pub(crate) fn train(
     if ended == Ended::Interrupted
         && let Err(error) = keep(&state)
     {
-        callback(&Event::Warning(format!("no checkpoint was written: {error}")));
+        let _ = callback(&Event::Warning(format!("no checkpoint was written: {error}")));
     }
     Ok(Trained { parameters, history: state.history, seconds, ended })
 }
@@ -294,7 +294,7 @@ impl Leader<'_, '_> {
         if self.kept.elapsed() >= KEEP_EVERY {
             self.kept = Instant::now();
             if let Err(error) = (self.keep)(&self.state) {
-                (self.callback)(&Event::Warning(format!("no checkpoint was written: {error}")));
+                let _ = (self.callback)(&Event::Warning(format!("no checkpoint was written: {error}")));
             }
         }
     }

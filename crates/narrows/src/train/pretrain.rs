@@ -2,9 +2,9 @@
 //! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
 //! the whole network starts.
 
-use std::ops::ControlFlow;
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{self, Finish, View};
+use std::ops::ControlFlow;
 
 use crate::compute::Compute;
 use crate::data::Access;
@@ -121,7 +121,7 @@ pub(crate) fn pretrain(
     let mut encoders: Vec<Encoder> = Vec::new();
     let mut ended = Ended::Finished;
     for index in 0..count {
-        callback(&Event::Layer { layer: index + 1, layers: count });
+        let _ = callback(&Event::Layer { layer: index + 1, layers: count });
         let own = stack.alone(recipe, settings, index);
         let (learn, judge) =
             (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);

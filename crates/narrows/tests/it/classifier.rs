@@ -1,6 +1,5 @@
 //! Networks that tell classes: what they start from, what stays frozen, and that they learn.
 
-use std::ops::ControlFlow;
 use crate::common::{fit, made, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Labels, Shape};
@@ -11,6 +10,7 @@ use narrows::fit::{CheckpointOptions, Options};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event};
 use narrows::recipe::{ClassifierRecipe, Recipe};
+use std::ops::ControlFlow;
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 600, 31), some_rows(&open("mnist:test"), 200, 9))
@@ -252,8 +252,9 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     let compute = Compute::new(Some(2));
     let with = |labels: Labels| {
         let training = Dataset { labels: Some(labels), ..training.clone() };
-        let fit =
-            fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| ControlFlow::Continue(()));
+        let fit = fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| {
+            ControlFlow::Continue(())
+        });
         fit.unwrap().model
     };
     // Two rows that change their labels with each other leave the sizes of the classes as they are. Of 600 rows 30 were
@@ -273,8 +274,9 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     let mut other = labels.clone();
     other.classes.swap(0, (1..600).find(|&row| labels.classes[row] != labels.classes[0]).unwrap());
     let swapped = Dataset { labels: Some(other), ..training.clone() };
-    let swapped =
-        fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| ControlFlow::Continue(()));
+    let swapped = fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| {
+        ControlFlow::Continue(())
+    });
     assert_ne!(swapped.unwrap().model.fitted, fit_from(&all, None, 2).model.fitted);
 }
 

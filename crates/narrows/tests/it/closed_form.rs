@@ -1,6 +1,5 @@
 //! The linear autoencoder in closed form, as a model, as a start and as an oracle.
 
-use std::ops::ControlFlow;
 use crate::common::{fit, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::Dataset;
@@ -9,6 +8,7 @@ use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::{Options, fit_with};
 use narrows::model::{Fitted, Model};
 use narrows::recipe::Scale;
+use std::ops::ControlFlow;
 
 /// The code's directions (d x k), in single precision as the network has them.
 fn encoder(model: &Model) -> (Vec<f64>, usize) {

@@ -25,7 +25,9 @@ pub fn try_fit(
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
 ) -> narrows::Result<Fit> {
-    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(()))
+    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| {
+        ControlFlow::Continue(())
+    })
 }
 
 pub fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {

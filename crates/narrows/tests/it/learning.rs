@@ -16,8 +16,10 @@ use narrows::recipe::RecipeFile;
 
 fn fit_with(text: &str, training: &Dataset<'_>, validation: &Dataset<'_>, threads: usize) -> Fit {
     let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
-    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| ControlFlow::Continue(()))
-        .unwrap()
+    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
 }
 
 /// Judged on the rows it was fitted on. With so few rows a second thread would only be waited for.

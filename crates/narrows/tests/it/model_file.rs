@@ -85,7 +85,9 @@ fn fit(text: &str, dataset: &Dataset<'_>) -> Model {
             .unwrap()
             .model;
     }
-    narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(())).unwrap().model
+    narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(()))
+        .unwrap()
+        .model
 }
 
 fn dataset(values: Values, shape: Shape) -> Dataset<'static> {
@@ -181,8 +183,10 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
         assert_eq!(codes, again.encode(&*dataset.rows, compute).unwrap(), "{text}");
         // Another fit of the same, with another number of threads, is the same file.
         let spec = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap();
-        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| ControlFlow::Continue(()))
-            .unwrap();
+        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!(bytes, twin.model.to_bytes().unwrap(), "{text}");
     }
 }
@@ -209,8 +213,10 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     let dataset = dataset(Values::F64(rows), Shape::flat(4));
     let text = "method='autoencoder'\nscale='none'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={epochs=1}";
     let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
-    let fit =
-        narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(())).unwrap();
+    let fit = narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert!(
         matches!(&fit.ended, narrows::progress::Ended::Diverged(reason) if reason.contains("epoch 1, step 1")),
         "{:?}",

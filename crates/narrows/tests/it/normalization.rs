@@ -1,6 +1,5 @@
 //! Batch normalisation from recipe to model: trained with it, saved without.
 
-use std::ops::ControlFlow;
 use crate::common::{open, some_rows};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, OpenOptions, hold_out};
@@ -9,6 +8,7 @@ use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event};
 use narrows::recipe::RecipeFile;
 use narrows::recipe::{Layer, Recipe};
+use std::ops::ControlFlow;
 
 fn network(text: &str) -> Recipe {
     RecipeFile::parse("test", "test", text).and_then(|recipe| recipe.recipe()).unwrap()
@@ -130,8 +130,9 @@ fn what_makes_no_sense_together_is_refused() {
     let refused = |rest: &str, training: &Dataset<'_>, start: Option<&Model>, part: &str| {
         let options = Options { checkpoints: None, start };
         let compute = Compute::new(Some(1));
-        let fit =
-            fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| ControlFlow::Continue(()));
+        let fit = fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| {
+            ControlFlow::Continue(())
+        });
         let error = fit.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };

@@ -1,12 +1,12 @@
 //! Layers trained one after the other: what they give to the whole network, and what is frozen meanwhile.
 
-use std::ops::ControlFlow;
 use crate::common::{fit, open, recipe, some_rows, try_fit};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Shape, Table, Values};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event};
 use narrows::recipe::{AutoencoderRecipe, PretrainKind, Recipe};
+use std::ops::ControlFlow;
 
 const LAYERS: [&str; 3] = [
     "encoder=[{dense=20}, \"sigmoid\", {dense=9}, \"tanh\", {dense=4}]",
@@ -33,7 +33,11 @@ fn start(settings: &[&str], threads: usize) -> Model {
     let fit = narrows::fit::fit(&spec, &training, &held_out, Compute::new(Some(threads)), &mut |event| {
         together |= matches!(event, Event::Stage(what) if what.contains("together"));
         // The first step of all layers together has no smaller step before it: the rate is next to nothing.
-        if together && matches!(event, Event::Step { .. }) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if together && matches!(event, Event::Step { .. }) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })
     .unwrap();
     assert_eq!(fit.ended, Ended::Interrupted);

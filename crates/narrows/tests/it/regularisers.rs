@@ -1,6 +1,5 @@
 //! What regularisers, limits and schedules do to a network that is really trained.
 
-use std::ops::ControlFlow;
 use crate::common::{fit, open, recipe, some_rows, try_fit};
 use narrows::compute::Compute;
 use narrows::data::Dataset;
@@ -9,6 +8,7 @@ use narrows::fit::{Fit, elimination};
 use narrows::model::{Fitted, Model};
 use narrows::progress::Ended;
 use narrows::recipe::RecipeFile;
+use std::ops::ControlFlow;
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 1500, 13), some_rows(&open("mnist:test"), 400, 7))
@@ -210,7 +210,8 @@ fn everything_at_once_has_the_same_bytes_for_every_number_of_threads() {
             let spec = recipe.recipe().unwrap();
             let compute = Compute::new(Some(threads));
             let fit =
-                narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(())).unwrap();
+                narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))
+                    .unwrap();
             fit.model.to_bytes().unwrap()
         };
         let one = bytes(1);

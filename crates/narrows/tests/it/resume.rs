@@ -42,7 +42,9 @@ fn resumed_is_never_interrupted() {
         let model = folder.path().join("model.narrows");
         let spec = recipe(optimizer, 9);
         let (training, held_out) = rows();
-        let whole = fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(())).unwrap();
+        let whole =
+            fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
+                .unwrap();
 
         let first = run(&spec, &model, false, 3).unwrap();
         assert_eq!((first.ended, first.history.len()), (Ended::Interrupted, 3));
@@ -76,7 +78,9 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.narrows");
     let (training, held_out) = rows();
-    let whole = fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(())).unwrap();
+    let whole =
+        fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
+            .unwrap();
     run(&busy(8), &model, false, 3).unwrap();
     // Under a schedule another number of epochs is another run.
     let error = run(&busy(9), &model, true, usize::MAX).unwrap_err().to_string();
@@ -139,7 +143,8 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
     };
     let spec = recipe("adam", 20);
     let near = fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(())).unwrap();
-    let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| ControlFlow::Continue(())).unwrap();
+    let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     let (near, far) = (near.summary().evaluation.mse, far.summary().evaluation.mse);
     assert!((near - far).abs() < 1e-4 * near, "{near} {far}");
 }

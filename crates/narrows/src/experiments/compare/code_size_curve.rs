@@ -130,7 +130,7 @@ fn network(
                 set_code_size(&mut recipe, code_size)?;
                 let name = format!("{}, code {code_size}", method.name);
                 match run.fit(&name, &recipe) {
-                    Ok(Some(fit)) => fit.summary().evaluation.squared_error_per_row,
+                    Ok(Some(fit)) => super::reconstruction(&fit)?.evaluation.squared_error_per_row,
                     Ok(None) => return Ok(points),
                     Err(error) => {
                         notes.push(format!("{name}: {error}"));

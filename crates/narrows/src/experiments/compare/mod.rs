@@ -9,8 +9,8 @@ mod metrics;
 mod table;
 
 pub use code_size_curve::{Curve, Point, Sweep, knee};
+pub use metrics::{Measure, Metrics, Spread};
 pub use table::Cell;
-pub use metrics::{Metrics, Measure, Spread};
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,14 +18,15 @@ use std::sync::Arc;
 use crate::compute::Compute;
 use crate::data::scaling::{Chosen, Scaling, choose_scale};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, Labels, Shape, Source, Subset};
+use crate::data::{Dataset, Labels, Shape, Source};
 use crate::error::{Error, Result};
 use crate::evaluation::codes::{
     Classified, linear_probe_accuracy, nearest_neighbour_accuracy, neighbourhoods,
 };
 use crate::evaluation::verdict::FEW_STEPS;
-use crate::fit::{Fit, fit};
+use crate::fit::{Fit, FitOptions, HeldOut, fit};
 use crate::model::Model;
+use crate::model::metrics::ReconstructionSummary;
 use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::{Loss, Recipe, Scale};
 
@@ -321,7 +322,7 @@ impl Run<'_> {
                     let figures = self.figures(name, &fit)?;
                     if at == 0 {
                         method.reconstructions = self.reconstructions(&fit.model)?;
-                        method.loss_floor = fit.summary().evaluation.bce_floor;
+                        method.loss_floor = reconstruction(&fit)?.evaluation.bce_floor;
                         method.history = fit.history;
                     }
                     self.say(&Progress::Compared(&figures));
@@ -348,11 +349,18 @@ impl Run<'_> {
     fn fit(&mut self, name: &str, recipe: &Recipe) -> Result<Option<Fit>> {
         let Self { training, held_out, compute, number, of, callback, interrupted, .. } = self;
         let (number, of) = (*number, *of);
-        let fit = fit(recipe, training, held_out, *compute, &mut |event| {
+        let mut watch = |event: &Event| {
             let flow = callback(&Progress::Fit { recipe: name, number, of, event });
             *interrupted |= flow.is_break();
             flow
-        })?;
+        };
+        let options = FitOptions {
+            held_out: HeldOut::Rows(held_out),
+            compute: *compute,
+            watch: Some(&mut watch),
+            ..FitOptions::default()
+        };
+        let fit = fit(recipe, *training, options)?;
         Ok(Some(fit).filter(|fit| fit.ended != Ended::Interrupted))
     }
 
@@ -361,10 +369,10 @@ impl Run<'_> {
         self.say(&Progress::Stage("telling classes apart and comparing neighbours"));
         let Self { training, held_out, compute, judging, .. } = self;
         let compute = *compute;
-        let (model, summary) = (&fit.model, fit.summary());
+        let (model, summary) = (&fit.model, reconstruction(fit)?);
         let code_size = model.code_shape().len();
         let encode = |dataset: &Dataset<'_>, rows: &[usize]| -> Result<Vec<f32>> {
-            Ok(model.encode(&Subset::new(dataset.rows.clone(), rows.to_vec()), compute)?.into_f32())
+            Ok(model.encode(dataset.select(rows.to_vec()))?.into_values().into_f32())
         };
         let mut accuracies = [None; 2];
         if let Some(classes) = &judging.classes
@@ -438,6 +446,13 @@ impl Run<'_> {
         scaling.gather(&*dataset.rows, rows, &mut out, self.compute.level)?;
         Ok(out)
     }
+}
+
+/// The metrics of a fit. Classifiers are refused before.
+fn reconstruction(fit: &Fit) -> Result<&ReconstructionSummary> {
+    fit.summary()
+        .reconstruction()
+        .ok_or_else(|| Error::recipe("a classifier reconstructs nothing to compare"))
 }
 
 /// The rows that figures are taken on.

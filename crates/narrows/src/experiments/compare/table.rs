@@ -24,8 +24,7 @@ impl Comparison {
         let mut header = vec!["recipe".to_owned()];
         header.extend(columns.iter().map(|(measure, _)| measure.title().to_owned()));
         let plain = |text: String| Cell { text, best: false };
-        let mut rows: Vec<Vec<Cell>> =
-            fitted.iter().map(|method| vec![plain(method.name.clone())]).collect();
+        let mut rows: Vec<Vec<Cell>> = fitted.iter().map(|method| vec![plain(method.name.clone())]).collect();
         for (measure, spreads) in &columns {
             // Errors on noisy rows are not comparable with the others.
             let on_noise = matches!(measure, Measure::SquaredError | Measure::ExplainedVariance);
