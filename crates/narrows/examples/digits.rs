@@ -1,11 +1,12 @@
 //! An autoencoder trained on some handwritten digits, watched as it goes, and stopped when it is good enough.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Subset};
 use narrows::fit::fit;
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
@@ -25,11 +26,11 @@ fn main() -> narrows::Result<()> {
         Event::Epoch(record) => {
             println!(
                 "epoch {:2}: loss {:.4}, held out {:.4}",
-                record.epoch, record.train_loss, record.validation_loss
+                record.epoch, record.train_loss, record.held_out_loss
             );
-            if record.validation_loss < 0.13 { Flow::Stop } else { Flow::Continue }
+            if record.held_out_loss < 0.13 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
-        _ => Flow::Continue,
+        _ => ControlFlow::Continue(()),
     };
     let fit = fit(&spec, &training, &held_out, Compute::new(None), &mut callback)?;
 

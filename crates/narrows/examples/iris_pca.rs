@@ -1,10 +1,11 @@
 //! Principal components of Fisher's iris flowers: four lengths of each flower in two numbers.
 
+use std::ops::ControlFlow;
+
 use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Values};
 use narrows::fit::fit;
 use narrows::model::Fitted;
-use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
@@ -14,7 +15,7 @@ fn main() -> narrows::Result<()> {
 
     // All 150 flowers are fitted, and judged, so that the numbers are those of the textbooks.
     let compute = Compute::new(None);
-    let fit = fit(&recipe.spec()?, &iris, &iris, compute, &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.spec()?, &iris, &iris, compute, &mut |_| ControlFlow::Continue(()))?;
     println!("{}", fit.summary().verdict);
 
     let Fitted::Pca(pca) = &fit.model.fitted else { unreachable!("the recipe is a PCA") };

@@ -1,12 +1,12 @@
 //! Rows of your own: from a `Vec`, or made when they are asked for.
 
 use std::f64::consts::TAU;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Element, Shape, Source, Table, Values};
 use narrows::fit::fit;
-use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
 /// Sine waves of one frequency, each of another height and phase, sampled at `samples` points. No row is ever stored.
@@ -60,7 +60,8 @@ fn main() -> narrows::Result<()> {
     // a sin(x + p) = a cos(p) sin(x) + a sin(p) cos(x): two numbers say all there is to say about such a wave.
     let mut recipe = Recipe::open("pca")?;
     recipe.set("code_size=2")?;
-    let fit = fit(&recipe.spec()?, &training, &held_out, Compute::new(None), &mut |_| Flow::Continue)?;
+    let fit =
+        fit(&recipe.spec()?, &training, &held_out, Compute::new(None), &mut |_| ControlFlow::Continue(()))?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 1.0 - 1e-9);
     Ok(())

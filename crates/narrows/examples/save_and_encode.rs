@@ -1,10 +1,11 @@
 //! A model on its way through a file: fit, save, open, encode, decode.
 
+use std::ops::ControlFlow;
+
 use narrows::compute::Compute;
 use narrows::data::{self, OpenOptions, Shape, Table, Values};
 use narrows::fit::fit;
 use narrows::model::Model;
-use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
@@ -23,7 +24,7 @@ fn main() -> narrows::Result<()> {
         "#,
     )?;
     let compute = Compute::new(None);
-    let fit = fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+    let fit = fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))?;
     println!("{}", fit.summary().verdict);
     assert!(fit.summary().evaluation.explained_variance > 0.9);
 

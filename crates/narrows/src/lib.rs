@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use narrows::data::{self, OpenOptions};
-//! use narrows::event::Flow;
+//! use std::ops::ControlFlow;
 //! use narrows::compute::Compute;
 //! use narrows::recipe::Recipe;
 //!
@@ -16,7 +16,7 @@
 //! let mut recipe = Recipe::open("pca")?;
 //! recipe.set("code_size=2")?;
 //! let compute = Compute::new(None);
-//! let fit = narrows::fit::fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| Flow::Continue)?;
+//! let fit = narrows::fit::fit(&recipe.spec()?, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))?;
 //! println!("{}", fit.summary().verdict); // PCA-2 keeps 97.3 % of the variance ...
 //! assert!(fit.summary().evaluation.explained_variance > 0.95);
 //!

@@ -1,5 +1,6 @@
 //! `narrows compare`
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
-use narrows::progress::{Event, Flow};
+use narrows::progress::Event;
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 use serde_json::{Value, json};
@@ -158,13 +159,17 @@ struct Speaker {
 const MARKS: usize = 1000;
 
 impl Speaker {
-    fn hear(&mut self, progress: &Progress) -> Flow {
+    fn hear(&mut self, progress: &Progress) -> ControlFlow<()> {
         if self.json {
             self.say_json(progress);
         } else {
             self.draw(progress);
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+        if self.failed || self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn say_json(&mut self, progress: &Progress) {

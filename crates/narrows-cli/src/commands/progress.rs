@@ -1,11 +1,12 @@
 //! What a run says while it goes on: a bar on a terminal, lines of JSON, or nothing.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrows::progress::{EpochRecord, Event, Flow};
+use narrows::progress::{EpochRecord, Event};
 use serde_json::json;
 
 use crate::output;
@@ -41,7 +42,7 @@ impl Progress {
         }
     }
 
-    pub fn hear(&mut self, event: &Event) -> Flow {
+    pub fn hear(&mut self, event: &Event) -> ControlFlow<()> {
         match event {
             Event::Step { epoch, epochs, rows, total_rows, loss } if !self.json => {
                 let bar = self.bar.get_or_insert_with(|| {
@@ -87,7 +88,7 @@ impl Progress {
                 self.start = Some((*pretrained, *seed));
             }
             Event::LayerEpoch { layer, record } => {
-                self.last = format!(", held out {:.4}", record.validation_loss);
+                self.last = format!(", held out {:.4}", record.held_out_loss);
                 self.tell(json!({ "event": "layer_epoch", "layer": layer }), record);
             }
             Event::Epoch(record) => {
@@ -95,9 +96,10 @@ impl Progress {
                     format!(", {units} code {} active", if units == 1 { "unit" } else { "units" })
                 });
                 // A classifier is judged by its errors.
-                let judged =
-                    record.validation_error.map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
-                self.last = format!(", held out {:.4}{judged}", record.validation_loss);
+                let judged = record
+                    .held_out_error_rate
+                    .map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
+                self.last = format!(", held out {:.4}{judged}", record.held_out_loss);
                 self.tell(json!({ "event": "epoch" }), record);
             }
             Event::Warning(what) => match &self.bar {
@@ -111,12 +113,16 @@ impl Progress {
                     self.last = String::new();
                 }
                 if let Some(bar) = &self.bar {
-                    bar.set_message((*what).to_owned());
+                    bar.set_message(what.text());
                 }
             }
             _ => {}
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+        if self.failed || self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// One line of JSON for an epoch.
@@ -134,11 +140,11 @@ impl Progress {
         }
         line["epoch"] = record.epoch.into();
         line["train_loss"] = record.train_loss.into();
-        line["validation_loss"] = record.validation_loss.into();
+        line["held_out_loss"] = record.held_out_loss.into();
         line["seconds"] = record.seconds.into();
         line["active_units"] = record.active_units.into();
-        if let Some(error) = record.validation_error {
-            line["validation_error"] = error.into();
+        if let Some(rate) = record.held_out_error_rate {
+            line["held_out_error_rate"] = rate.into();
         }
         // Nobody reads any more: stop and keep what there is.
         self.failed |= output::line(line).is_err();

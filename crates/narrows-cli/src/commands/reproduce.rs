@@ -1,5 +1,6 @@
 //! `narrows reproduce`
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use narrows::experiments::papers::{Paper, PaperFigure, PaperMeasure};
 use narrows::fit::classifier::fit_classifier;
 use narrows::fit::{Options, fit};
 use narrows::model::Model;
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::Spec;
 use serde_json::json;
 
@@ -99,7 +100,7 @@ fn measure(
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> anyhow::Result<Option<f64>> {
     let (model, ended): (Model, Ended) = match &figure.spec {
         Spec::Classifier(spec) => {

@@ -88,7 +88,7 @@ fn epochs_are_lines_and_threads_change_no_byte() {
             assert_eq!(line["epoch"], at + 1);
             assert!(
                 number(line, "train_loss") > 0.0
-                    && number(line, "validation_loss") > 0.0
+                    && number(line, "held_out_loss") > 0.0
                     && number(line, "seconds") > 0.0
             );
         }
@@ -99,7 +99,7 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         assert!((number(done, "seconds") - seconds).abs() < 1e-6, "the time is that of the epochs");
         assert_eq!(done["train_loss"], lines[1]["train_loss"]);
         // Judged by two roads, in batches while training and in chunks afterwards.
-        let judged = number(&lines[1], "validation_loss");
+        let judged = number(&lines[1], "held_out_loss");
         assert!((number(done, "validation_loss") / judged - 1.0).abs() < 1e-5);
         assert!(number(&lines[1], "train_loss") < number(&lines[0], "train_loss"), "it learns");
         assert!(number(done, "test_bce") > number(done, "bce_floor"));
@@ -107,7 +107,7 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         let figures = |lines: &[Value]| {
             lines
                 .iter()
-                .map(|line| (line["train_loss"].clone(), line["validation_loss"].clone()))
+                .map(|line| (line["train_loss"].clone(), line["held_out_loss"].clone()))
                 .collect::<Vec<_>>()
         };
         let first = first.get_or_insert_with(|| lines.clone());
@@ -283,7 +283,7 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     // The best of the finished epochs was kept: its loss is the least of those printed.
     let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap())
         .chain(last[..last.len() - 1].iter().cloned());
-    let best = losses.map(|line| number(&line, "validation_loss")).fold(f64::INFINITY, f64::min);
+    let best = losses.map(|line| number(&line, "held_out_loss")).fold(f64::INFINITY, f64::min);
     assert!((number(done, "validation_loss") / best - 1.0).abs() < 1e-5);
     // Model, report and the state to go on from; nothing half-written.
     let files = place.list(".");

@@ -1,13 +1,15 @@
 //! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
 //! updates (those of the layers are counted), over several seeds.
 
+use std::ops::ControlFlow;
+
 use crate::compute::Compute;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
 use crate::fit::classifier::{ClassifierFit, fit_classifier};
 use crate::fit::{Fit, Options, fit};
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::Spec;
 
 /// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
@@ -65,7 +67,7 @@ pub fn twins(
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Twins> {
     let all = training.rows.rows();
     let labelled = match first {
@@ -107,7 +109,7 @@ pub fn twins(
             }
             let mut spec = if pretrained { spec.clone() } else { twin.clone() };
             spec.set_seed(seed);
-            callback(&Event::Start { pretrained, seed });
+            notify(callback, Event::Start { pretrained, seed });
             let (run, ended) = match &spec {
                 Spec::Classifier(spec) => {
                     let fit =

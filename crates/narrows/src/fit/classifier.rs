@@ -5,6 +5,8 @@
 //! 3. training on labels: of all layers, or of the softmax layer alone on codes that are computed once,
 //! 4. judging on the held-out rows (`judge`), and one plain sentence (`verdict`).
 
+use std::ops::ControlFlow;
+
 use crate::compute::Compute;
 use crate::data::scaling::{Scaling, choose_scale};
 use crate::data::stats::Measured;
@@ -20,7 +22,7 @@ use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
 use crate::pca::moments::Moments;
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{ClassifierSpec, Function, Layer, Loss, Pretrain, Scale, Spec, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
@@ -73,7 +75,7 @@ pub fn fit_classifier(
     validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<ClassifierFit> {
     let mut spec = spec.clone();
     let (rows, held_out) = (&*training.rows, &*validation.rows);
@@ -172,7 +174,7 @@ pub fn fit_classifier(
         let found = pretrain(encoding, settings, &plan, all.rows(), judge, compute, callback)?;
         preparation = found.layers.iter().map(|layer| layer.seconds).sum();
         (pretraining, stopped) = (found.layers, found.ended);
-        callback(&Event::Stage("training on labels"));
+        notify(callback, Event::Stage(Stage::LabelTraining));
         Ok(found.parameters)
     };
     let trained = if spec.frozen {
@@ -205,7 +207,7 @@ pub fn fit_classifier(
     let asked_spec = spec;
     let (spec, plan, parameters) = plan.folded_classifier(&asked_spec, parameters)?;
 
-    callback(&Event::Stage("judging"));
+    notify(callback, Event::Stage(Stage::Evaluation));
     let moments = Moments::measure(rows, &scaling, compute.level, compute.threads)?;
     let mut model = Model {
         shape: rows.shape(),
@@ -308,7 +310,7 @@ fn train_head(
     learn: Rows<'_>,
     judge: Rows<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Trained> {
     let Compute { level, threads } = compute;
     let encoders = [Encoder { plan: plan.clone(), parameters: parameters.clone() }];

@@ -3,6 +3,7 @@
 pub mod classifier;
 mod elimination;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::network::plan::{Op, Plan};
 use crate::pca::Pca;
 use crate::pca::closed_form::closed_form;
 use crate::pca::moments::Moments;
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
@@ -75,7 +76,7 @@ pub fn fit(
     training: &Dataset<'_>,
     validation: &Dataset<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Fit> {
     fit_with(spec, training, validation, compute, Options::default(), callback)
 }
@@ -107,7 +108,7 @@ pub fn fit_with(
     validation: &Dataset<'_>,
     compute: Compute,
     options: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Fit> {
     spec.validate()?;
     let mut spec = spec.clone();
@@ -168,7 +169,7 @@ pub fn fit_with(
     };
 
     let of_model = found.folded.map_or_else(|| spec.clone(), Spec::Autoencoder);
-    callback(&Event::Stage("measuring mean, PCA and linear baselines"));
+    notify(callback, Event::Stage(Stage::Baselines));
     let moments = match found.moments {
         Some(moments) => moments,
         None => Moments::measure(rows, &scaling, compute.level, compute.threads)?,
@@ -259,7 +260,7 @@ fn fit_network(
     scaling: &Scaling,
     compute: Compute,
     Options { checkpoints, start }: Options<'_>,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Found> {
     let plan = Plan::new(spec, rows.shape())?;
     let optimizer = spec.train.optimizer()?;
@@ -289,7 +290,7 @@ fn fit_network(
             let found = pretrain(spec.into(), settings, &plan, learn, judge, compute, callback)?;
             preparation = found.layers.iter().map(|layer| layer.seconds).sum();
             (pretraining, stopped) = (found.layers, found.ended);
-            callback(&Event::Stage("training all layers together"));
+            notify(callback, Event::Stage(Stage::FineTuning));
             found.parameters
         } else {
             initial_parameters(&plan, spec.train.seed)

@@ -69,8 +69,8 @@ mod tests {
     use crate::compute::Compute;
     use crate::data;
     use crate::fit::fit;
-    use crate::progress::Flow;
     use crate::recipe::file::Recipe;
+    use std::ops::ControlFlow;
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {
@@ -80,7 +80,7 @@ mod tests {
             let mut recipe = Recipe::open("pca").unwrap();
             ["code_size=3"].iter().chain(&settings).for_each(|setting| recipe.set(setting).unwrap());
             let spec = recipe.spec().unwrap();
-            let pca = fit(&spec, &rows, &rows, compute, &mut |_| Flow::Continue).unwrap().model;
+            let pca = fit(&spec, &rows, &rows, compute, &mut |_| ControlFlow::Continue(())).unwrap().model;
             let network = pca.to_network(Train::default()).unwrap();
             for verb in [Model::encode, Model::reconstruct] {
                 let numbers = |model: &Model| verb(model, &*rows.rows, compute).unwrap().into_f64();

@@ -47,10 +47,10 @@ fn looks() {
             EpochRecord {
                 seconds: 1.0,
                 active_units: None,
-                validation_error: None,
+                held_out_error_rate: None,
                 epoch: epoch as usize,
                 train_loss: loss,
-                validation_loss: (loss - 0.001 + 0.002 * f64::from(epoch).sin()),
+                held_out_loss: (loss - 0.001 + 0.002 * f64::from(epoch).sin()),
             }
         })
         .collect();
@@ -126,10 +126,10 @@ fn looks() {
         .map(|epoch| EpochRecord {
             seconds: 1.0,
             active_units: None,
-            validation_error: None,
+            held_out_error_rate: None,
             epoch,
             train_loss: 30.0 / (epoch * epoch) as f64 + 0.01,
-            validation_loss: f64::NAN,
+            held_out_loss: f64::NAN,
         })
         .collect();
     sample.floor = None;

@@ -2,6 +2,8 @@
 //! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
 //! the whole network starts.
 
+use std::ops::ControlFlow;
+
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{self, Finish, View};
 
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::network::engine::{Rows, Walk, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::{
     AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
@@ -109,7 +111,7 @@ pub(crate) fn pretrain(
     rows: Rows<'_>,
     held_out: Rows<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Pretrained> {
     let stack = Stack::new(spec, plan)?;
     let count = stack.groups.len();
@@ -120,7 +122,7 @@ pub(crate) fn pretrain(
     let mut encoders: Vec<Encoder> = Vec::new();
     let mut ended = Ended::Finished;
     for index in 0..count {
-        callback(&Event::Layer { layer: index + 1, layers: count });
+        notify(callback, Event::Layer { layer: index + 1, layers: count });
         let own = stack.alone(spec, settings, index);
         let (learn, judge) =
             (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);

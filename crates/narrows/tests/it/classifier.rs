@@ -1,5 +1,7 @@
 //! Networks that tell classes: what they start from, what stays frozen, and that they learn.
 
+use std::ops::ControlFlow;
+
 use crate::common::{fit, made, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Labels, Shape};
@@ -8,7 +10,7 @@ use narrows::experiments::random_baseline::{First, twins};
 use narrows::fit::classifier::{ClassifierFit, fit_classifier};
 use narrows::fit::{CheckpointOptions, Options};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::{ClassifierSpec, Spec};
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
@@ -35,7 +37,7 @@ fn fit_from(spec: &ClassifierSpec, start: Option<&Model>, threads: usize) -> Cla
     let (training, held_out) = digits();
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(threads));
-    fit_classifier(spec, &training, &held_out, compute, options, &mut |_| Flow::Continue).unwrap()
+    fit_classifier(spec, &training, &held_out, compute, options, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn refused(
@@ -46,7 +48,7 @@ fn refused(
 ) -> String {
     let options = Options { start, ..Options::default() };
     let compute = Compute::new(Some(1));
-    fit_classifier(spec, training, held_out, compute, options, &mut |_| Flow::Continue)
+    fit_classifier(spec, training, held_out, compute, options, &mut |_| ControlFlow::Continue(()))
         .unwrap_err()
         .to_string()
 }
@@ -88,7 +90,7 @@ fn softmax_regression_reaches_the_best_error_there_is() {
     regression.pretrain = None;
     let compute = Compute::new(Some(2));
     let fit = fit_classifier(&regression, &training, &held_out, compute, Options::default(), &mut |_| {
-        Flow::Continue
+        ControlFlow::Continue(())
     })
     .unwrap();
     // The means are known: whoever goes to the nearest is right as often as anyone can be.
@@ -139,8 +141,8 @@ fn probabilities_add_up_and_the_confusions_count_them() {
     assert_eq!(found.confusion.iter().flatten().sum::<usize>(), 200);
     // The last epoch was judged by the engine, over the same rows.
     let last = fit.history.last().unwrap();
-    assert_eq!(last.validation_error, Some(found.error()));
-    assert!((last.validation_loss - found.cross_entropy).abs() < 1e-5);
+    assert_eq!(last.held_out_error_rate, Some(found.error()));
+    assert!((last.held_out_loss - found.cross_entropy).abs() < 1e-5);
     assert!(found.error() < 0.3, "{}", fit.summary().verdict);
     // What tells classes rebuilds no rows, and is no autoencoder to be split.
     for error in [
@@ -248,8 +250,9 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     let compute = Compute::new(Some(2));
     let with = |labels: Labels| {
         let training = Dataset { labels: Some(labels), ..training.clone() };
-        let fit =
-            fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| Flow::Continue);
+        let fit = fit_classifier(&few, &training, &held_out, compute, Options::default(), &mut |_| {
+            ControlFlow::Continue(())
+        });
         fit.unwrap().model
     };
     // Two rows that change their labels with each other leave the sizes of the classes as they are. Of 600 rows 30 were
@@ -269,8 +272,9 @@ fn few_labels_are_of_every_class_and_the_others_have_no_say() {
     let mut other = labels.clone();
     other.classes.swap(0, (1..600).find(|&row| labels.classes[row] != labels.classes[0]).unwrap());
     let swapped = Dataset { labels: Some(other), ..training.clone() };
-    let swapped =
-        fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| Flow::Continue);
+    let swapped = fit_classifier(&all, &swapped, &held_out, compute, Options::default(), &mut |_| {
+        ControlFlow::Continue(())
+    });
     assert_ne!(swapped.unwrap().model.fitted, fit_from(&all, None, 2).model.fitted);
 }
 
@@ -329,8 +333,8 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not() {
         let options =
             Options { checkpoints: Some(CheckpointOptions { model: &model, resume }), ..Options::default() };
         fit_classifier(&settings, &training, &held_out, compute, options, &mut |event| match event {
-            Event::Epoch(record) if record.epoch == stop_after => Flow::Stop,
-            _ => Flow::Continue,
+            Event::Epoch(record) if record.epoch == stop_after => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         })
     };
     assert_eq!(run(false, 2).unwrap().ended, Ended::Interrupted);
@@ -338,7 +342,7 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not() {
     let whole = fit_from(&settings, None, 2);
     assert_eq!(resumed.model.fitted, whole.model.fitted);
     let errors =
-        |fit: &ClassifierFit| fit.history.iter().map(|record| record.validation_error).collect::<Vec<_>>();
+        |fit: &ClassifierFit| fit.history.iter().map(|record| record.held_out_error_rate).collect::<Vec<_>>();
     assert_eq!(errors(&resumed), errors(&whole));
 }
 
@@ -349,7 +353,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
     let fit = fit_from(&settings, None, 2);
     let compute = Compute::new(Some(2));
     let all = |spec: &Spec, first: First<'_>| {
-        twins(spec, first, 2, &training, &held_out, compute, &mut |_| Flow::Continue)
+        twins(spec, first, 2, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))
     };
     let found = all(&Spec::Classifier(settings.clone()), First::Classifier(&fit)).unwrap();
     assert_eq!((found.pretrained.len(), found.random.len()), (2, 2));
@@ -359,7 +363,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
         // Whole epochs: one more.
         assert_eq!(random.steps, (0, 4 * 102));
         assert_eq!(own.seed, random.seed);
-        assert_ne!(own.history[0].validation_loss, random.history[0].validation_loss);
+        assert_ne!(own.history[0].held_out_loss, random.history[0].held_out_loss);
     }
     assert_eq!(found.pretrained[0].figure, fit.summary().evaluation.error());
     let answer = found.answer();

@@ -1,12 +1,12 @@
 //! What several tests of the library need.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
-use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
 pub fn open(name: &str) -> Dataset<'static> {
@@ -21,7 +21,9 @@ pub fn recipe(name: &str, settings: &[&str]) -> Recipe {
 }
 
 pub fn try_fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> narrows::Result<Fit> {
-    narrows::fit::fit(&recipe.spec()?, training, validation, Compute::new(Some(2)), &mut |_| Flow::Continue)
+    narrows::fit::fit(&recipe.spec()?, training, validation, Compute::new(Some(2)), &mut |_| {
+        ControlFlow::Continue(())
+    })
 }
 
 pub fn fit(recipe: &Recipe, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {

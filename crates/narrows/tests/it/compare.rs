@@ -1,6 +1,7 @@
 //! Several recipes on the same rows: figures by other roads, what does not fit, sweeps, stopping, and published numbers of
 //! what codes are worth.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use narrows::evaluation::codes::{Classified, linear_probe_accuracy, nearest_neig
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
 use narrows::fit::fit;
-use narrows::progress::{Event, Flow};
+use narrows::progress::Event;
 use narrows::recipe::file::Recipe;
 use narrows::recipe::{Scale, Spec};
 
@@ -36,7 +37,8 @@ fn run(
     threads: usize,
 ) -> Comparison {
     let compute = Compute::new(Some(threads));
-    compare(&candidates(names), training, held_out, options, compute, &mut |_| Flow::Continue).unwrap()
+    compare(&candidates(names), training, held_out, options, compute, &mut |_| ControlFlow::Continue(()))
+        .unwrap()
 }
 
 #[test]
@@ -53,7 +55,8 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
     let Spec::Autoencoder(network) = &mut spec else { panic!() };
     network.train.seed = 1;
     network.set_code_size(2).unwrap();
-    let alone = fit(&spec, &rows.0, &rows.1, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+    let alone =
+        fit(&spec, &rows.0, &rows.1, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(())).unwrap();
     let (second, wanted) =
         (&found.methods[0].fits[1], evaluate(&alone.model, &*rows.1.rows, Compute::new(Some(1))).unwrap());
     assert_eq!(second.seed, Some(1));
@@ -113,10 +116,11 @@ fn what_does_not_fit_says_why_and_the_others_go_on() {
     let found = run(&["single", "pca"], &rows, &options, 1);
     assert!(found.methods[0].failure.as_ref().unwrap().contains("outside 0..1"));
     let compute = Compute::new(Some(1));
-    let error =
-        compare(&candidates(&["single"]), &rows.0, &rows.1, &options, compute, &mut |_| Flow::Continue)
-            .unwrap_err()
-            .to_string();
+    let error = compare(&candidates(&["single"]), &rows.0, &rows.1, &options, compute, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("none of the recipes") && error.contains("outside 0..1"), "{error}");
 
     // A code larger than the rows allow, and held-out rows of another length.
@@ -127,7 +131,7 @@ fn what_does_not_fit_says_why_and_the_others_go_on() {
     let table = Table::new(Values::F64(vec![1.0; 6]), Shape::flat(3)).unwrap();
     let other = Dataset { name: "three".into(), rows: Arc::new(table), labels: None, columns: None };
     let error = compare(&candidates(&["pca"]), &rows.0, &other, &Options::default(), compute, &mut |_| {
-        Flow::Continue
+        ControlFlow::Continue(())
     });
     assert!(error.unwrap_err().to_string().contains("three: its rows have 3 numbers"));
 }
@@ -156,10 +160,12 @@ fn a_comparison_can_be_stopped_and_keeps_what_it_has() {
         &options,
         Compute::new(Some(1)),
         &mut |progress| {
-            let Progress::Fit { event: Event::Epoch(_), of, .. } = progress else { return Flow::Continue };
+            let Progress::Fit { event: Event::Epoch(_), of, .. } = progress else {
+                return ControlFlow::Continue(());
+            };
             assert_eq!(*of, 1 + 2 + 2 + 2 * 2);
             epochs += 1;
-            if epochs == 5 { Flow::Stop } else { Flow::Continue }
+            if epochs == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     )
     .unwrap();
@@ -177,7 +183,8 @@ fn codes_of_pictures_are_worth_what_was_published() {
         let mut recipe = Recipe::open("pca").unwrap();
         recipe.set("code_size=50").unwrap();
         let compute = Compute::new(None);
-        let fit = fit(&recipe.spec().unwrap(), &training, &test, compute, &mut |_| Flow::Continue).unwrap();
+        let fit = fit(&recipe.spec().unwrap(), &training, &test, compute, &mut |_| ControlFlow::Continue(()))
+            .unwrap();
         let codes = |data: &Dataset<'_>| fit.model.encode(&*data.rows, compute).unwrap().into_f32();
         let (known, asked) = (codes(&training), codes(&test));
         let classes = |data: &Dataset<'_>| data.labels.as_ref().unwrap().classes.clone();

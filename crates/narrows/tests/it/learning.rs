@@ -1,5 +1,6 @@
 //! What is learned, checked by other roads: closed forms, published figures, other numbers of threads.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,13 +11,15 @@ use narrows::data::{self, Dataset, Labels, OpenOptions, Shape, Subset, Table, Va
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::Fit;
 use narrows::model::Fitted;
-use narrows::progress::{Ended, Flow};
+use narrows::progress::Ended;
 use narrows::recipe::file::Recipe;
 
 fn fit_with(text: &str, training: &Dataset<'_>, validation: &Dataset<'_>, threads: usize) -> Fit {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
-    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| Flow::Continue)
-        .unwrap()
+    narrows::fit::fit(&spec, training, validation, Compute::new(Some(threads)), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
 }
 
 /// Judged on the rows it was fitted on. With so few rows a second thread would only be waited for.
@@ -229,7 +232,7 @@ fn rows_weigh_the_same_in_a_smaller_last_batch() {
     }
     assert!(
         (fit(&text(150).replace("epochs=5", "epochs=1, optimizer='sgd', rate=1e-30"), &iris).history[0]
-            .validation_loss
+            .held_out_loss
             / whole
             - 1.0)
             .abs()

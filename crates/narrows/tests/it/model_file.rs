@@ -2,6 +2,7 @@
 //!
 //! `golden/` holds files of each format version as they were once written. They must open for ever; see `golden_files`.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use narrows::data::{self, Dataset, OpenOptions, Shape, Source, Table, Values};
 use narrows::fit::Options;
 use narrows::fit::classifier::fit_classifier;
 use narrows::model::Model;
-use narrows::progress::Flow;
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 
@@ -81,11 +81,13 @@ fn fit(text: &str, dataset: &Dataset<'_>) -> Model {
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
     if let Spec::Classifier(spec) = &spec {
         let (compute, options) = (Compute::new(Some(2)), Options::default());
-        return fit_classifier(spec, dataset, dataset, compute, options, &mut |_| Flow::Continue)
+        return fit_classifier(spec, dataset, dataset, compute, options, &mut |_| ControlFlow::Continue(()))
             .unwrap()
             .model;
     }
-    narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| Flow::Continue).unwrap().model
+    narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(()))
+        .unwrap()
+        .model
 }
 
 fn dataset(values: Values, shape: Shape) -> Dataset<'static> {
@@ -181,8 +183,10 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
         assert_eq!(codes, again.encode(&*dataset.rows, compute).unwrap(), "{text}");
         // Another fit of the same, with another number of threads, is the same file.
         let spec = Recipe::parse("test", "test", &text).unwrap().spec().unwrap();
-        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| Flow::Continue)
-            .unwrap();
+        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!(bytes, twin.model.to_bytes().unwrap(), "{text}");
     }
 }
@@ -209,8 +213,10 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     let dataset = dataset(Values::F64(rows), Shape::flat(4));
     let text = "method='autoencoder'\nscale='none'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={epochs=1}";
     let spec = Recipe::parse("test", "test", text).unwrap().spec().unwrap();
-    let fit =
-        narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+    let fit = narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert!(
         matches!(&fit.ended, narrows::progress::Ended::Diverged(reason) if reason.contains("epoch 1, step 1")),
         "{:?}",

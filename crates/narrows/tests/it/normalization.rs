@@ -1,11 +1,13 @@
 //! Batch normalisation from recipe to model: trained with it, saved without.
 
+use std::ops::ControlFlow;
+
 use crate::common::{open, some_rows};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, OpenOptions, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::file::Recipe;
 use narrows::recipe::{Layer, Spec};
 
@@ -29,7 +31,7 @@ fn flowers(train: &str) -> Spec {
 
 fn run(spec: &Spec, data: &(Dataset, Dataset), threads: usize) -> Fit {
     let compute = Compute::new(Some(threads));
-    narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| Flow::Continue).unwrap()
+    narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 #[test]
@@ -43,7 +45,7 @@ fn the_model_is_plain_and_gives_what_training_judged() {
     // 4 8 + 8 + 8 2 + 2 + 2 8 + 8 + 8 4 + 4.
     assert_eq!(fit.model.parameter_count(), 118);
     // The last epoch was judged with the running moments before they were folded.
-    let (judged, found) = (fit.history.last().unwrap().validation_loss, fit.summary().evaluation.loss);
+    let (judged, found) = (fit.history.last().unwrap().held_out_loss, fit.summary().evaluation.loss);
     assert!((judged - found).abs() < 1e-5 * judged, "{judged} {found}");
     assert!(found < 0.2, "it has learned: {found}");
     let again = Model::from_bytes(&fit.model.to_bytes().unwrap()).unwrap();
@@ -78,8 +80,8 @@ fn a_resumed_run_is_the_one_that_never_stopped() {
             let options =
                 Options { checkpoints: Some(CheckpointOptions { model: &model, resume }), start: None };
             fit_with(&spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
-                Event::Epoch(record) if record.epoch == stop => Flow::Stop,
-                _ => Flow::Continue,
+                Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
             })
             .unwrap()
         };
@@ -127,8 +129,9 @@ fn what_makes_no_sense_together_is_refused() {
     let refused = |rest: &str, training: &Dataset<'_>, start: Option<&Model>, part: &str| {
         let options = Options { checkpoints: None, start };
         let compute = Compute::new(Some(1));
-        let fit =
-            fit_with(&spec(&text(rest)), training, &held_out, compute, options, &mut |_| Flow::Continue);
+        let fit = fit_with(&spec(&text(rest)), training, &held_out, compute, options, &mut |_| {
+            ControlFlow::Continue(())
+        });
         let error = fit.unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };

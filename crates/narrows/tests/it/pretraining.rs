@@ -1,10 +1,12 @@
 //! Layers trained one after the other: what they give to the whole network, and what is frozen meanwhile.
 
+use std::ops::ControlFlow;
+
 use crate::common::{fit, open, recipe, some_rows, try_fit};
 use narrows::compute::Compute;
 use narrows::data::{Dataset, Shape, Table, Values};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event, Stage};
 use narrows::recipe::{AutoencoderSpec, PretrainKind, Spec};
 
 const LAYERS: [&str; 3] = [
@@ -30,9 +32,13 @@ fn start(settings: &[&str], threads: usize) -> Model {
     let spec = recipe("single", &settings).spec().unwrap();
     let mut together = false;
     let fit = narrows::fit::fit(&spec, &training, &held_out, Compute::new(Some(threads)), &mut |event| {
-        together |= matches!(event, Event::Stage(what) if what.contains("together"));
+        together |= matches!(event, Event::Stage(Stage::FineTuning));
         // The first step of all layers together has no smaller step before it: the rate is next to nothing.
-        if together && matches!(event, Event::Step { .. }) { Flow::Stop } else { Flow::Continue }
+        if together && matches!(event, Event::Step { .. }) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })
     .unwrap();
     assert_eq!(fit.ended, Ended::Interrupted);
@@ -86,7 +92,7 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let alone = fit(&recipe("single", &settings), &rows, &judged);
         let losses = |history: &[narrows::progress::EpochRecord]| {
-            history.iter().map(|record| (record.train_loss, record.validation_loss)).collect::<Vec<_>>()
+            history.iter().map(|record| (record.train_loss, record.held_out_loss)).collect::<Vec<_>>()
         };
         assert_eq!(losses(&whole.pretraining[layer].history), losses(&alone.history), "layer {layer}");
         // The weights that were learned alone are those the whole network starts from, in the decoder transposed.
@@ -247,8 +253,8 @@ fn a_layer_keeps_its_best_epoch_where_the_whole_does() {
     };
     let (last, best) = (fit_with("last"), fit_with("best"));
     assert_eq!((last.kept_epoch, last.kept()), (None, last.history.last()));
-    let least = best.history.iter().map(|record| record.validation_loss).fold(f64::INFINITY, f64::min);
-    assert_eq!(best.kept().unwrap().validation_loss, least);
+    let least = best.history.iter().map(|record| record.held_out_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(best.kept().unwrap().held_out_loss, least);
     assert!(best.kept_epoch < Some(8), "it got worse again: {:?}", best.history);
     assert_ne!(best.filters, last.filters);
 }

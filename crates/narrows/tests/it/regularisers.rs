@@ -1,12 +1,14 @@
 //! What regularisers, limits and schedules do to a network that is really trained.
 
+use std::ops::ControlFlow;
+
 use crate::common::{fit, open, recipe, some_rows, try_fit};
 use narrows::compute::Compute;
 use narrows::data::Dataset;
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::fit::{Fit, elimination};
 use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Flow};
+use narrows::progress::Ended;
 use narrows::recipe::file::Recipe;
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
@@ -129,9 +131,9 @@ fn dropout_is_for_training_alone() {
     let again = evaluate(&fit.model, &*held_out.rows, compute).unwrap();
     // To be judged, everything is kept: the loss of the epoch's end is found again.
     let last = fit.history.last().unwrap();
-    assert!((again.loss - last.validation_loss).abs() < 1e-6, "{} {}", again.loss, last.validation_loss);
+    assert!((again.loss - last.held_out_loss).abs() < 1e-6, "{} {}", again.loss, last.held_out_loss);
     // What is dropped is missed in training.
-    assert!(last.train_loss > last.validation_loss, "{last:?}");
+    assert!(last.train_loss > last.held_out_loss, "{last:?}");
 }
 
 #[test]
@@ -144,7 +146,7 @@ fn training_stops_early_and_the_best_epoch_is_restored() {
     ];
     let fit = fit(&recipe("single", &settings), &training, &held_out);
     assert_eq!(fit.ended, Ended::Early);
-    let losses: Vec<f64> = fit.history.iter().map(|record| record.validation_loss).collect();
+    let losses: Vec<f64> = fit.history.iter().map(|record| record.held_out_loss).collect();
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(losses.iter().position(|&loss| loss == best), Some(losses.len() - 5), "four epochs in vain");
     assert!((fit.summary().evaluation.loss - best).abs() < 1e-6);
@@ -209,7 +211,8 @@ fn everything_at_once_has_the_same_bytes_for_every_number_of_threads() {
             let spec = recipe.spec().unwrap();
             let compute = Compute::new(Some(threads));
             let fit =
-                narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| Flow::Continue).unwrap();
+                narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))
+                    .unwrap();
             fit.model.to_bytes().unwrap()
         };
         let one = bytes(1);

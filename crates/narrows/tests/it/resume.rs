@@ -3,12 +3,13 @@
 // Tests damage files on purpose.
 #![allow(clippy::disallowed_methods)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use narrows::compute::Compute;
 use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit, fit_with};
-use narrows::progress::{Ended, Event, Flow};
+use narrows::progress::{Ended, Event};
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 
@@ -29,8 +30,8 @@ fn run(spec: &Spec, model: &Path, resume: bool, stop: usize) -> narrows::Result<
     let (training, held_out) = rows();
     let options = Options { checkpoints: Some(CheckpointOptions { model, resume }), start: None };
     fit_with(spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
-        Event::Epoch(record) if record.epoch == stop => Flow::Stop,
-        _ => Flow::Continue,
+        Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     })
 }
 
@@ -41,7 +42,9 @@ fn resumed_is_never_interrupted() {
         let model = folder.path().join("model.narrows");
         let spec = spec(optimizer, 9);
         let (training, held_out) = rows();
-        let whole = fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+        let whole =
+            fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
+                .unwrap();
 
         let first = run(&spec, &model, false, 3).unwrap();
         assert_eq!((first.ended, first.history.len()), (Ended::Interrupted, 3));
@@ -75,7 +78,9 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.narrows");
     let (training, held_out) = rows();
-    let whole = fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| Flow::Continue).unwrap();
+    let whole =
+        fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
+            .unwrap();
     run(&busy(8), &model, false, 3).unwrap();
     // Under a schedule another number of epochs is another run.
     let error = run(&busy(9), &model, true, usize::MAX).unwrap_err().to_string();
@@ -83,7 +88,7 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
     let resumed = run(&busy(8), &model, true, usize::MAX).unwrap();
     assert_eq!(resumed.model.to_bytes().unwrap(), whole.model.to_bytes().unwrap());
     let history = |fit: &Fit| {
-        let units = fit.history.iter().map(|record| (record.validation_loss, record.active_units));
+        let units = fit.history.iter().map(|record| (record.held_out_loss, record.active_units));
         units.collect::<Vec<_>>()
     };
     assert_eq!(history(&resumed), history(&whole));
@@ -122,7 +127,7 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
     let bytes =
         Dataset { name: "bytes".into(), rows: std::sync::Arc::new(bytes), labels: None, columns: None };
     let pca = Recipe::open("pca").unwrap().spec().unwrap();
-    let fitted = fit(&pca, &bytes, &bytes, compute, &mut |_| Flow::Continue).unwrap();
+    let fitted = fit(&pca, &bytes, &bytes, compute, &mut |_| ControlFlow::Continue(())).unwrap();
     let shares = Table::new(Values::F32(vec![0.5; 8]), Shape::flat(4)).unwrap();
     let error = fitted.model.encode(&shares, compute).unwrap_err().to_string();
     assert!(error.contains("255"), "{error}");
@@ -137,8 +142,9 @@ fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
         Dataset { rows: std::sync::Arc::new(table), ..data.clone() }
     };
     let spec = spec("adam", 20);
-    let near = fit(&spec, &training, &held_out, compute, &mut |_| Flow::Continue).unwrap();
-    let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| Flow::Continue).unwrap();
+    let near = fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(())).unwrap();
+    let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     let (near, far) = (near.summary().evaluation.mse, far.summary().evaluation.mse);
     assert!((near - far).abs() < 1e-4 * near, "{near} {far}");
 }

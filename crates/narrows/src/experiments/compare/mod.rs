@@ -10,6 +10,7 @@ mod metrics;
 pub use code_size_curve::{Curve, Point, Sweep, knee};
 pub use metrics::{Figures, Measure, Spread};
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::compute::Compute;
@@ -23,7 +24,7 @@ use crate::evaluation::codes::{
 use crate::evaluation::verdict::FEW_STEPS;
 use crate::fit::{Fit, fit};
 use crate::model::Model;
-use crate::progress::{Ended, EpochRecord, Event, Flow};
+use crate::progress::{Ended, EpochRecord, Event};
 use crate::recipe::{Loss, Scale, Spec};
 
 /// Rows narrower than this get a code size of their own, a quarter of their width: the usual 32 would not compress.
@@ -171,7 +172,7 @@ pub fn compare(
     held_out: &Dataset<'_>,
     options: &Options,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Progress) -> Flow + Send),
+    callback: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
 ) -> Result<Comparison> {
     let (width, judged) = (training.rows.shape().len(), held_out.rows.shape().len());
     if width != judged {
@@ -252,12 +253,12 @@ struct Run<'a> {
     number: usize,
     of: usize,
     interrupted: bool,
-    callback: &'a mut (dyn FnMut(&Progress) -> Flow + Send),
+    callback: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
 }
 
 impl Run<'_> {
     fn say(&mut self, progress: &Progress) {
-        if (self.callback)(progress) == Flow::Stop {
+        if (self.callback)(progress).is_break() {
             self.interrupted = true;
         }
     }
@@ -340,7 +341,7 @@ impl Run<'_> {
         let (number, of) = (*number, *of);
         let fit = fit(spec, training, held_out, *compute, &mut |event| {
             let flow = callback(&Progress::Fit { recipe, number, of, event });
-            *interrupted |= flow == Flow::Stop;
+            *interrupted |= flow.is_break();
             flow
         })?;
         Ok(Some(fit).filter(|fit| fit.ended != Ended::Interrupted))
