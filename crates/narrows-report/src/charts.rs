@@ -56,7 +56,7 @@ pub(super) fn loss(
     };
     let curves = [
         ("train", COLOURS[0], curve(|point| point.train_loss)),
-        ("validation", COLOURS[6], curve(|point| point.validation_loss)),
+        ("validation", COLOURS[6], curve(|point| point.held_out_loss)),
     ];
     let losses = || curves.iter().flat_map(|(_, _, points)| points.iter().map(|point| point.1));
     let epochs = span(curves.iter().flat_map(|(_, _, points)| points.iter().map(|point| point.0)))?;
@@ -129,7 +129,7 @@ pub(super) fn loss(
 pub(super) fn errors(history: &[EpochRecord]) -> Option<Figure> {
     let points: Vec<(f64, f64)> = history
         .iter()
-        .filter_map(|record| Some((record.epoch as f64, record.validation_error? * 100.0)))
+        .filter_map(|record| Some((record.epoch as f64, record.held_out_error_rate? * 100.0)))
         .collect();
     let epochs = span(points.iter().map(|point| point.0))?;
     let errors = span(points.iter().map(|point| point.1))?;

@@ -218,7 +218,7 @@ fn losses(losses: &ComparedLosses) -> Option<Figure> {
         .curves
         .iter()
         .map(|(recipe, history)| {
-            let point = |record: &EpochRecord| Some((record.epoch as f64, drawable(record.validation_loss)?));
+            let point = |record: &EpochRecord| Some((record.epoch as f64, drawable(record.held_out_loss)?));
             (short_text(recipe, 24), history.iter().filter_map(point).collect())
         })
         .collect();
@@ -379,10 +379,10 @@ mod tests {
         EpochRecord {
             epoch,
             train_loss: loss,
-            validation_loss: loss,
+            held_out_loss: loss,
             seconds: 1.0,
             active_units: None,
-            validation_error: None,
+            held_out_error_rate: None,
         }
     }
 

@@ -299,7 +299,7 @@ pub(crate) fn layer_facts(
     add("Epochs", epochs(layer.history.len(), layer.kept_epoch));
     if let Some(record) = layer.kept() {
         add(&format!("{}, training", layer.loss_name), format!("{:.5}", record.train_loss));
-        add(&format!("{}, held out", layer.loss_name), format!("{:.5}", record.validation_loss));
+        add(&format!("{}, held out", layer.loss_name), format!("{:.5}", record.held_out_loss));
     }
     if let Some(dead) = layer.dead_units() {
         add("Dead units", format!("{dead} of {}", layer.widths.1));

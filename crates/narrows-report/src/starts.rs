@@ -41,9 +41,9 @@ pub struct StartCurve {
 pub fn starts_of(twins: &Twins, recipe: &str) -> Starts {
     let curve = |run: &Run, pretrained: bool| {
         let per_epoch = run.steps.1 as f64 / run.history.len().max(1) as f64;
-        let value = |record: &EpochRecord| match record.validation_error {
+        let value = |record: &EpochRecord| match record.held_out_error_rate {
             Some(error) => error * 100.0,
-            None => record.validation_loss,
+            None => record.held_out_loss,
         };
         let point =
             |record: &EpochRecord| (run.steps.0 as f64 + record.epoch as f64 * per_epoch, value(record));

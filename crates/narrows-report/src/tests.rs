@@ -34,10 +34,10 @@ impl Sample {
                 .map(|epoch| EpochRecord {
                     seconds: 1.0,
                     active_units: None,
-                    validation_error: None,
+                    held_out_error_rate: None,
                     epoch,
                     train_loss: 0.5 / epoch as f64,
-                    validation_loss: (0.3),
+                    held_out_loss: (0.3),
                 })
                 .into(),
             floor: Some(0.058),
@@ -394,10 +394,10 @@ fn the_smallest_and_the_strangest_do_not_panic() {
         .map(|(epoch, &value)| EpochRecord {
             seconds: 1.0,
             active_units: None,
-            validation_error: None,
+            held_out_error_rate: None,
             epoch,
             train_loss: value,
-            validation_loss: (-value),
+            held_out_loss: (-value),
         })
         .collect();
     sample.comparison = strange.map(|value| ("method".to_owned(), value)).into();
@@ -412,10 +412,10 @@ fn the_smallest_and_the_strangest_do_not_panic() {
     sample.history = vec![EpochRecord {
         seconds: 1.0,
         active_units: None,
-        validation_error: None,
+        held_out_error_rate: None,
         epoch: 1,
         train_loss: f64::NAN,
-        validation_loss: f64::NAN,
+        held_out_loss: f64::NAN,
     }];
     sample.codes = [vec![f32::NAN; 3], vec![0.0; 3]];
     sample.comparison = vec![("this model".into(), f64::NAN)];

@@ -26,9 +26,9 @@ fn main() -> narrows::Result<()> {
         Event::Epoch(record) => {
             println!(
                 "epoch {:2}: loss {:.4}, held out {:.4}",
-                record.epoch, record.train_loss, record.validation_loss
+                record.epoch, record.train_loss, record.held_out_loss
             );
-            if record.validation_loss < 0.13 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if record.held_out_loss < 0.13 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
         _ => ControlFlow::Continue(()),
     };

@@ -1,14 +1,40 @@
-//! Progress as plain data. Whoever drives a fit gives one callback; its answer can stop the run.
+//! Progress as plain data. The caller of a fit passes one callback: it receives an [`Event`] now and then, and stops the run
+//! by returning [`ControlFlow::Break`].
+//!
+//! Events serialise as flat records with their kind in the field `event`:
+//!
+//! ```
+//! use narrows::progress::{EpochRecord, Event};
+//!
+//! let event = Event::Epoch(EpochRecord {
+//!     epoch: 1,
+//!     train_loss: 0.25,
+//!     held_out_loss: 0.5,
+//!     seconds: 1.5,
+//!     active_units: Some(32),
+//!     held_out_error_rate: None,
+//! });
+//! assert_eq!(
+//!     serde_json::to_string(&event).unwrap(),
+//!     r#"{"event":"epoch","epoch":1,"train_loss":0.25,"held_out_loss":0.5,"seconds":1.5,"active_units":32}"#
+//! );
+//! ```
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
+use std::fmt;
+use std::ops::ControlFlow;
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+/// An event of a run.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// A step was taken.
+    /// An optimizer step was taken.
     Step {
         /// The epoch, from 1.
         epoch: usize,
-        /// How many epochs there will be.
+        /// The number of epochs of the run.
         epochs: usize,
         /// Rows of this epoch seen so far.
         rows: usize,
@@ -17,61 +43,169 @@ pub enum Event {
         /// The mean loss over the rows of this epoch seen so far.
         loss: f64,
     },
-    /// All rows were seen once more.
+    /// An epoch is over: every training row was seen once more.
     Epoch(EpochRecord),
-    /// A layer begins to be trained alone, before all are trained together.
+    /// Pre-training of a layer begins.
     Layer {
-        /// Which, from 1.
+        /// The number of the layer, from 1.
         layer: usize,
-        /// How many there are.
+        /// The number of layers to pre-train.
         layers: usize,
     },
-    /// Another network of the same recipe begins, to be set beside the first.
+    /// Training of another network of the same recipe begins, for a comparison of starts.
     Start {
-        /// Whether it is pre-trained; else it starts at random.
+        /// Whether its layers are pre-trained; otherwise it starts from random weights.
         pretrained: bool,
         /// Its seed.
         seed: u64,
     },
-    /// All rows were seen once more by a layer that is trained alone.
+    /// An epoch of the pre-training of a layer is over.
     LayerEpoch {
-        /// Which, from 1.
+        /// The number of the layer, from 1.
         layer: usize,
-        /// What is known of the epoch.
+        /// The record of the epoch.
+        #[serde(flatten)]
         record: EpochRecord,
     },
     /// Something went wrong that does not end the run.
+    #[serde(serialize_with = "as_message")]
     Warning(String),
-    /// A part of the work outside training began: `baselines`, `report`, ...
-    Stage(&'static str),
+    /// The next stage of the work began.
+    #[serde(serialize_with = "as_stage")]
+    Stage(Stage),
 }
 
-/// What is known of an epoch when it is over.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The callback of a run.
+pub(crate) type OnEvent<'a> = dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a;
+
+/// Reports an event between two pieces of work. A request to stop is not looked at here: the caller repeats it at the next
+/// optimizer step.
+pub(crate) fn notify(on_event: &mut OnEvent<'_>, event: Event) {
+    let _ = on_event(&event);
+}
+
+/// An internally tagged variant must serialise as a map: `{"event":"warning","message":"..."}`.
+fn as_message<S: Serializer>(message: &String, serializer: S) -> Result<S::Ok, S::Error> {
+    one_field(serializer, "message", message)
+}
+
+/// As [`as_message`]: `{"event":"stage","stage":"baselines"}`.
+fn as_stage<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    one_field(serializer, "stage", stage)
+}
+
+fn one_field<S: Serializer>(
+    serializer: S,
+    name: &'static str,
+    value: &(impl Serialize + ?Sized),
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_struct("Event", 1)?;
+    map.serialize_field(name, value)?;
+    map.end()
+}
+
+/// A stage of a fit besides its epochs. Serialises in snake case, displays as a phrase for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stage {
+    /// The baselines (mean, PCA, linear autoencoder) are measured on the held-out rows.
+    Baselines,
+    /// After pre-training, all layers are trained together.
+    FineTuning,
+    /// A classifier is trained on the labelled rows.
+    LabelTraining,
+    /// The fitted model is evaluated on the held-out rows.
+    Evaluation,
+}
+
+impl Stage {
+    /// A phrase for people, to stand beside a progress bar.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Baselines => "measuring mean, PCA and linear baselines",
+            Self::FineTuning => "training all layers together",
+            Self::LabelTraining => "training on labels",
+            Self::Evaluation => "evaluating",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// The record of an epoch, made when it is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct EpochRecord {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// The mean of the losses of its batches, each as it was when the batch was seen.
+    /// The mean loss over the training rows, each row's as it was when its batch was seen.
     pub train_loss: f64,
-    /// The loss on the held-out rows at its end.
-    pub validation_loss: f64,
-    /// Time spent training in it; validation not included.
+    /// The mean loss over the held-out rows at the end of the epoch.
+    pub held_out_loss: f64,
+    /// Time spent training, in seconds; evaluation on the held-out rows is not included.
     pub seconds: f64,
-    /// Units of the code (channels, where it is an image) that were not the same for every held-out row, where known.
+    /// Units of the code (channels, where the code is an image) whose value differs among the held-out rows, where known.
     pub active_units: Option<usize>,
-    /// The share of the held-out rows whose class was told wrong, of a network that tells classes.
-    pub validation_error: Option<f64>,
+    /// The fraction of the held-out rows that are misclassified; for classifiers only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_error_rate: Option<f64>,
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a run ended. Serialises as `{"ended":"finished"}`, with a field `reason` where it diverged.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "ended", content = "reason", rename_all = "snake_case")]
 pub enum Ended {
-    /// All epochs were done.
+    /// All epochs were completed.
     Finished,
     /// The loss on the held-out rows had not fallen for `train.patience` epochs; the best parameters were kept.
     Early,
     /// The callback stopped it; the best parameters so far were kept.
     Interrupted,
-    /// A loss or a gradient was not finite: where, and when. The best parameters before were kept.
+    /// A loss or a gradient was not finite: the text says where and when. The best parameters before that were kept.
     Diverged(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_serialises_as_a_flat_record() {
+        let record = EpochRecord {
+            epoch: 2,
+            train_loss: 0.25,
+            held_out_loss: 0.5,
+            seconds: 1.5,
+            active_units: None,
+            held_out_error_rate: Some(0.125),
+        };
+        let numbers = r#""epoch":2,"train_loss":0.25,"held_out_loss":0.5,"seconds":1.5,"active_units":null,"held_out_error_rate":0.125}"#;
+        for (event, want) in [
+            (
+                Event::Step { epoch: 1, epochs: 3, rows: 20, total_rows: 100, loss: 0.5 },
+                r#"{"event":"step","epoch":1,"epochs":3,"rows":20,"total_rows":100,"loss":0.5}"#.to_owned(),
+            ),
+            (Event::Epoch(record), format!(r#"{{"event":"epoch",{numbers}"#)),
+            (
+                Event::LayerEpoch { layer: 1, record },
+                format!(r#"{{"event":"layer_epoch","layer":1,{numbers}"#),
+            ),
+            (Event::Layer { layer: 1, layers: 2 }, r#"{"event":"layer","layer":1,"layers":2}"#.to_owned()),
+            (
+                Event::Start { pretrained: true, seed: 7 },
+                r#"{"event":"start","pretrained":true,"seed":7}"#.to_owned(),
+            ),
+            (Event::Warning("full".into()), r#"{"event":"warning","message":"full"}"#.to_owned()),
+            (Event::Stage(Stage::FineTuning), r#"{"event":"stage","stage":"fine_tuning"}"#.to_owned()),
+        ] {
+            assert_eq!(serde_json::to_string(&event).unwrap(), want);
+        }
+        assert_eq!(serde_json::to_string(&Ended::Early).unwrap(), r#"{"ended":"early"}"#);
+        let diverged = serde_json::to_string(&Ended::Diverged("step 3".into())).unwrap();
+        assert_eq!(diverged, r#"{"ended":"diverged","reason":"step 3"}"#);
+    }
 }

@@ -57,7 +57,7 @@ impl Done<'_> {
             "simd": compute.level.name(),
         });
         add(&mut line, &summary.evaluation);
-        line["validation_loss"] = summary.evaluation.cross_entropy.into();
+        line["held_out_loss"] = summary.evaluation.cross_entropy.into();
         line
     }
 

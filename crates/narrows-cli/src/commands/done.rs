@@ -35,7 +35,7 @@ impl Done<'_> {
             "threads": compute.threads,
             "seconds": fit.seconds,
             "train_loss": summary.train_loss,
-            "validation_loss": found.loss,
+            "held_out_loss": found.loss,
             "test_bce": found.bce,
             "bce_floor": found.bce_floor,
             "test_mse": found.mse,
@@ -140,7 +140,7 @@ pub fn layers_json(layers: &[PretrainedLayer]) -> Vec<serde_json::Value> {
             "inputs": layer.widths.0, "units": layer.widths.1, "epochs": layer.history.len(),
             "loss": layer.loss_name, "seconds": layer.seconds,
             "train_loss": layer.kept().map(|record| record.train_loss),
-            "validation_loss": layer.kept().map(|record| record.validation_loss),
+            "held_out_loss": layer.kept().map(|record| record.held_out_loss),
             "dead_units": layer.dead_units(),
         })
     };
@@ -151,7 +151,7 @@ pub fn layers_json(layers: &[PretrainedLayer]) -> Vec<serde_json::Value> {
 pub fn layer_text(layer: &PretrainedLayer) -> String {
     let (inputs, units) = layer.widths;
     let end = layer.kept().map_or_else(String::new, |record| {
-        format!(", {} {:.4} held out", layer.loss_name, record.validation_loss)
+        format!(", {} {:.4} held out", layer.loss_name, record.held_out_loss)
     });
     let dead = layer.dead_units().map_or_else(String::new, |dead| format!(", {dead} of {units} units dead"));
     format!("{inputs}-{units}: {:.1} s, {} epochs{end}{dead}", layer.seconds, layer.history.len())

@@ -88,7 +88,7 @@ impl Progress {
                 self.start = Some((*pretrained, *seed));
             }
             Event::LayerEpoch { layer, record } => {
-                self.last = format!(", held out {:.4}", record.validation_loss);
+                self.last = format!(", held out {:.4}", record.held_out_loss);
                 self.tell(json!({ "event": "layer_epoch", "layer": layer }), record);
             }
             Event::Epoch(record) => {
@@ -97,8 +97,8 @@ impl Progress {
                 });
                 // A classifier is judged by its errors.
                 let judged =
-                    record.validation_error.map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
-                self.last = format!(", held out {:.4}{judged}", record.validation_loss);
+                    record.held_out_error_rate.map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
+                self.last = format!(", held out {:.4}{judged}", record.held_out_loss);
                 self.tell(json!({ "event": "epoch" }), record);
             }
             Event::Warning(what) => match &self.bar {
@@ -135,11 +135,11 @@ impl Progress {
         }
         line["epoch"] = record.epoch.into();
         line["train_loss"] = record.train_loss.into();
-        line["validation_loss"] = record.validation_loss.into();
+        line["held_out_loss"] = record.held_out_loss.into();
         line["seconds"] = record.seconds.into();
         line["active_units"] = record.active_units.into();
-        if let Some(error) = record.validation_error {
-            line["validation_error"] = error.into();
+        if let Some(error) = record.held_out_error_rate {
+            line["held_out_error_rate"] = error.into();
         }
         // Nobody reads any more: stop and keep what there is.
         self.failed |= output::line(line).is_err();

@@ -15,8 +15,8 @@ pub fn json(twins: &Twins) -> serde_json::Value {
             "seconds": run.seconds,
             "figure": run.figure,
             "train_loss": run.history.iter().map(|record| record.train_loss).collect::<Vec<_>>(),
-            "validation_loss": run.history.iter().map(|record| record.validation_loss).collect::<Vec<_>>(),
-            "validation_error": run.history.iter().map(|record| record.validation_error).collect::<Vec<_>>(),
+            "held_out_loss": run.history.iter().map(|record| record.held_out_loss).collect::<Vec<_>>(),
+            "held_out_error_rate": run.history.iter().map(|record| record.held_out_error_rate).collect::<Vec<_>>(),
         })
     };
     let (pretrained, random) = twins.spreads();

@@ -92,7 +92,7 @@ fn a_saved_model_is_worth_the_same_in_another_process() {
         {
             assert_eq!(found[field], done[field], "{recipe}: {field}");
         }
-        assert_eq!(found["loss"], done["validation_loss"]);
+        assert_eq!(found["loss"], done["held_out_loss"]);
         // Two roads to the same number: one sums about the mean in single, one in double precision.
         let (a, b) = (number(&found["baselines"], "mean"), number(&done["baselines"], "mean"));
         assert!((a / b - 1.0).abs() < 1e-6, "{a} {b}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::run::{Place, Run, npy, number};
 
 /// DESIGN.md: the fields of the last line.
-const DONE: &str = "event recipe model parameters code_size threads seconds train_loss validation_loss test_bce test_mse \
+const DONE: &str = "event recipe model parameters code_size threads seconds train_loss held_out_loss test_bce test_mse \
                     squared_error_per_row explained_variance dead_units baselines verdict";
 
 #[test]
@@ -88,7 +88,7 @@ fn epochs_are_lines_and_threads_change_no_byte() {
             assert_eq!(line["epoch"], at + 1);
             assert!(
                 number(line, "train_loss") > 0.0
-                    && number(line, "validation_loss") > 0.0
+                    && number(line, "held_out_loss") > 0.0
                     && number(line, "seconds") > 0.0
             );
         }
@@ -99,15 +99,15 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         assert!((number(done, "seconds") - seconds).abs() < 1e-6, "the time is that of the epochs");
         assert_eq!(done["train_loss"], lines[1]["train_loss"]);
         // Judged by two roads, in batches while training and in chunks afterwards.
-        let judged = number(&lines[1], "validation_loss");
-        assert!((number(done, "validation_loss") / judged - 1.0).abs() < 1e-5);
+        let judged = number(&lines[1], "held_out_loss");
+        assert!((number(done, "held_out_loss") / judged - 1.0).abs() < 1e-5);
         assert!(number(&lines[1], "train_loss") < number(&lines[0], "train_loss"), "it learns");
         assert!(number(done, "test_bce") > number(done, "bce_floor"));
         assert!(place.bytes(&format!("{threads}.narrows")) == place.bytes("1.narrows"), "{threads} threads");
         let figures = |lines: &[Value]| {
             lines
                 .iter()
-                .map(|line| (line["train_loss"].clone(), line["validation_loss"].clone()))
+                .map(|line| (line["train_loss"].clone(), line["held_out_loss"].clone()))
                 .collect::<Vec<_>>()
         };
         let first = first.get_or_insert_with(|| lines.clone());
@@ -245,7 +245,7 @@ fn plain_arithmetic_learns_nearly_the_same() {
     assert_eq!(slow.code, 0);
     let slow = slow.json().pop().unwrap();
     assert_eq!(slow["simd"], "plain");
-    let (a, b) = (number(&fast, "validation_loss"), number(&slow, "validation_loss"));
+    let (a, b) = (number(&fast, "held_out_loss"), number(&slow, "held_out_loss"));
     assert!((a / b - 1.0).abs() < 0.01, "{a} {b}");
 }
 
@@ -283,8 +283,8 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     // The best of the finished epochs was kept: its loss is the least of those printed.
     let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap())
         .chain(last[..last.len() - 1].iter().cloned());
-    let best = losses.map(|line| number(&line, "validation_loss")).fold(f64::INFINITY, f64::min);
-    assert!((number(done, "validation_loss") / best - 1.0).abs() < 1e-5);
+    let best = losses.map(|line| number(&line, "held_out_loss")).fold(f64::INFINITY, f64::min);
+    assert!((number(done, "held_out_loss") / best - 1.0).abs() < 1e-5);
     // Model, report and the state to go on from; nothing half-written.
     let files = place.list(".");
     let expected =
@@ -360,7 +360,7 @@ fn layers_that_were_trained_alone_are_told_one_by_one() {
         let section = page.split("<h2>").find(|part| part.starts_with(&format!("Layer {} alone", at + 1)));
         let section = section.unwrap_or_else(|| panic!("no section for layer {}", at + 1));
         assert!(section.contains(&format!("<dd>{dead}</dd>")) && section.contains("masking noise 0.25"));
-        assert!(section.contains(&format!("<dd>{:.5}</dd>", number(layer, "validation_loss"))));
+        assert!(section.contains(&format!("<dd>{:.5}</dd>", number(layer, "held_out_loss"))));
     }
     // Time is not among what a page depends on.
     let run = place.ok(&format!("{fit} again"));

@@ -114,7 +114,7 @@ impl Context<'_> {
         };
         let all = self.evaluation.dead_units == self.sizes.units;
         let falling = match self.training.history {
-            [.., before, last] => last.validation_loss < FALLING * before.validation_loss,
+            [.., before, last] => last.held_out_loss < FALLING * before.held_out_loss,
             _ => false,
         };
         let still =
@@ -248,14 +248,14 @@ impl Context<'_> {
         let floor = self.evaluation.bce_floor.unwrap_or(0.0);
         let (held_out, learned) = (self.evaluation.loss - floor, self.training.loss - floor);
         let history = self.training.history;
-        let best = history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss));
+        let best = history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss));
         // Next to nothing may well be several times next to nothing.
         if self.evaluation.squared_error_per_row < 1e-4 * self.baselines.mean {
             return None;
         }
         if let (Some(best), Some(last)) = (best, history.last())
             && !self.network.train.keeps_best()
-            && last.validation_loss - floor > RISEN * (best.validation_loss - floor)
+            && last.held_out_loss - floor > RISEN * (best.held_out_loss - floor)
         {
             return Some(format!(
                 "the held-out loss was least after epoch {} and has risen since: train.patience keeps the best",
@@ -325,13 +325,13 @@ mod tests {
             pca_components: components,
         };
         let sizes = Sizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
-        let record = |(place, &validation_loss): (usize, &f64)| EpochRecord {
+        let record = |(place, &held_out_loss): (usize, &f64)| EpochRecord {
             epoch: place + 1,
             train_loss: 0.1,
-            validation_loss,
+            held_out_loss,
             seconds: 1.0,
             active_units: None,
-            validation_error: None,
+            held_out_error_rate: None,
         };
         let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
         let training = Training { loss: 0.1, history: &history, steps: 5000 };

@@ -75,7 +75,7 @@ pub(crate) fn verdict(
                 "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
                 best.epoch
             ));
-        } else if found.misclassified > 0 && last.validation_loss > RISEN * best.validation_loss {
+        } else if found.misclassified > 0 && last.held_out_loss > RISEN * best.held_out_loss {
             has_risen = true;
             parts.push(format!(
                 "the held-out loss was least in epoch {} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience",
@@ -123,13 +123,13 @@ mod tests {
             nearest_mean_error: nearest,
             verdict: String::new(),
         };
-        let record = |(epoch, &validation_loss): (usize, &f64)| EpochRecord {
+        let record = |(epoch, &held_out_loss): (usize, &f64)| EpochRecord {
             epoch,
             train_loss: 0.1,
-            validation_loss,
+            held_out_loss,
             seconds: 0.0,
             active_units: None,
-            validation_error: None,
+            held_out_error_rate: None,
         };
         let history: Vec<EpochRecord> = (1..).zip(losses).map(record).collect();
         verdict(&recipe, &summary, &["a".into(), "b".into()], &history, steps)

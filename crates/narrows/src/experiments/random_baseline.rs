@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
 use crate::fit::{Fit, FitOptions, HeldOut, Steps, Watch, fit};
 use crate::model::Summary;
-use crate::progress::{Ended, EpochRecord, Event};
+use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::Recipe;
 
 /// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
@@ -85,7 +85,7 @@ pub fn random_baseline(
             }
             let mut recipe = if pretrained { recipe.clone() } else { twin.clone() };
             recipe.set_seed(seed);
-            let _ = watch(&Event::Start { pretrained, seed });
+            notify(watch, Event::Start { pretrained, seed });
             let options = FitOptions {
                 held_out: HeldOut::Rows(held_out),
                 compute,

@@ -17,7 +17,7 @@ use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
 use crate::pca::Moments;
 use crate::pca::closed_form::closed_form;
-use crate::progress::{Ended, Event};
+use crate::progress::{Ended, Event, Stage, notify};
 use crate::recipe::{AutoencoderRecipe, Function, Layer, Loss, Recipe, Start, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
@@ -141,7 +141,7 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
             preparation = found.layers.iter().map(|layer| layer.seconds).sum();
             pretraining_steps = settings.steps(&recipe.train, recipe.dense_layers(), rows.rows());
             (pretraining, stopped) = (found.layers, found.ended);
-            let _ = watch(&Event::Stage("training all layers together"));
+            notify(watch, Event::Stage(Stage::FineTuning));
             found.parameters
         } else {
             initial_parameters(&plan, recipe.train.seed)

@@ -16,7 +16,7 @@ use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
 use crate::pca::Moments;
-use crate::progress::{Ended, Event};
+use crate::progress::{Ended, Event, Stage, notify};
 use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Pretrain, Recipe, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
@@ -44,7 +44,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: Job<'_>) -> Result<Fit> {
     let Trained { parameters, history, seconds, ended } = trained;
     let (folded, plan, parameters) = task.plan.folded_classifier(&recipe, parameters)?;
 
-    let _ = (job.watch)(&Event::Stage("judging"));
+    notify(&mut *job.watch, Event::Stage(Stage::Evaluation));
     let rows = &*job.training.rows;
     let moments = Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?;
     let steps = Steps {
@@ -286,7 +286,7 @@ impl<'a> Task<'a> {
         found.seconds = pretrained.layers.iter().map(|layer| layer.seconds).sum();
         found.layers = pretrained.layers;
         found.stopped = Some(pretrained.ended).filter(|ended| *ended != Ended::Finished);
-        let _ = (job.watch)(&Event::Stage("training on labels"));
+        notify(&mut *job.watch, Event::Stage(Stage::LabelTraining));
         Ok(pretrained.parameters)
     }
 

@@ -28,7 +28,7 @@ use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Model, Summary};
 pub use crate::network::engine::Footprint;
 use crate::pca::Moments;
-use crate::progress::{Ended, EpochRecord, Event};
+use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::Recipe;
 use crate::train::pretrain::PretrainedLayer;
 
@@ -221,7 +221,7 @@ impl Job<'_> {
         moments: &Moments,
         training: Training<'_>,
     ) -> Result<(Model, Vec<f32>)> {
-        let _ = (self.watch)(&Event::Stage("measuring mean, PCA and linear baselines"));
+        notify(&mut *self.watch, Event::Stage(Stage::Baselines));
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
         let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;

@@ -134,9 +134,9 @@ impl Checkpoints {
         if !state.best.is_empty() {
             tensors.insert("best".to_owned(), vector(&state.best));
         }
-        let history = state.history.iter().map(|r| (r.train_loss, r.validation_loss, r.seconds)).collect();
+        let history = state.history.iter().map(|r| (r.train_loss, r.held_out_loss, r.seconds)).collect();
         let active_units = state.history.iter().map(|record| record.active_units).collect();
-        let validation_errors = state.history.iter().map(|record| record.validation_error).collect();
+        let validation_errors = state.history.iter().map(|record| record.held_out_error_rate).collect();
         // JSON has no infinity; before a best loss there is none.
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
         container::encode(
@@ -178,13 +178,13 @@ impl Checkpoints {
             .history
             .iter()
             .enumerate()
-            .map(|(place, &(train_loss, validation_loss, seconds))| EpochRecord {
+            .map(|(place, &(train_loss, held_out_loss, seconds))| EpochRecord {
                 epoch: place + 1,
                 train_loss,
-                validation_loss,
+                held_out_loss,
                 seconds,
                 active_units: head.active_units.get(place).copied().flatten(),
-                validation_error: head.validation_errors.get(place).copied().flatten(),
+                held_out_error_rate: head.validation_errors.get(place).copied().flatten(),
             })
             .collect();
         Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })

@@ -15,10 +15,10 @@ use crate::error::Result;
 use crate::network::engine::{Engine, Rows, loss_width};
 use crate::network::noise::Occasion;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event};
+use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::{Optimizer, Train};
 
-/// Where training is at the end of an epoch: all that the next epoch depends on, besides the recipe and the rows.
+/// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     /// Steps taken.
@@ -146,7 +146,7 @@ pub(crate) fn train(
                     let loss = sum / (seen * loss_width(plan)) as f64;
                     let event =
                         Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
-                    if sum.is_finite() && (lead.callback)(&event).is_break() {
+                    if sum.is_finite() && (lead.callback)(&event) == ControlFlow::Break(()) {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
@@ -185,18 +185,18 @@ pub(crate) fn train(
                 let record = EpochRecord {
                     epoch,
                     train_loss: sum / (n * loss_width(plan)) as f64,
-                    validation_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
+                    held_out_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
                     seconds,
                     active_units: engine.take_active_units(),
-                    validation_error: engine
+                    held_out_error_rate: engine
                         .take_misses()
                         .map(|misses| misses as f64 / validation_order.len() as f64),
                 };
                 // The last update of an epoch is judged here: no batch comes after it.
-                if record.validation_loss.is_finite() && engine.parameters_are_finite() {
+                if record.held_out_loss.is_finite() && engine.parameters_are_finite() {
                     lead.finish_epoch(record, step, &engine);
                     early.store(is_late(&lead.state.history), Ordering::Relaxed);
-                    if (lead.callback)(&Event::Epoch(record)).is_break() {
+                    if (lead.callback)(&Event::Epoch(record)) == ControlFlow::Break(()) {
                         stop.store(true, Ordering::Relaxed);
                     }
                 } else {
@@ -243,14 +243,14 @@ pub(crate) fn train(
     if ended == Ended::Interrupted
         && let Err(error) = keep(&state)
     {
-        let _ = callback(&Event::Warning(format!("no checkpoint was written: {error}")));
+        notify(callback, Event::Warning(format!("no checkpoint was written: {error}")));
     }
     Ok(Trained { parameters, history: state.history, seconds, ended })
 }
 
 /// The epoch with the least loss on the held-out rows.
 pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
-    history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+    history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss))
 }
 
 /// How many epochs have gone by since the loss on the held-out rows last fell by more than `min_delta`.
@@ -258,8 +258,8 @@ fn epochs_in_vain(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
     let least = min_delta.unwrap_or(0.0);
     let (mut best, mut in_vain) = (f64::INFINITY, 0);
     for record in history {
-        if record.validation_loss < best - least {
-            (best, in_vain) = (record.validation_loss, 0);
+        if record.held_out_loss < best - least {
+            (best, in_vain) = (record.held_out_loss, 0);
         } else {
             in_vain += 1;
         }
@@ -287,14 +287,14 @@ impl Leader<'_, '_> {
         state.step = step;
         state.history.push(record);
         // A loss that is not a number is worse than any other.
-        if record.validation_loss < state.best_loss {
-            state.best_loss = record.validation_loss;
+        if record.held_out_loss < state.best_loss {
+            state.best_loss = record.held_out_loss;
             state.best.clone_from(&state.parameters);
         }
         if self.kept.elapsed() >= KEEP_EVERY {
             self.kept = Instant::now();
             if let Err(error) = (self.keep)(&self.state) {
-                let _ = (self.callback)(&Event::Warning(format!("no checkpoint was written: {error}")));
+                notify(self.callback, Event::Warning(format!("no checkpoint was written: {error}")));
             }
         }
     }

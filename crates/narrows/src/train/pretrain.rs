@@ -2,9 +2,10 @@
 //! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
 //! the whole network starts.
 
+use std::ops::ControlFlow;
+
 use narrows_kernels::Level;
 use narrows_kernels::matrix::{self, Finish, View};
-use std::ops::ControlFlow;
 
 use crate::compute::Compute;
 use crate::data::Access;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::network::engine::{Rows, Walk, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event};
+use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::{
     AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
@@ -82,14 +83,14 @@ pub(crate) struct Encoding<'a> {
 }
 
 impl<'a> From<&'a AutoencoderRecipe> for Encoding<'a> {
-    fn from(recipe: &'a AutoencoderRecipe) -> Self {
+    fn from(spec: &'a AutoencoderRecipe) -> Self {
         Self {
-            layers: &recipe.encoder,
-            rows: (last_function(&recipe.decoder), recipe.loss),
+            layers: &spec.encoder,
+            rows: (last_function(&spec.decoder), spec.loss),
             mirrored: true,
-            scale: recipe.scale,
-            weights: recipe.weights,
-            train: &recipe.train,
+            scale: spec.scale,
+            weights: spec.weights,
+            train: &spec.train,
         }
     }
 }
@@ -104,7 +105,7 @@ fn last_function(layers: &[Layer]) -> Function {
 
 /// Trains the layers of an encoder one after the other.
 pub(crate) fn pretrain(
-    recipe: Encoding<'_>,
+    spec: Encoding<'_>,
     settings: &Pretrain,
     plan: &Plan,
     rows: Rows<'_>,
@@ -112,17 +113,17 @@ pub(crate) fn pretrain(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Pretrained> {
-    let stack = Stack::new(recipe, plan)?;
+    let stack = Stack::new(spec, plan)?;
     let count = stack.groups.len();
     settings.check_layers(count)?;
-    settings.check_functions(&layer_functions(recipe.layers))?;
-    let mut parameters = initial_parameters(plan, recipe.train.seed);
+    settings.check_functions(&layer_functions(spec.layers))?;
+    let mut parameters = initial_parameters(plan, spec.train.seed);
     let mut layers = Vec::new();
     let mut encoders: Vec<Encoder> = Vec::new();
     let mut ended = Ended::Finished;
     for index in 0..count {
-        let _ = callback(&Event::Layer { layer: index + 1, layers: count });
-        let own = stack.alone(recipe, settings, index);
+        notify(callback, Event::Layer { layer: index + 1, layers: count });
+        let own = stack.alone(spec, settings, index);
         let (learn, judge) =
             (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
         let own_plan = Plan::new(&own, learn.rows().source.shape())?;
@@ -170,9 +171,9 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(recipe: Encoding<'_>, plan: &Plan) -> Result<Self> {
+    fn new(spec: Encoding<'_>, plan: &Plan) -> Result<Self> {
         let mut groups: Vec<Vec<Layer>> = Vec::new();
-        for (index, layer) in recipe.layers.iter().enumerate() {
+        for (index, layer) in spec.layers.iter().enumerate() {
             match layer {
                 // The rows' own noise is that of the whole network; see `Pretrain::noise`.
                 Layer::Noise(_) | Layer::Dropout { .. } => {}
@@ -197,7 +198,7 @@ impl Stack {
                 "pretrain: the encoder has no dense layer that could be trained alone",
             ));
         }
-        if !recipe.mirrored {
+        if !spec.mirrored {
             return Ok(Self { groups, steps: encoder.into_iter().map(|step| (step, None)).collect() });
         }
         let decoder = dense(plan.cut..plan.steps.len());
@@ -214,10 +215,10 @@ impl Stack {
     }
 
     /// The autoencoder that a layer is trained as: what comes in is what it gives back.
-    fn alone(&self, recipe: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
+    fn alone(&self, spec: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
         // The rows end as in the whole network; what a layer gave, as that layer's function has it.
         let (end, loss) = match index.checked_sub(1) {
-            None => recipe.rows,
+            None => spec.rows,
             Some(before) => match last_function(&self.groups[before]) {
                 Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
                 Function::Tanh => (Function::Tanh, Loss::Mse),
@@ -228,14 +229,14 @@ impl Stack {
         let units = if settings.is_tied() { Units::Tied } else { Units::Input };
         AutoencoderRecipe {
             about: None,
-            scale: recipe.scale,
+            scale: spec.scale,
             encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
             decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
             loss,
             sparsity: settings.sparsity(last_function(&self.groups[index])),
-            weights: recipe.weights,
+            weights: spec.weights,
             pretrain: None,
-            train: settings.train(recipe.train, index),
+            train: settings.train(spec.train, index),
         }
     }
 

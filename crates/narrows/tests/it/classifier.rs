@@ -143,8 +143,8 @@ fn probabilities_add_up_and_the_confusions_count_them() {
     assert_eq!(found.confusion.iter().flatten().sum::<usize>(), 200);
     // The last epoch was judged by the engine, over the same rows.
     let last = fit.history.last().unwrap();
-    assert_eq!(last.validation_error, Some(found.error()));
-    assert!((last.validation_loss - found.cross_entropy).abs() < 1e-5);
+    assert_eq!(last.held_out_error_rate, Some(found.error()));
+    assert!((last.held_out_loss - found.cross_entropy).abs() < 1e-5);
     assert!(found.error() < 0.3, "{}", fit.summary().verdict);
     // What tells classes rebuilds no rows, and is no autoencoder to be split.
     for error in [
@@ -344,7 +344,7 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not() {
     let whole = fit_from(&settings, None, 2);
     assert_eq!(resumed.model.fitted, whole.model.fitted);
     let errors =
-        |fit: &ClassifierFit| fit.history.iter().map(|record| record.validation_error).collect::<Vec<_>>();
+        |fit: &ClassifierFit| fit.history.iter().map(|record| record.held_out_error_rate).collect::<Vec<_>>();
     assert_eq!(errors(&resumed), errors(&whole));
 }
 
@@ -365,7 +365,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
         // Whole epochs: one more.
         assert_eq!(random.steps, (0, 4 * 102));
         assert_eq!(own.seed, random.seed);
-        assert_ne!(own.history[0].validation_loss, random.history[0].validation_loss);
+        assert_ne!(own.history[0].held_out_loss, random.history[0].held_out_loss);
     }
     assert_eq!(found.pretrained[0].figure, fit.summary().evaluation.error());
     let answer = found.answer();

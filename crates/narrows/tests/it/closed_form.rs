@@ -1,5 +1,7 @@
 //! The linear autoencoder in closed form, as a model, as a start and as an oracle.
 
+use std::ops::ControlFlow;
+
 use crate::common::{fit, open, recipe, some_rows, values};
 use narrows::compute::Compute;
 use narrows::data::Dataset;
@@ -147,7 +149,7 @@ fn training_goes_on_from_a_model() {
     let error = |model: &Model| evaluate(model, &*training.rows, compute).unwrap().squared_error_per_row;
     // The PCA is the best there is on the rows it was fitted on: training on leaves it there.
     assert!((error(&after.model) / error(&pca) - 1.0).abs() < 1e-3);
-    assert!((after.history[0].validation_loss / after.history[1].validation_loss - 1.0).abs() < 1e-3);
+    assert!((after.history[0].held_out_loss / after.history[1].held_out_loss - 1.0).abs() < 1e-3);
     // From its own result, at a rate of next to nothing: where it was.
     let still = "train={optimizer=\"sgd\", rate=1e-30, epochs=1}";
     let again = on(&[layers[0], layers[1], layers[2], still], &after.model).unwrap();

@@ -87,8 +87,7 @@ fn models_have_the_same_bytes_for_every_number_of_threads() {
         let recipe = with(name, &["train.epochs=2", "train.batch=128"]);
         let parameters = |threads: usize| {
             let fit = fit(&recipe, &training, &validation, Compute::new(Some(threads)));
-            let losses: Vec<u64> =
-                fit.history.iter().map(|record| record.validation_loss.to_bits()).collect();
+            let losses: Vec<u64> = fit.history.iter().map(|record| record.held_out_loss.to_bits()).collect();
             (fit.model.to_bytes().unwrap(), losses)
         };
         let one = parameters(1);
@@ -105,7 +104,7 @@ fn every_level_trains_to_the_same_loss() {
         let recipe = with(name, &["train.epochs=1", "train.batch=64"]);
         let loss = |level| {
             let fit = fit(&recipe, &training, &validation, Compute { level, threads: 2 });
-            fit.history[0].validation_loss
+            fit.history[0].held_out_loss
         };
         let best = loss(Level::detect());
         for level in Level::available() {
@@ -175,9 +174,9 @@ fn the_best_epoch_is_kept_where_that_is_asked() {
         &validation,
         Compute::new(Some(2)),
     );
-    let least = best.history.iter().map(|record| record.validation_loss).fold(f64::INFINITY, f64::min);
+    let least = best.history.iter().map(|record| record.held_out_loss).fold(f64::INFINITY, f64::min);
     assert!((best.summary().evaluation.loss - least).abs() < 1e-6 * least);
-    let end = last.history.last().unwrap().validation_loss;
+    let end = last.history.last().unwrap().held_out_loss;
     assert!((last.summary().evaluation.loss - end).abs() < 1e-6 * end);
 }
 

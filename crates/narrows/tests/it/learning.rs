@@ -232,7 +232,7 @@ fn rows_weigh_the_same_in_a_smaller_last_batch() {
     }
     assert!(
         (fit(&text(150).replace("epochs=5", "epochs=1, optimizer='sgd', rate=1e-30"), &iris).history[0]
-            .validation_loss
+            .held_out_loss
             / whole
             - 1.0)
             .abs()

@@ -46,7 +46,7 @@ fn the_model_is_plain_and_gives_what_training_judged() {
     // 4 8 + 8 + 8 2 + 2 + 2 8 + 8 + 8 4 + 4.
     assert_eq!(fit.model.parameter_count(), 118);
     // The last epoch was judged with the running moments before they were folded.
-    let (judged, found) = (fit.history.last().unwrap().validation_loss, fit.summary().evaluation.loss);
+    let (judged, found) = (fit.history.last().unwrap().held_out_loss, fit.summary().evaluation.loss);
     assert!((judged - found).abs() < 1e-5 * judged, "{judged} {found}");
     assert!(found < 0.2, "it has learned: {found}");
     let again = Model::from_bytes(&fit.model.to_bytes().unwrap()).unwrap();

@@ -91,7 +91,7 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let alone = fit(&recipe("single", &settings), &rows, &judged);
         let losses = |history: &[narrows::progress::EpochRecord]| {
-            history.iter().map(|record| (record.train_loss, record.validation_loss)).collect::<Vec<_>>()
+            history.iter().map(|record| (record.train_loss, record.held_out_loss)).collect::<Vec<_>>()
         };
         assert_eq!(losses(&whole.pretraining[layer].history), losses(&alone.history), "layer {layer}");
         // The weights that were learned alone are those the whole network starts from, in the decoder transposed.
@@ -252,8 +252,8 @@ fn a_layer_keeps_its_best_epoch_where_the_whole_does() {
     };
     let (last, best) = (fit_with("last"), fit_with("best"));
     assert_eq!((last.kept_epoch, last.kept()), (None, last.history.last()));
-    let least = best.history.iter().map(|record| record.validation_loss).fold(f64::INFINITY, f64::min);
-    assert_eq!(best.kept().unwrap().validation_loss, least);
+    let least = best.history.iter().map(|record| record.held_out_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(best.kept().unwrap().held_out_loss, least);
     assert!(best.kept_epoch < Some(8), "it got worse again: {:?}", best.history);
     assert_ne!(best.filters, last.filters);
 }

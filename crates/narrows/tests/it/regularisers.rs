@@ -130,9 +130,9 @@ fn dropout_is_for_training_alone() {
     let again = evaluate(&fit.model, &*held_out.rows, compute).unwrap();
     // To be judged, everything is kept: the loss of the epoch's end is found again.
     let last = fit.history.last().unwrap();
-    assert!((again.loss - last.validation_loss).abs() < 1e-6, "{} {}", again.loss, last.validation_loss);
+    assert!((again.loss - last.held_out_loss).abs() < 1e-6, "{} {}", again.loss, last.held_out_loss);
     // What is dropped is missed in training.
-    assert!(last.train_loss > last.validation_loss, "{last:?}");
+    assert!(last.train_loss > last.held_out_loss, "{last:?}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn training_stops_early_and_the_best_epoch_is_restored() {
     ];
     let fit = fit(&recipe("single", &settings), &training, &held_out);
     assert_eq!(fit.ended, Ended::Early);
-    let losses: Vec<f64> = fit.history.iter().map(|record| record.validation_loss).collect();
+    let losses: Vec<f64> = fit.history.iter().map(|record| record.held_out_loss).collect();
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(losses.iter().position(|&loss| loss == best), Some(losses.len() - 5), "four epochs in vain");
     assert!((fit.summary().evaluation.loss - best).abs() < 1e-6);

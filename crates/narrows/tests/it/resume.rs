@@ -88,7 +88,7 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
     let resumed = run(&busy(8), &model, true, usize::MAX).unwrap();
     assert_eq!(resumed.model.to_bytes().unwrap(), whole.model.to_bytes().unwrap());
     let history = |fit: &Fit| {
-        let units = fit.history.iter().map(|record| (record.validation_loss, record.active_units));
+        let units = fit.history.iter().map(|record| (record.held_out_loss, record.active_units));
         units.collect::<Vec<_>>()
     };
     assert_eq!(history(&resumed), history(&whole));
