@@ -1,5 +1,5 @@
-//! Speed of convolutions on one thread, for the layers of the recipes `conv` and `denoising` on MNIST. GFLOP/s count the operations
-//! of the direct algorithm. `cargo run --release -p narrows-kernels --example convolutions [LEVEL]`
+//! Speed of convolutions on one thread, for the layers of the recipes `conv` and `denoising` on MNIST. GFLOP/s count
+//! the operations of the direct algorithm. `cargo run --release -p narrows-kernels --example convolutions [LEVEL]`
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The peak multiply-add throughput of this machine, on one thread and on several, at every SIMD level: the upper bound for every
-//! other kernel. `cargo run --release -p narrows-kernels --example peak -- [THREADS]`
+//! The peak multiply-add throughput of this machine, on one thread and on several, at every SIMD level: the upper bound
+//! for every other kernel. `cargo run --release -p narrows-kernels --example peak -- [THREADS]`
 
 // The SIMD abstraction is private to the crate, so the example compiles its source as a module of its own.
 #[allow(dead_code, unused_imports)]
@@ -40,8 +40,9 @@ fn main() {
     }
 }
 
-/// Runs `rounds` rounds of independent multiply-adds in registers, without memory accesses. Returns the number of floating-point
-/// operations (a multiplication and an addition each), and the sum of the chains, so that the compiler keeps them.
+/// Runs `rounds` rounds of independent multiply-adds in registers, without memory accesses. Returns the number of
+/// floating-point operations (a multiplication and an addition each), and the sum of the chains, so that the compiler
+/// keeps them.
 fn multiply_adds(level: Level, rounds: usize) -> (usize, f32) {
     #[inline(always)]
     fn run<S: Simd>(s: S, rounds: usize) -> (usize, f32) {

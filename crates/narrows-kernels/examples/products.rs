@@ -1,8 +1,8 @@
-//! Speed of the matrix products of training on one thread, for the shapes of the recipes `single` and `deep` on MNIST and of the
-//! wide network 784-1000-500-250-30: `cargo run --release -p narrows-kernels --example products [LEVEL]`
+//! Speed of the matrix products of training on one thread, for the shapes of the recipes `single` and `deep` on MNIST
+//! and of the wide network 784-1000-500-250-30: `cargo run --release -p narrows-kernels --example products [LEVEL]`
 //!
-//! GFLOP/s count all elements of A and B. If the rows of A are images, the last column is for images that are black except for a
-//! ring, for which many k-slices are skipped.
+//! GFLOP/s count all elements of A and B. If the rows of A are images, the last column is for images that are black
+//! except for a ring, for which many k-slices are skipped.
 
 mod common;
 

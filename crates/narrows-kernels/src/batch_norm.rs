@@ -1,5 +1,5 @@
-//! Batch normalization (Ioffe & Szegedy 2015): the columns of a batch are normalized to mean 0 and variance 1, then scaled and
-//! shifted by learned parameters; forward and backward pass.
+//! Batch normalization (Ioffe & Szegedy 2015): the columns of a batch are normalized to mean 0 and variance 1, then
+//! scaled and shifted by learned parameters; forward and backward pass.
 //!
 //! With n rows x and, for each column, m = mean x, v = mean (x - m)^2, r = 1 / sqrt(v + epsilon):
 //!
@@ -9,8 +9,8 @@
 //! dx = scale r (dy - dshift / n - h dscale / n)
 //! ```
 //!
-//! Every function iterates over the rows for a few columns at a time, with the statistics of the columns in registers. Sums run
-//! over rows in order, so splitting the columns does not change a bit.
+//! Every function iterates over the rows for a few columns at a time, with the statistics of the columns in registers.
+//! Sums run over rows in order, so splitting the columns does not change a bit.
 
 use crate::elementwise::activation::Activation;
 use crate::simd::{F, Lanes, Level, Simd, dispatch};
@@ -18,9 +18,9 @@ use crate::simd::{F, Lanes, Level, Simd, dispatch};
 /// The statistics and parameters of a batch normalization, one value per column.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
-    /// Means of the norm.
+    /// Means of the columns.
     pub means: &'a [f32],
-    /// Variances of the norm.
+    /// Variances of the columns.
     pub variances: &'a [f32],
     /// Learned scale (gamma): the standard deviation of the result.
     pub scales: &'a [f32],
@@ -63,8 +63,8 @@ fn inverse_root<S: Simd>(s: S, variances: &[f32], at: usize, epsilon: f32) -> [F
 
 /// Mean and biased variance (divided by n) of the columns from `first` on, over rows of `stride` elements.
 ///
-/// A two-pass algorithm: the second pass sums deviations from the mean of the first and corrects that mean, so a mean that is
-/// large relative to the standard deviation costs no precision.
+/// A two-pass algorithm: the second pass sums deviations from the mean of the first and corrects that mean, so a mean
+/// that is large relative to the standard deviation costs no precision.
 ///
 /// # Panics
 /// If there are no rows, the values are not whole rows, or the columns exceed a row.
@@ -124,7 +124,8 @@ pub fn moments(
     dispatch!(level, s => run(s, means, variances, values, stride, first));
 }
 
-/// The forward pass: activation(scale (x - mean) / sqrt(variance + epsilon) + shift), for rows of one element per column.
+/// The forward pass: activation(scale (x - mean) / sqrt(variance + epsilon) + shift), for rows of one element per
+/// column.
 ///
 /// # Panics
 /// If the lengths differ or are not a multiple of the row length.
@@ -156,9 +157,9 @@ pub fn normalize(level: Level, out: &mut [f32], values: &[f32], norm: BatchNorm<
     dispatch!(level, s => run(s, out, values, norm, width, activation));
 }
 
-/// The gradients of shifts (sum dy) and scales (sum dy h) of the columns from `first` on, over rows of `stride` elements.
-/// `gradients` are dy, at the output of [`normalize`] before its activation; `values` are x. Means and variances are those of
-/// these columns only.
+/// The gradients of shifts (sum dy) and scales (sum dy h) of the columns from `first` on, over rows of `stride`
+/// elements. `gradients` are dy, at the output of [`normalize`] before its activation; `values` are x. Means and
+/// variances are those of these columns only.
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -209,9 +210,9 @@ pub fn parameter_gradients(
     dispatch!(level, s => run(s, sums, gradients, values, moments, epsilon, stride, first));
 }
 
-/// The backward pass for some rows of a batch of `rows` rows: dx times the derivative of the activation that computed `values`
-/// (x). `gradients` are dy, at the output of [`normalize`] before its activation; `(shifts, scales)` are the sums of
-/// [`parameter_gradients`] over the whole batch.
+/// The backward pass for some rows of a batch of `rows` rows: dx times the derivative of the activation that computed
+/// `values` (x). `gradients` are dy, at the output of [`normalize`] before its activation; `(shifts, scales)` are the
+/// sums of [`parameter_gradients`] over the whole batch.
 ///
 /// # Panics
 /// If the lengths differ or are not a multiple of the row length.
@@ -264,8 +265,8 @@ pub fn backward(
     dispatch!(level, s => run(s, out, (gradients, values), norm, sums, rows, width, activation));
 }
 
-/// Updates running statistics r by exponential averaging: r + `weight` (`factor` batch - r). A `factor` of n / (n - 1) makes the
-/// running variance unbiased.
+/// Updates running statistics r by exponential averaging: r + `weight` (`factor` batch - r). A `factor` of n / (n - 1)
+/// makes the running variance unbiased.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -284,7 +285,7 @@ pub fn update_running(level: Level, running: &mut [f32], batch: &[f32], weight: 
 }
 
 impl BatchNorm<'_> {
-    /// Checks the lengths; returns the number of norm.
+    /// Checks the lengths; returns the number of columns.
     fn check(&self) -> usize {
         let Self { means, variances, scales, shifts, .. } = self;
         let width = means.len();

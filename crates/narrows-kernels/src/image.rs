@@ -1,7 +1,7 @@
 //! The layout of images in memory: rows of pixels, channel last, inside a border.
 //!
-//! A convolution reads past the edges of its image and must read zeros there. So an image that a convolution reads is stored
-//! with a border, which is zero from the start and never written, and no kernel tests for edges.
+//! A convolution reads past the edges of its image and must read zeros there. So an image that a convolution reads is
+//! stored with a border, which is zero from the start and never written, and no kernel tests for edges.
 
 use crate::elementwise::activation::{self, Activation};
 use crate::simd::{Lanes, Level, Simd, dispatch};
@@ -74,13 +74,13 @@ impl Image {
         len.expect("an image that fits into memory")
     }
 
-    /// Whether the image has no elements.
+    /// Returns whether the image has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Offset of a pixel's first element. Row 0 and column 0 are the image's first; the border above and to the left of them has
-    /// negative indices.
+    /// Offset of a pixel's first element. Row 0 and column 0 are the image's first; the border above and to the left of
+    /// them has negative indices.
     pub(crate) fn offset(&self, row: isize, column: isize) -> usize {
         let (row, column) = (row + self.border.top as isize, column + self.border.left as isize);
         debug_assert!(row >= 0 && column >= 0);
@@ -106,8 +106,8 @@ pub fn copy(to: &mut [f32], to_image: Image, from: &[f32], from_image: Image) {
     }
 }
 
-/// [`copy`] for gradients: multiplies them by the derivative of the activation that computed `outputs`, an image without a
-/// border.
+/// [`copy`] for gradients: multiplies them by the derivative of the activation that computed `outputs`, an image
+/// without a border.
 ///
 /// # Panics
 /// As [`copy`].

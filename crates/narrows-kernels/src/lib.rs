@@ -1,9 +1,10 @@
-//! The numerical kernels of Narrows: functions on slices, written once over a small SIMD abstraction, with the instruction set
-//! chosen at run time.
+//! The numerical kernels of Narrows: functions on slices, written once over a small SIMD abstraction, with the
+//! instruction set chosen at run time.
 //!
-//! Every function takes a [`Level`] (the instruction set), then outputs, then inputs, then settings. Lengths are asserted: a
-//! wrong length is a bug of the caller. No function allocates, reads files, starts threads or knows about networks; [`team`] is
-//! the only module that starts threads. Matrices are row-major slices with their shapes as arguments.
+//! Every function takes a [`Level`] (the instruction set), then outputs, then inputs, then settings. Lengths are
+//! asserted: a wrong length is a bug of the caller. No function allocates, reads files, starts threads or knows about
+//! networks; [`team`] is the only module that starts threads. Matrices are row-major slices with their shapes as
+//! arguments.
 //!
 //! | module | contents |
 //! |---|---|
@@ -40,7 +41,8 @@
 //! assert_eq!(y, [7.5, 0.0, 1.5, 0.0]);
 //! ```
 
-// A kernel takes its level, several buffers, their strides and its settings; a struct for one call would only hide them.
+// A kernel takes its level, several buffers, their strides and its settings; a struct for one call would only hide
+// them.
 #![allow(clippy::too_many_arguments)]
 
 pub mod batch_norm;

@@ -1,15 +1,15 @@
-//! Optimizer steps: Adadelta, SGD, RMSprop, Adam and AdamW. A step reads and writes parameters and optimizer state once. Every
-//! element is updated independently, so splitting the slices does not change a bit.
+//! Optimizer steps: Adadelta, SGD, RMSprop, Adam and AdamW. A step reads and writes parameters and optimizer state
+//! once. Every element is updated independently, so splitting the slices does not change a bit.
 //!
-//! Each update rule is written once, on registers (`UpdateRule`). Two loops apply it: [`step`], to gradients in state, and
-//! `TileStep`, to the tiles of a product as they are computed ([`crate::gemm::multiply_and_step`]).
+//! Each update rule is written once, on registers (`UpdateRule`). Two loops apply it: [`step`], to gradients in state,
+//! and `TileStep`, to the tiles of a product as they are computed ([`crate::gemm::multiply_and_step`]).
 
 use std::ops::Range;
 
 use crate::simd::{F, Lanes, Level, Simd, dispatch, prefetch};
 
-/// Settings of Adadelta (Zeiler 2012). E and D are running means of squared gradients and squared steps:
-/// E = rho E + (1 - rho) g^2; step = g sqrt(D + epsilon) / sqrt(E + epsilon); D = rho D + (1 - rho) step^2; p -= rate step.
+/// Settings of Adadelta (Zeiler 2012). E and D are running means of squared gradients and squared steps: E = rho E + (1
+/// - rho) g^2; step = g sqrt(D + epsilon) / sqrt(E + epsilon); D = rho D + (1 - rho) step^2; p -= rate step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adadelta {
     /// Learning rate; 1 in the paper.
@@ -28,7 +28,7 @@ pub struct Sgd {
     pub rate: f32,
     /// Decay factor of the velocity; 0 is gradient descent without momentum.
     pub momentum: f32,
-    /// Whether to use Nesterov momentum.
+    /// Uses Nesterov momentum if true.
     pub nesterov: bool,
 }
 
@@ -97,8 +97,9 @@ impl Optimizer {
     }
 }
 
-/// An optimizer step: updates parameters and state from the gradients. Each slice of `state` has one value per parameter; the
-/// second is empty if the optimizer has one slot ([`Optimizer::state_slots`]). Returns whether all gradients were finite.
+/// An optimizer step: updates parameters and state from the gradients. Each slice of `state` has one value per
+/// parameter; the second is empty if the optimizer has one slot ([`Optimizer::state_slots`]). Returns whether all
+/// gradients were finite.
 ///
 /// # Panics
 /// If the lengths differ, or Adam's step number is 0.
@@ -147,8 +148,9 @@ fn check_state(optimizer: Optimizer, parameters: usize, state: &[&mut [f32]; 2])
     assert!(!matches!(optimizer, Optimizer::Adam(Adam { step: 0, .. })), "steps count from 1");
 }
 
-/// An optimizer step of the parameters of a matrix, tile by tile. Parameters and state are in no near cache, up to three values
-/// per gradient: those of the next tile are prefetched, so that they arrive while its gradients are computed.
+/// An optimizer step of the parameters of a matrix, tile by tile. Parameters and state are in no near cache, up to
+/// three values per gradient: those of the next tile are prefetched, so that they arrive while its gradients are
+/// computed.
 pub(crate) struct TileStep<'a> {
     level: Level,
     rule: PreparedRule,
@@ -172,7 +174,8 @@ impl<'a> TileStep<'a> {
         Self { level, rule: optimizer.prepare(), parameters, state, columns, is_finite: true }
     }
 
-    /// Updates the parameters in these rows and columns from their gradients, which are row-major with rows `stride` apart.
+    /// Updates the parameters in these rows and columns from their gradients, which are row-major with rows `stride`
+    /// apart.
     pub fn update(&mut self, gradients: &[f32], stride: usize, rows: Range<usize>, columns: Range<usize>) {
         let Self { level, rule, parameters, state: [first, second], columns: width, is_finite } = self;
         // The next tile is the one below this one.
@@ -195,7 +198,7 @@ impl<'a> TileStep<'a> {
         }));
     }
 
-    /// Whether all gradients so far were finite.
+    /// Returns whether all gradients so far were finite.
     pub fn is_finite(&self) -> bool {
         self.is_finite
     }
@@ -210,10 +213,11 @@ trait UpdateRule: Copy {
     fn step<S: Simd>(self, s: S, gradient: F<S>, state: [F<S>; 3]) -> [F<S>; 3];
 }
 
-/// Evaluates an expression with the update rule. The expression is compiled once per rule, so no loop branches on the rule.
+/// Evaluates an expression with the update rule. The expression is compiled once per rule, so no loop branches on the
+/// rule.
 macro_rules! with_rule {
-    ($ready:expr, $rule:ident => $body:expr) => {
-        match $ready {
+    ($prepared:expr, $rule:ident => $body:expr) => {
+        match $prepared {
             PreparedRule::Adadelta($rule) => $body,
             PreparedRule::Sgd($rule) => $body,
             PreparedRule::RmsProp($rule) => $body,

@@ -1,15 +1,15 @@
 //! Max pooling, average pooling and nearest-neighbour upsampling, forward and backward.
 //!
-//! Pooling windows do not overlap: their stride is their size. If the size does not divide the image, the windows overhang its
-//! edges by the same amount on both sides (an odd pixel at the bottom and right), and only pixels inside the image count. If the
-//! output is smaller than that, the remaining pixels of the image are ignored.
+//! Pooling windows do not overlap: their stride is their size. If the size does not divide the image, the windows
+//! overhang its edges by the same amount on both sides (an odd pixel at the bottom and right), and only pixels inside
+//! the image count. If the output is smaller than that, the remaining pixels of the image are ignored.
 
 use crate::elementwise::activation::Activation;
 use crate::image::Image;
 use crate::simd::{F, Lanes, Level, Simd, dispatch};
 
-/// The windows that connect two images: pooling reduces each window of `large` to a pixel of `small`, upsampling repeats each
-/// pixel of `small` over a window of `large`, of which the last rows and columns may be cut off.
+/// The windows that connect two images: pooling reduces each window of `large` to a pixel of `small`, upsampling
+/// repeats each pixel of `small` over a window of `large`, of which the last rows and columns may be cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolGeometry {
     /// Height and width of a window, at least 1.
@@ -90,8 +90,8 @@ impl PoolGeometry {
         assert!(large == self.large.len() && small == self.small.len());
     }
 
-    /// Whether every window is 2 x 2 and inside the image, and every pixel consists of whole registers of `lanes` elements: the
-    /// common case, which needs no branches in its loop.
+    /// Returns whether every window is 2 x 2 and inside the image, and every pixel consists of whole registers of `lanes`
+    /// elements: the common case, which needs no branches in its loop.
     fn is_whole_2x2(&self, lanes: usize) -> bool {
         let Self { size, overhang, large, small } = self;
         *size == (2, 2)
@@ -101,8 +101,8 @@ impl PoolGeometry {
             && small.channels.is_multiple_of(lanes)
     }
 
-    /// For 2 x 2 windows, calls `work` with the offsets of each register: in the small image without a border, in the small image,
-    /// in a companion image of the same shape, and in the first pixel of the window.
+    /// For 2 x 2 windows, calls `work` with the offsets of each register: in the small image without a border, in the
+    /// small image, in a companion image of the same shape, and in the first pixel of the window.
     #[inline(always)]
     fn each_register_2x2(
         &self,
@@ -114,13 +114,13 @@ impl PoolGeometry {
         let channels = small.channels;
         for row in 0..small.height {
             let index = row * small.width * channels;
-            let (pixel, other) = (small.offset(row as isize, 0), companion.offset(row as isize, 0));
+            let (pixel, companion_pixel) = (small.offset(row as isize, 0), companion.offset(row as isize, 0));
             let first = large.offset(2 * row as isize, 0);
             for column in 0..small.width {
                 for at in (0..channels).step_by(lanes) {
                     let offset = column * channels + at;
                     let window = first + 2 * column * channels + at;
-                    work(index + offset, pixel + offset, other + offset, window);
+                    work(index + offset, pixel + offset, companion_pixel + offset, window);
                 }
             }
         }
@@ -173,8 +173,8 @@ fn write<S: Simd>(s: S, image: &mut [f32], pixel: usize, channels: usize, at: us
     s.write(&mut image[pixel..pixel + channels], at, value);
 }
 
-/// Max pooling per channel. `argmax` (an image without a border) gets the index of the maximum among the pixels of the window
-/// inside the image, row by row; the first among equals.
+/// Max pooling per channel. `argmax` (an image without a border) gets the index of the maximum among the pixels of the
+/// window inside the image, row by row; the first among equals.
 ///
 /// # Panics
 /// If a length does not match.
@@ -188,8 +188,8 @@ pub fn max(level: Level, small: &mut [f32], argmax: &mut [f32], large: &[f32], g
             let (right, below) = (geometry.large.channels, geometry.large.pitch());
             let (small, argmax, large) = (small.as_mut_ptr(), argmax.as_mut_ptr(), large.as_ptr());
             geometry.each_register_2x2(lanes, geometry.small, |index, pixel, _, first| {
-                // SAFETY: the slices have the lengths of their images (checked by the caller), which contain whole windows of
-                // whole registers.
+                // SAFETY: the slices have the lengths of their images (checked by the caller), which contain whole
+                // windows of whole registers.
                 unsafe {
                     let mut largest = s.load(large.add(first));
                     let mut best = s.constant(0.0);
@@ -224,8 +224,8 @@ pub fn max(level: Level, small: &mut [f32], argmax: &mut [f32], large: &[f32], g
 }
 
 /// The gradient of max pooling at the large image: the maximum of each window gets the gradient of its pixel times the
-/// derivative of the activation that computed the large image; the other pixels get 0. The derivative is evaluated from the
-/// pooled `outputs`, with layout `output_image`. `geometry` has the layouts of the two gradients.
+/// derivative of the activation that computed the large image; the other pixels get 0. The derivative is evaluated from
+/// the pooled `outputs`, with layout `output_image`. `geometry` has the layouts of the two gradients.
 ///
 /// # Panics
 /// If a length does not match.
@@ -322,8 +322,8 @@ pub fn average(level: Level, small: &mut [f32], large: &[f32], geometry: &PoolGe
     dispatch!(level, s => run(s, small, large, geometry));
 }
 
-/// The gradient of average pooling at the large image: the gradient of the pixel divided by the size of the window, times the
-/// derivative of the activation that computed `outputs`, with layout `output_image`.
+/// The gradient of average pooling at the large image: the gradient of the pixel divided by the size of the window,
+/// times the derivative of the activation that computed `outputs`, with layout `output_image`.
 ///
 /// # Panics
 /// If a length does not match.
@@ -384,8 +384,8 @@ pub fn upsample(level: Level, large: &mut [f32], small: &[f32], geometry: &PoolG
     dispatch!(level, s => run(s, large, small, geometry));
 }
 
-/// The gradient of upsampling at the small image: the sum over the window, times the derivative of the activation that computed
-/// `outputs`, with layout `output_image`.
+/// The gradient of upsampling at the small image: the sum over the window, times the derivative of the activation that
+/// computed `outputs`, with layout `output_image`.
 ///
 /// # Panics
 /// If a length does not match.

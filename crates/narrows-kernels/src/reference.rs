@@ -1,5 +1,5 @@
-//! Reference implementations: every kernel again, as simple as possible and in f64. They define and document the kernels, and are
-//! the oracle of the tests.
+//! Reference implementations: every kernel again, as simple as possible and in f64. They define and document the
+//! kernels, and are the oracle of the tests.
 
 use crate::conv::{ConvolutionKind, Geometry};
 use crate::elementwise::activation::Activation;
@@ -42,7 +42,8 @@ pub fn pointwise(function: Pointwise, x: f64) -> f64 {
     }
 }
 
-/// The error function, by a series without cancellation: Abramowitz and Stegun (1964), 7.1.6. Beyond 6 it is 1 to within 3e-17.
+/// The error function, by a series without cancellation: Abramowitz and Stegun (1964), 7.1.6. Beyond 6 it is 1 to
+/// within 3e-17.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum();
@@ -58,7 +59,7 @@ fn erf(x: f64) -> f64 {
 /// Reference of [`crate::gemm::multiply`].
 ///
 /// # Panics
-/// If the shapes do not fit.
+/// If the shapes do not match.
 pub fn multiply(c: &mut [f32], a: View<'_, f32>, b: View<'_, f32>, epilogue: Epilogue<'_>) {
     let ((m, k), (_, n)) = (a.shape(), b.shape());
     for i in 0..m {
@@ -82,7 +83,7 @@ pub fn multiply(c: &mut [f32], a: View<'_, f32>, b: View<'_, f32>, epilogue: Epi
 /// Reference of [`crate::gemm::multiply_f64`].
 ///
 /// # Panics
-/// If the shapes do not fit.
+/// If the shapes do not match.
 pub fn multiply_f64(c: &mut [f64], a: View<'_, f64>, b: View<'_, f64>, epilogue: EpilogueF64<'_>) {
     let ((m, k), (_, n)) = (a.shape(), b.shape());
     for i in 0..m {
@@ -98,8 +99,8 @@ pub fn multiply_f64(c: &mut [f64], a: View<'_, f64>, b: View<'_, f64>, epilogue:
     }
 }
 
-/// Calls `work` for every connection of a convolution, by the definition, with the offsets of the output pixel, the input pixel
-/// and the kernel position.
+/// Calls `work` for every connection of a convolution, by the definition, with the offsets of the output pixel, the
+/// input pixel and the kernel position.
 fn each_connection(geometry: &Geometry, mut work: impl FnMut(usize, usize, usize)) {
     let Geometry { kind, kernel, padding, input, output } = *geometry;
     // The input that output r reads with kernel position k, along one axis.
@@ -154,8 +155,8 @@ pub fn convolve(geometry: &Geometry, x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64
     y
 }
 
-/// Reference of [`crate::Convolution::backward`] (without the derivative), [`crate::Convolution::accumulate_gradient`] and
-/// [`crate::Convolution::reduce_gradient`]: the gradients at x and w from the gradient at y.
+/// Reference of [`crate::Convolution::backward`] (without the derivative), [`crate::Convolution::accumulate_gradient`]
+/// and [`crate::Convolution::reduce_gradient`]: the gradients at x and w from the gradient at y.
 pub fn convolve_backward(
     geometry: &Geometry,
     x: &[f64],
@@ -175,8 +176,8 @@ pub fn convolve_backward(
     (x_gradient, w_gradient)
 }
 
-/// Calls `work` for each pixel of the small image and each pixel of its window in the large image, with their offsets in images
-/// without borders.
+/// Calls `work` for each pixel of the small image and each pixel of its window in the large image, with their offsets
+/// in images without borders.
 fn each_window_pixel(geometry: &PoolGeometry, mut work: impl FnMut(usize, usize)) {
     let inside = |large: usize, index: usize, size: usize, overhang: usize| {
         // Rounds down, also for windows that overhang the first edge.
@@ -197,8 +198,8 @@ fn each_window_pixel(geometry: &PoolGeometry, mut work: impl FnMut(usize, usize)
     }
 }
 
-/// Reference of [`crate::pooling::max`] on images without borders, and for each element of the small image the offset of its maximum in
-/// the large image.
+/// Reference of [`crate::pooling::max`] on images without borders, and for each element of the small image the offset
+/// of its maximum in the large image.
 pub fn max_pool(geometry: &PoolGeometry, large: &[f64]) -> (Vec<f64>, Vec<usize>) {
     let channels = geometry.small.channels;
     let len = geometry.small.height * geometry.small.width * channels;
@@ -295,8 +296,8 @@ pub fn moments(values: &[f64], width: usize) -> (Vec<f64>, Vec<f64>) {
     (means, variances)
 }
 
-/// Reference of [`crate::batch_norm::normalize`] before the activation, for one row. Its derivatives, with the moments of the batch,
-/// are the gradients of [`crate::batch_norm::parameter_gradients`] and [`crate::batch_norm::backward`].
+/// Reference of [`crate::batch_norm::normalize`] before the activation, for one row. Its derivatives, with the moments
+/// of the batch, are the gradients of [`crate::batch_norm::parameter_gradients`] and [`crate::batch_norm::backward`].
 pub fn normalize(
     x: &[f64],
     (means, variances): (&[f64], &[f64]),

@@ -1,9 +1,9 @@
 //! Buffers that the threads of a team share under checked borrows.
 //!
-//! Between two barriers some threads write elements that others read later. [`Shared`] makes that safe: a buffer is split into
-//! pieces when it is created; a thread borrows one piece to write ([`Shared::piece`]) or the whole buffer to read
-//! ([`Shared::whole`]). Every borrow is checked against the others when it is taken, so a mistake in the phases is a panic that
-//! names the buffer, never a data race.
+//! Between two barriers some threads write elements that others read later. [`Shared`] makes that safe: a buffer is
+//! split into pieces when it is created; a thread borrows one piece to write ([`Shared::piece`]) or the whole buffer to
+//! read ([`Shared::whole`]). Every borrow is checked against the others when it is taken, so a mistake in the phases is
+//! a panic that names the buffer, never a data race.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, Range};
@@ -19,11 +19,13 @@ impl Element for f64 {}
 /// State of a piece that is borrowed to write.
 const WRITER: isize = -1;
 
-/// A buffer split into disjoint pieces. A piece is a list of ranges, for example the rows of one thread in several matrices.
+/// A buffer split into disjoint pieces. A piece is a list of ranges, for example the rows of one thread in several
+/// matrices.
 pub struct Shared<T> {
     /// The name of the buffer in panic messages.
     name: &'static str,
-    /// The elements begin at index `start`, the first that is aligned to a cache line, so that no vector crosses two lines.
+    /// The elements begin at index `start`, the first that is aligned to a cache line, so that no vector crosses two
+    /// lines.
     memory: Box<[UnsafeCell<T>]>,
     start: usize,
     len: usize,
@@ -32,8 +34,8 @@ pub struct Shared<T> {
     states: Vec<AtomicIsize>,
 }
 
-// SAFETY: the elements are accessed only through `Piece` and `Whole` (or `&mut self`); `states` allows a piece either one
-// writer or any number of readers, and pieces do not overlap (checked by `new`).
+// SAFETY: the elements are accessed only through `Piece` and `Whole` (or `&mut self`); `states` allows a piece either
+// one writer or any number of readers, and pieces do not overlap (checked by `new`).
 unsafe impl<T: Element> Sync for Shared<T> {}
 
 impl<T: Element> Shared<T> {
@@ -130,9 +132,9 @@ impl<T: Element> Piece<'_, T> {
         let own = &self.shared.pieces[self.index];
         ranges.map(|range| {
             let range = range.map_or(0..0, |range| own[range].clone());
-            // SAFETY: the state of the piece is WRITER while `self` lives, so no other borrow accesses its ranges. They lie
-            // inside the buffer and do not overlap (`Shared::new`), and `&mut self` with distinct indices returns each of
-            // them once. An empty range accesses nothing.
+            // SAFETY: the state of the piece is WRITER while `self` lives, so no other borrow accesses its ranges. They
+            // lie inside the buffer and do not overlap (`Shared::new`), and `&mut self` with distinct indices returns
+            // each of them once. An empty range accesses nothing.
             unsafe {
                 std::slice::from_raw_parts_mut(
                     self.shared.base().add(self.shared.start + range.start),
@@ -160,8 +162,8 @@ impl<T: Element> Deref for Whole<'_, T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: the state of every piece counts this reader, so none has a writer; elements outside all pieces are written
-        // only through `&mut Shared`.
+        // SAFETY: the state of every piece counts this reader, so none has a writer; elements outside all pieces are
+        // written only through `&mut Shared`.
         unsafe { std::slice::from_raw_parts(self.shared.base().add(self.shared.start), self.shared.len) }
     }
 }

@@ -1,17 +1,17 @@
 //! A team of threads that run the same loop and meet at a barrier.
 //!
-//! Training is thousands of steps of some fifty microseconds, each in phases that depend on one another's results. A thread pool
-//! that gets a job for each phase would spend more time waking threads than working. Here the threads are started once
-//! ([`run`]), all run the same loop, and meet at a barrier between phases ([`Worker::wait`]).
+//! Training is thousands of steps of some fifty microseconds, each in phases that depend on one another's results. A
+//! thread pool that gets a job for each phase would spend more time waking threads than working. Here the threads are
+//! started once ([`run`]), all run the same loop, and meet at a barrier between phases ([`Worker::wait`]).
 //! [`Shared`](crate::shared::Shared) holds the buffers that they exchange.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Calls `work` on each thread of a team of `threads`, the calling thread included, and returns the calling thread's result. The
-/// calling thread is the leader; only its call gets `leader_state`. If a thread panics, the others panic at their next
-/// [`Worker::wait`], and so does this function.
+/// Calls `work` on each thread of a team of `threads`, the calling thread included, and returns the calling thread's
+/// result. The calling thread is the leader; only its call gets `leader_state`. If a thread panics, the others panic at
+/// their next [`Worker::wait`], and so does this function.
 ///
 /// # Panics
 /// If a thread of the team panics, or the system cannot start a thread.
@@ -56,7 +56,8 @@ impl Worker<'_> {
         self.barrier.threads
     }
 
-    /// Waits at the barrier until every thread of the team has arrived. All writes before it are visible to all threads after it.
+    /// Waits at the barrier until every thread of the team has arrived. All writes before it are visible to all threads
+    /// after it.
     ///
     /// # Panics
     /// If another thread of the team has panicked.
@@ -73,14 +74,15 @@ impl Drop for Worker<'_> {
     }
 }
 
-/// Time for which a thread spins at the barrier before it sleeps. Long enough for the slower threads of a phase, short enough
-/// not to waste a processor that other programs need.
+/// Time for which a thread spins at the barrier before it sleeps. Long enough for the slower threads of a phase, short
+/// enough not to waste a processor that other programs need.
 const SPIN_LIMIT: Duration = Duration::from_micros(50);
 
 /// A barrier that spins for a bounded time, then sleeps. `generation` counts its completions.
 struct Barrier {
     threads: usize,
-    /// Whether to spin. With more threads than processors, spinning would delay the very thread that is waited for.
+    /// True if threads spin before they sleep. With more threads than processors, spinning would delay
+    /// the very thread that is waited for.
     spin: bool,
     arrived: AtomicUsize,
     generation: AtomicUsize,

@@ -1,8 +1,8 @@
 //! One axis of a convolution: the inputs that each output reads, and the kernel positions it reads them with.
 //!
-//! Each of the three kinds of convolution, and the input gradient of each, is a list of [`Phase`]s: outputs a constant step
-//! apart that read inputs a constant stride apart with the same taps. Height and width are independent of each other, so a
-//! phase of a two-dimensional convolution is a phase of the height combined with a phase of the width.
+//! Each of the three kinds of convolution, and the input gradient of each, is a list of [`Phase`]s: outputs a constant
+//! step apart that read inputs a constant stride apart with the same taps. Height and width are independent of each
+//! other, so a phase of a two-dimensional convolution is a phase of the height combined with a phase of the width.
 //!
 //! With output r, input i, kernel position k of K and padding p:
 //!
@@ -45,8 +45,8 @@ pub(super) struct Axis {
     pub outputs: usize,
 }
 
-/// The outputs `first + step n` for n below `count`. Output n reads the inputs `stride n + offset + t`, one for each tap t, each
-/// multiplied by the sum of the weights at the kernel positions `taps[t]`.
+/// The outputs `first + step n` for n below `count`. Output n reads the inputs `stride n + offset + t`, one for each
+/// tap t, each multiplied by the sum of the weights at the kernel positions `taps[t]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Phase {
     pub first: usize,
@@ -82,7 +82,8 @@ impl Axis {
             ConvolutionKind::Transposed { stride } => self.plain(stride, self.inputs),
             ConvolutionKind::Upsampled { factor } => {
                 let taps = (0..self.kernel + factor - 1)
-                    // Output gradient c (counted from the first tap) reaches input i through repetition u = c - (K - 1) + k.
+                    // Output gradient c (counted from the first tap) reaches input i through repetition u = c - (K - 1)
+                    // + k.
                     .map(|c| {
                         (0..self.kernel)
                             .filter(|k| (self.kernel - 1..self.kernel - 1 + factor).contains(&(c + k)))
@@ -113,8 +114,8 @@ impl Axis {
     }
 }
 
-/// One phase for each residue of the outputs modulo `step`; its outputs read adjacent inputs. `describe` returns the offset and
-/// the taps of a phase.
+/// One phase for each residue of the outputs modulo `step`; its outputs read adjacent inputs. `describe` returns the
+/// offset and the taps of a phase.
 fn phases(step: usize, outputs: usize, describe: impl Fn(usize) -> (isize, Vec<Vec<usize>>)) -> Vec<Phase> {
     (0..step.min(outputs))
         .map(|first| {

@@ -27,8 +27,8 @@ pub enum Pass {
 }
 
 impl Convolution {
-    /// Prepares a convolution. Without `gradients` only [`Convolution::forward`] may be called, and the layouts of the gradient
-    /// images are ignored.
+    /// Prepares a convolution. Without `gradients` only [`Convolution::forward`] may be called, and the layouts of the
+    /// gradient images are ignored.
     ///
     /// # Panics
     /// If an image does not have the shape of the geometry, lacks the required border, or has 2^32 elements or more.
@@ -80,7 +80,8 @@ impl Convolution {
         pairs.map(|pair| pair.table.k() * pair.table.columns).max().unwrap_or(0)
     }
 
-    /// Packs the weights for a pass: per phase, with weights that multiply the same input added, in panels of whole registers.
+    /// Packs the weights for a pass: per phase, with weights that multiply the same input added, in panels of whole
+    /// registers.
     ///
     /// # Panics
     /// If a length does not match.
@@ -134,8 +135,8 @@ impl Convolution {
         self.multiply(level, Pass::Forward, y, x, packed, Epilogue::Forward { bias, activation });
     }
 
-    /// The backward pass: the gradient at x from the gradient at y, times the derivative of the activation that computed x.
-    /// Weights packed for [`Pass::Backward`].
+    /// The backward pass: the gradient at x from the gradient at y, times the derivative of the activation that
+    /// computed x. Weights packed for [`Pass::Backward`].
     ///
     /// # Panics
     /// If a length does not match, or the gradient at y lacks the required border.
@@ -255,7 +256,7 @@ fn add_transposed(sums: &mut [f32], matrix: &[f32], columns: usize) {
     }
 }
 
-/// Whether a border is at least as wide as required on each side.
+/// Returns whether a border is at least as wide as required on each side.
 fn covers(border: Border, required: Border) -> bool {
     border.top >= required.top
         && border.bottom >= required.bottom

@@ -1,9 +1,9 @@
 //! Gather tables: the implicit im2col of a convolution.
 //!
-//! A phase of a convolution is a product of matrices. Row p of its left factor is the patch of output pixel p; im2col would copy
-//! the patches into a matrix, a gather table only lists their offsets. Channel last, the taps along a row of the image are
-//! contiguous, so a patch consists of a few contiguous runs of `taps x channels` elements, `pitch` apart. The image's border
-//! makes patches at the edges ordinary ones.
+//! A phase of a convolution is a product of matrices. Row p of its left factor is the patch of output pixel p; im2col
+//! would copy the patches into a matrix, a gather table only lists their offsets. Channel last, the taps along a row of
+//! the image are contiguous, so a patch consists of a few contiguous runs of `taps x channels` elements, `pitch` apart.
+//! The image's border makes patches at the edges ordinary ones.
 //!
 //! | product | shape | sums run over |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | [`gradient`](super::gradient) | k x columns | output pixels |
 //!
 //! The *columns* are the channels of the image that is written. Both products keep a tile of sums in registers, as
-//! [`crate::gemm`] does: two registers wide, or more rows and one register wide. With one, two or three columns (the last layer
-//! of an image network) most lanes of a register would be empty; registers then lie along the runs.
+//! [`crate::gemm`] does: two registers wide, or more rows and one register wide. With one, two or three columns (the
+//! last layer of an image network) most lanes of a register would be empty; registers then lie along the runs.
 
 use super::axis::Phase;
 use super::tile_shapes::MAX_LANES;
@@ -146,25 +146,26 @@ fn gather_entries(
     entries
 }
 
-/// Whether the forward product is faster with registers along the runs than along the columns, for registers of `lanes`
-/// elements: at most half of a register of columns would be filled.
+/// Returns whether the forward product is faster with registers along the runs than along the columns, for registers of
+/// `lanes` elements: at most half of a register of columns would be filled.
 pub(super) fn runs_fill_registers_better(table: &GatherTable, lanes: usize) -> bool {
     2 * table.columns <= lanes && table.run_len >= lanes
 }
 
-/// Whether the sums of [`gradient`](super::gradient) lie along the runs, columns x k: the columns fill one register at most, and
-/// broadcasting an element for every multiplication would keep the load units busier than the arithmetic units.
+/// Returns whether the sums of [`gradient`](super::gradient) lie along the runs, columns x k: the columns fill one
+/// register at most, and broadcasting an element for every multiplication would keep the load units busier than the
+/// arithmetic units.
 pub(super) fn gradient_lies_along_runs(table: &GatherTable, lanes: usize) -> bool {
     table.columns <= lanes && table.run_len >= lanes
 }
 
-/// Whether the sums of [`gradient`](super::gradient) are columns x k at the level of a token.
+/// Returns whether the sums of [`gradient`](super::gradient) are columns x k at the level of a token.
 pub(super) fn sums_are_transposed<S: Simd>(_: S, table: &GatherTable) -> bool {
     gradient_lies_along_runs(table, <S as Lanes<f32>>::COUNT)
 }
 
-/// Splits `count` items into the fewest chunks of at most `max` items, of sizes as equal as possible; yields the start and end
-/// of each.
+/// Splits `count` items into the fewest chunks of at most `max` items, of sizes as equal as possible; yields the start
+/// and end of each.
 #[inline(always)]
 pub(super) fn even_chunks(count: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
     let chunks = count.div_ceil(max);
@@ -176,8 +177,8 @@ pub(super) fn even_chunks(count: usize, max: usize) -> impl Iterator<Item = (usi
     })
 }
 
-/// The panels of the columns: `(first column, whether it is two registers wide, columns inside)`. All panels before a panel are
-/// whole, so a panel begins at `first` times k in the packed weights.
+/// The panels of the columns: `(first column, whether it is two registers wide, columns inside)`. All panels before a
+/// panel are whole, so a panel begins at `first` times k in the packed weights.
 #[inline(always)]
 pub(super) fn column_panels(columns: usize, lanes: usize) -> impl Iterator<Item = (usize, bool, usize)> {
     (0..columns).step_by(2 * lanes).map(move |first| {

@@ -3,10 +3,11 @@
 use super::axis::{Axis, ConvolutionKind, Phase, overhang};
 use crate::image::{Border, Image};
 
-/// The shape of a convolution: kind, kernel, padding, input and output. The borders of `input` and `output` are ignored.
+/// The shape of a convolution: kind, kernel, padding, input and output. The borders of `input` and `output` are
+/// ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Geometry {
-    /// How outputs and inputs are connected.
+    /// The kind of the convolution.
     pub kind: ConvolutionKind,
     /// Height and width of the kernel.
     pub kernel: (usize, usize),

@@ -4,8 +4,8 @@ use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, gradient_lies_along_runs};
 use crate::simd::{Lanes, Simd};
 
-/// Output pixels per block. All tiles are updated with one block before the next, so that the data of the block stays in the L1
-/// cache.
+/// Output pixels per block. All tiles are updated with one block before the next, so that the data of the block stays
+/// in the L1 cache.
 const PIXELS_PER_BLOCK: usize = 96;
 
 /// Most rows of a tile at any level.
@@ -31,8 +31,8 @@ struct GradientTile<'a> {
     inside: usize,
 }
 
-/// Adds to `sums` (k x columns, or columns x k: see [`gradient_lies_along_runs`]), over all entries, the product of the patch in
-/// `read` and the pixel at the companion offset of `delta`.
+/// Adds to `sums` (k x columns, or columns x k: see [`gradient_lies_along_runs`]), over all entries, the product of the
+/// patch in `read` and the pixel at the companion offset of `delta`.
 #[inline(always)]
 pub(super) fn gradient<S: DispatchTile>(
     s: S,
@@ -64,8 +64,8 @@ pub(super) fn gradient<S: DispatchTile>(
                     sums_stride: columns,
                     inside,
                 };
-                // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long (asserted);
-                // rows row..end_row of the sums have `inside` elements from `first` on.
+                // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long
+                // (asserted); rows row..end_row of the sums have `inside` elements from `first` on.
                 unsafe { s.dispatch_rows(two_registers, end_row - row, tile) }
             }
         }
@@ -94,15 +94,15 @@ impl GradientTile<'_> {
     /// Computes `ROWS` elements of the patches x `REGISTERS` registers of columns.
     ///
     /// # Safety
-    /// There are `ROWS` offsets. For each entry, the element of each row can be read from `input` and `inside` elements from
-    /// `delta`; each row of `sums` has `inside` elements. With `WHOLE`, `inside` is `REGISTERS` registers.
+    /// There are `ROWS` offsets. For each entry, the element of each row can be read from `input` and `inside` elements
+    /// from `delta`; each row of `sums` has `inside` elements. With `WHOLE`, `inside` is `REGISTERS` registers.
     #[inline(always)]
     unsafe fn compute<S: Simd, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool>(self, s: S) {
         let Self { offsets, entries, input, delta, sums: to, sums_stride, inside } = self;
         let lanes = <S as Lanes<f32>>::COUNT;
         let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
-        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at the end of
-        // its row.
+        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at
+        // the end of its row.
         unsafe {
             let at = |i: usize, r: usize| to.add(i * sums_stride + (r * lanes).min(inside));
             let mut sums = [[s.constant(0.0); REGISTERS]; ROWS];
@@ -139,8 +139,8 @@ impl GradientTile<'_> {
     }
 }
 
-/// [`gradient`] for few columns, with registers along the runs. A tile is two columns and up to six registers of the runs, or
-/// one column and up to eight.
+/// [`gradient`] for few columns, with registers along the runs. A tile is two columns and up to six registers of the
+/// runs, or one column and up to eight.
 #[inline(always)]
 fn gradient_along_runs<S: Simd>(s: S, sums: &mut [f32], read: &[f32], delta: &[f32], table: &GatherTable) {
     let GatherTable { entries, runs, run_len, pitch, columns, .. } = table;
@@ -166,8 +166,8 @@ fn gradient_along_runs<S: Simd>(s: S, sums: &mut [f32], read: &[f32], delta: &[f
                     sums: sums[column * k..].as_mut_ptr(),
                     k,
                 };
-                // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long (asserted by the
-                // caller); `sums` has a row of k elements for each column.
+                // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long (asserted
+                // by the caller); `sums` has a row of k elements for each column.
                 unsafe {
                     macro_rules! dispatch_tile {
                         ($($columns:literal $registers:literal,)*) => {
@@ -217,8 +217,8 @@ impl RunTile<'_> {
     /// Computes `COLUMNS` columns x `REGISTERS` registers of the runs.
     ///
     /// # Safety
-    /// There are `REGISTERS` offsets. For each entry, a register can be read from `input` at each offset, and `COLUMNS` elements
-    /// from `delta`. The sums have `COLUMNS` rows of `k` elements, with a register at each offset.
+    /// There are `REGISTERS` offsets. For each entry, a register can be read from `input` at each offset, and `COLUMNS`
+    /// elements from `delta`. The sums have `COLUMNS` rows of `k` elements, with a register at each offset.
     #[inline(always)]
     unsafe fn compute<S: Simd, const COLUMNS: usize, const REGISTERS: usize>(self, s: S) {
         let Self { offsets, entries, input, delta, sums: to, k } = self;

@@ -64,8 +64,8 @@ pub(super) fn multiply<S: DispatchTile>(
                 inside,
                 epilogue,
             };
-            // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long (asserted); the
-            // packed weights hold k whole registers for every panel up to this one.
+            // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long (asserted);
+            // the packed weights hold k whole registers for every panel up to this one.
             unsafe { s.dispatch_rows(two_registers, end - start, tile) }
         }
     }
@@ -75,15 +75,15 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
     /// Computes `ROWS` output pixels x `REGISTERS` registers of columns.
     ///
     /// # Safety
-    /// There are `ROWS` entries. For each, `runs` runs of `run_len` elements can be read from `input`, and `inside` columns from
-    /// `first` on can be written to `output` and, for a backward epilogue, read from its outputs. The panel has `REGISTERS`
-    /// whole registers for each element of the runs, and `inside` is at most that wide.
+    /// There are `ROWS` entries. For each, `runs` runs of `run_len` elements can be read from `input`, and `inside`
+    /// columns from `first` on can be written to `output` and, for a backward epilogue, read from its outputs. The
+    /// panel has `REGISTERS` whole registers for each element of the runs, and `inside` is at most that wide.
     #[inline(always)]
     unsafe fn run<const ROWS: usize, const REGISTERS: usize>(self, s: S) {
         let Self { entries, input, runs, run_len, pitch, weights, output, first, inside, epilogue } = self;
         let lanes = <S as Lanes<f32>>::COUNT;
-        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at the end of
-        // its row.
+        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at
+        // the end of its row.
         unsafe {
             let mut patches = [input; ROWS];
             for i in 0..ROWS {
@@ -156,7 +156,8 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
     }
 }
 
-/// [`multiply`] for few columns, with registers along the runs. A tile is [`ROWS_ALONG_RUNS`] output pixels of one column.
+/// [`multiply`] for few columns, with registers along the runs. A tile is [`ROWS_ALONG_RUNS`] output pixels of one
+/// column.
 #[inline(always)]
 fn multiply_along_runs<S: Simd>(
     s: S,
@@ -180,8 +181,8 @@ fn multiply_along_runs<S: Simd>(
                 patches[i] = patches[i].wrapping_add(entry(i).read as usize);
             }
             for run in 0..*runs {
-                // SAFETY: `GatherTable::new` computed how far the entries reach, and `read` is that long (asserted by the
-                // caller); `weights` has `runs` times `run_len` elements.
+                // SAFETY: `GatherTable::new` computed how far the entries reach, and `read` is that long (asserted by
+                // the caller); `weights` has `runs` times `run_len` elements.
                 unsafe {
                     let weights = weights.as_ptr().add(run * run_len);
                     for at in (0..whole).step_by(lanes) {

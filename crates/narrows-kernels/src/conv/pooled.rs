@@ -26,14 +26,15 @@ struct PooledTile<'a, const ARGMAX: bool> {
     inside: usize,
 }
 
-/// Whether [`multiply_pooled`] supports a table at every level: its registers lie along the columns.
+/// Returns whether [`multiply_pooled`] supports a table at every level: its registers lie along the columns.
 pub(super) fn can_be_pooled(table: &GatherTable) -> bool {
     table.columns >= MAX_LANES / 2
 }
 
-/// For each pooling window, four consecutive entries: the maximum of the four products, to which bias and activation are then
-/// applied, is written at the `write` offset of the first entry. If `argmax` is given, the index of the maximum among the four
-/// is written at its `companion` offset. For a nondecreasing activation the result equals the maximum of the four activations.
+/// For each pooling window, four consecutive entries: the maximum of the four products, to which bias and activation
+/// are then applied, is written at the `write` offset of the first entry. If `argmax` is given, the index of the
+/// maximum among the four is written at its `companion` offset. For a nondecreasing activation the result equals the
+/// maximum of the four activations.
 #[inline(always)]
 pub(super) fn multiply_pooled<S: DispatchTile>(
     s: S,
@@ -70,7 +71,8 @@ pub(super) fn multiply_pooled<S: DispatchTile>(
                         first,
                         inside,
                     };
-                    // SAFETY: as in `multiply`; `argmax` is written only if it is given, and it is long enough (asserted).
+                    // SAFETY: as in `multiply`; `argmax` is written only if it is given, and it is long enough
+                    // (asserted).
                     unsafe { s.dispatch_windows(two_registers, end - start, tile) }
                 }};
             }
@@ -86,15 +88,15 @@ impl<S: Simd, const ARGMAX: bool> TileKernel<S> for PooledTile<'_, ARGMAX> {
     /// Computes `WINDOWS` pooling windows of four output pixels x `REGISTERS` registers of columns.
     ///
     /// # Safety
-    /// There are four times `WINDOWS` entries; the rest as for a tile of [`multiply`](super::multiply). With `ARGMAX`, `inside`
-    /// elements can be written to `argmax` at the companion offset of each window's first entry.
+    /// There are four times `WINDOWS` entries; the rest as for a tile of [`multiply`](super::multiply). With `ARGMAX`,
+    /// `inside` elements can be written to `argmax` at the companion offset of each window's first entry.
     #[inline(always)]
     unsafe fn run<const WINDOWS: usize, const REGISTERS: usize>(self, s: S) {
         let Self { entries, input, runs, run_len, pitch, weights, .. } = self;
         let Self { bias, activation, output, argmax, first, inside, .. } = self;
         let lanes = <S as Lanes<f32>>::COUNT;
-        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at the end of
-        // its row.
+        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at
+        // the end of its row.
         unsafe {
             let mut patches = [[input; 4]; WINDOWS];
             let mut sums = [[[s.constant(0.0); REGISTERS]; 4]; WINDOWS];
@@ -171,7 +173,7 @@ impl<S: Simd, const ARGMAX: bool> TileKernel<S> for PooledTile<'_, ARGMAX> {
     }
 }
 
-/// Whether the 4 x 4 elements that a pooling window reads with a 3 x 3 kernel on one channel are all zero.
+/// Returns whether the 4 x 4 elements that a pooling window reads with a 3 x 3 kernel on one channel are all zero.
 ///
 /// # Safety
 /// The elements can be read.

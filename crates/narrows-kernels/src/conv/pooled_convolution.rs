@@ -9,8 +9,8 @@ use crate::elementwise::activation::Activation;
 use crate::image::Image;
 use crate::simd::{Level, dispatch};
 
-/// The forward pass of a convolution of stride 1, fused with bias, activation and 2 x 2 max pooling. Only the maxima are stored,
-/// and the positions they came from.
+/// The forward pass of a convolution of stride 1, fused with bias, activation and 2 x 2 max pooling. Only the maxima
+/// are stored, and the positions they came from.
 #[derive(Debug, Clone)]
 pub struct PooledConvolution {
     table: GatherTable,
@@ -19,8 +19,8 @@ pub struct PooledConvolution {
 }
 
 impl PooledConvolution {
-    /// The pass into `small`, the output of the pooling. None if the two cannot be fused: pooling windows that are cut off by
-    /// the edge, strides, or fewer than 8 channels.
+    /// The pass into `small`, the output of the pooling. None if the two cannot be fused: pooling windows that are cut
+    /// off by the edge, strides, or fewer than 8 channels.
     ///
     /// # Panics
     /// As [`Convolution::new`].
@@ -51,14 +51,15 @@ impl PooledConvolution {
         pooled::can_be_pooled(&table).then_some(Self { table, input, small })
     }
 
-    /// Whether an activation can be applied after the maximum instead of before: it is nondecreasing, and exact at every level.
+    /// Returns whether an activation can be applied after the maximum instead of before: it is nondecreasing, and exact at
+    /// every level.
     pub fn supports(activation: Activation) -> bool {
         matches!(activation, Activation::Linear | Activation::Relu)
     }
 
-    /// Writes max(activation(bias + w * x)) over each pooling window to `small` and, if given, the index of the maximum in its
-    /// window (0 to 3, row by row) to `argmax`, an image without a border. Weights packed by [`Convolution::pack`] for
-    /// [`Pass::Forward`].
+    /// Writes max(activation(bias + w * x)) over each pooling window to `small` and, if given, the index of the maximum
+    /// in its window (0 to 3, row by row) to `argmax`, an image without a border. Weights packed by
+    /// [`Convolution::pack`] for [`Pass::Forward`].
     ///
     /// # Panics
     /// If a length does not match, or [`PooledConvolution::supports`] is false for the activation.
@@ -81,8 +82,8 @@ impl PooledConvolution {
     }
 }
 
-/// The gather table of the convolution without pooling. With stride 1 there is one phase, whose entries are in the order of the
-/// output pixels.
+/// The gather table of the convolution without pooling. With stride 1 there is one phase, whose entries are in the
+/// order of the output pixels.
 fn unpooled_table(geometry: Geometry, input: Image) -> GatherTable {
     let output = geometry.output;
     let images = Images { input, output, output_gradient: output, input_gradient: input };

@@ -5,8 +5,8 @@ use crate::simd::Simd;
 /// Lanes of the widest register of any level.
 pub(super) const MAX_LANES: usize = 16;
 
-/// The largest tiles of a level: as many rows as leave registers for a row of the other factor and one broadcast element.
-/// A suffix `_2` is for tiles two registers wide, `_1` for tiles one register wide.
+/// The largest tiles of a level: as many rows as leave registers for a row of the other factor and one broadcast
+/// element. A suffix `_2` is for tiles two registers wide, `_1` for tiles one register wide.
 pub(super) trait TileShapes: Simd {
     /// Rows of a tile of the forward product or the weight gradient.
     const MAX_ROWS_2: usize;

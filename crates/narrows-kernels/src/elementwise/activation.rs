@@ -2,7 +2,8 @@
 
 use crate::simd::{F, Lanes, Level, Simd, dispatch, math};
 
-/// An activation function, applied to each element of a layer's output. Its derivative is a cheap function of its output.
+/// An activation function, applied to each element of a layer's output. Its derivative is a cheap function of its
+/// output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// x
@@ -72,8 +73,8 @@ pub fn backward(level: Level, gradients: &mut [f32], outputs: &[f32], activation
     dispatch!(level, s => run(s, gradients, outputs, activation));
 }
 
-/// Adds the gradient of the L1 penalty `weight` |y| on the activation's outputs y: `weight` sign(y) times the derivative of the
-/// activation.
+/// Adds the gradient of the L1 penalty `weight` |y| on the activation's outputs y: `weight` sign(y) times the
+/// derivative of the activation.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -92,8 +93,8 @@ pub fn add_l1(level: Level, gradients: &mut [f32], outputs: &[f32], activation: 
     dispatch!(level, s => run(s, gradients, outputs, activation, weight));
 }
 
-/// Softmax of each row of `width` values, in place: e^x / sum e^x. The maximum of the row is subtracted first, so that nothing
-/// overflows.
+/// Softmax of each row of `width` values, in place: e^x / sum e^x. The maximum of the row is subtracted first, so that
+/// nothing overflows.
 ///
 /// # Panics
 /// If `width` is 0 or the values are not whole rows.

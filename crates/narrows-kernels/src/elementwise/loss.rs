@@ -1,8 +1,8 @@
 //! Loss functions, each fused with its gradient.
 //!
-//! All work in place on rows of equal length: `outputs` holds the outputs of the last layer and is overwritten with the gradient
-//! of `weight` times the loss; `losses` gets the loss of each row, summed over its elements. With `weight` = 1 / (rows x width)
-//! the gradients are those of the mean over the batch and the elements of a row.
+//! All work in place on rows of equal length: `outputs` holds the outputs of the last layer and is overwritten with the
+//! gradient of `weight` times the loss; `losses` gets the loss of each row, summed over its elements. With `weight` = 1
+//! / (rows x width) the gradients are those of the mean over the batch and the elements of a row.
 
 use super::activation::{Activation, softmax_row};
 use crate::simd::{F, Lanes, Level, Simd, dispatch, math};
@@ -14,9 +14,8 @@ fn check(losses: &[f32], outputs: &[f32], targets: &[f32]) -> usize {
     outputs.len() / losses.len()
 }
 
-/// Binary cross-entropy of logits z against targets t in [0, 1]: the sum of max(z, 0) - z t + ln(1 + e^-|z|), a form that neither
-/// overflows nor cancels.
-/// The gradient with respect to z is `weight` (sigmoid(z) - t).
+/// Binary cross-entropy of logits z against targets t in [0, 1]: the sum of max(z, 0) - z t + ln(1 + e^-|z|), a form
+/// that neither overflows nor cancels. The gradient with respect to z is `weight` (sigmoid(z) - t).
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -90,8 +89,8 @@ pub fn cross_entropy_logits(
     });
 }
 
-/// Squared error of outputs y = activation(z): the sum of (y - t)^2. `outputs` holds y; the gradient is with respect to z:
-/// `weight` 2 (y - t) activation'(z).
+/// Squared error of outputs y = activation(z): the sum of (y - t)^2. `outputs` holds y; the gradient is with respect to
+/// z: `weight` 2 (y - t) activation'(z).
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -122,7 +121,8 @@ pub fn absolute_error(
     elementwise_loss::<Absolute>(level, losses, outputs, targets, activation, weight);
 }
 
-/// Huber loss (Huber 1964) of outputs y = activation(z), with d = y - t: the sum of d^2 / 2 if |d| <= 1, else |d| - 1/2. As [`squared_error`], with the gradient `weight` min(1, max(-1, d)) activation'(z).
+/// Huber loss (Huber 1964) of outputs y = activation(z), with d = y - t: the sum of d^2 / 2 if |d| <= 1, else |d| -
+/// 1/2. As [`squared_error`], with the gradient `weight` min(1, max(-1, d)) activation'(z).
 ///
 /// # Panics
 /// If the lengths do not match.

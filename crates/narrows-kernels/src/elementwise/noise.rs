@@ -1,5 +1,6 @@
-//! Noise from random bits: normal deviates, corruption of rows, dropout masks. All functions use additions, multiplications and
-//! comparisons only, none of them fused, so the same bits give the same results at every level and on every machine.
+//! Noise from random bits: normal deviates, corruption of rows, dropout masks. All functions use additions,
+//! multiplications and comparisons only, none of them fused, so the same bits give the same results at every level and
+//! on every machine.
 
 use crate::simd::math::ln;
 use crate::simd::{Level, dispatch};
@@ -63,8 +64,8 @@ pub fn add(level: Level, values: &mut [f32], noise: &[f32], deviation: f32, limi
     dispatch!(level, _s => run(values, noise, deviation, low, high));
 }
 
-/// Replaces each value with probability `probability` by `low` or `high`, each in half of the cases. Uses one random word per
-/// value.
+/// Replaces each value with probability `probability` by `low` or `high`, each in half of the cases. Uses one random
+/// word per value.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -81,8 +82,8 @@ pub fn replace(level: Level, values: &mut [f32], words: &[u32], probability: f32
     dispatch!(level, _s => run(values, words, probability, low, high));
 }
 
-/// The mask of inverted dropout (Srivastava et al. 2014): 0 with probability `probability`, else 1 / (1 - `probability`), so that
-/// the expected value of a unit does not change. Uses one random word per unit.
+/// The mask of inverted dropout (Srivastava et al. 2014): 0 with probability `probability`, else 1 / (1 -
+/// `probability`), so that the expected value of a unit does not change. Uses one random word per unit.
 ///
 /// # Panics
 /// If the lengths differ.

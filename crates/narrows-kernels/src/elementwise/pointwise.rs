@@ -1,5 +1,5 @@
-//! Pointwise functions whose derivative needs their input: leaky relu, ELU, GELU, SiLU and softplus. A network runs them as
-//! steps of their own, unlike the activations, whose derivative needs the output only.
+//! Pointwise functions whose derivative needs their input: leaky relu, ELU, GELU, SiLU and softplus. A network runs
+//! them as steps of their own, unlike the activations, whose derivative needs the output only.
 
 use crate::simd::{F, Lanes, Level, Simd, dispatch, math};
 
@@ -57,8 +57,9 @@ impl Pointwise {
     }
 
     /// The gate of GELU and SiLU. Both are x P(x) with P the cumulative distribution of a symmetric random variable,
-    /// P(-a) = 1 - P(a). So they equal max(0, x) - a P(-a) with a = |x|. The derivative is P(-a) - a P'(a) for x < 0, and 1 minus
-    /// that for x > 0. `magnitude` is clamped where the product is negligible, so infinity times 0 never occurs.
+    /// P(-a) = 1 - P(a). So they equal max(0, x) - a P(-a) with a = |x|. The derivative is P(-a) - a P'(a) for x < 0,
+    /// and 1 minus that for x > 0. `magnitude` is clamped where the product is negligible, so infinity times 0 never
+    /// occurs.
     #[inline(always)]
     fn gate<S: Simd>(self, s: S, x: F<S>) -> Gate<F<S>> {
         // The constant first: `min` then propagates NaN.

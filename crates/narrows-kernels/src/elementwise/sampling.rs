@@ -1,8 +1,8 @@
-//! Sampling of latent codes by the reparameterization trick (Kingma & Welling 2014), and the KL divergence from the standard
-//! normal distribution.
+//! Sampling of latent codes by the reparameterization trick (Kingma & Welling 2014), and the KL divergence from the
+//! standard normal distribution.
 //!
-//! A row of `moments` has 2 `width` elements: the means of `width` units, then the logarithms of their variances. The standard
-//! normal `noise` is an input, so gradients pass through the sample: code = mean + e^(log variance / 2) noise.
+//! A row of `moments` has 2 `width` elements: the means of `width` units, then the logarithms of their variances. The
+//! standard normal `noise` is an input, so gradients pass through the sample: code = mean + e^(log variance / 2) noise.
 
 use crate::simd::{Lanes, Level, Simd, dispatch, math};
 
@@ -29,8 +29,8 @@ pub fn sample(level: Level, codes: &mut [f32], moments: &[f32], noise: &[f32], w
     });
 }
 
-/// The gradients at the moments: those that `code_gradients` have through [`sample`], plus those of `weight` times the row's
-/// [`kl_divergence`].
+/// The gradients at the moments: those that `code_gradients` have through [`sample`], plus those of `weight` times the
+/// row's [`kl_divergence`].
 ///
 /// # Panics
 /// If the lengths do not match.
@@ -76,8 +76,8 @@ pub fn sample_backward(
     });
 }
 
-/// The KL divergence (Kullback & Leibler 1951) of each row's distribution from the standard normal distribution, written to
-/// `sums`: the sum over units of (mean^2 + variance - log variance - 1) / 2.
+/// The KL divergence (Kullback & Leibler 1951) of each row's distribution from the standard normal distribution,
+/// written to `sums`: the sum over units of (mean^2 + variance - log variance - 1) / 2.
 ///
 /// # Panics
 /// If the lengths do not match.

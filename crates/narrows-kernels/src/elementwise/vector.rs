@@ -28,8 +28,8 @@ pub fn prefetch(bytes: &[u8]) {
     simd::prefetch(bytes);
 }
 
-/// Column sums: `out[j] = sum over i of values[i * stride + first + j]`. Rows are added in order, so splitting the columns does
-/// not change a bit.
+/// Column sums: `out[j] = sum over i of values[i * stride + first + j]`. Rows are added in order, so splitting the
+/// columns does not change a bit.
 ///
 /// # Panics
 /// If the values are not whole rows of `stride` elements, or the columns exceed a row.
@@ -151,8 +151,8 @@ pub fn sum_slices<'a>(level: Level, out: &mut [f32], slices: impl Iterator<Item 
     }
 }
 
-/// Standardizes the columns of rows of `width` elements in place: `(value - offset) / scale`, with one offset and scale for all
-/// columns or one per column.
+/// Standardizes the columns of rows of `width` elements in place: `(value - offset) / scale`, with one offset and scale
+/// for all columns or one per column.
 ///
 /// # Panics
 /// If the values are not whole rows, or the number of offsets and scales is neither 1 nor `width`.
@@ -215,7 +215,7 @@ fn map_columns(
     });
 }
 
-/// Whether every value is finite.
+/// Returns whether every value is finite.
 pub fn all_finite(level: Level, values: &[f32]) -> bool {
     #[inline(always)]
     fn run<S: Simd>(s: S, values: &[f32]) -> bool {

@@ -26,7 +26,8 @@ const LHS_PACKING_THRESHOLD: usize = 3;
 /// B is packed if at least this many rows of C share a panel.
 const RHS_PACKING_THRESHOLD: usize = 32;
 
-/// If A takes several blocks, B is packed again for each. Dropping zeros repays that if a block has at least this many rows.
+/// If A takes several blocks, B is packed again for each. Dropping zeros repays that if a block has at least this many
+/// rows.
 const RHS_REPACKING_THRESHOLD: usize = 64;
 
 /// Elements of scratch that a product with inner dimension `k` needs at any level.
@@ -88,8 +89,8 @@ pub(super) fn gemm<S: Microkernel<T>, T: Copy + PartialEq + Default, E: ApplyEpi
     // SAFETY: every bit pattern is a valid u32, and every bit pattern left behind is a valid float.
     let (_, indices, _) = unsafe { indices.align_to_mut::<u32>() };
     let has_many_panels = n.div_ceil(NR_VECTORS * S::COUNT) > LHS_PACKING_THRESHOLD;
-    // If A is column-major, each k-slice of a tile lies on a cache line of its own, of which the tile uses MR elements, again
-    // for each panel of B. Such an A is packed first.
+    // If A is column-major, each k-slice of a tile lies on a cache line of its own, of which the tile uses MR elements,
+    // again for each panel of B. Such an A is packed first.
     let is_column_major = a.row_stride == 1 && a.column_stride != 1;
     let skips_zeros = has_many_panels && skip_zeros::is_worthwhile(&a, S::MR);
     // Rows of a block: as many whole tiles as the scratch holds, with their indices.
@@ -157,11 +158,11 @@ fn multiply_block<S: Microkernel<T>, T: Copy + Default, E: ApplyEpilogue<S, T>>(
                 }
             };
             let operands = Operands { k, kept, a, a_row_stride, a_k_stride, b: panel, b_k_stride, position };
-            // SAFETY: `View::fits` (asserted by the callers) guarantees that these rows of A lie inside their slice, and
-            // columns column..column + width of B inside theirs. A packed block holds MR elements for each of the k slices of
-            // each tile, or for each slice that its indices name, which are below k (`pack_lhs`, `pack_lhs_without_zeros`). A
-            // panel in scratch has k times NR_VECTORS whole registers (`check_shapes`). C has rows of n elements, and a tile
-            // of any level fits into the tile buffer.
+            // SAFETY: `View::fits` (asserted by the callers) guarantees that these rows of A lie inside their slice,
+            // and columns column..column + width of B inside theirs. A packed block holds MR elements for each of the k
+            // slices of each tile, or for each slice that its indices name, which are below k (`pack_lhs`,
+            // `pack_lhs_without_zeros`). A panel in scratch has k times NR_VECTORS whole registers (`check_shapes`). C
+            // has rows of n elements, and a tile of any level fits into the tile buffer.
             unsafe {
                 match lhs {
                     Lhs::Compressed(..) => s.run::<E, true, true>(tile_rows, operands, epilogue),
@@ -176,8 +177,8 @@ fn multiply_block<S: Microkernel<T>, T: Copy + Default, E: ApplyEpilogue<S, T>>(
     }
 }
 
-/// The panel of B that begins at `column`, and the elements between its rows: in place if few rows of C share it, else packed
-/// into `scratch`.
+/// The panel of B that begins at `column`, and the elements between its rows: in place if few rows of C share it, else
+/// packed into `scratch`.
 #[inline(always)]
 fn select_panel<S: Microkernel<T>, T: Copy>(
     s: S,

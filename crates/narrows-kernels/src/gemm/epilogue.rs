@@ -40,7 +40,7 @@ pub enum EpilogueF64<'a> {
 
 /// Applies an epilogue to the registers of a tile. The epilogue is matched once per tile, not once per element.
 pub(super) trait ApplyEpilogue<S: Lanes<T>, T: Copy>: Copy {
-    /// Whether the accumulators start from the values stored in C instead of 0.
+    /// True if the accumulators start from the values stored in C instead of 0.
     fn accumulates(self) -> bool;
 
     /// The values to store.
@@ -52,8 +52,8 @@ pub(super) trait ApplyEpilogue<S: Lanes<T>, T: Copy>: Copy {
     ) -> Accumulators<S::Vector, ROWS>;
 }
 
-/// Maps each register of a tile. The loop indexes instead of iterating over references, because taking a reference would move
-/// the registers to memory.
+/// Maps each register of a tile. The loop indexes instead of iterating over references, because taking a reference
+/// would move the registers to memory.
 macro_rules! map_registers {
     ($sums:ident, $value:ident => $result:expr) => {
         for i in 0..ROWS {

@@ -81,8 +81,8 @@ pub(super) struct Operands<'a, T> {
     pub position: TilePosition<T>,
 }
 
-/// Unrolls a block over the rows of a tile. The row index is a constant in each copy, so the compiler keeps the accumulators in
-/// registers regardless of the rest of the function.
+/// Unrolls a block over the rows of a tile. The row index is a constant in each copy, so the compiler keeps the
+/// accumulators in registers regardless of the rest of the function.
 macro_rules! each_row {
     ($i:ident => $body:block) => {
         each_row!(@ $i $body 0 1 2 3 4 5 6 7 8 9 10 11)
@@ -113,10 +113,10 @@ macro_rules! rank_one_update {
 /// Computes a tile of `ROWS` rows and stores it through the epilogue.
 ///
 /// # Safety
-/// A holds `ROWS` rows of `k` elements at its strides; B holds `k` times [`NR_VECTORS`] whole registers, `b_k_stride` apart; C
-/// is valid for reads and writes of `ROWS` rows of `width` elements, with `width` from 1 to two registers.
-/// With `UNIT_ROW_STRIDE` the rows of A are one element apart. With `INDEXED` A holds the k-slices listed in `kept` only, whose
-/// indices are below `k`.
+/// A holds `ROWS` rows of `k` elements at its strides; B holds `k` times [`NR_VECTORS`] whole registers, `b_k_stride`
+/// apart; C is valid for reads and writes of `ROWS` rows of `width` elements, with `width` from 1 to two registers.
+/// With `UNIT_ROW_STRIDE` the rows of A are one element apart. With `INDEXED` A holds the k-slices listed in `kept`
+/// only, whose indices are below `k`.
 #[inline(always)]
 unsafe fn compute_tile<
     S: Lanes<T>,
@@ -137,8 +137,8 @@ unsafe fn compute_tile<
     let lanes = S::COUNT;
     // The lanes of each of the two registers that lie inside C.
     let inside = [width.min(lanes), width.saturating_sub(lanes)];
-    // SAFETY: a register that lies outside C altogether is loaded and stored with a count of 0, at a pointer inside its row or
-    // at its end; everything else is guaranteed by the caller.
+    // SAFETY: a register that lies outside C altogether is loaded and stored with a count of 0, at a pointer inside its
+    // row or at its end; everything else is guaranteed by the caller.
     unsafe {
         let zero = s.load_first(b, 0);
         let mut sums: Accumulators<S::Vector, ROWS> = [[zero; NR_VECTORS]; ROWS];
@@ -163,8 +163,8 @@ unsafe fn compute_tile<
                 b = b.wrapping_add(b_k_stride);
             }
         }
-        // -0 becomes +0. A k-slice of zeros can turn an accumulator of -0 into +0, so the sign of a zero would otherwise depend on
-        // whether that slice was skipped.
+        // -0 becomes +0. A k-slice of zeros can turn an accumulator of -0 into +0, so the sign of a zero would
+        // otherwise depend on whether that slice was skipped.
         let mut unsigned = [[zero; NR_VECTORS]; ROWS];
         each_row!(i => {
             unsigned[i] = [s.add(sums[i][0], zero), s.add(sums[i][1], zero)];

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! A and B are given by their strides, so one loop computes the three products of training: the forward pass `X W`, the
-//! gradient at a layer's input `G W'` and the gradient of its weights `X' G`. The algorithm is that of Goto and van de Geijn
-//! ("Anatomy of High-Performance Matrix Multiplication", 2008), without blocks along k, because the k of a layer is small:
+//! gradient at a layer's input `G W'` and the gradient of its weights `X' G`. The algorithm is that of Goto and van de
+//! Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008), without blocks along k, because the k of a layer
+//! is small:
 //!
 //! 1. B is cut into *panels* of NR columns (two registers). A panel that is read often, or that is not row-major, is first
 //!    packed into `scratch` (`driver`, `packing`).
@@ -15,10 +16,10 @@
 //!    (`microkernel`). All-zero k-slices of a tile of A are skipped if there are many (`skip_zeros`).
 //! 3. The epilogue is applied to the registers, which are then stored once (`epilogue`).
 //!
-//! **Bit guarantee.** Each element of C is one chain of multiply-adds in the order of k, whichever tile or panel it falls in.
-//! So a product may be split among threads at any row or column without changing a bit of the result. A skipped slice would
-//! add 0, which changes no finite value. But the slices that a tile skips depend on the split, so 0 times an infinity or NaN
-//! in B may or may not appear in the result.
+//! **Bit guarantee.** Each element of C is one chain of multiply-adds in the order of k, whichever tile or panel it
+//! falls in. So a product may be split among threads at any row or column without changing a bit of the result. A
+//! skipped slice would add 0, which changes no finite value. But the slices that a tile skips depend on the split, so 0
+//! times an infinity or NaN in B may or may not appear in the result.
 
 mod driver;
 mod epilogue;
@@ -40,7 +41,8 @@ pub fn scratch_len(k: usize) -> usize {
     driver::scratch_len(k)
 }
 
-/// C = epilogue(A B) in f32. `c` is m x n, row-major; `scratch` has at least [`scratch_len`]`(k)` elements, of any value.
+/// C = epilogue(A B) in f32. `c` is m x n, row-major; `scratch` has at least [`scratch_len`]`(k)` elements, of any
+/// value.
 ///
 /// # Panics
 /// If the shapes do not match.
@@ -62,10 +64,10 @@ pub fn multiply(
     dispatch!(level, s => gemm(s, Output::Matrix(c), a, b, epilogue, scratch));
 }
 
-/// An optimizer step whose gradients are the product A B. Each tile of gradients is consumed while it is in the nearest cache;
-/// the gradients are never stored as a matrix. `parameters` are m x n, row-major; `state` is as in [`crate::optimizer::step`],
-/// `scratch` as in [`multiply`]. Returns whether all gradients were finite. The result has the same bits as [`multiply`]
-/// followed by [`crate::optimizer::step`].
+/// An optimizer step whose gradients are the product A B. Each tile of gradients is consumed while it is in the nearest
+/// cache; the gradients are never stored as a matrix. `parameters` are m x n, row-major; `state` is as in
+/// [`crate::optimizer::step`], `scratch` as in [`multiply`]. Returns whether all gradients were finite. The result has
+/// the same bits as [`multiply`] followed by [`crate::optimizer::step`].
 ///
 /// # Panics
 /// If the shapes do not match, or Adam's step number is 0.

@@ -8,12 +8,12 @@ use super::tile::NR_VECTORS;
 use super::view::View;
 use crate::simd::Lanes;
 
-/// Panels of B that are packed in one pass over its rows. Consecutive rows of B are far apart in memory, so a visit to a row
-/// should read more than the elements of one panel.
+/// Panels of B that are packed in one pass over its rows. Consecutive rows of B are far apart in memory, so a visit to
+/// a row should read more than the elements of one panel.
 pub(super) const RHS_PANELS_PER_PACK: usize = 4;
 
-/// Packs `rows` rows of A from `first` on, by tile: for each k the elements of the tile's rows, contiguously. The rows of A are
-/// one element apart.
+/// Packs `rows` rows of A from `first` on, by tile: for each k the elements of the tile's rows, contiguously. The rows
+/// of A are one element apart.
 #[inline(always)]
 pub(super) fn pack_lhs<S: Microkernel<T>, T: Copy>(
     packed: &mut [T],
@@ -37,8 +37,8 @@ pub(super) fn pack_lhs<S: Microkernel<T>, T: Copy>(
     }
 }
 
-/// Packs some rows of A by tile with all-zero k-slices dropped. `indices` gets k + 1 entries per tile: the number of slices
-/// kept, then their indices.
+/// Packs some rows of A by tile with all-zero k-slices dropped. `indices` gets k + 1 entries per tile: the number of
+/// slices kept, then their indices.
 #[inline(always)]
 pub(super) fn pack_lhs_without_zeros<S: Microkernel<T>, T: Copy + PartialEq + Default>(
     packed: &mut [T],
@@ -60,8 +60,8 @@ pub(super) fn pack_lhs_without_zeros<S: Microkernel<T>, T: Copy + PartialEq + De
     }
 }
 
-/// Packs up to [`RHS_PANELS_PER_PACK`] panels of a row-major B from `column` on: panel after panel, each k after k, padded to
-/// whole registers.
+/// Packs up to [`RHS_PANELS_PER_PACK`] panels of a row-major B from `column` on: panel after panel, each k after k,
+/// padded to whole registers.
 #[inline(always)]
 pub(super) fn pack_rhs_panels<S: Lanes<T>, T: Copy>(
     s: S,
@@ -86,7 +86,8 @@ pub(super) fn pack_rhs_panels<S: Lanes<T>, T: Copy>(
     }
 }
 
-/// Packs the panel of columns `column..column + width` of a B that is not row-major: k after k, padded to whole registers.
+/// Packs the panel of columns `column..column + width` of a B that is not row-major: k after k, padded to whole
+/// registers.
 #[inline(always)]
 pub(super) fn pack_rhs_strided<S: Lanes<T>, T: Copy>(
     s: S,

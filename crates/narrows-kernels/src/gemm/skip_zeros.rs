@@ -1,10 +1,10 @@
 //! Skips all-zero k-slices of A.
 //!
-//! The *k-slice* of a tile of A is its column at one k: one element for each of its rows. If all of them are 0, the rank-1
-//! update of that k adds nothing and is skipped. The zeros are the background pixels of images, the absent words of documents
-//! and inactive relu units. For MNIST digits 56 % of the slices of six rows are zero, and 66 % of the slices of six adjacent
-//! pixels. If skipping is worthwhile, A is packed by tile with all-zero k-slices dropped; each tile carries the indices of the
-//! slices kept, by which the rows of B are found.
+//! The *k-slice* of a tile of A is its column at one k: one element for each of its rows. If all of them are 0, the
+//! rank-1 update of that k adds nothing and is skipped. The zeros are the background pixels of images, the absent words
+//! of documents and inactive relu units. For MNIST digits 56 % of the slices of six rows are zero, and 66 % of the
+//! slices of six adjacent pixels. If skipping is worthwhile, A is packed by tile with all-zero k-slices dropped; each
+//! tile carries the indices of the slices kept, by which the rows of B are found.
 
 use super::view::View;
 
@@ -14,8 +14,8 @@ const MIN_ZERO_SHARE: usize = 4;
 /// K-slices that are tested together if the columns of A are contiguous.
 const SLICES_PER_TEST: usize = 16;
 
-/// Whether many k-slices of A's tiles of `mr` rows are zero, estimated from four tiles spread over A. Testing four tiles costs
-/// next to nothing, so a product without zeros does not get slower.
+/// Returns whether many k-slices of A's tiles of `mr` rows are zero, estimated from four tiles spread over A. Testing four
+/// tiles costs next to nothing, so a product without zeros does not get slower.
 #[inline(always)]
 pub(super) fn is_worthwhile<T: Copy + PartialEq + Default>(a: &View<'_, T>, mr: usize) -> bool {
     if a.row_stride != 1 && a.column_stride != 1 || a.rows < mr || a.columns < MIN_ZERO_SHARE {
@@ -30,8 +30,8 @@ pub(super) fn is_worthwhile<T: Copy + PartialEq + Default>(a: &View<'_, T>, mr: 
     kept <= sample.len() * (a.columns - a.columns / MIN_ZERO_SHARE)
 }
 
-/// Packs the nonzero k-slices of the tile of A that begins at `row` and has `rows` rows: slice after slice into `packed`, `mr`
-/// elements apart, and their indices into `indices`. Returns the number of slices kept.
+/// Packs the nonzero k-slices of the tile of A that begins at `row` and has `rows` rows: slice after slice into
+/// `packed`, `mr` elements apart, and their indices into `indices`. Returns the number of slices kept.
 #[inline(always)]
 pub(super) fn pack_tile<T: Copy + PartialEq + Default>(
     packed: &mut [T],
@@ -64,8 +64,8 @@ pub(super) fn pack_tile<T: Copy + PartialEq + Default>(
     kept
 }
 
-/// Calls `visit` for each k-slice of a tile, in order, with its index and whether it has a nonzero element. One of A's strides
-/// is 1.
+/// Calls `visit` for each k-slice of a tile, in order, with its index and whether it has a nonzero element. One of A's
+/// strides is 1.
 #[inline(always)]
 fn each_slice<T: Copy + PartialEq + Default>(
     a: &View<'_, T>,

@@ -97,8 +97,8 @@ fn equals_the_reference_at_the_sizes_of_networks() {
 
 #[test]
 fn a_split_changes_no_bit() {
-    // Few and many panels, with and without zeros, because the slices skipped depend on the split. Products of the smallest
-    // values underflow to zeros, whose sign must not depend on the split either.
+    // Few and many panels, with and without zeros, because the slices skipped depend on the split. Products of the
+    // smallest values underflow to zeros, whose sign must not depend on the split either.
     let (m, k) = (37, 29);
     for (n, zeros, size) in
         [(45, false, 1.0), (170, false, 1.0), (45, true, 1.0), (170, true, 1.0), (170, true, 1e-30)]

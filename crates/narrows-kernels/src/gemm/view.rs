@@ -43,7 +43,7 @@ impl<'a, T> View<'a, T> {
         }
     }
 
-    /// Whether every element lies inside the slice.
+    /// Returns whether every element lies inside the slice.
     pub(super) fn fits(&self) -> bool {
         self.rows == 0
             || self.columns == 0

@@ -1,7 +1,7 @@
 //! SIMD levels: detection at run time, and the macro that calls a kernel with the token of a level.
 
-/// A SIMD level: the instruction set that a kernel uses. [`Level::detect`] asks the processor; a level that the processor
-/// lacks cannot be constructed.
+/// A SIMD level: the instruction set that a kernel uses. [`Level::detect`] asks the processor; a level that the
+/// processor lacks cannot be constructed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Level(pub(crate) InstructionSet);
 
@@ -21,8 +21,8 @@ impl Level {
     /// The environment variable that lowers the level: `plain`, `avx2`, `avx512` or `neon`.
     pub const VARIABLE: &'static str = "NARROWS_SIMD";
 
-    /// The best level of this processor, or the level named by [`Level::VARIABLE`]. An unknown name, or a level that the
-    /// processor lacks, is ignored. Detection runs once per process.
+    /// The best level of this processor, or the level named by [`Level::VARIABLE`]. An unknown name, or a level that
+    /// the processor lacks, is ignored. Detection runs once per process.
     pub fn detect() -> Self {
         static DETECTED: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
         *DETECTED.get_or_init(Self::ask)
@@ -54,8 +54,8 @@ impl Level {
         levels
     }
 
-    /// The level for rows of `columns` elements: AVX2 instead of AVX-512 if at least half of each 512-bit register would be
-    /// empty.
+    /// The level for rows of `columns` elements: AVX2 instead of AVX-512 if at least half of each 512-bit register
+    /// would be empty.
     pub(crate) fn for_columns(self, columns: usize) -> Self {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

@@ -1,12 +1,12 @@
 //! Vector implementations of the exponential, logistic function, hyperbolic tangent, normal distribution and logarithm.
 //!
-//! Errors are a few units in the last place over the whole range. The results are the same on every operating system, because
-//! no function calls the system's mathematics library. NaN propagates.
+//! Errors are a few units in the last place over the whole range. The results are the same on every operating system,
+//! because no function calls the system's mathematics library. NaN propagates.
 
 use super::traits::{F, Lanes, Simd};
 
-/// e^x. The argument is clamped to -87.3..=88.0: the smallest result is 1.2e-38 (about the smallest normal number), the largest
-/// e^88.
+/// e^x. The argument is clamped to -87.3..=88.0: the smallest result is 1.2e-38 (about the smallest normal number), the
+/// largest e^88.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: F<S>) -> F<S> {
     let (minus_one, power) = exp_parts(s, x);
@@ -23,8 +23,9 @@ pub(crate) fn exp_m1<S: Simd>(s: S, x: F<S>) -> F<S> {
 /// e^r - 1 and 2^n with e^x = 2^n e^r.
 #[inline(always)]
 fn exp_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
-    // Range reduction (Cody and Waite 1980): x = n ln 2 + r with |r| <= ln(2)/2; ln 2 is split in two so that n ln 2 is exact.
-    // The constant is the first argument of each clamp: `max(c, x)` returns its second argument if either is NaN.
+    // Range reduction (Cody and Waite 1980): x = n ln 2 + r with |r| <= ln(2)/2; ln 2 is split in two so that n ln 2 is
+    // exact. The constant is the first argument of each clamp: `max(c, x)` returns its second argument if either is
+    // NaN.
     let x = s.min(s.constant(88.0), s.max(s.constant(-87.3), x));
     let n = s.round(s.mul(x, s.constant(std::f32::consts::LOG2_E)));
     let r = s.mul_add(n, s.constant(-0.693_359_4), x);
@@ -37,7 +38,8 @@ fn exp_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
     (s.mul_add(q, s.mul(r, r), r), s.power_of_two(n))
 }
 
-/// The logistic function and the quantity it shares with the binary cross-entropy, from one exponential and one division.
+/// The logistic function and the quantity it shares with the binary cross-entropy, from one exponential and one
+/// division.
 pub(crate) struct Logistic<V> {
     /// 1 / (1 + e^-x)
     pub sigmoid: V,
@@ -75,11 +77,13 @@ pub(crate) struct Normal<V> {
     pub density: V,
 }
 
-/// The standard normal distribution at `a` in 0..=12. The tail has an absolute error of 1e-7 and a relative error of 1e-5.
+/// The standard normal distribution at `a` in 0..=12. The tail has an absolute error of 1e-7 and a relative error of
+/// 1e-5.
 #[inline(always)]
 pub(crate) fn normal<S: Simd>(s: S, a: F<S>) -> Normal<F<S>> {
-    // Phi(-a) = t p(t) e^(-a^2 / 2) with t = 1 / (1 + 0.4 a), the form of Abramowitz and Stegun (1964), 7.1.26, whose own
-    // coefficients cancel in f32. These interpolate at Chebyshev nodes, in powers of t - 1/2; relative error below 7.2e-7.
+    // Phi(-a) = t p(t) e^(-a^2 / 2) with t = 1 / (1 + 0.4 a), the form of Abramowitz and Stegun (1964), 7.1.26, whose
+    // own coefficients cancel in f32. These interpolate at Chebyshev nodes, in powers of t - 1/2; relative error below
+    // 7.2e-7.
     let one = s.constant(1.0);
     let t = s.div(one, s.mul_add(s.constant(0.4), a, one));
     let middle = s.sub(t, s.constant(0.5));
@@ -93,8 +97,8 @@ pub(crate) fn normal<S: Simd>(s: S, a: F<S>) -> Normal<F<S>> {
     Normal { tail: s.mul(s.mul(p, t), e), density: s.mul(s.constant(0.398_942_3), e) }
 }
 
-/// The natural logarithm of a positive normal number, with an absolute or relative error of about 1e-7. It uses no fused
-/// operation, so the result has the same bits at every level.
+/// The natural logarithm of a positive normal number, with an absolute or relative error of about 1e-7. It uses no
+/// fused operation, so the result has the same bits at every level.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
     // x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh((m - 1) / (m + 1)), whose series is cut after s^9.

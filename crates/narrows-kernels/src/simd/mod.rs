@@ -1,11 +1,12 @@
 //! The SIMD abstraction that every kernel is written over, and the choice of its level at run time.
 //!
-//! A *token* ([`Simd`]) is a zero-sized value that proves that the processor has certain instructions: only [`Level`], which
-//! detects them, creates tokens. Arithmetic is then a safe method of the token. There are two traits, each with only the
-//! operations that the kernels use: [`Lanes`] (the operations of a matrix product; for f32 and f64) and [`Simd`] (f32 only).
+//! A *token* ([`Simd`]) is a zero-sized value that proves that the processor has certain instructions: only [`Level`],
+//! which detects them, creates tokens. Arithmetic is then a safe method of the token. There are two traits, each with
+//! only the operations that the kernels use: [`Lanes`] (the operations of a matrix product; for f32 and f64) and
+//! [`Simd`] (f32 only).
 //!
-//! Everything generic over a token is `#[inline(always)]`: it must be inlined into the `#[target_feature]` function that
-//! [`dispatch!`] wraps around it. Otherwise it is compiled for the baseline processor, correct but slow.
+//! Everything generic over a token is `#[inline(always)]`: it must be inlined into the `#[target_feature]` function
+//! that [`dispatch!`] wraps around it. Otherwise it is compiled for the baseline processor, correct but slow.
 
 mod level;
 pub(crate) mod math;

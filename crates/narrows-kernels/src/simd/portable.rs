@@ -1,5 +1,5 @@
-//! The portable token: vectors as arrays, for every processor. Level `plain` has four lanes. The tests use wider arrays to run
-//! the code paths of levels that the processor lacks.
+//! The portable token: vectors as arrays, for every processor. Level `plain` has four lanes. The tests use wider arrays
+//! to run the code paths of levels that the processor lacks.
 
 use super::traits::{F, Lanes, Outline, Simd, outline};
 

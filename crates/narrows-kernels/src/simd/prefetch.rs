@@ -3,8 +3,8 @@
 /// Bytes in a cache line.
 pub(crate) const CACHE_LINE: usize = 64;
 
-/// Prefetches a slice into the nearest cache. The slice is rarely aligned to a cache line, so its last element may lie on one
-/// more line than its length suggests.
+/// Prefetches a slice into the nearest cache. The slice is rarely aligned to a cache line, so its last element may lie
+/// on one more line than its length suggests.
 #[inline(always)]
 pub(crate) fn prefetch<T>(values: &[T]) {
     values.chunks(CACHE_LINE / size_of::<T>()).for_each(|line| prefetch_line(line.as_ptr()));

@@ -2,8 +2,9 @@
 
 /// The operation that every token has, independent of the element type.
 pub(crate) trait Outline: Copy {
-    /// Calls `work` in a separate function that has the level's instructions enabled and is never inlined. A hot loop inlined
-    /// into a large function competes with the surrounding code for registers; in its own function it gets all of them.
+    /// Calls `work` in a separate function that has the level's instructions enabled and is never inlined. A hot loop
+    /// inlined into a large function competes with the surrounding code for registers; in its own function it gets all
+    /// of them.
     fn outline<R>(self, work: impl FnOnce() -> R) -> R;
 }
 
@@ -39,7 +40,8 @@ pub(crate) trait Lanes<T: Copy>: Outline {
     /// Side of the square block that [`Lanes::transpose`] transposes.
     const TRANSPOSE_SIDE: usize = 4;
 
-    /// Transposes a square block: `to[j * to_stride + i] = from[i * from_stride + j]` for i and j below `TRANSPOSE_SIDE`.
+    /// Transposes a square block: `to[j * to_stride + i] = from[i * from_stride + j]` for i and j below
+    /// `TRANSPOSE_SIDE`.
     ///
     /// # Safety
     /// Every one of these elements is valid for reads and writes.

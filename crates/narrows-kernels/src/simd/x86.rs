@@ -216,8 +216,8 @@ impl Lanes<f32> for Avx512 {
     }
 }
 
-/// [`Lanes::transpose`] of an 8 x 8 block: interleaves pairs of rows, then pairs of pairs; the final exchange of 128-bit halves
-/// is folded into the loads.
+/// [`Lanes::transpose`] of an 8 x 8 block: interleaves pairs of rows, then pairs of pairs; the final exchange of
+/// 128-bit halves is folded into the loads.
 ///
 /// # Safety
 /// The processor has AVX2, and every element of both blocks is valid for reads and writes.

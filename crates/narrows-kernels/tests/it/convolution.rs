@@ -1,5 +1,5 @@
-//! Convolutions, and convolutions fused with max pooling, against the reference implementation: odd sizes and channel counts,
-//! every SIMD level of this processor.
+//! Convolutions, and convolutions fused with max pooling, against the reference implementation: odd sizes and channel
+//! counts, every SIMD level of this processor.
 
 use crate::common::{numbers, wide};
 use narrows_kernels::conv::{ConvolutionKind, Geometry, Images, Pass, PooledConvolution};
@@ -28,7 +28,7 @@ fn without_border(numbers: &[f32], image: Image, layout: Image) -> Vec<f32> {
     to
 }
 
-/// Whether an element of the border is not zero.
+/// Returns whether an element of the border is not zero.
 fn has_nonzero_border(numbers: &[f32], image: Image, layout: Image) -> bool {
     let inside = without_border(numbers, image, layout);
     let count = |numbers: &[f32]| numbers.iter().filter(|&&number| number != 0.0).count();

@@ -132,7 +132,8 @@ fn a_step_whose_gradients_are_a_product_is_the_product_and_then_the_step() {
 
 #[test]
 fn adadelta_begins_as_its_paper_says() {
-    // With zero state, the first step is sqrt(epsilon) / sqrt((1 - rho) g^2 + epsilon) g: about sqrt(epsilon / (1 - rho)).
+    // With zero state, the first step is sqrt(epsilon) / sqrt((1 - rho) g^2 + epsilon) g: about sqrt(epsilon / (1 -
+    // rho)).
     let optimizer = Optimizer::Adadelta(Adadelta { rate: 1.0, rho: 0.95, epsilon: 1e-6 });
     for level in Level::available() {
         let mut descent = Descent::new(level, optimizer, &[0.0]);

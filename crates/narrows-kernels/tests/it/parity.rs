@@ -1,5 +1,5 @@
-//! The elementwise kernels and batch normalization against the reference implementation: all lengths from 0 to 67 and some large
-//! ones, odd offsets, every SIMD level of this processor.
+//! The elementwise kernels and batch normalization against the reference implementation: all lengths from 0 to 67 and
+//! some large ones, odd offsets, every SIMD level of this processor.
 
 use crate::common::{close, lengths, numbers, wide};
 use narrows_kernels::{

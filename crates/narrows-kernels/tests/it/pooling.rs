@@ -1,4 +1,5 @@
-//! Pooling, upsampling and their gradients against the reference implementation: odd sizes and channel counts, every SIMD level.
+//! Pooling, upsampling and their gradients against the reference implementation: odd sizes and channel counts, every
+//! SIMD level.
 
 use crate::common::{numbers, wide};
 use narrows_kernels::pooling::{self, PoolGeometry};
