@@ -1,17 +1,17 @@
-//! How fast the products of training run, on one thread, for the shapes that `single` and `deep` on MNIST need, and those of
-//! the wide network 784-1000-500-250-30: `cargo run --release -p narrows-kernels --example products [LEVEL]`
+//! Speed of the matrix products of training on one thread, for the shapes of the recipes `single` and `deep` on MNIST
+//! and of the wide network 784-1000-500-250-30: `cargo run --release -p narrows-kernels --example products [LEVEL]`
 //!
-//! All numbers of A and B count; where the rows of A are pictures, the last column is for pictures that are black but for a
-//! ring, of which many steps can be left out.
+//! GFLOP/s count all elements of A and B. If the rows of A are images, the last column is for images that are black
+//! except for a ring, for which many k-slices are skipped.
 
 mod common;
 
 use common::median;
-use narrows_kernels::matrix::{Finish, View, multiply, multiply_and_descend, scratch_len};
+use narrows_kernels::gemm::{Epilogue, View, multiply, multiply_and_step, scratch_len};
 use narrows_kernels::optimizer::{Adam, Optimizer};
 use narrows_kernels::{Activation, Level};
 
-/// Pixels along a side of a picture.
+/// Width and height of an image.
 const SIDE: usize = 28;
 
 fn main() {
@@ -21,7 +21,7 @@ fn main() {
         if wanted.as_ref().is_some_and(|wanted| wanted != level.name()) {
             continue;
         }
-        // Half a batch of 128 or of 256: one of two threads.
+        // Half a batch of 128 or 256 rows, as for one of two threads.
         let narrow =
             [(784, 32), (32, 784), (784, 128), (128, 64), (64, 32), (128, 784)].map(|widths| (64, widths));
         let wide =
@@ -47,7 +47,7 @@ fn main() {
     }
 }
 
-/// The median seconds of a product, by its case.
+/// The median duration of a product in seconds, by its case.
 fn seconds(level: Level, case: usize, (m, n, k): (usize, usize, usize), a: &[f32]) -> f64 {
     let b = vec![0.25f32; k * n];
     let (bias, outputs) = (vec![0.1f32; n], vec![1.0f32; m * n]);
@@ -57,30 +57,30 @@ fn seconds(level: Level, case: usize, (m, n, k): (usize, usize, usize), a: &[f32
     let by_columns = || View::new(a, k, 2 * m).columns(0, m).transposed();
     median(200, || match case {
         0 => {
-            let finish = Finish::Forward { bias: Some(&bias), activation: Activation::Relu };
-            multiply(level, &mut c, View::new(a, m, k), View::new(&b, k, n), finish, &mut scratch);
+            let epilogue = Epilogue::Forward { bias: Some(&bias), activation: Activation::Relu };
+            multiply(level, &mut c, View::new(a, m, k), View::new(&b, k, n), epilogue, &mut scratch);
         }
         1 => {
-            let finish = Finish::Backward { activation: Activation::Relu, outputs: &outputs };
-            let turned = View::new(&b, n, k).transposed();
-            multiply(level, &mut c, View::new(a, m, k), turned, finish, &mut scratch);
+            let epilogue = Epilogue::Backward { activation: Activation::Relu, outputs: &outputs };
+            let transposed = View::new(&b, n, k).transposed();
+            multiply(level, &mut c, View::new(a, m, k), transposed, epilogue, &mut scratch);
         }
-        2 => multiply(level, &mut c, by_columns(), View::new(&b, k, n), Finish::Store, &mut scratch),
+        2 => multiply(level, &mut c, by_columns(), View::new(&b, k, n), Epilogue::Store, &mut scratch),
         _ => {
-            let (memory, b) = ([&mut mean[..], &mut square[..]], View::new(&b, k, n));
-            multiply_and_descend(level, &mut c, memory, by_columns(), b, Optimizer::Adam(adam), &mut scratch);
+            let (state, b) = ([&mut mean[..], &mut square[..]], View::new(&b, k, n));
+            multiply_and_step(level, &mut c, state, by_columns(), b, Optimizer::Adam(adam), &mut scratch);
         }
     })
 }
 
-/// Pictures with a ring each, a little aside from the middle: about as many pixels are not black as in MNIST.
+/// Images of a ring each, slightly off centre, with about as many nonzero pixels as MNIST.
 fn rings(numbers: usize) -> Vec<f32> {
-    let pixel = |at: usize| {
-        let (picture, place) = (at / (SIDE * SIDE), at % (SIDE * SIDE));
-        let middle = |salt: usize| 13.5 + (picture * salt % 5) as f32 - 2.0;
-        let (x, y) = ((place % SIDE) as f32 - middle(7), (place / SIDE) as f32 - middle(11));
-        let radius = 4.0 + (picture * 13 % 5) as f32;
+    let value = |at: usize| {
+        let (image, pixel) = (at / (SIDE * SIDE), at % (SIDE * SIDE));
+        let centre = |salt: usize| 13.5 + (image * salt % 5) as f32 - 2.0;
+        let (x, y) = ((pixel % SIDE) as f32 - centre(7), (pixel / SIDE) as f32 - centre(11));
+        let radius = 4.0 + (image * 13 % 5) as f32;
         if ((x * x + y * y).sqrt() - radius).abs() < 1.8 { 0.5 } else { 0.0 }
     };
-    (0..numbers).map(pixel).collect()
+    (0..numbers).map(value).collect()
 }

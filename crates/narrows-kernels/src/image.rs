@@ -1,21 +1,21 @@
-//! Where the pixels of an image lie in memory: rows of pixels, channel last, with a border around them.
+//! The layout of images in memory: rows of pixels, channel last, inside a border.
 //!
-//! A convolution reads past the edges of its image and must find zeros there. So an image that will be read by one is
-//! stored with a border, which is zero from the start and never written; no kernel asks whether it stands at an edge.
+//! A convolution reads past the edges of its image and must read zeros there. So an image that a convolution reads is
+//! stored with a border, which is zero from the start and never written, and no kernel tests for edges.
 
-use crate::activation::{self, Activation};
+use crate::elementwise::activation::{self, Activation};
 use crate::simd::{Lanes, Level, Simd, dispatch};
 
-/// Pixels around an image.
+/// Rows and columns of padding around an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Border {
-    /// Rows above.
+    /// Rows above the image.
     pub top: usize,
-    /// Rows below.
+    /// Rows below the image.
     pub bottom: usize,
-    /// Columns before.
+    /// Columns to the left.
     pub left: usize,
-    /// Columns after.
+    /// Columns to the right.
     pub right: usize,
 }
 
@@ -24,40 +24,46 @@ impl Border {
     pub const NONE: Self = Self { top: 0, bottom: 0, left: 0, right: 0 };
 }
 
-/// The memory of one image of `height` x `width` pixels of `channels` numbers, channel last, inside a border.
+/// The layout of one image of `height` x `width` pixels with `channels` elements each, channel last, inside a border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Image {
-    /// Rows of pixels, border not counted.
+    /// Rows of pixels, without the border.
     pub height: usize,
-    /// Pixels in a row, border not counted.
+    /// Pixels in a row, without the border.
     pub width: usize,
-    /// Numbers of a pixel.
+    /// Elements of a pixel.
     pub channels: usize,
-    /// What lies around.
+    /// The border around the pixels.
     pub border: Border,
 }
 
 impl Image {
     /// An image without a border.
-    pub fn plain(height: usize, width: usize, channels: usize) -> Self {
+    pub fn new(height: usize, width: usize, channels: usize) -> Self {
         Self { height, width, channels, border: Border::NONE }
     }
 
-    /// The same image inside a border.
+    /// The same image inside another border.
     #[must_use]
     pub fn with_border(self, border: Border) -> Self {
         Self { border, ..self }
     }
 
-    /// Numbers from a row of pixels to the next.
+    /// The same image without a border.
+    #[must_use]
+    pub fn without_border(self) -> Self {
+        self.with_border(Border::NONE)
+    }
+
+    /// Elements from one row of pixels to the next.
     pub fn pitch(&self) -> usize {
         (self.border.left + self.width + self.border.right) * self.channels
     }
 
-    /// Numbers in all, border included.
+    /// Number of elements, border included.
     ///
     /// # Panics
-    /// Where there are more than memory has places: every other place in the image is counted without asking.
+    /// If it overflows `usize`. Every offset in the image is smaller, so other computations need no check.
     pub fn len(&self) -> usize {
         let Border { top, bottom, left, right } = self.border;
         let along =
@@ -68,38 +74,39 @@ impl Image {
         len.expect("an image that fits into memory")
     }
 
-    /// Whether there are no numbers.
+    /// Returns whether the image has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Where the first number of a pixel lies. Rows and columns count from the image's first; the border has negative ones.
-    pub(crate) fn at(&self, row: isize, column: isize) -> usize {
+    /// Offset of a pixel's first element. Row 0 and column 0 are the image's first; the border above and to the left of
+    /// them has negative indices.
+    pub(crate) fn offset(&self, row: isize, column: isize) -> usize {
         let (row, column) = (row + self.border.top as isize, column + self.border.left as isize);
         debug_assert!(row >= 0 && column >= 0);
         row as usize * self.pitch() + column as usize * self.channels
     }
 
-    /// Where the numbers of a row of pixels lie.
-    pub(crate) fn row(&self, row: usize) -> std::ops::Range<usize> {
-        let start = self.at(row as isize, 0);
+    /// Offsets of the elements of a row of pixels, without the border.
+    pub(crate) fn row_range(&self, row: usize) -> std::ops::Range<usize> {
+        let start = self.offset(row as isize, 0);
         start..start + self.width * self.channels
     }
 }
 
-/// Copies an image into the same image with another border; what lies in the border stays.
+/// Copies the pixels of an image to a layout with another border. The border of the destination is not written.
 ///
 /// # Panics
-/// Where the images or the lengths differ.
+/// If the images or the lengths differ.
 pub fn copy(to: &mut [f32], to_image: Image, from: &[f32], from_image: Image) {
-    assert_eq!(to_image.with_border(Border::NONE), from_image.with_border(Border::NONE));
+    assert_eq!(to_image.without_border(), from_image.without_border());
     assert!(to.len() == to_image.len() && from.len() == from_image.len());
     for row in 0..to_image.height {
-        to[to_image.row(row)].copy_from_slice(&from[from_image.row(row)]);
+        to[to_image.row_range(row)].copy_from_slice(&from[from_image.row_range(row)]);
     }
 }
 
-/// [`copy`] for gradients: what comes is multiplied by the derivative of the activation that made `outputs`, an image
+/// [`copy`] for gradients: multiplies them by the derivative of the activation that computed `outputs`, an image
 /// without a border.
 ///
 /// # Panics
@@ -112,47 +119,53 @@ pub fn copy_backward(
     outputs: &[f32],
     activation: Activation,
 ) {
-    let plain = to_image.with_border(Border::NONE);
-    copy(to, to_image, from, plain);
-    assert_eq!(outputs.len(), plain.len());
-    for row in 0..plain.height {
-        activation::backward(level, &mut to[to_image.row(row)], &outputs[plain.row(row)], activation);
+    let unpadded = to_image.without_border();
+    copy(to, to_image, from, unpadded);
+    assert_eq!(outputs.len(), unpadded.len());
+    for row in 0..unpadded.height {
+        activation::backward(
+            level,
+            &mut to[to_image.row_range(row)],
+            &outputs[unpadded.row_range(row)],
+            activation,
+        );
     }
 }
 
-/// [`activation::add_absolute`] on an image inside a border, whose outputs have a border of their own.
+/// [`activation::add_l1`] on images, whose gradients and outputs may have different borders.
 ///
 /// # Panics
-/// Where the images or the lengths differ.
-pub fn add_absolute(
+/// If the images or the lengths differ.
+pub fn add_l1(
     level: Level,
     (gradients, image): (&mut [f32], Image),
     (outputs, output_image): (&[f32], Image),
     activation: Activation,
     weight: f32,
 ) {
-    assert_eq!(image.with_border(Border::NONE), output_image.with_border(Border::NONE));
+    assert_eq!(image.without_border(), output_image.without_border());
     assert!(gradients.len() == image.len() && outputs.len() == output_image.len());
     for row in 0..image.height {
-        let (gradients, outputs) = (&mut gradients[image.row(row)], &outputs[output_image.row(row)]);
-        activation::add_absolute(level, gradients, outputs, activation, weight);
+        let (gradients, outputs) =
+            (&mut gradients[image.row_range(row)], &outputs[output_image.row_range(row)]);
+        activation::add_l1(level, gradients, outputs, activation, weight);
     }
 }
 
-/// Adds each pixel of an image to `sums`, channel by channel.
+/// Adds all pixels of an image to `sums`, per channel.
 ///
 /// # Panics
-/// Where a length does not fit.
+/// If a length does not match.
 pub fn add_pixels(level: Level, sums: &mut [f32], numbers: &[f32], image: Image) {
     assert!(sums.len() == image.channels && numbers.len() == image.len());
     #[inline(always)]
     fn run<S: Simd>(s: S, sums: &mut [f32], numbers: &[f32], image: Image) {
         let (lanes, channels) = (<S as Lanes<f32>>::COUNT, image.channels);
         if channels == 1 {
-            // A register holds pixels, not channels.
+            // Registers hold pixels instead of channels.
             let mut sum = s.constant(0.0);
             for row in 0..image.height {
-                let pixels = &numbers[image.row(row)];
+                let pixels = &numbers[image.row_range(row)];
                 for at in (0..pixels.len()).step_by(lanes) {
                     sum = s.add(sum, s.read(pixels, at));
                 }
@@ -161,10 +174,10 @@ pub fn add_pixels(level: Level, sums: &mut [f32], numbers: &[f32], image: Image)
             return;
         }
         for at in (0..channels).step_by(lanes) {
-            // Four sums, so that an addition need not wait for the one before.
+            // Four accumulators hide the latency of the additions.
             let mut parts = [s.read(sums, at), s.constant(0.0), s.constant(0.0), s.constant(0.0)];
             for row in 0..image.height {
-                let mut fours = numbers[image.row(row)].chunks_exact(4 * channels);
+                let mut fours = numbers[image.row_range(row)].chunks_exact(4 * channels);
                 for four in &mut fours {
                     for i in 0..4 {
                         parts[i] = s.add(parts[i], s.read(&four[i * channels..(i + 1) * channels], at));
@@ -186,19 +199,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_border_lies_around_and_is_left_alone() {
-        let plain = Image::plain(2, 3, 2);
-        let inside = plain.with_border(Border { top: 1, bottom: 2, left: 3, right: 1 });
+    fn a_border_surrounds_the_pixels_and_is_not_written() {
+        let unpadded = Image::new(2, 3, 2);
+        let inside = unpadded.with_border(Border { top: 1, bottom: 2, left: 3, right: 1 });
         let numbers: Vec<f32> = (0..12u8).map(f32::from).collect();
         let mut padded = vec![-1.0; inside.len()];
-        copy(&mut padded, inside, &numbers, plain);
+        copy(&mut padded, inside, &numbers, unpadded);
         assert_eq!((inside.pitch(), inside.len()), (14, 70));
         assert_eq!(padded.iter().filter(|&&number| number == -1.0).count(), 70 - 12);
         // Row 1, column 2, channel 1.
         assert_eq!(padded[2 * 14 + 5 * 2 + 1], 11.0);
-        assert_eq!(padded[inside.at(1, 2) + 1], 11.0);
+        assert_eq!(padded[inside.offset(1, 2) + 1], 11.0);
         let mut back = vec![0.0; 12];
-        copy(&mut back, plain, &padded, inside);
+        copy(&mut back, unpadded, &padded, inside);
         assert_eq!(back, numbers);
     }
 }

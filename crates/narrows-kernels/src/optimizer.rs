@@ -1,23 +1,22 @@
-//! One step of gradient descent: parameters, gradients and what the optimiser remembers, read and written once. Every number
-//! is treated alone, so any cut of the slices gives the same bits.
+//! Optimizer steps: Adadelta, SGD, RMSprop, Adam and AdamW. A step reads and writes parameters and optimizer state
+//! once. Every element is updated independently, so splitting the slices does not change a bit.
 //!
-//! A rule is written once, for the registers of one place (`Rule`). Two loops use it: [`descend`], over gradients that lie
-//! in memory, and `TileDescent`, over the tiles of a product as they are computed
-//! ([`crate::matrix::multiply_and_descend`]).
+//! Each update rule is written once, on registers (`UpdateRule`). Two loops apply it: [`step`], to gradients in state,
+//! and `TileStep`, to the tiles of a product as they are computed ([`crate::gemm::multiply_and_step`]).
 
 use std::ops::Range;
 
 use crate::simd::{F, Lanes, Level, Simd, dispatch, prefetch};
 
-/// Settings of Adadelta (Zeiler 2012). E and D are running means of squared gradients and squared steps:
-/// E = rho E + (1 - rho) g^2; step = g sqrt(D + epsilon) / sqrt(E + epsilon); D = rho D + (1 - rho) step^2; p -= rate step.
+/// Settings of Adadelta (Zeiler 2012). E and D are running means of squared gradients and squared steps: E = rho E + (1
+/// - rho) g^2; step = g sqrt(D + epsilon) / sqrt(E + epsilon); D = rho D + (1 - rho) step^2; p -= rate step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adadelta {
-    /// Step size; the method's own is 1.
+    /// Learning rate; 1 in the paper.
     pub rate: f32,
-    /// How much of the running means is kept at each step.
+    /// Decay factor of the running means.
     pub rho: f32,
-    /// Added to both running means.
+    /// Added to both running means before the square root.
     pub epsilon: f32,
 }
 
@@ -25,22 +24,22 @@ pub struct Adadelta {
 /// p -= rate v, or with Nesterov p -= rate (g + momentum v).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
-    /// Step size.
+    /// Learning rate.
     pub rate: f32,
-    /// How much of the velocity is kept at each step; 0 is plain descent.
+    /// Decay factor of the velocity; 0 is gradient descent without momentum.
     pub momentum: f32,
-    /// Whether the step looks ahead along the velocity (Nesterov).
+    /// Uses Nesterov momentum if true.
     pub nesterov: bool,
 }
 
 /// Settings of RMSprop (Tieleman and Hinton 2012): E = rho E + (1 - rho) g^2; p -= rate g / (sqrt(E) + epsilon).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RmsProp {
-    /// Step size.
+    /// Learning rate.
     pub rate: f32,
-    /// How much of the running mean is kept at each step.
+    /// Decay factor of the running mean.
     pub rho: f32,
-    /// Added to the root.
+    /// Added to the square root.
     pub epsilon: f32,
 }
 
@@ -49,21 +48,21 @@ pub struct RmsProp {
 /// p -= rate weight_decay p; p -= rate (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// Step size.
+    /// Learning rate.
     pub rate: f32,
-    /// How much of the mean gradient is kept at each step.
+    /// Decay factor of the first moment.
     pub beta1: f32,
-    /// How much of the mean squared gradient is kept at each step.
+    /// Decay factor of the second moment.
     pub beta2: f32,
-    /// Added to the root.
+    /// Added to the square root.
     pub epsilon: f32,
-    /// Share of a parameter taken off at each step, times the rate (AdamW); 0 is Adam.
+    /// Decoupled weight decay, as a fraction of the parameter times the learning rate (AdamW); 0 is Adam.
     pub weight_decay: f32,
-    /// How many steps there have been, this one included: from 1.
+    /// Number of this step, from 1.
     pub step: u64,
 }
 
-/// An optimiser with all its settings.
+/// An optimizer with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Optimizer {
     /// See [`Adadelta`].
@@ -77,153 +76,160 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// How many numbers it remembers for each parameter: 1 or 2.
-    pub fn memories(&self) -> usize {
+    /// State values per parameter: 1 or 2.
+    pub fn state_slots(&self) -> usize {
         match self {
             Self::Sgd(_) | Self::RmsProp(_) => 1,
             Self::Adadelta(_) | Self::Adam(_) => 2,
         }
     }
 
-    /// The same with its rate times `share`.
+    /// The same optimizer with its learning rate multiplied by `factor`.
     #[must_use]
-    pub fn with_rate(mut self, share: f32) -> Self {
+    pub fn with_scaled_rate(mut self, factor: f32) -> Self {
         match &mut self {
-            Self::Adadelta(settings) => settings.rate *= share,
-            Self::Sgd(settings) => settings.rate *= share,
-            Self::RmsProp(settings) => settings.rate *= share,
-            Self::Adam(settings) => settings.rate *= share,
+            Self::Adadelta(settings) => settings.rate *= factor,
+            Self::Sgd(settings) => settings.rate *= factor,
+            Self::RmsProp(settings) => settings.rate *= factor,
+            Self::Adam(settings) => settings.rate *= factor,
         }
         self
     }
 }
 
-/// One step: parameters change by what the optimiser makes of their gradients. `memory` are the numbers it remembers, one for
-/// each parameter in each slice; the second is empty where it remembers one ([`Optimizer::memories`]). Says whether all
+/// An optimizer step: updates parameters and state from the gradients. Each slice of `state` has one value per
+/// parameter; the second is empty if the optimizer has one slot ([`Optimizer::state_slots`]). Returns whether all
 /// gradients were finite.
 ///
 /// # Panics
-/// Where the lengths differ, or the number of a step is 0.
-pub fn descend(
+/// If the lengths differ, or Adam's step number is 0.
+pub fn step(
     level: Level,
     parameters: &mut [f32],
-    memory: [&mut [f32]; 2],
+    state: [&mut [f32]; 2],
     gradients: &[f32],
     optimizer: Optimizer,
 ) -> bool {
-    check(optimizer, parameters.len(), &memory);
+    check_state(optimizer, parameters.len(), &state);
     assert_eq!(parameters.len(), gradients.len());
-    dispatch!(level, s => with_rule!(optimizer.ready(), rule => run(s, rule, parameters, memory, gradients)))
+    dispatch!(level, s => with_rule!(optimizer.prepare(), rule => update_slice(s, rule, parameters, state, gradients)))
 }
 
-/// One step of some parameters; whether all their gradients were finite.
+/// Updates some parameters; returns whether all their gradients were finite.
 #[inline(always)]
-fn run<S: Simd, R: Rule>(s: S, rule: R, p: &mut [f32], [a, b]: [&mut [f32]; 2], gradients: &[f32]) -> bool {
+fn update_slice<S: Simd, R: UpdateRule>(
+    s: S,
+    rule: R,
+    p: &mut [f32],
+    [a, b]: [&mut [f32]; 2],
+    gradients: &[f32],
+) -> bool {
     let zero = s.constant(0.0);
-    // 0 as long as no gradient is infinite or no number.
-    let mut spoilt = zero;
+    // 0 until a gradient is infinite or NaN: gradient * 0 is then NaN.
+    let mut nonfinite = zero;
     for at in (0..p.len()).step_by(<S as Lanes<f32>>::COUNT) {
         let gradient = s.read(gradients, at);
-        let second = if R::MEMORIES == 2 { s.read(b, at) } else { zero };
+        let second = if R::STATE_SLOTS == 2 { s.read(b, at) } else { zero };
         let [p_, a_, b_] = rule.step(s, gradient, [s.read(p, at), s.read(a, at), second]);
         s.write(p, at, p_);
         s.write(a, at, a_);
-        if R::MEMORIES == 2 {
+        if R::STATE_SLOTS == 2 {
             s.write(b, at, b_);
         }
-        spoilt = s.mul_add(gradient, zero, spoilt);
+        nonfinite = s.mul_add(gradient, zero, nonfinite);
     }
-    s.sum(spoilt) == 0.0
+    s.sum(nonfinite) == 0.0
 }
 
-/// Whether the memory of an optimiser belongs to so many parameters.
-fn check(optimizer: Optimizer, parameters: usize, memory: &[&mut [f32]; 2]) {
-    let second = if optimizer.memories() == 2 { parameters } else { 0 };
-    assert!(memory[0].len() == parameters && memory[1].len() == second, "memory for {parameters} parameters");
+/// Panics if the state does not have the length for so many parameters.
+fn check_state(optimizer: Optimizer, parameters: usize, state: &[&mut [f32]; 2]) {
+    let second = if optimizer.state_slots() == 2 { parameters } else { 0 };
+    assert!(state[0].len() == parameters && state[1].len() == second, "state for {parameters} parameters");
     assert!(!matches!(optimizer, Optimizer::Adam(Adam { step: 0, .. })), "steps count from 1");
 }
 
-/// One step of the parameters of a matrix, tile after tile. What an optimiser remembers and the parameters come from far away,
-/// three numbers for each gradient: those of the next tile are asked for beforehand, so that they travel while its
-/// gradients are computed.
-pub(crate) struct TileDescent<'a> {
+/// An optimizer step of the parameters of a matrix, tile by tile. Parameters and state are in no near cache, up to
+/// three values per gradient: those of the next tile are prefetched, so that they arrive while its gradients are
+/// computed.
+pub(crate) struct TileStep<'a> {
     level: Level,
-    rule: Ready,
+    rule: PreparedRule,
     parameters: &'a mut [f32],
-    memory: [&'a mut [f32]; 2],
-    /// Of the matrix.
+    state: [&'a mut [f32]; 2],
+    /// Columns of the matrix.
     columns: usize,
     is_finite: bool,
 }
 
-impl<'a> TileDescent<'a> {
-    /// As [`descend`], for a matrix of so many columns.
+impl<'a> TileStep<'a> {
+    /// As [`step`], for a matrix of `columns` columns.
     pub fn new(
         level: Level,
         optimizer: Optimizer,
         parameters: &'a mut [f32],
-        memory: [&'a mut [f32]; 2],
+        state: [&'a mut [f32]; 2],
         columns: usize,
     ) -> Self {
-        check(optimizer, parameters.len(), &memory);
-        Self { level, rule: optimizer.ready(), parameters, memory, columns, is_finite: true }
+        check_state(optimizer, parameters.len(), &state);
+        Self { level, rule: optimizer.prepare(), parameters, state, columns, is_finite: true }
     }
 
-    /// The step of the parameters in these rows and columns, by their gradients, row after row and `stride` apart.
-    pub fn descend(&mut self, gradients: &[f32], stride: usize, rows: Range<usize>, columns: Range<usize>) {
-        let Self { level, rule, parameters, memory: [first, second], columns: width, is_finite } = self;
-        // The next tile is the one below.
+    /// Updates the parameters in these rows and columns from their gradients, which are row-major with rows `stride`
+    /// apart.
+    pub fn update(&mut self, gradients: &[f32], stride: usize, rows: Range<usize>, columns: Range<usize>) {
+        let Self { level, rule, parameters, state: [first, second], columns: width, is_finite } = self;
+        // The next tile is the one below this one.
         for row in rows.end..rows.end + rows.len() {
-            let place = row * *width + columns.start;
-            if place + columns.len() > parameters.len() {
+            let start = row * *width + columns.start;
+            if start + columns.len() > parameters.len() {
                 break;
             }
-            for numbers in [&parameters[..], first, second] {
-                prefetch(numbers.get(place..place + columns.len()).unwrap_or_default());
+            for values in [&parameters[..], first, second] {
+                prefetch(values.get(start..start + columns.len()).unwrap_or_default());
             }
         }
         dispatch!(level, s => with_rule!(*rule, rule => {
             for (row, gradients) in rows.zip(gradients.chunks(stride)) {
-                let place = row * *width + columns.start..row * *width + columns.end;
-                let second = if second.is_empty() { &mut [][..] } else { &mut second[place.clone()] };
-                let memory = [&mut first[place.clone()], second];
-                *is_finite &= run(s, rule, &mut parameters[place], memory, gradients);
+                let range = row * *width + columns.start..row * *width + columns.end;
+                let second = if second.is_empty() { &mut [][..] } else { &mut second[range.clone()] };
+                let state = [&mut first[range.clone()], second];
+                *is_finite &= update_slice(s, rule, &mut parameters[range], state, gradients);
             }
         }));
     }
 
-    /// Whether all gradients so far were finite.
+    /// Returns whether all gradients so far were finite.
     pub fn is_finite(&self) -> bool {
         self.is_finite
     }
 }
 
-/// A rule, made ready for one step: what it makes of the gradient, the parameter and what it remembers, at the places of one
-/// register.
-trait Rule: Copy {
-    /// How many of the two memories it uses.
-    const MEMORIES: usize;
+/// An update rule with the constants of one step, applied to registers.
+trait UpdateRule: Copy {
+    /// State values per parameter.
+    const STATE_SLOTS: usize;
 
-    /// The parameter and the memories after the step, from those before.
+    /// The parameter and the state after the step, from those before it.
     fn step<S: Simd>(self, s: S, gradient: F<S>, state: [F<S>; 3]) -> [F<S>; 3];
 }
 
-/// Names the rule in an expression, which is compiled once for each: no rule is asked for in a loop.
+/// Evaluates an expression with the update rule. The expression is compiled once per rule, so no loop branches on the
+/// rule.
 macro_rules! with_rule {
-    ($ready:expr, $rule:ident => $body:expr) => {
-        match $ready {
-            Ready::Adadelta($rule) => $body,
-            Ready::Sgd($rule) => $body,
-            Ready::RmsProp($rule) => $body,
-            Ready::Adam($rule) => $body,
+    ($prepared:expr, $rule:ident => $body:expr) => {
+        match $prepared {
+            PreparedRule::Adadelta($rule) => $body,
+            PreparedRule::Sgd($rule) => $body,
+            PreparedRule::RmsProp($rule) => $body,
+            PreparedRule::Adam($rule) => $body,
         }
     };
 }
 use with_rule;
 
-/// The rule of an optimiser for one step.
+/// The update rule of an optimizer for one step.
 #[derive(Clone, Copy)]
-enum Ready {
+enum PreparedRule {
     Adadelta(Adadelta),
     Sgd(Sgd),
     RmsProp(RmsProp),
@@ -231,33 +237,33 @@ enum Ready {
 }
 
 impl Optimizer {
-    fn ready(self) -> Ready {
+    fn prepare(self) -> PreparedRule {
         match self {
-            Self::Adadelta(rule) => Ready::Adadelta(rule),
-            Self::Sgd(rule) => Ready::Sgd(rule),
-            Self::RmsProp(rule) => Ready::RmsProp(rule),
-            Self::Adam(settings) => Ready::Adam(settings.ready()),
+            Self::Adadelta(rule) => PreparedRule::Adadelta(rule),
+            Self::Sgd(rule) => PreparedRule::Sgd(rule),
+            Self::RmsProp(rule) => PreparedRule::RmsProp(rule),
+            Self::Adam(settings) => PreparedRule::Adam(settings.prepare()),
         }
     }
 }
 
-impl Rule for Adadelta {
-    const MEMORIES: usize = 2;
+impl UpdateRule for Adadelta {
+    const STATE_SLOTS: usize = 2;
 
     #[inline(always)]
     fn step<S: Simd>(self, s: S, g: F<S>, [p, e, d]: [F<S>; 3]) -> [F<S>; 3] {
         let (rho, rest) = (s.constant(self.rho), s.constant(1.0 - self.rho));
         let epsilon = s.constant(self.epsilon);
         let e = s.mul_add(rho, e, s.mul(rest, s.mul(g, g)));
-        // One root of the ratio instead of the ratio of two roots.
+        // The root of the ratio instead of the ratio of two roots.
         let step = s.mul(g, s.sqrt(s.div(s.add(d, epsilon), s.add(e, epsilon))));
         let d = s.mul_add(rho, d, s.mul(rest, s.mul(step, step)));
         [s.mul_add(s.constant(-self.rate), step, p), e, d]
     }
 }
 
-impl Rule for Sgd {
-    const MEMORIES: usize = 1;
+impl UpdateRule for Sgd {
+    const STATE_SLOTS: usize = 1;
 
     #[inline(always)]
     fn step<S: Simd>(self, s: S, g: F<S>, [p, v, none]: [F<S>; 3]) -> [F<S>; 3] {
@@ -268,8 +274,8 @@ impl Rule for Sgd {
     }
 }
 
-impl Rule for RmsProp {
-    const MEMORIES: usize = 1;
+impl UpdateRule for RmsProp {
+    const STATE_SLOTS: usize = 1;
 
     #[inline(always)]
     fn step<S: Simd>(self, s: S, g: F<S>, [p, e, none]: [F<S>; 3]) -> [F<S>; 3] {
@@ -280,14 +286,14 @@ impl Rule for RmsProp {
     }
 }
 
-/// Adam with what is the same for all parameters of a step.
+/// Adam with the factors that are constant in a step.
 #[derive(Clone, Copy)]
 struct AdamStep {
     /// -rate / (1 - beta1^step)
     scaled_rate: f32,
     /// 1 / sqrt(1 - beta2^step)
     root_scale: f32,
-    /// What is left of a parameter after its decay.
+    /// 1 - rate weight_decay, the factor of decoupled weight decay.
     keep: f32,
     beta1: f32,
     beta2: f32,
@@ -295,7 +301,7 @@ struct AdamStep {
 }
 
 impl Adam {
-    fn ready(self) -> AdamStep {
+    fn prepare(self) -> AdamStep {
         let Self { rate, beta1, beta2, epsilon, weight_decay, step } = self;
         let power = step.min(i32::MAX as u64) as i32;
         let correct1 = 1.0 - f64::from(beta1).powi(power);
@@ -311,8 +317,8 @@ impl Adam {
     }
 }
 
-impl Rule for AdamStep {
-    const MEMORIES: usize = 2;
+impl UpdateRule for AdamStep {
+    const STATE_SLOTS: usize = 2;
 
     #[inline(always)]
     fn step<S: Simd>(self, s: S, g: F<S>, [p, m, v]: [F<S>; 3]) -> [F<S>; 3] {

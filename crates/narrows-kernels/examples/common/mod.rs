@@ -1,8 +1,8 @@
-//! What the examples that measure share.
+//! Timing for the examples that measure.
 
 use std::time::Instant;
 
-/// The median seconds of `runs` calls, after one that warms up.
+/// The median duration of `runs` calls in seconds, after one call to warm up.
 pub fn median(runs: usize, mut work: impl FnMut()) -> f64 {
     work();
     let mut seconds: Vec<f64> = (0..runs)

@@ -1,32 +1,36 @@
-//! Exponential, logistic function, hyperbolic tangent, normal distribution and logarithm over vectors: a few units in the last place over the
-//! whole range, the same on every system (no call into its mathematics library). A NaN stays a NaN.
+//! Vector implementations of the exponential, logistic function, hyperbolic tangent, normal distribution and logarithm.
+//!
+//! Errors are a few units in the last place over the whole range. The results are the same on every operating system,
+//! because no function calls the system's mathematics library. NaN propagates.
 
-use super::{F, Lanes, Simd};
+use super::traits::{F, Lanes, Simd};
 
-/// e^x. 0 below -87.3 is 1.2e-38 (the smallest normal number); above 88.0 the result stays at e^88.
+/// e^x. The argument is clamped to -87.3..=88.0: the smallest result is 1.2e-38 (about the smallest normal number), the
+/// largest e^88.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: F<S>) -> F<S> {
-    let (less_one, power) = exp_in_parts(s, x);
-    s.mul(s.add(less_one, s.constant(1.0)), power)
+    let (minus_one, power) = exp_parts(s, x);
+    s.mul(s.add(minus_one, s.constant(1.0)), power)
 }
 
-/// e^x - 1, which does not cancel near 0. Ends where [`exp`] does.
+/// e^x - 1 without cancellation near 0. The argument is clamped as in [`exp`].
 #[inline(always)]
-pub(crate) fn exp_less_one<S: Simd>(s: S, x: F<S>) -> F<S> {
-    let (less_one, power) = exp_in_parts(s, x);
-    s.mul_add(less_one, power, s.sub(power, s.constant(1.0)))
+pub(crate) fn exp_m1<S: Simd>(s: S, x: F<S>) -> F<S> {
+    let (minus_one, power) = exp_parts(s, x);
+    s.mul_add(minus_one, power, s.sub(power, s.constant(1.0)))
 }
 
-/// e^r - 1 and 2^n, where e^x = 2^n e^r.
+/// e^r - 1 and 2^n with e^x = 2^n e^r.
 #[inline(always)]
-fn exp_in_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
-    // x = n ln 2 + r with |r| <= ln(2)/2 (ln 2 in two parts, so that n ln 2 is exact).
-    // The clamps have the constant first: of a NaN, `max(c, x)` keeps the NaN.
+fn exp_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
+    // Range reduction (Cody and Waite 1980): x = n ln 2 + r with |r| <= ln(2)/2; ln 2 is split in two so that n ln 2 is
+    // exact. The constant is the first argument of each clamp: `max(c, x)` returns its second argument if either is
+    // NaN.
     let x = s.min(s.constant(88.0), s.max(s.constant(-87.3), x));
     let n = s.round(s.mul(x, s.constant(std::f32::consts::LOG2_E)));
     let r = s.mul_add(n, s.constant(-0.693_359_4), x);
     let r = s.mul_add(n, s.constant(2.121_944_4e-4), r);
-    // e^r = 1 + r + r^2 q(r): q is (e^r - 1 - r) / r^2 interpolated at Chebyshev's points; the rest is below 8e-9.
+    // e^r = 1 + r + r^2 q(r): q interpolates (e^r - 1 - r) / r^2 at Chebyshev nodes, with an error below 8e-9.
     let mut q = s.constant(0.001_393_365_2);
     for c in [0.008_363_182, 0.041_666_465, 0.166_665_77, 0.5] {
         q = s.mul_add(q, r, s.constant(c));
@@ -34,15 +38,16 @@ fn exp_in_parts<S: Simd>(s: S, x: F<S>) -> (F<S>, F<S>) {
     (s.mul_add(q, s.mul(r, r), r), s.power_of_two(n))
 }
 
-/// What the logistic function and the loss on it have in common, from one exponential and one division.
+/// The logistic function and the quantity it shares with the binary cross-entropy, from one exponential and one
+/// division.
 pub(crate) struct Logistic<V> {
     /// 1 / (1 + e^-x)
     pub sigmoid: V,
-    /// e^-|x|, in 0..1: ln(1 + u) is what the loss adds.
+    /// e^-|x|, in (0, 1]: binary cross-entropy needs ln(1 + u).
     pub u: V,
 }
 
-/// The logistic function of x and e^-|x|.
+/// The logistic function of x, and e^-|x|.
 #[inline(always)]
 pub(crate) fn logistic<S: Simd>(s: S, x: F<S>) -> Logistic<F<S>> {
     let one = s.constant(1.0);
@@ -51,10 +56,10 @@ pub(crate) fn logistic<S: Simd>(s: S, x: F<S>) -> Logistic<F<S>> {
     Logistic { sigmoid: s.where_positive(x, inverse, s.mul(u, inverse)), u }
 }
 
-/// ln(1 + u) for u in 0..=1, to a few units in the last place of the result.
+/// ln(1 + u) for u in 0..=1, with an error of a few units in the last place.
 #[inline(always)]
-pub(crate) fn ln_one_plus<S: Simd>(s: S, u: F<S>) -> F<S> {
-    // 2 artanh(t) with t = u / (2 + u), at most 1/3: the series ends after t^15, the rest is below 2e-9 of it.
+pub(crate) fn ln_1p<S: Simd>(s: S, u: F<S>) -> F<S> {
+    // 2 artanh(t) with t = u / (2 + u) <= 1/3: the series is cut after t^15, with a relative error below 2e-9.
     let t = s.div(u, s.add(s.constant(2.0), u));
     let t2 = s.mul(t, t);
     let mut p = s.constant(1.0 / 15.0);
@@ -64,19 +69,21 @@ pub(crate) fn ln_one_plus<S: Simd>(s: S, u: F<S>) -> F<S> {
     s.mul(s.add(t, t), p)
 }
 
-/// The normal distribution at a distance from its middle.
+/// Tail and density of the standard normal distribution.
 pub(crate) struct Normal<V> {
-    /// The probability of what is further out on one side: Phi(-a).
+    /// The upper tail probability Phi(-a).
     pub tail: V,
     /// e^(-a^2 / 2) / sqrt(2 pi)
     pub density: V,
 }
 
-/// The normal distribution at distances `a` in 0..=12, the tail to 1e-7 and to 1e-5 of its size.
+/// The standard normal distribution at `a` in 0..=12. The tail has an absolute error of 1e-7 and a relative error of
+/// 1e-5.
 #[inline(always)]
 pub(crate) fn normal<S: Simd>(s: S, a: F<S>) -> Normal<F<S>> {
-    // Phi(-a) = t p(t) e^(-a^2 / 2) with t = 1 / (1 + 0.4 a), in the manner of Abramowitz and Stegun (1964), 7.1.26, whose
-    // coefficients lose digits in f32. These interpolate at Chebyshev's points, in t - 1/2; the rest is below 7.2e-7 of it.
+    // Phi(-a) = t p(t) e^(-a^2 / 2) with t = 1 / (1 + 0.4 a), the form of Abramowitz and Stegun (1964), 7.1.26, whose
+    // own coefficients cancel in f32. These interpolate at Chebyshev nodes, in powers of t - 1/2; relative error below
+    // 7.2e-7.
     let one = s.constant(1.0);
     let t = s.div(one, s.mul_add(s.constant(0.4), a, one));
     let middle = s.sub(t, s.constant(0.5));
@@ -90,11 +97,11 @@ pub(crate) fn normal<S: Simd>(s: S, a: F<S>) -> Normal<F<S>> {
     Normal { tail: s.mul(s.mul(p, t), e), density: s.mul(s.constant(0.398_942_3), e) }
 }
 
-/// The natural logarithm of a normal positive number, to about 1e-7 of its size or 1e-7. Nothing is fused: the same bits
-/// at every level.
+/// The natural logarithm of a positive normal number, with an absolute or relative error of about 1e-7. It uses no
+/// fused operation, so the result has the same bits at every level.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
-    // x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh((m - 1) / (m + 1)), whose series ends after s^9.
+    // x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh((m - 1) / (m + 1)), whose series is cut after s^9.
     let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
     let n = (bits as i32) >> 23;
     let m = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3);
@@ -104,9 +111,9 @@ pub(crate) fn ln(x: f32) -> f32 {
     n as f32 * std::f32::consts::LN_2 + 2.0 * s * series
 }
 
-/// The sum of the logarithms of the numbers.
+/// The sum of the logarithms of the lanes.
 #[inline(always)]
-pub(crate) fn sum_of_logarithms<S: Simd>(s: S, x: F<S>) -> f32 {
+pub(crate) fn sum_of_ln<S: Simd>(s: S, x: F<S>) -> f32 {
     let mut numbers = [1.0; 16];
     s.write(&mut numbers[..<S as Lanes<f32>>::COUNT], 0, x);
     numbers.map(ln).iter().sum()
@@ -123,11 +130,11 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: F<S>) -> F<S> {
 pub(crate) fn tanh<S: Simd>(s: S, x: F<S>) -> F<S> {
     let one = s.constant(1.0);
     let size = s.abs(x);
-    // Away from 0: 1 - 2 / (e^2|x| + 1), with the sign of x. From 9.1 on it rounds to 1 (and a NaN stays one).
+    // Away from 0: 1 - 2 / (e^2|x| + 1), with the sign of x. It rounds to 1 from 9.1 on, and propagates NaN.
     let e = exp(s, s.min(s.constant(20.0), s.add(size, size)));
     let far = s.sub(one, s.div(s.constant(2.0), s.add(e, one)));
     let far = s.where_positive(x, far, s.negate(far));
-    // Near 0 that difference cancels: the odd series (Taylor to x^13) up to |x| = 0.4.
+    // Near 0 that difference cancels: up to |x| = 0.4 use the odd Taylor series to x^13.
     let x2 = s.mul(x, x);
     let mut p = s.constant(21844.0 / 6_081_075.0);
     for c in [-1382.0 / 155_925.0, 62.0 / 2835.0, -17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0] {
@@ -142,7 +149,7 @@ mod tests {
     use super::*;
     use crate::simd::{Level, dispatch};
 
-    /// Applies a vector function to one number, at every level of this processor and at 16 lanes.
+    /// Calls `check` with all functions of `x`, at every level of this processor and at 16 lanes.
     fn each_level(x: f32, check: impl Fn(&str, [f32; 8])) {
         #[inline(always)]
         fn all<S: Simd>(s: S, x: f32) -> [f32; 8] {
@@ -155,17 +162,17 @@ mod tests {
                 tanh(s, v),
                 both.sigmoid,
                 s.add(s.constant(1.0), both.u),
-                exp_less_one(s, v),
-                ln_one_plus(s, both.u),
+                exp_m1(s, v),
+                ln_1p(s, both.u),
                 normal.tail,
                 normal.density,
             ];
             for (slot, value) in values.into_iter().enumerate() {
                 s.write(&mut out[slot..slot + 1], 0, value);
             }
-            // The logarithm of 1 + e^-|x|, of each lane.
+            // All lanes hold ln(1 + e^-|x|), so their mean is the value of one.
             let lanes = <S as Lanes<f32>>::COUNT as f32;
-            out[3] = sum_of_logarithms(s, s.add(s.constant(1.0), both.u)) / lanes;
+            out[3] = sum_of_ln(s, s.add(s.constant(1.0), both.u)) / lanes;
             out
         }
         for level in Level::available() {
@@ -194,8 +201,8 @@ mod tests {
                     ["exp", "tanh", "sigmoid", "sum of logarithms", "exp less one", "logarithm of 1 + u"];
                 for (name, (want, got)) in names.iter().zip(want.iter().zip(got)) {
                     let error = (f64::from(got) - want).abs();
-                    // 4 units in the last place; below the smallest normal number, that number. The logarithm is of a
-                    // number next to 1, which has lost what is smaller than its own last place.
+                    // 4 units in the last place, or the smallest normal number. The sum of logarithms gets
+                    // 1 + u rounded to f32, so its absolute error is that of an f32 near 1.
                     let small = if *name == "sum of logarithms" { 1.2e-7 } else { 1.2e-38 };
                     assert!(
                         error <= 4.0 * want.abs() * f64::from(f32::EPSILON) + small,
@@ -208,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_tail_of_the_normal_distribution_is_the_integral_of_its_density() {
-        // The density integrates to the tail: trapezes of 1/1024 are good to 1e-8, from 12 inwards.
+        // Integrates the density from 12 inwards by the trapezoidal rule; steps of 1/1024 are accurate to 1e-8.
         let density = |a: f64| (-0.5 * a * a).exp() / std::f64::consts::TAU.sqrt();
         let mut tail = 0.0;
         for step in (0..12 * 1024).rev() {
@@ -229,7 +236,7 @@ mod tests {
     #[test]
     fn extremes_and_nan() {
         each_level(f32::NAN, |level, mut got| {
-            // The sum of logarithms is for numbers only.
+            // The sum of logarithms is not defined for NaN.
             got[3] = f32::NAN;
             assert!(got.iter().all(|v| v.is_nan()), "{level} {got:?}");
         });

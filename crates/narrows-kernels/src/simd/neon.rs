@@ -1,10 +1,10 @@
-//! NEON, part of every aarch64 processor.
+//! The NEON token. NEON is part of the aarch64 baseline.
 
 use std::arch::aarch64::*;
 
-use super::{Lanes, Outline, Simd};
+use super::traits::{Lanes, Outline, Simd, outline};
 
-/// Proof of NEON: 4 f32, 2 f64.
+/// Proof of NEON: vectors of 4 f32 or 2 f64.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neon(());
 
@@ -17,7 +17,7 @@ impl Neon {
     }
 }
 
-/// Methods whose body is one expression of intrinsics that the token allows.
+/// Defines methods whose body is one expression of intrinsics covered by the token.
 macro_rules! methods {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty { $body:expr })*) => {
         $(
@@ -31,18 +31,19 @@ macro_rules! methods {
     };
 }
 
+/// Defines the loads and stores of [`Lanes`]; partial ones go through an array, because NEON has no masked access.
 macro_rules! memory {
     ($T:ty, $V:ty, $count:literal, $load:ident, $store:ident) => {
         #[inline(always)]
         unsafe fn load(self, from: *const $T) -> $V {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe { $load(from) }
         }
         #[inline(always)]
         unsafe fn load_first(self, from: *const $T, count: usize) -> $V {
             debug_assert!(count <= $count);
             let mut numbers: [$T; $count] = [0.0; $count];
-            // SAFETY: `count` numbers can be read, and the array holds as many.
+            // SAFETY: `count` elements can be read (guaranteed by the caller), and the array holds at least as many.
             unsafe {
                 std::ptr::copy_nonoverlapping(from, numbers.as_mut_ptr(), count);
                 $load(numbers.as_ptr())
@@ -50,14 +51,14 @@ macro_rules! memory {
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut $T, value: $V) {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe { $store(to, value) }
         }
         #[inline(always)]
         unsafe fn store_first(self, to: *mut $T, value: $V, count: usize) {
             debug_assert!(count <= $count);
             let mut numbers: [$T; $count] = [0.0; $count];
-            // SAFETY: the array holds a vector, and `count` numbers of it can be written.
+            // SAFETY: the array holds a whole vector, and `count` elements can be written (guaranteed by the caller).
             unsafe {
                 $store(numbers.as_mut_ptr(), value);
                 std::ptr::copy_nonoverlapping(numbers.as_ptr(), to, count);
@@ -69,7 +70,7 @@ macro_rules! memory {
 impl Outline for Neon {
     #[inline(always)]
     fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        super::outline(work)
+        outline(work)
     }
 }
 
@@ -100,9 +101,9 @@ impl Lanes<f64> for Neon {
 impl Simd for Neon {
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> float32x4_t {
-        // SAFETY: the caller vouches for 4 bytes.
+        // SAFETY: the caller guarantees 4 readable bytes.
         let numbers: [f32; 4] = std::array::from_fn(|i| f32::from(unsafe { *from.add(i) }));
-        // SAFETY: the array holds a vector.
+        // SAFETY: the array holds a whole vector.
         unsafe { vld1q_f32(numbers.as_ptr()) }
     }
     methods! {

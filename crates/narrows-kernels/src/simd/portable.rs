@@ -1,19 +1,20 @@
-//! Vectors as arrays: runs everywhere. Level `plain` is four lanes; the tests also run the code paths of wider levels
-//! through it on processors that lack them.
+//! The portable token: vectors as arrays, for every processor. Level `plain` has four lanes. The tests use wider arrays
+//! to run the code paths of levels that the processor lacks.
 
-use super::{F, Lanes, Outline, Simd};
+use super::traits::{F, Lanes, Outline, Simd, outline};
 
-/// The token of arrays of `N` numbers; needs nothing of the processor.
+/// The token of vectors that are arrays of `N` elements; requires no processor feature.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable<const N: usize>;
 
 impl<const N: usize> Outline for Portable<N> {
     #[inline(always)]
     fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-        super::outline(work)
+        outline(work)
     }
 }
 
+/// Implements [`Lanes`] for arrays of `$T`.
 macro_rules! lanes {
     ($T:ty) => {
         impl<const N: usize> Lanes<$T> for Portable<N> {
@@ -28,32 +29,32 @@ macro_rules! lanes {
             fn add(self, a: [$T; N], b: [$T; N]) -> [$T; N] {
                 std::array::from_fn(|i| a[i] + b[i])
             }
-            /// Two roundings: without the instruction, a fused one costs a library call for every number.
+            /// Rounds twice: without the instruction, a fused multiply-add would be a library call per lane.
             #[inline(always)]
             fn mul_add(self, a: [$T; N], b: [$T; N], c: [$T; N]) -> [$T; N] {
                 std::array::from_fn(|i| a[i] * b[i] + c[i])
             }
             #[inline(always)]
             unsafe fn load(self, from: *const $T) -> [$T; N] {
-                // SAFETY: the caller vouches for N numbers.
+                // SAFETY: the caller guarantees N accessible elements.
                 unsafe { from.cast::<[$T; N]>().read_unaligned() }
             }
             #[inline(always)]
             unsafe fn load_first(self, from: *const $T, count: usize) -> [$T; N] {
                 debug_assert!(count <= N);
-                // SAFETY: only the first `count` numbers are read.
+                // SAFETY: only the first `count` elements are read.
                 std::array::from_fn(|i| if i < count { unsafe { *from.add(i) } } else { 0.0 })
             }
             #[inline(always)]
             unsafe fn store(self, to: *mut $T, value: [$T; N]) {
-                // SAFETY: the caller vouches for N numbers.
+                // SAFETY: the caller guarantees N accessible elements.
                 unsafe { to.cast::<[$T; N]>().write_unaligned(value) }
             }
             #[inline(always)]
             unsafe fn store_first(self, to: *mut $T, value: [$T; N], count: usize) {
                 debug_assert!(count <= N);
                 for (i, value) in value.into_iter().enumerate().take(count) {
-                    // SAFETY: only the first `count` numbers are written.
+                    // SAFETY: only the first `count` elements are written.
                     unsafe { *to.add(i) = value }
                 }
             }
@@ -90,7 +91,7 @@ impl<const N: usize> Simd for Portable<N> {
     }
     #[inline(always)]
     fn round(self, a: F<Self>) -> F<Self> {
-        // Adding and taking away 1.5 * 2^23 leaves a whole number, ties to even; exact for |a| < 2^22.
+        // Adding and subtracting 1.5 * 2^23 rounds to an integer, ties to even; exact for |a| < 2^22.
         const SHIFT: f32 = 12_582_912.0;
         std::array::from_fn(|i| (a[i] + SHIFT) - SHIFT)
     }
@@ -100,7 +101,7 @@ impl<const N: usize> Simd for Portable<N> {
     }
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> F<Self> {
-        // SAFETY: the caller vouches for N bytes.
+        // SAFETY: the caller guarantees N readable bytes.
         std::array::from_fn(|i| f32::from(unsafe { *from.add(i) }))
     }
     #[inline(always)]

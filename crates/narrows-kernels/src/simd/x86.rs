@@ -1,14 +1,14 @@
-//! AVX2 with FMA, and AVX-512.
+//! The x86-64 tokens: AVX2 with FMA, and AVX-512.
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Outline, Simd};
+use super::traits::{Lanes, Outline, Simd};
 
-/// Proof of AVX2 and FMA: 8 f32, 4 f64.
+/// Proof of AVX2 and FMA: vectors of 8 f32 or 4 f64.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
 
-/// Proof of AVX-512F (and AVX2, FMA): 16 f32, 8 f64.
+/// Proof of AVX-512F, AVX2 and FMA: vectors of 16 f32 or 8 f64.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -30,7 +30,7 @@ impl Avx512 {
     }
 }
 
-/// Methods whose body is one expression of intrinsics that the token allows.
+/// Defines methods whose body is one expression of intrinsics covered by the token.
 macro_rules! methods {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty { $body:expr })*) => {
         $(
@@ -43,11 +43,11 @@ macro_rules! methods {
     };
 }
 
-/// `MASK[8 - count..]` begins with `count` lanes that are set.
+/// `MASK[8 - count..]` begins with `count` set lanes; `MASK_64` is the same for 64-bit lanes.
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-static MASK_WIDE: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+static MASK_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// [`Outline`] for a token, by the features it proves.
+/// Implements [`Outline`] for a token, with the target features that the token proves.
 macro_rules! outline {
     ($token:ty: $features:literal) => {
         impl Outline for $token {
@@ -76,34 +76,34 @@ impl Lanes<f32> for Avx2 {
         fn add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 { _mm256_fmadd_ps(a, b, c) }
     }
-    const SIDE: usize = 8;
+    const TRANSPOSE_SIDE: usize = 8;
 
     #[inline(always)]
     unsafe fn transpose(self, to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
-        // SAFETY: as the caller promises; the token proves AVX2.
+        // SAFETY: guaranteed by the caller; the token proves AVX2.
         unsafe { transpose_8x8(to, to_stride, from, from_stride) }
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_loadu_ps(from) }
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
         debug_assert!(count <= 8);
-        // SAFETY: lanes past `count` are masked and not touched; the mask lies inside its table.
+        // SAFETY: lanes past `count` are masked and not accessed; the mask is read from inside its table.
         unsafe { _mm256_maskload_ps(from, _mm256_loadu_si256(MASK.as_ptr().add(8 - count).cast())) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m256) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_storeu_ps(to, value) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: __m256, count: usize) {
         debug_assert!(count <= 8);
-        // SAFETY: lanes past `count` are masked and not touched; the mask lies inside its table.
+        // SAFETY: lanes past `count` are masked and not accessed; the mask is read from inside its table.
         unsafe { _mm256_maskstore_ps(to, _mm256_loadu_si256(MASK.as_ptr().add(8 - count).cast()), value) }
     }
 }
@@ -119,34 +119,32 @@ impl Lanes<f64> for Avx2 {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f64) -> __m256d {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_loadu_pd(from) }
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f64, count: usize) -> __m256d {
         debug_assert!(count <= 4);
-        // SAFETY: lanes past `count` are masked and not touched; the mask lies inside its table.
-        unsafe { _mm256_maskload_pd(from, _mm256_loadu_si256(MASK_WIDE.as_ptr().add(4 - count).cast())) }
+        // SAFETY: lanes past `count` are masked and not accessed; the mask is read from inside its table.
+        unsafe { _mm256_maskload_pd(from, _mm256_loadu_si256(MASK_64.as_ptr().add(4 - count).cast())) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f64, value: __m256d) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_storeu_pd(to, value) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f64, value: __m256d, count: usize) {
         debug_assert!(count <= 4);
-        // SAFETY: lanes past `count` are masked and not touched; the mask lies inside its table.
-        unsafe {
-            _mm256_maskstore_pd(to, _mm256_loadu_si256(MASK_WIDE.as_ptr().add(4 - count).cast()), value)
-        }
+        // SAFETY: lanes past `count` are masked and not accessed; the mask is read from inside its table.
+        unsafe { _mm256_maskstore_pd(to, _mm256_loadu_si256(MASK_64.as_ptr().add(4 - count).cast()), value) }
     }
 }
 
 impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m256 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
     }
     methods! {
@@ -186,47 +184,48 @@ impl Lanes<f32> for Avx512 {
         fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
     }
-    const SIDE: usize = 8;
+    const TRANSPOSE_SIDE: usize = 8;
 
     #[inline(always)]
     unsafe fn transpose(self, to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
-        // SAFETY: as the caller promises; the token proves AVX2 too.
+        // SAFETY: guaranteed by the caller; the token proves AVX2 too.
         unsafe { transpose_8x8(to, to_stride, from, from_stride) }
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_loadu_ps(from) }
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         debug_assert!(count <= 16);
-        // SAFETY: lanes past `count` are masked and not touched.
+        // SAFETY: lanes past `count` are masked and not accessed.
         unsafe { _mm512_maskz_loadu_ps(first_16(count), from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: __m512) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_storeu_ps(to, value) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: __m512, count: usize) {
         debug_assert!(count <= 16);
-        // SAFETY: lanes past `count` are masked and not touched.
+        // SAFETY: lanes past `count` are masked and not accessed.
         unsafe { _mm512_mask_storeu_ps(to, first_16(count), value) }
     }
 }
 
-/// See [`Lanes::transpose`]: pairs of rows are woven together, then pairs of pairs, then halves are exchanged.
+/// [`Lanes::transpose`] of an 8 x 8 block: interleaves pairs of rows, then pairs of pairs; the final exchange of
+/// 128-bit halves is folded into the loads.
 ///
 /// # Safety
-/// The processor has AVX2, and the square can be read and written.
+/// The processor has AVX2, and every element of both blocks is valid for reads and writes.
 #[inline(always)]
 unsafe fn transpose_8x8(to: *mut f32, to_stride: usize, from: *const f32, from_stride: usize) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe {
-        // Rows i and i + 4 share a register: the last exchange, of halves, is done by the loads.
+        // Rows i and i + 4 share a register, which makes the exchange of halves unnecessary.
         let load = |row: usize, half: usize| {
             let low = _mm256_castps128_ps256(_mm_loadu_ps(from.add(row * from_stride + half)));
             _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add((row + 4) * from_stride + half)))
@@ -248,13 +247,13 @@ unsafe fn transpose_8x8(to: *mut f32, to_stride: usize, from: *const f32, from_s
     }
 }
 
-/// A mask of the first `count` of 16 lanes.
+/// The mask of the first `count` of 16 lanes.
 #[inline(always)]
 fn first_16(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
-/// A mask of the first `count` of 8 lanes.
+/// The mask of the first `count` of 8 lanes.
 #[inline(always)]
 fn first_8(count: usize) -> __mmask8 {
     ((1u32 << count) - 1) as __mmask8
@@ -271,24 +270,24 @@ impl Lanes<f64> for Avx512 {
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f64) -> __m512d {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_loadu_pd(from) }
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f64, count: usize) -> __m512d {
         debug_assert!(count <= 8);
-        // SAFETY: lanes past `count` are masked and not touched.
+        // SAFETY: lanes past `count` are masked and not accessed.
         unsafe { _mm512_maskz_loadu_pd(first_8(count), from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f64, value: __m512d) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_storeu_pd(to, value) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f64, value: __m512d, count: usize) {
         debug_assert!(count <= 8);
-        // SAFETY: lanes past `count` are masked and not touched.
+        // SAFETY: lanes past `count` are masked and not accessed.
         unsafe { _mm512_mask_storeu_pd(to, first_8(count), value) }
     }
 }
@@ -296,7 +295,7 @@ impl Lanes<f64> for Avx512 {
 impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m512 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
     }
     methods! {

@@ -1,0 +1,68 @@
+//! Dispatch from the size of a tile at run time to a tile kernel compiled for that size.
+
+use super::tile_shapes::TileShapes;
+use crate::simd::Simd;
+
+/// The computation of one tile, generic over its size.
+pub(super) trait TileKernel<S: Simd>: Copy {
+    /// Computes a tile of `COUNT` rows (or pooling windows) and `REGISTERS` registers per row.
+    ///
+    /// # Safety
+    /// The operands have that many rows, and are valid as the kernel requires.
+    unsafe fn run<const COUNT: usize, const REGISTERS: usize>(self, s: S);
+}
+
+/// Calls tile kernels of every size up to the level's [`TileShapes`].
+pub(super) trait DispatchTile: TileShapes {
+    /// Runs a kernel on a tile of `rows` rows.
+    ///
+    /// # Safety
+    /// As [`TileKernel::run`], with `1 <= rows <= MAX_ROWS_2` (or `MAX_ROWS_1`, one register wide).
+    unsafe fn dispatch_rows<K: TileKernel<Self>>(self, two_registers: bool, rows: usize, kernel: K);
+
+    /// Runs a kernel on a tile of `windows` pooling windows.
+    ///
+    /// # Safety
+    /// As [`TileKernel::run`], with `1 <= windows <= MAX_WINDOWS_2` (or `MAX_WINDOWS_1`, one register wide).
+    #[inline(always)]
+    unsafe fn dispatch_windows<K: TileKernel<Self>>(self, two_registers: bool, windows: usize, kernel: K) {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            match (two_registers, windows) {
+                (true, 1) => kernel.run::<1, 2>(self),
+                (true, 2) => kernel.run::<2, 2>(self),
+                (false, 1) => kernel.run::<1, 1>(self),
+                (false, 2) => kernel.run::<2, 1>(self),
+                (false, 3) => kernel.run::<3, 1>(self),
+                _ => unreachable!("tiles of 1 to 3 windows"),
+            }
+        }
+    }
+}
+
+/// Implements [`DispatchTile`] for a token: first the row counts up to `MAX_ROWS_2`, then those up to `MAX_ROWS_1`.
+macro_rules! dispatch_tiles {
+    ([$($generics:tt)*] $S:ty: $($rows:literal)*; $($more:literal)*) => {
+        impl $($generics)* DispatchTile for $S {
+            #[inline(always)]
+            unsafe fn dispatch_rows<K: TileKernel<Self>>(self, two_registers: bool, rows: usize, kernel: K) {
+                // SAFETY: guaranteed by the caller.
+                unsafe {
+                    match (two_registers, rows) {
+                        $((true, $rows) => kernel.run::<$rows, 2>(self),)*
+                        $((false, $rows) => kernel.run::<$rows, 1>(self),)*
+                        $((false, $more) => kernel.run::<$more, 1>(self),)*
+                        _ => unreachable!("tiles of 1 to {} rows", Self::MAX_ROWS_1),
+                    }
+                }
+            }
+        }
+    };
+}
+dispatch_tiles!([<const N: usize>] crate::simd::Portable<N>: 1 2 3 4; 5 6);
+#[cfg(target_arch = "x86_64")]
+dispatch_tiles!([] crate::simd::Avx2: 1 2 3 4 5 6; 7 8 9 10);
+#[cfg(target_arch = "x86_64")]
+dispatch_tiles!([] crate::simd::Avx512: 1 2 3 4 5 6 7 8 9 10 11 12; 13 14);
+#[cfg(target_arch = "aarch64")]
+dispatch_tiles!([] crate::simd::Neon: 1 2 3 4 5 6 7 8 9 10 11 12; 13 14);
