@@ -1,7 +1,7 @@
 //! How much a model loses on rows, and what simpler methods lose on the same rows.
 
 use narrows_kernels::Level;
-use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
+use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use crate::compute::Compute;
 use crate::data::Source;
@@ -249,7 +249,7 @@ fn residuals(
     let mut along = |rows: &[f64]| {
         let mut codes = vec![0.0; n * k];
         let directions = View::new(directions, k, width).transposed();
-        multiply_f64(level, &mut codes, View::new(rows, n, width), directions, FinishWide::Store, scratch);
+        multiply_f64(level, &mut codes, View::new(rows, n, width), directions, EpilogueF64::Store, scratch);
         codes
     };
     let x = centred(x);

@@ -118,7 +118,7 @@ pub(super) fn check_memory(
     free: Option<usize>,
 ) -> Result<()> {
     // Beside the engine's own: where training starts, where it is, and the best so far.
-    let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.memories());
+    let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.state_slots());
     let needed = Engine::footprint(plan, optimizer, batch, threads).total() + copies;
     let Some(free) = free else { return Ok(()) };
     if needed <= free {

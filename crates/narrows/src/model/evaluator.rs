@@ -60,7 +60,7 @@ impl Judge<'_> {
                 let codes = if plan.divergence().is_some() {
                     let k = plan.code().len();
                     let mut sums = vec![0.0; n];
-                    sampling::divergence(level, &mut sums, encoded, k);
+                    sampling::kl_divergence(level, &mut sums, encoded, k);
                     divergences = Some(sums);
                     &encoded.chunks_exact(2 * k).flat_map(|row| row[..k].to_vec()).collect::<Vec<f32>>()[..]
                 } else {

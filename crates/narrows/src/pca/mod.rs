@@ -11,7 +11,7 @@ pub(crate) mod moments;
 pub use moments::{Moments, Scatter};
 
 use narrows_kernels::Level;
-use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
+use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
@@ -180,7 +180,7 @@ impl Pca {
             codes,
             View::new(&centred, n, d),
             components,
-            FinishWide::Store,
+            EpilogueF64::Store,
             &mut vec![0.0; scratch_len(d)],
         );
         if self.whiten {
@@ -204,7 +204,7 @@ impl Pca {
             }
         }
         let components = View::new(&self.components, k, d);
-        let finish = FinishWide::Bias(&self.mean);
+        let finish = EpilogueF64::Bias(&self.mean);
         multiply_f64(
             level,
             rows,

@@ -9,8 +9,8 @@
 
 use std::sync::{Mutex, RwLock};
 
-use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
-use narrows_kernels::{Level, lockstep};
+use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
+use narrows_kernels::{Level, team};
 
 use crate::base::linalg::{complete_basis, fix_signs, symmetric_eigen};
 use crate::data::Source;
@@ -244,7 +244,7 @@ impl Scatter {
         // Two buffers in turn: the first thread reads the next group while the others are still at this one.
         let buffers = [(); 2].map(|()| RwLock::new(Vec::<f64>::new()));
         let failure = Mutex::new(None);
-        lockstep::run(threads.clamp(1, strips.len()), &mut *self, |member, mut lead| {
+        team::run(threads.clamp(1, strips.len()), &mut *self, |member, mut lead| {
             let mut scratch = vec![0.0; scratch_len(BLOCK)];
             for (turn, first) in (0..rows).step_by(group).enumerate() {
                 let buffer = &buffers[turn % 2];
@@ -357,7 +357,7 @@ fn add_to_strip(
         let x = View::new(block, block.len() / width, width);
         let left = x.columns(first, STRIP.min(width - first)).transposed();
         let right = x.columns(first, width - first);
-        multiply_f64(level, strip, left, right, FinishWide::Accumulate, scratch);
+        multiply_f64(level, strip, left, right, EpilogueF64::Accumulate, scratch);
     }
 }
 
@@ -367,13 +367,13 @@ fn dual_directions(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> 
     let x = View::new(rows, n, d);
     let mut products = vec![0.0; n * n];
     let mut scratch = vec![0.0; scratch_len(d)];
-    multiply_f64(level, &mut products, x, x.transposed(), FinishWide::Store, &mut scratch);
+    multiply_f64(level, &mut products, x, x.transposed(), EpilogueF64::Store, &mut scratch);
     let eigen = symmetric_eigen(&products, n)?;
     let floor = eigen.values[0].max(0.0) * n as f64 * 1e-13;
     let known = eigen.values.iter().take(k).take_while(|&&value| value > floor).count();
     let mut directions = vec![0.0; k * d];
     let left = View::new(&eigen.vectors[..known * n], known, n);
-    multiply_f64(level, &mut directions[..known * d], left, x, FinishWide::Store, &mut scratch);
+    multiply_f64(level, &mut directions[..known * d], left, x, EpilogueF64::Store, &mut scratch);
     for direction in directions[..known * d].chunks_exact_mut(d) {
         let length = direction.iter().map(|value| value * value).sum::<f64>().sqrt();
         direction.iter_mut().for_each(|value| *value /= length);

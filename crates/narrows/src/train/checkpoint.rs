@@ -169,7 +169,7 @@ impl Checkpoints {
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;
-        let memory = (0..optimizer.memories())
+        let memory = (0..optimizer.state_slots())
             .map(|number| tensors.f32(&format!("memory.{number}"), &shape))
             .collect::<Result<_>>()?;
         let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };

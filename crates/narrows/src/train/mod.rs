@@ -8,7 +8,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use narrows_kernels::{Level, lockstep};
+use narrows_kernels::{Level, team};
 
 use crate::data::order::epoch_order;
 use crate::error::Result;
@@ -37,7 +37,7 @@ pub(crate) struct State {
 impl State {
     /// The state before the first epoch.
     pub fn new(parameters: Vec<f32>, optimizer: Optimizer) -> Self {
-        let memory = vec![vec![0.0; parameters.len()]; optimizer.memories()];
+        let memory = vec![vec![0.0; parameters.len()]; optimizer.state_slots()];
         Self { step: 0, parameters, memory, best: Vec::new(), best_loss: f64::INFINITY, history: Vec::new() }
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn train(
     let early = AtomicBool::new(is_late(&start.history));
 
     let lead = Leader { callback, keep, kept: Instant::now(), state: start, seconds: 0.0, broken: None };
-    let lead = lockstep::run(threads, lead, |member, mut lead| {
+    let lead = team::run(threads, lead, |member, mut lead| {
         let mut scratch = engine.scratch();
         let mut step = steps_before;
         'epochs: for epoch in epochs_before + 1..=settings.epochs {

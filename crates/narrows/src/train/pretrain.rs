@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use narrows_kernels::Level;
-use narrows_kernels::matrix::{self, Finish, View};
+use narrows_kernels::gemm::{self, Epilogue, View};
 
 use crate::compute::Compute;
 use crate::data::Access;
@@ -304,9 +304,9 @@ fn filters(encoders: &[Encoder], level: Level) -> Vec<f32> {
     for encoder in before.iter().rev() {
         let (weights, inputs, units) = encoder.weights();
         let mut below = vec![0.0; count * inputs];
-        let mut scratch = vec![0.0; matrix::scratch_len(units)];
+        let mut scratch = vec![0.0; gemm::scratch_len(units)];
         let (left, right) = (View::new(&found, count, units), View::new(weights, inputs, units).transposed());
-        matrix::multiply(level, &mut below, left, right, Finish::Store, &mut scratch);
+        gemm::multiply(level, &mut below, left, right, Epilogue::Store, &mut scratch);
         found = below;
     }
     found

@@ -321,12 +321,12 @@ fn unsafe_code_stays_in_the_kernels() {
 fn threads_are_made_in_one_place() {
     for word in ["thread::spawn", "thread::scope", "thread::Builder"] {
         let files = files_with(word);
-        assert!(files.iter().all(|file| file == "narrows-kernels/src/lockstep.rs"), "{word}: {files:?}");
+        assert!(files.iter().all(|file| file == "narrows-kernels/src/team.rs"), "{word}: {files:?}");
     }
     // Asking how many processors there are is no thread.
     let mut files = files_with("std::thread");
     files.sort();
-    assert_eq!(files, ["narrows-kernels/src/lockstep.rs", "narrows/src/compute.rs"]);
+    assert_eq!(files, ["narrows-kernels/src/team.rs", "narrows/src/compute.rs"]);
 }
 
 #[test]

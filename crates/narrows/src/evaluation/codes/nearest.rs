@@ -1,6 +1,6 @@
 //! The nearest of many codes, for each of many others.
 
-use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
+use narrows_kernels::gemm::{Epilogue, View, multiply, scratch_len};
 
 use super::{column_means, each};
 use crate::compute::Compute;
@@ -41,7 +41,7 @@ pub(super) fn nearest(codes: &[f32], asking: &[f32], width: usize, compute: Comp
             let products = &mut products[..nearest.len() * count];
             let left = View::new(&near_asking, nearest.len(), width);
             let right = View::new(rows, count, width).transposed();
-            multiply(compute.level, products, left, right, Finish::Store, scratch);
+            multiply(compute.level, products, left, right, Epilogue::Store, scratch);
             for (i, products) in products.chunks_exact(count).enumerate() {
                 if least(norms, products) > limits[i] {
                     continue;

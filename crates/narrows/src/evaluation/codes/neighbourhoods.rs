@@ -11,7 +11,7 @@
 //! with r among the rows. Continuity is the same with rows and codes exchanged: it counts neighbours that were torn away.
 //! Both are 1 where all neighbours stay.
 
-use narrows_kernels::matrix::{FinishWide, View, multiply_f64, scratch_len};
+use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use super::{column_means, each};
 use crate::compute::Compute;
@@ -112,7 +112,7 @@ impl Space {
         let n = squares.len();
         let some = View::new(&points[first * width..][..count * width], count, *width);
         let all = View::new(points, n, *width).transposed();
-        multiply_f64(compute.level, distances, some, all, FinishWide::Store, scratch);
+        multiply_f64(compute.level, distances, some, all, EpilogueF64::Store, scratch);
         let order = |(i, products): (usize, &mut [f64])| {
             // |a - b|^2 = |a|^2 + |b|^2 - 2 a'b, of which |a|^2 is the same for all.
             products.iter_mut().zip(squares).for_each(|(product, square)| *product = square - 2.0 * *product);

@@ -10,7 +10,7 @@
 //! which is scikit-learn's LogisticRegression with its defaults (C = 1). The function is convex, so where one begins does
 //! not matter: at zero. It is minimised by L-BFGS over all rows at once (Nocedal and Wright 2006, algorithm 7.5).
 
-use narrows_kernels::matrix::{Finish, View, multiply, scratch_len};
+use narrows_kernels::gemm::{Epilogue, View, multiply, scratch_len};
 use narrows_kernels::{Activation, Level};
 
 use super::{Classified, column_means, each};
@@ -133,7 +133,7 @@ impl Problem<'_> {
                     }
                 }
                 let left = View::new(&shares, block, count).transposed();
-                multiply(compute.level, products, left, View::new(x, block, width), Finish::Store, scratch);
+                multiply(compute.level, products, left, View::new(x, block, width), Epilogue::Store, scratch);
                 part.iter_mut().zip(products.iter()).for_each(|(sum, &value)| *sum += f64::from(value));
             }
         });
@@ -158,7 +158,7 @@ fn logits(level: Level, rows: &[f32], weights: &[f32], bias: &[f32], scratch: &m
     let width = weights.len() / bias.len();
     let n = rows.len() / width;
     let mut out = vec![0.0; n * bias.len()];
-    let finish = Finish::Forward { bias: Some(bias), activation: Activation::Linear };
+    let finish = Epilogue::Forward { bias: Some(bias), activation: Activation::Linear };
     let weights = View::new(weights, bias.len(), width).transposed();
     multiply(level, &mut out, View::new(rows, n, width), weights, finish, scratch);
     out

@@ -8,8 +8,9 @@
 
 use std::ops::Range;
 
-use narrows_kernels::lockstep::{Member, Piece};
-use narrows_kernels::normalization;
+use narrows_kernels::batch_norm;
+use narrows_kernels::shared::Piece;
+use narrows_kernels::team::Worker;
 
 use super::layout::MomentsOf;
 use super::ops::Weights;
@@ -21,7 +22,7 @@ use crate::network::plan::EPSILON;
 impl Engine<'_> {
     pub(super) fn walk_together(
         &self,
-        member: &Member<'_>,
+        member: &Worker<'_>,
         scratch: &mut Scratch<'_>,
         rows: Rows<'_>,
         indices: &[usize],
@@ -132,7 +133,7 @@ impl Engine<'_> {
     }
 
     /// The moments of this thread's columns over all rows of the batch, when all rows are there; ends when all moments are.
-    fn find_moments(&self, member: &Member<'_>, place: usize, rows: usize) {
+    fn find_moments(&self, member: &Worker<'_>, place: usize, rows: usize) {
         let MomentsOf { step, columns, .. } = &self.normalized[place];
         let (step, first) = (*step, columns[member.index()].start);
         member.wait();
@@ -142,13 +143,13 @@ impl Engine<'_> {
             let [means, variances] = own.ranges([4 * place, 4 * place + 1]);
             let width = self.plan.steps[step].output.len();
             let values = &work[self.matrix(self.chain.layout.values[step], rows)];
-            normalization::moments(self.level, means, variances, values, width, first);
+            batch_norm::moments(self.level, means, variances, values, width, first);
         }
         member.wait();
     }
 
     /// The gradients of this thread's scales and shifts over all rows of the batch, as [`Engine::find_moments`].
-    fn find_sums(&self, member: &Member<'_>, place: usize, rows: usize) {
+    fn find_sums(&self, member: &Worker<'_>, place: usize, rows: usize) {
         let MomentsOf { step, columns, .. } = &self.normalized[place];
         let (step, first) = (*step, columns[member.index()].start);
         member.wait();
@@ -160,7 +161,7 @@ impl Engine<'_> {
             let deltas = &work[self.matrix(self.chain.layout.deltas[step + 1], rows)];
             let values = &work[self.matrix(self.chain.layout.values[step], rows)];
             let moments = (&*means, &*variances);
-            normalization::gradient_sums(
+            batch_norm::parameter_gradients(
                 self.level,
                 (shifts, scales),
                 deltas,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use narrows_kernels::{Level, lockstep};
+use narrows_kernels::{Level, team};
 
 use super::layout::Layout;
 use super::ops::{Chain, Weights, put, take};
@@ -54,7 +54,7 @@ pub(crate) fn each_piece<T: Send, S>(
     // Each piece belongs to one thread; its lock is taken once.
     let chunks: Vec<Mutex<&mut [T]>> = out.chunks_mut(size).map(Mutex::new).collect();
     let failure = Mutex::new(None);
-    lockstep::run(threads.min(chunks.len()), (), |member, _| {
+    team::run(threads.min(chunks.len()), (), |member, _| {
         let mut state = state();
         for (index, chunk) in chunks.iter().enumerate().skip(member.index()).step_by(member.threads()) {
             let mut chunk = chunk.lock().expect("no thread panics with a chunk");

@@ -171,7 +171,7 @@ impl Layout {
             Target::Row => layout.rows,
             Target::Classes(classes) => layout.tensor(image(Shape::flat(classes)), false),
         };
-        layout.losses = layout.tensor(Image::plain(1, 1, 1), true);
+        layout.losses = layout.tensor(Image::new(1, 1, 1), true);
         layout
     }
 

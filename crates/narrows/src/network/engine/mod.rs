@@ -30,8 +30,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use narrows_kernels::lockstep::{Member, Shared};
-use narrows_kernels::{Level, loss, matrix, vector};
+use narrows_kernels::shared::Shared;
+use narrows_kernels::team::Worker;
+use narrows_kernels::{Level, gemm, loss, vector};
 
 use crate::data::Source;
 use crate::data::scaling::Scaling;
@@ -163,7 +164,7 @@ impl<'a> Engine<'a> {
             shared.as_mut_slice().copy_from_slice(values);
             shared
         };
-        assert_eq!(memory.len(), optimizer.memories());
+        assert_eq!(memory.len(), optimizer.state_slots());
         let len = chain.partial_len;
         let partial_pieces =
             (0..groups.len()).map(|group| Vec::from([group * len..(group + 1) * len])).collect();
@@ -207,7 +208,7 @@ impl<'a> Engine<'a> {
         let own =
             Engine::product_len(&chain, batch) + chain.layout.slot_len + chain.packed_len + chain.sums_len;
         Footprint {
-            parameters: bytes(plan.buffer_len * (2 + optimizer.memories())),
+            parameters: bytes(plan.buffer_len * (2 + optimizer.state_slots())),
             shared: bytes(matrices.len + groups.len() * chain.partial_len + Moments::new(plan, threads).len),
             each_thread: bytes(own),
             threads,
@@ -216,7 +217,7 @@ impl<'a> Engine<'a> {
 
     fn product_len(chain: &Chain<'_>, batch: usize) -> usize {
         // The gradients of dense weights are sums over the batch.
-        chain.scratch_len.max(matrix::scratch_len(batch))
+        chain.scratch_len.max(gemm::scratch_len(batch))
     }
 
     /// Memory for one thread.
@@ -242,7 +243,7 @@ impl<'a> Engine<'a> {
     /// unit's mean pays. Has barriers of its own.
     pub fn activities(
         &self,
-        member: &Member<'_>,
+        member: &Worker<'_>,
         scratch: &mut Scratch<'_>,
         rows: Rows<'_>,
         indices: &[usize],
@@ -277,7 +278,7 @@ impl<'a> Engine<'a> {
     /// Has barriers of its own where batches are normalised.
     pub fn pass(
         &self,
-        member: &Member<'_>,
+        member: &Worker<'_>,
         scratch: &mut Scratch<'_>,
         rows: Rows<'_>,
         indices: &[usize],
@@ -292,7 +293,7 @@ impl<'a> Engine<'a> {
 
     fn walk(
         &self,
-        member: &Member<'_>,
+        member: &Worker<'_>,
         scratch: &mut Scratch<'_>,
         rows: Rows<'_>,
         indices: &[usize],

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use narrows_kernels::convolution::{Convolution, Direction, Images, PooledConvolution};
+use narrows_kernels::conv::{Convolution, Images, Pass, PooledConvolution};
+use narrows_kernels::gemm::{self, Epilogue, View};
 use narrows_kernels::image::{self, Image};
-use narrows_kernels::matrix::{self, Finish, View};
-use narrows_kernels::pooling::{self, Squares};
+use narrows_kernels::pooling::{self, PoolGeometry};
 use narrows_kernels::{
-    Activation, Border, Level, activation, noise, normalization, penalty, pointwise, sampling, vector,
+    Activation, Border, Level, activation, batch_norm, noise, penalty, pointwise, sampling, vector,
 };
 
 use super::layout::{Layout, Tensor};
@@ -37,7 +37,7 @@ enum Prepared {
     Nothing,
     Convolution(Box<PreparedConvolution>),
     /// The squares between the values, and between the deltas.
-    Squares(Box<(Squares, Squares)>),
+    Squares(Box<(PoolGeometry, PoolGeometry)>),
 }
 
 struct PreparedConvolution {
@@ -81,7 +81,7 @@ impl<'a> Chain<'a> {
     fn pool(&self, i: usize, step: &Step) -> Option<PooledConvolution> {
         let Op::Convolution { geometry, .. } = &step.op else { return None };
         let Op::MaxPool { size: 2 } = self.steps.get(i + 1)?.op else { return None };
-        if !PooledConvolution::can_end_in(step.activation) {
+        if !PooledConvolution::supports(step.activation) {
             return None;
         }
         let Layout { values, .. } = &self.layout;
@@ -94,7 +94,7 @@ impl<'a> Chain<'a> {
         // The gradients' images; without training any will do.
         let (input_gradient, output_gradient) =
             if training { (deltas[i].image, deltas[i + 1].image) } else { (input, output) };
-        let depth = |len: usize| matrix::scratch_len(len);
+        let depth = |len: usize| gemm::scratch_len(len);
         match &step.op {
             Op::Convolution { geometry, bias, tied, weights: place } => {
                 let images = Images { input, output, output_gradient, input_gradient };
@@ -106,8 +106,7 @@ impl<'a> Chain<'a> {
                     start..start + len
                 };
                 let bias = bias.as_ref().map_or(0, Range::len);
-                let backward =
-                    if i > 0 && training { convolution.packed_len(Direction::Backward) } else { 0 };
+                let backward = if i > 0 && training { convolution.packed_len(Pass::Backward) } else { 0 };
                 let weights_len = geometry.weights_len();
                 let copy = if *tied { weights_len } else { 0 };
                 self.scratch_len = self.scratch_len.max(convolution.scratch_len() + copy);
@@ -121,7 +120,7 @@ impl<'a> Chain<'a> {
                 let bias_partial = self.partial_len..self.partial_len + bias;
                 self.partial_len = bias_partial.end;
                 Prepared::Convolution(Box::new(PreparedConvolution {
-                    forward: take(&mut self.packed_len, convolution.packed_len(Direction::Forward)),
+                    forward: take(&mut self.packed_len, convolution.packed_len(Pass::Forward)),
                     backward: take(&mut self.packed_len, backward),
                     sums: take(&mut self.sums_len, convolution.sums_len()),
                     bias_sums: take(&mut self.sums_len, bias),
@@ -132,12 +131,12 @@ impl<'a> Chain<'a> {
                 }))
             }
             Op::MaxPool { size } | Op::AveragePool { size } => {
-                let squares = Squares::new((*size, *size), input, output);
-                Prepared::Squares(Box::new((squares, squares.between(input_gradient, output_gradient))))
+                let squares = PoolGeometry::new((*size, *size), input, output);
+                Prepared::Squares(Box::new((squares, squares.with_images(input_gradient, output_gradient))))
             }
             Op::Upsample { factor } => {
-                let squares = Squares::upsampling((*factor, *factor), input, output);
-                Prepared::Squares(Box::new((squares, squares.between(output_gradient, input_gradient))))
+                let squares = PoolGeometry::upsampling((*factor, *factor), input, output);
+                Prepared::Squares(Box::new((squares, squares.with_images(output_gradient, input_gradient))))
             }
             Op::Dense { .. } => {
                 self.scratch_len = self.scratch_len.max(depth(step.input.len().max(step.output.len())));
@@ -172,7 +171,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn squares(&self, i: usize) -> (&Squares, &Squares) {
+    fn squares(&self, i: usize) -> (&PoolGeometry, &PoolGeometry) {
         match &self.prepared[i] {
             Prepared::Squares(squares) => (&squares.0, &squares.1),
             _ => unreachable!("step {i} is a pool or an upsampling"),
@@ -198,9 +197,9 @@ impl<'a> Chain<'a> {
             } else {
                 weights
             };
-            convolution.pack(level, Direction::Forward, &mut packed[forward.clone()], weights, scratch);
+            convolution.pack(level, Pass::Forward, &mut packed[forward.clone()], weights, scratch);
             if !backward.is_empty() {
-                convolution.pack(level, Direction::Backward, &mut packed[backward.clone()], weights, scratch);
+                convolution.pack(level, Pass::Backward, &mut packed[backward.clone()], weights, scratch);
             }
         }
     }
@@ -253,7 +252,7 @@ impl<'a> Chain<'a> {
             for row in 0..n {
                 let (x, y, kept) = (of(x, from, row), of_mut(y, to, row), of_mut(kept_, kept, row));
                 if let Op::Dropout { share } = step.op {
-                    noise::keep(level, kept, chance.words(Purpose::Dropout, i, row, outputs), share);
+                    noise::dropout_mask(level, kept, chance.words(Purpose::Dropout, i, row, outputs), share);
                     y.copy_from_slice(x);
                     vector::multiply(level, y, kept);
                 } else {
@@ -279,9 +278,9 @@ impl<'a> Chain<'a> {
                     View::new(weights, inputs, outputs)
                 };
                 let bias = bias.as_ref().map(|bias| &parameters[bias.clone()]);
-                let finish = Finish::Forward { bias, activation: function };
+                let finish = Epilogue::Forward { bias, activation: function };
                 let (x, y) = (matrix_of(x, from, n), matrix_of_mut(y, to, n));
-                matrix::multiply(level, y, View::new(x, n, inputs), weights, finish, scratch);
+                gemm::multiply(level, y, View::new(x, n, inputs), weights, finish, scratch);
             }
             Op::Identity => {
                 each_row(x, from, y, to, n, |x, y| y.copy_from_slice(x));
@@ -336,7 +335,7 @@ impl<'a> Chain<'a> {
         let function = if logits { Activation::Linear } else { self.steps[i].activation };
         let columns = self.columns(i, parameters, moments);
         let [x, y] = space.tensors([from, to]);
-        normalization::normalize(level, matrix_of_mut(y, to, n), matrix_of(x, from, n), columns, function);
+        batch_norm::normalize(level, matrix_of_mut(y, to, n), matrix_of(x, from, n), columns, function);
     }
 
     /// Delta i from delta i + 1 through a normalisation by the moments of a batch of `rows` rows, and through the activation
@@ -358,7 +357,7 @@ impl<'a> Chain<'a> {
         let (delta, x) = (matrix_of(delta, from, n), matrix_of(x, outputs, n));
         let delta_before = matrix_of_mut(delta_before, to, n);
         let before = self.steps[i - 1].activation;
-        normalization::backward(level, delta_before, delta, x, columns, sums, rows, before);
+        batch_norm::backward(level, delta_before, delta, x, columns, sums, rows, before);
     }
 
     fn columns<'b>(
@@ -366,12 +365,12 @@ impl<'a> Chain<'a> {
         i: usize,
         parameters: &'b [f32],
         (means, variances): (&'b [f32], &'b [f32]),
-    ) -> normalization::Columns<'b> {
+    ) -> batch_norm::BatchNorm<'b> {
         let Op::BatchNorm { scale, shift, .. } = &self.steps[i].op else {
             unreachable!("step {i} normalises a batch")
         };
         let (scales, shifts) = (&parameters[scale.clone()], &parameters[shift.clone()]);
-        normalization::Columns { means, variances, scales, shifts, epsilon: EPSILON }
+        batch_norm::BatchNorm { means, variances, scales, shifts, epsilon: EPSILON }
     }
 
     /// Delta i from delta i + 1: through the operation, then through the activation of the step before, whose outputs are
@@ -434,9 +433,9 @@ impl<'a> Chain<'a> {
                 } else {
                     View::new(weights, inputs, width).transposed()
                 };
-                let finish = Finish::Backward { activation: before, outputs: matrix_of(x, outputs, n) };
+                let finish = Epilogue::Backward { activation: before, outputs: matrix_of(x, outputs, n) };
                 let (delta, delta_before) = (matrix_of(delta, from, n), matrix_of_mut(delta_before, to, n));
-                matrix::multiply(level, delta_before, View::new(delta, n, width), weights, finish, scratch);
+                gemm::multiply(level, delta_before, View::new(delta, n, width), weights, finish, scratch);
             }
             Op::Identity | Op::Softmax => {
                 each_row(delta, from, delta_before, to, n, |delta, out| out.copy_from_slice(delta));
@@ -500,14 +499,14 @@ impl<'a> Chain<'a> {
     pub fn add_absolute(&self, level: Level, i: usize, space: &mut Space<'_, '_>, weight: f32) {
         let (to, from) = (self.layout.deltas[i].image, self.layout.values[i].image);
         self.add_to_delta(i, space, |delta, value, activation| {
-            image::add_absolute(level, (delta, to), (value, from), activation, weight);
+            image::add_l1(level, (delta, to), (value, from), activation, weight);
         });
     }
 
     /// Adds to delta i, for each unit of value i, its slope.
     pub fn add_slopes(&self, level: Level, i: usize, space: &mut Space<'_, '_>, slopes: &[f32]) {
         self.add_to_delta(i, space, |delta, value, activation| {
-            penalty::add_slopes(level, delta, value, activation, slopes);
+            penalty::add_unit_gradients(level, delta, value, activation, slopes);
         });
     }
 
@@ -535,7 +534,7 @@ impl<'a> Chain<'a> {
         let [x, delta] = space.tensors([from, to]);
         for row in 0..n {
             let (x, delta) = (of(x, from, row), of(delta, to, row));
-            convolution.gradient(level, &mut sums[own.clone()], x, delta);
+            convolution.accumulate_gradient(level, &mut sums[own.clone()], x, delta);
             if !bias_sums.is_empty() {
                 image::add_pixels(level, &mut sums[bias_sums.clone()], delta, to.image);
             }
@@ -553,7 +552,12 @@ impl<'a> Chain<'a> {
             let numbers = of(numbers, tensor, row);
             for r in 0..image.height {
                 let start = (r + image.border.top) * image.pitch() + image.border.left * image.channels;
-                vector::extremes(level, &mut extremes.low, &mut extremes.high, &numbers[start..start + line]);
+                vector::column_min_max(
+                    level,
+                    &mut extremes.low,
+                    &mut extremes.high,
+                    &numbers[start..start + line],
+                );
             }
         }
     }
@@ -577,10 +581,10 @@ impl<'a> Chain<'a> {
                 let geometry = convolution.geometry();
                 let taps = geometry.kernel.0 * geometry.kernel.1;
                 let found = &mut scratch[..geometry.weights_len()];
-                convolution.fold(level, found, own);
+                convolution.reduce_gradient(level, found, own);
                 add_transposed(to, found, taps, geometry.input.channels);
             } else {
-                convolution.fold(level, to, own);
+                convolution.reduce_gradient(level, to, own);
             }
             partial[bias_partial.clone()].copy_from_slice(&sums[bias_sums.clone()]);
         }

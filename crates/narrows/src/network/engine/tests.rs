@@ -1,7 +1,7 @@
 //! Gradients against difference quotients in double precision, for every layer, loss and activation.
 
-use narrows_kernels::pooling::Squares;
-use narrows_kernels::{Level, noise, optimizer, plain};
+use narrows_kernels::pooling::PoolGeometry;
+use narrows_kernels::{Level, noise, optimizer, reference};
 
 use super::*;
 use crate::base::random::Purpose;
@@ -17,16 +17,16 @@ fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let mut total = 0.0;
     let outputs = through(plan, plan.steps.len(), parameters, rows, |step, x| {
         if let Op::Sample { divergence: weight } = step.op {
-            total += f64::from(weight) * plain::divergence(x);
+            total += f64::from(weight) * reference::kl_divergence(x);
         }
     });
     for (x, row) in outputs.iter().zip(rows.chunks(width)) {
         total += match plan.loss {
-            Loss::Bce => plain::bce_logits(x, row),
-            Loss::CrossEntropy => plain::cross_entropy_logits(x, row),
-            Loss::Mse => plain::squared_error(x, row),
-            Loss::Mae => plain::absolute_error(x, row),
-            Loss::Huber => plain::huber(x, row),
+            Loss::Bce => reference::bce_logits(x, row),
+            Loss::CrossEntropy => reference::cross_entropy_logits(x, row),
+            Loss::Mse => reference::squared_error(x, row),
+            Loss::Mae => reference::absolute_error(x, row),
+            Loss::Huber => reference::huber(x, row),
         };
     }
     total / (rows.len() / width * loss_width(plan)) as f64
@@ -45,11 +45,11 @@ fn through(
         batch.iter().for_each(|x| see(step, x));
         let logits = i + 1 == plan.steps.len() && plan.loss_takes_logits();
         if let Op::BatchNorm { scale, shift, .. } = &step.op {
-            let (means, variances) = plain::moments(&batch.concat(), step.input.len());
+            let (means, variances) = reference::moments(&batch.concat(), step.input.len());
             let learned = (&parameters[scale.clone()], &parameters[shift.clone()]);
             for x in &mut batch {
-                let y = plain::normalize(x, (&means, &variances), learned, f64::from(EPSILON));
-                let end = |y| if logits { y } else { plain::activate(step.activation, y) };
+                let y = reference::normalize(x, (&means, &variances), learned, f64::from(EPSILON));
+                let end = |y| if logits { y } else { reference::activate(step.activation, y) };
                 *x = y.into_iter().map(end).collect();
             }
             continue;
@@ -68,7 +68,7 @@ fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
         let weights = &parameters[parameter.range.clone()];
         let squares: f64 = weights.iter().map(|w| w * w).sum();
         paid += f64::from(plan.weights.l2.unwrap_or(0.0)) * squares;
-        paid += f64::from(plan.weights.elimination.unwrap_or(0.0)) * plain::elimination(weights);
+        paid += f64::from(plan.weights.elimination.unwrap_or(0.0)) * reference::weight_elimination(weights);
     }
     let Some(sparsity) = plan.sparsity else { return paid };
     let width = plan.input.len();
@@ -118,34 +118,34 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usi
                     if *tied { own[(tap * outputs + o) * inputs + i] } else { own[at] }
                 })
                 .collect();
-            plain::convolve(geometry, x, &weights, bias)
+            reference::convolve(geometry, x, &weights, bias)
         }
-        Op::MaxPool { size } => plain::max_pool(&squares(*size, step.input, step.output), x).0,
-        Op::AveragePool { size } => plain::average_pool(&squares(*size, step.input, step.output), x),
+        Op::MaxPool { size } => reference::max_pool(&squares(*size, step.input, step.output), x).0,
+        Op::AveragePool { size } => reference::average_pool(&squares(*size, step.input, step.output), x),
         Op::Upsample { factor } => {
-            let squares = Squares::upsampling((*factor, *factor), image(step.input), image(step.output));
-            plain::upsample(&squares, x)
+            let squares = PoolGeometry::upsampling((*factor, *factor), image(step.input), image(step.output));
+            reference::upsample(&squares, x)
         }
         Op::Reshape | Op::Identity => x.to_vec(),
-        Op::Function(function) => x.iter().map(|&x| plain::pointwise(*function, x)).collect(),
+        Op::Function(function) => x.iter().map(|&x| reference::pointwise(*function, x)).collect(),
         Op::Dropout { share } => {
             let words = chance.words(Purpose::Dropout, place.0, 0, x.len());
-            noise::keep(Level::detect(), &mut drawn, words, *share);
+            noise::dropout_mask(Level::detect(), &mut drawn, words, *share);
             x.iter().zip(wide(&drawn)).map(|(x, factor)| x * factor).collect()
         }
         Op::Sample { .. } => {
             chance.normal(Level::detect(), &mut drawn, place.0, 0);
-            plain::sample(x, &wide(&drawn))
+            reference::sample(x, &wide(&drawn))
         }
         Op::BatchNorm { .. } => unreachable!("not of one row alone"),
         Op::Softmax if logits => x.to_vec(),
-        Op::Softmax => plain::softmax(x),
+        Op::Softmax => reference::softmax(x),
     };
-    if logits { y } else { y.into_iter().map(|y| plain::activate(step.activation, y)).collect() }
+    if logits { y } else { y.into_iter().map(|y| reference::activate(step.activation, y)).collect() }
 }
 
-fn squares(size: usize, large: Shape, small: Shape) -> Squares {
-    Squares::new((size, size), image(large), image(small))
+fn squares(size: usize, large: Shape, small: Shape) -> PoolGeometry {
+    PoolGeometry::new((size, size), image(large), image(small))
 }
 
 fn network(encoder: &str, decoder: &str, loss: &str, shape: Shape) -> Plan {
@@ -189,11 +189,11 @@ fn gradients(
         threads,
         None,
         start,
-        &vec![vec![0.0; start.len()]; optimizer.memories()],
+        &vec![vec![0.0; start.len()]; optimizer.state_slots()],
     );
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling, classes: None };
-    narrows_kernels::lockstep::run(threads, (), |member, _| {
+    narrows_kernels::team::run(threads, (), |member, _| {
         let mut scratch = engine.scratch();
         let occasion = Occasion::Training { epoch: 1 };
         engine.activities(&member, &mut scratch, rows, &indices, occasion);
@@ -564,10 +564,10 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
-    let memory = vec![vec![0.0; start.len()]; optimizer.memories()];
+    let memory = vec![vec![0.0; start.len()]; optimizer.state_slots()];
     let engine = Engine::new(plan, Level::detect(), optimizer, 0, batch, threads, None, start, &memory);
     let indices: Vec<usize> = (0..count).collect();
-    narrows_kernels::lockstep::run(threads, (), |member, _| {
+    narrows_kernels::team::run(threads, (), |member, _| {
         let mut scratch = engine.scratch();
         let rows = Rows { source: &table, scaling: &scaling, classes: None };
         // Twice, so that the second step finds the first one's running moments.
@@ -641,7 +641,7 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
         let optimizer = train(name);
         let mut want: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
         let (mut a, mut b) = (vec![0.0; want.len()], vec![0.0; want.len()]);
-        plain::descend(&mut want, &mut a, &mut b, &gradient, optimizer);
+        reference::step(&mut want, &mut a, &mut b, &gradient, optimizer);
         for threads in [1, 2, 3] {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
@@ -654,10 +654,10 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
                 threads,
                 None,
                 &start,
-                &vec![vec![0.0; start.len()]; optimizer.memories()],
+                &vec![vec![0.0; start.len()]; optimizer.state_slots()],
             );
             let indices: Vec<usize> = (0..7).collect();
-            narrows_kernels::lockstep::run(threads, (), |member, _| {
+            narrows_kernels::team::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();
                 let rows = Rows { source: &table, scaling: &scaling, classes: None };
                 engine.pass(&member, &mut scratch, rows, &indices, Occasion::Training { epoch: 1 });

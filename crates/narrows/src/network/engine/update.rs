@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use narrows_kernels::lockstep::{Member, Piece};
-use narrows_kernels::{matrix, normalization, optimizer, penalty, vector};
+use narrows_kernels::shared::Piece;
+use narrows_kernels::team::Worker;
+use narrows_kernels::{batch_norm, gemm, optimizer, penalty, vector};
 
 use super::layout::{Layout, Part, Role};
 use super::{Engine, Scratch};
@@ -47,14 +48,14 @@ impl Engine<'_> {
     /// length: each thread changes the parameters whose gradients it has found itself.
     pub fn learn(
         &self,
-        member: &Member<'_>,
+        member: &Worker<'_>,
         scratch: &mut Scratch<'_>,
         rows: usize,
         step: u64,
         rate_share: f32,
     ) {
         let thread = member.index();
-        let update = Update { optimizer: self.optimizer.with_rate(rate_share), rows, step };
+        let update = Update { optimizer: self.optimizer.with_scaled_rate(rate_share), rows, step };
         let Some(limit) = self.clip_norm else {
             // Part after part, while its gradients are near.
             self.each_part(thread, scratch, rows, Some(&update));
@@ -84,7 +85,7 @@ impl Engine<'_> {
     }
 
     /// Shortens weights that are longer than they may be. Has barriers where there is such a limit.
-    fn limit_weights(&self, member: &Member<'_>, scratch: &mut Scratch<'_>) {
+    fn limit_weights(&self, member: &Worker<'_>, scratch: &mut Scratch<'_>) {
         if let Some(limit) = self.plan.weights.max_norm {
             member.wait();
             self.measure(scratch, limit);
@@ -102,7 +103,7 @@ impl Engine<'_> {
                 let (start, units) = (scratch.factors.len(), shape[shape.len() - 1]);
                 scratch.factors.resize(start + units, 0.0);
                 let lengths = &mut scratch.factors[start..];
-                vector::column_squares(self.level, lengths, &parameters[range.clone()]);
+                vector::column_sums_of_squares(self.level, lengths, &parameters[range.clone()]);
                 for length in lengths {
                     let root = length.sqrt();
                     *length = if root > limit { limit / root } else { 1.0 };
@@ -169,8 +170,8 @@ impl Engine<'_> {
             // The gradient of some rows of the weights of a dense layer is the product of these two.
             let factors = |step: usize, own: &Range<usize>| {
                 let Step { op, input, output, .. } = &self.plan.steps[step];
-                let x = matrix::View::new(matrix(values[step]), rows, input.len());
-                let delta = matrix::View::new(matrix(deltas[step + 1]), rows, output.len());
+                let x = gemm::View::new(matrix(values[step]), rows, input.len());
+                let delta = gemm::View::new(matrix(deltas[step + 1]), rows, output.len());
                 // Where the weights are the transpose of these, so is their gradient.
                 let (left, right) = if op.is_tied() { (delta, x) } else { (x, delta) };
                 (left.columns(own.start, own.len()).transposed(), right)
@@ -185,8 +186,7 @@ impl Engine<'_> {
                 let (left, right) = factors(step, own);
                 let (_, parameters, memory) = all.of(slot);
                 let (rule, product) = (self.rule(part, update), &mut scratch.product);
-                finite &=
-                    matrix::multiply_and_descend(self.level, parameters, memory, left, right, rule, product);
+                finite &= gemm::multiply_and_step(self.level, parameters, memory, left, right, rule, product);
                 continue;
             }
             match &part.role {
@@ -194,11 +194,11 @@ impl Engine<'_> {
                     for (place, &step) in steps.iter().enumerate() {
                         let (left, right) = factors(step, own);
                         let finish = match place {
-                            0 => matrix::Finish::Store,
-                            _ => matrix::Finish::Accumulate,
+                            0 => gemm::Epilogue::Store,
+                            _ => gemm::Epilogue::Accumulate,
                         };
                         let product = &mut scratch.product;
-                        matrix::multiply(self.level, gradient, left, right, finish, product);
+                        gemm::multiply(self.level, gradient, left, right, finish, product);
                     }
                 }
                 Role::Bias { own, step } => {
@@ -210,7 +210,7 @@ impl Engine<'_> {
                     let own = *start..*start + gradient.len();
                     let groups = partial.chunks_exact(self.chain.partial_len).take(used);
                     let groups = groups.map(|group| &group[own.clone()]);
-                    vector::sum_of(self.level, gradient, groups);
+                    vector::sum_slices(self.level, gradient, groups);
                 }
                 Role::Found(start) => gradient.copy_from_slice(&found[*start..][..gradient.len()]),
                 // They stay 0.
@@ -218,10 +218,15 @@ impl Engine<'_> {
             }
             if self.plan.parameters[part.parameter].kind.is_weights() {
                 if let Some(strength) = self.plan.weights.l2 {
-                    penalty::add_decay(self.level, gradient, all.parameters.range(slot), strength);
+                    penalty::add_weight_decay(self.level, gradient, all.parameters.range(slot), strength);
                 }
                 if let Some(strength) = self.plan.weights.elimination {
-                    penalty::add_elimination(self.level, gradient, all.parameters.range(slot), strength);
+                    penalty::add_weight_elimination(
+                        self.level,
+                        gradient,
+                        all.parameters.range(slot),
+                        strength,
+                    );
                 }
             }
             finite &= match update {
@@ -245,14 +250,14 @@ impl Engine<'_> {
                 let weight = (1.0 / step as f32).max(LEAST_SHARE);
                 let factor = if variance { rows as f32 / (rows - 1) as f32 } else { 1.0 };
                 let p = own.parameters.range(slot);
-                normalization::follow(level, p, &found[start..][..p.len()], weight, factor);
+                batch_norm::update_running(level, p, &found[start..][..p.len()], weight, factor);
             }
             // They have no gradients.
             return true;
         }
         let rule = self.rule(part, update);
         let (gradients, parameters, memory) = own.of(slot);
-        optimizer::descend(level, parameters, memory, gradients, rule)
+        optimizer::step(level, parameters, memory, gradients, rule)
     }
 
     /// The optimiser of a step for a part of the parameters: biases do not decay.

@@ -1,6 +1,6 @@
 //! A thread's own memory, and the tensors of a block in both homes.
 
-use narrows_kernels::lockstep::Piece;
+use narrows_kernels::shared::Piece;
 use narrows_kernels::{Level, noise};
 
 use super::layout::{Home, Tensor};

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use narrows_kernels::convolution::{Geometry, Kind};
+use narrows_kernels::conv::{ConvolutionKind, Geometry};
 use narrows_kernels::{Activation, Image, Pointwise};
 
 use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
@@ -335,7 +335,7 @@ impl<'a> Builder<'a> {
                     let large = || place.error(format!("an image of {input} becomes too large"));
                     let (top, height) = axis(input.height, kernel[0]).ok_or_else(large)?;
                     let (left, width) = axis(input.width, kernel[1]).ok_or_else(large)?;
-                    let kind = Kind::Transposed { stride };
+                    let kind = ConvolutionKind::Transposed { stride };
                     self.weighted_sums(&place, kind, kernel, (top, left), (height, width), channels, bias)?;
                 }
                 Layer::MaxPool { size, padding } => {
@@ -514,9 +514,9 @@ impl<'a> Builder<'a> {
         let kind = match upsampled {
             Some(factor) => {
                 self.plan.steps.pop();
-                Kind::Upsampled { factor }
+                ConvolutionKind::Upsampled { factor }
             }
-            None => Kind::Plain { stride },
+            None => ConvolutionKind::Plain { stride },
         };
         self.weighted_sums(place, kind, kernel, (top, left), (height, width), channels, bias)
     }
@@ -524,7 +524,7 @@ impl<'a> Builder<'a> {
     fn weighted_sums(
         &mut self,
         place: &Place<'_>,
-        kind: Kind,
+        kind: ConvolutionKind,
         kernel: [usize; 2],
         padding: (usize, usize),
         (height, width): (usize, usize),
@@ -663,5 +663,5 @@ pub(super) fn checked(height: Option<usize>, width: Option<usize>, channels: usi
 
 /// The image of a shape.
 pub(crate) fn image(shape: Shape) -> Image {
-    Image::plain(shape.height, shape.width, shape.channels)
+    Image::new(shape.height, shape.width, shape.channels)
 }

@@ -14,7 +14,7 @@ pub(crate) use build::image;
 
 use std::ops::Range;
 
-use narrows_kernels::convolution::{Geometry, Kind};
+use narrows_kernels::conv::{ConvolutionKind, Geometry};
 use narrows_kernels::{Activation, Pointwise};
 
 use crate::data::Shape;
@@ -246,10 +246,14 @@ impl Step {
             Op::Convolution { geometry, tied, .. } => {
                 let (channels, kernel) = (geometry.output.channels, square(geometry.kernel));
                 let sum = match geometry.kind {
-                    Kind::Plain { stride: 1 } => format!("conv {channels} ({kernel})"),
-                    Kind::Plain { stride } => format!("conv {channels} ({kernel}, stride {stride})"),
-                    Kind::Upsampled { factor } => format!("upsample {factor}, conv {channels} ({kernel})"),
-                    Kind::Transposed { stride } => {
+                    ConvolutionKind::Plain { stride: 1 } => format!("conv {channels} ({kernel})"),
+                    ConvolutionKind::Plain { stride } => {
+                        format!("conv {channels} ({kernel}, stride {stride})")
+                    }
+                    ConvolutionKind::Upsampled { factor } => {
+                        format!("upsample {factor}, conv {channels} ({kernel})")
+                    }
+                    ConvolutionKind::Transposed { stride } => {
                         format!("transposed conv {channels} ({kernel}, stride {stride})")
                     }
                 };

@@ -1,6 +1,6 @@
 //! Tied layers: the decoder's layers stand against those of the encoder, and may share their weights, transposed.
 
-use narrows_kernels::convolution::{Geometry, Kind};
+use narrows_kernels::conv::{ConvolutionKind, Geometry};
 
 use super::build::{Builder, Place, checked, image};
 use super::{Op, Step};
@@ -56,7 +56,8 @@ impl Builder<'_> {
         self.needs_image(place)?;
         let mirror = self.mirror(place)?;
         let Op::Convolution {
-            geometry: Geometry { kind: Kind::Plain { stride }, kernel, padding, input: from, output: to },
+            geometry:
+                Geometry { kind: ConvolutionKind::Plain { stride }, kernel, padding, input: from, output: to },
             weights,
             ..
         } = mirror.op
@@ -90,7 +91,7 @@ impl Builder<'_> {
         self.bridge(place.part, true);
         let bias = self.bias(place, from.channels, bias)?;
         let geometry = Geometry {
-            kind: Kind::Transposed { stride },
+            kind: ConvolutionKind::Transposed { stride },
             kernel,
             padding,
             input: image(input),
