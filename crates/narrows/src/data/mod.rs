@@ -9,8 +9,8 @@
 //! | kind | known by | rows | labels |
 //! |---|---|---|---|
 //! | IDX | two zero bytes, or `.idx`, `-ubyte`, `.gz` | bytes, integers, f32, f64; vectors or images | the file beside it, see [`open`] |
-//! | NPY | `\x93NUMPY`, or `.npy` | booleans, integers, f32, f64; 2 to 4 dimensions, either order | [`OpenOptions::labels`] |
-//! | CSV | `.csv`, `.tsv`, `.txt` | numbers with `,` `;` or tabs between, with a header or without | [`OpenOptions::label`] |
+//! | NPY | `\x93NUMPY`, or `.npy` | booleans, integers, f32, f64; 2 to 4 dimensions, either order | [`OpenOptions::labels_file`] |
+//! | CSV | `.csv`, `.tsv`, `.txt` | numbers with `,` `;` or tabs between, with a header or without | [`OpenOptions::label_column`] |
 //!
 //! Each may be packed with gzip, which is known by its content. Bytes and booleans stay bytes, 8 and 16-bit integers
 //! become f32, larger ones and text f64.
@@ -48,9 +48,9 @@ use formats::{csv, idx, npy};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// The column of a CSV file that holds the classes: its name, or its number from 1.
-    pub label: Option<String>,
+    pub label_column: Option<String>,
     /// A file with one class per row: IDX or NPY of one dimension, or one column of text.
-    pub labels: Option<PathBuf>,
+    pub labels_file: Option<PathBuf>,
     /// What one row is, where the file has plain vectors.
     pub shape: Option<Shape>,
 }
@@ -71,10 +71,10 @@ struct Parts {
 /// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is not what it should be or the options do not fit
 /// it, [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
 pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
-    let label = options.label.as_deref();
-    if label.is_some() && options.labels.is_some() {
+    let label = options.label_column.as_deref();
+    if label.is_some() && options.labels_file.is_some() {
         return Err(
-            Error::data(format!("{name}: both --label and --labels are given")).hint("give one of them")
+            Error::data(format!("{name}: both `label_column` and `labels_file` are given")).hint("give one of them")
         );
     }
     let (mut parts, short_name) = match builtin::read(name) {
@@ -85,7 +85,7 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     if let Some(shape) = options.shape {
         parts.table = parts.table.reshape(shape).map_err(|error| error.at(name))?;
     }
-    if let Some(path) = &options.labels {
+    if let Some(path) = &options.labels_file {
         parts.labels = Some(read_labels(path, parts.table.rows())?);
     }
     if let Some(labels) = &parts.labels {
@@ -126,12 +126,12 @@ const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyt
 fn read_file(name: &str, options: &OpenOptions) -> Result<Parts> {
     let path = Path::new(name);
     let input = open_file(name, path)?;
-    let label = options.label.as_deref();
+    let label = options.label_column.as_deref();
     match kind(&input, path)? {
         Kind::Idx | Kind::Npy if label.is_some() => Err(no_label_column(name)),
         Kind::Idx => {
             let table = idx::read(input)?;
-            let labels = match options.labels {
+            let labels = match options.labels_file {
                 None => labels_beside(path).map(|path| read_labels(&path, table.rows())).transpose()?,
                 Some(_) => None,
             };
@@ -146,7 +146,7 @@ fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
     let place = path.display().to_string();
     if matches!(path.try_exists(), Ok(false)) {
         return Err(Error::data(format!("{place}: no such file"))
-            .hint("--labels takes a file with one label per row"));
+            .hint("`labels_file` is a file with one label per row"));
     }
     let input = open_file(&place, path)?;
     let labels = match kind(&input, path)? {
@@ -226,8 +226,8 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
 }
 
 fn no_label_column(name: &str) -> Error {
-    Error::data(format!("{name}: --label names a column of a CSV file, and this has none"))
-        .hint("give a file with one label per row by --labels")
+    Error::data(format!("{name}: `label_column` names a column of a CSV file, and this has none"))
+        .hint("give a file with one label per row as `labels_file`")
 }
 
 fn file_name(path: &Path) -> String {

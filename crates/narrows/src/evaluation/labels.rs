@@ -60,7 +60,7 @@ fn labels_of<'a>(dataset: &'a Dataset<'_>) -> Result<&'a Labels> {
             "{}: a classifier needs the class of each row, and these have none",
             dataset.name
         ))
-        .hint("--label COLUMN of a CSV file, or --labels FILE")
+        .hint("name the `label_column` of a CSV file, or a `labels_file` with one class per row")
     })
 }
 

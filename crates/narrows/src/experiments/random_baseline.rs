@@ -214,7 +214,7 @@ impl Twins {
             _ => String::new(),
         };
         let seeds = match self.random.len() {
-            1 => "; one seed: --seeds 5 would say how sure that is".to_owned(),
+            1 => "; one seed: five `seeds` would say how sure that is".to_owned(),
             count => format!(", over {count} seeds"),
         };
         format!(

@@ -16,7 +16,7 @@ pub(crate) fn closed_form(plan: &Plan, moments: &Moments, level: Level) -> Resul
             "weights.start: {} rows of {} numbers allow a closed form of 1 to {most} code units, not {k}",
             moments.rows, moments.width
         ))
-        .hint("a smaller --code-size"));
+        .hint("a smaller `code_size`"));
     }
     let mut parameters = vec![0.0; plan.buffer_len];
     let mut set = |range: &std::ops::Range<usize>, numbers: &mut dyn Iterator<Item = f64>| {

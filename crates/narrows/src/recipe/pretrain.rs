@@ -293,7 +293,7 @@ impl PretrainKind {
             && set_hidden_functions(encoder, function) + set_hidden_functions(decoder, function) == 0
         {
             return Err(Error::recipe(format!("{}: no layer is hidden between two dense ones", kind.name()))
-                .hint("--layers gives it some"));
+                .hint("give the recipe more `layers`"));
         }
         if has(Self::None) {
             *pretrain = None;

@@ -113,7 +113,7 @@ impl Checkpoints {
                 "{}: there is no checkpoint to resume from",
                 self.paths[0].display()
             ))
-            .hint("leave out --resume to begin anew")),
+            .hint("leave out `resume` to begin anew")),
         }
     }
 
@@ -158,7 +158,7 @@ impl Checkpoints {
         let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
         if head.run.recipe != self.run.recipe {
             return Err(Error::model("the checkpoint is of a run with other settings").hint(
-                "give the same recipe and options; only --epochs may change, and not under a train.schedule",
+                "give the same recipe and options; only `train.epochs` may change, and not under a train.schedule",
             ));
         }
         if head.run.data != self.run.data {

@@ -185,7 +185,7 @@ impl Stack {
                     return Err(Error::recipe(format!(
                         "pretrain: encoder[{index}]: only dense layers and their functions can be trained one by one"
                     ))
-                    .hint("--pretrain none"));
+                    .hint("leave out `pretrain`"));
                 }
             }
         }

@@ -38,20 +38,31 @@ struct Source {
     code: String,
 }
 
-fn sources(krate: &str) -> Vec<Source> {
-    let root = crates().join(krate).join("src");
-    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+/// All files of Rust below a folder.
+fn rust_files(root: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path.strip_prefix(crates()).unwrap().to_str().unwrap().replace('\\', "/");
-                found.push(Source { path: name, code: std::fs::read_to_string(&path).unwrap() });
+                files.push(path);
             }
         }
     }
+    files
+}
+
+fn sources(krate: &str) -> Vec<Source> {
+    let root = crates().join(krate).join("src");
+    let mut found: Vec<Source> = rust_files(&root)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(crates()).unwrap().to_str().unwrap().replace('\\', "/");
+            Source { path: name, code: std::fs::read_to_string(&path).unwrap() }
+        })
+        .collect();
     assert!(!found.is_empty(), "{} has no sources", root.display());
     // Files that a `#[cfg(test)] mod name;` brings in are tests, not code.
     let mut tests = Vec::new();
@@ -327,6 +338,21 @@ fn threads_are_made_in_one_place() {
     let mut files = files_with("std::thread");
     files.sort();
     assert_eq!(files, ["narrows-kernels/src/team.rs", "narrows/src/compute.rs"]);
+}
+
+/// A library does not know how its callers spell their options: hints name recipe fields and options of the call.
+#[test]
+fn the_library_speaks_of_no_command_line() {
+    let is_flag = |line: &&str| ['"', ' ', '('].iter().any(|before| line.contains(&format!("{before}--")));
+    for krate in ["narrows", "narrows-report", "narrows-datasets"] {
+        let root = crates().join(krate).join("src");
+        for path in rust_files(&root) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let found: Vec<&str> = code.filter(is_flag).collect();
+            assert!(found.is_empty(), "{}: {found:#?}", path.display());
+        }
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(in crate::data) fn read(place: &str, bytes: Vec<u8>, label: Option<&str>) ->
         (Some(_), Some(_)) => {
             return Err(text
                 .error(format_args!("its first line says that the classes are in the last column, {width}"))
-                .hint("leave --label out"));
+                .hint("leave out `label_column`"));
         }
         (None, Some(label)) => Some(label_column(&text, label, names.as_deref(), width)?),
         (None, None) => None,
@@ -128,7 +128,7 @@ pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> 
                         text.line(&record),
                         fields(&record)
                     ))
-                    .hint("if it is a column of the data, give --label COLUMN"));
+                    .hint("if it is a column of the data, name it as `label_column`"));
             }
         }
     }
@@ -317,7 +317,7 @@ fn label_column(text: &Text, label: &str, names: Option<&[String]>, width: usize
             .hint("give its number, from 1")),
         (None, _, Ok(number)) if (1..=width).contains(&number) => Ok(number - 1),
         (None, _, Ok(number)) => {
-            Err(text.error(format_args!("--label {number}: the columns are 1 to {width}")))
+            Err(text.error(format_args!("`label_column` {number}: the columns are 1 to {width}")))
         }
         (None, _, Err(_)) => {
             let error = text.error(format_args!("no column is called `{label}`"));
@@ -418,7 +418,7 @@ fn no_number(
         };
         return match label {
             None => {
-                error.hint(format!("a column of text: make it the label with --label {column}, or remove it"))
+                error.hint(format!("a column of text: make it the label with `label_column` = {column}, or remove it"))
             }
             Some(_) => error.hint("a column of text: remove it, or replace it by numbers"),
         };
@@ -587,11 +587,11 @@ mod tests {
             ("a,b\n1,-inf\n", "line 2, column `b`: `-inf` is not a finite number"),
             ("a,b\n1,1e999\n", "`1e999` is not a finite number"),
             ("a,b\n1,2\n3,x\n", "line 3, column `b`: `x` is not a number"),
-            ("a,b\n1,x\n3,y\n", "make it the label with --label b, or remove it"),
-            ("a,b c\n1,x\n3,y\n", "--label 'b c'"),
-            ("a,it's\n1,x\n3,y\n", "--label 2"),
+            ("a,b\n1,x\n3,y\n", "make it the label with `label_column` = b, or remove it"),
+            ("a,b c\n1,x\n3,y\n", "`label_column` = 'b c'"),
+            ("a,it's\n1,x\n3,y\n", "`label_column` = 2"),
             ("a,b\n1,\"say \"\"x\"\"\"\n3,y\n", "`say \"x\"` is not a number"),
-            ("1,x\n3,y\n", "--label 2"),
+            ("1,x\n3,y\n", "`label_column` = 2"),
             ("1,2x,3\n4,5,6\n", "line 1: `2x` is not a number, but most of the line is"),
             ("a;b\n1;2\n1;2,5\n", "write decimals with a point"),
             ("a\n1\n1 2\n", "not by spaces"),

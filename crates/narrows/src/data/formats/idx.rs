@@ -13,7 +13,7 @@ pub(in crate::data) fn read(mut input: Input) -> Result<Table> {
     if dimensions.len() == 1 {
         return Err(input
             .error("holds one number per row: labels, not rows")
-            .hint("give the file of the images as data; this one with --labels"));
+            .hint("give the file of the images as data; this one as `labels_file`"));
     }
     let shape = number::shape(&place, &dimensions)?;
     let values = number::read(input, &dimensions, number, true)?;

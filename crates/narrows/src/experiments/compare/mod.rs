@@ -206,7 +206,7 @@ pub fn compare(
         && let Some(size) = narrow
     {
         notes.push(format!(
-            "rows of {width} numbers are narrow: all codes have {size} unless --code-size says otherwise"
+            "rows of {width} numbers are narrow: all codes have {size} unless `code_size` says otherwise"
         ));
     }
 
@@ -561,7 +561,7 @@ fn few_steps(methods: &[Method], training_rows: usize) -> Option<String> {
     let names: Vec<&str> = few.iter().map(|(name, ..)| *name).collect();
     let wanted = (epochs * FEW_STEPS).div_ceil(*steps);
     Some(format!(
-        "{}: {steps} or more steps of training, which is few; --epochs {wanted} makes them {FEW_STEPS}",
+        "{}: {steps} or more steps of training, which is few; `train.epochs` = {wanted} makes them {FEW_STEPS}",
         names.join(", ")
     ))
 }

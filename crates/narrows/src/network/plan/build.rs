@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
                         return Err(Error::recipe(format!(
                             "weights.start: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
                         ))
-                        .hint("a smaller --code-size"));
+                        .hint("a smaller `code_size`"));
                     }
                     (Op::Dense { .. }, Op::Dense { .. }) => {
                         return Err(Error::recipe(
@@ -399,7 +399,7 @@ impl<'a> Builder<'a> {
         let shape = self.plan.output();
         Err(place
             .error(format!("works on images, and what comes in is a vector of {} numbers", shape.len()))
-            .hint("say what a row is (--shape HEIGHTxWIDTHxCHANNELS, two rows at least), or put { reshape = [height, width, channels] } before it"))
+            .hint("give the `shape` of a row as an image (HEIGHTxWIDTHxCHANNELS, two rows of pixels at least), or put { reshape = [height, width, channels] } before it"))
     }
 
     fn reshape(&mut self, part: &str, output: Shape, image: bool) {
