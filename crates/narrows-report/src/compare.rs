@@ -99,8 +99,8 @@ pub struct SweepCurve {
     pub name: String,
     /// Code sizes and squared errors per row.
     pub points: Vec<(usize, f64)>,
-    /// The code size at the knee.
-    pub knee: Option<usize>,
+    /// The code size at the elbow.
+    pub elbow: Option<usize>,
 }
 
 /// Writes the page of a comparison into `directory`, made where it is missing, and answers the paths written,
@@ -108,7 +108,7 @@ pub struct SweepCurve {
 /// is a chart, as `.svg`. A part with nothing to show writes no file.
 pub fn write_comparison(directory: &Path, contents: &Comparison) -> Result<Vec<PathBuf>> {
     let strips = contents.strips.as_ref().and_then(strips);
-    let charts: Vec<Figure> = [errors(contents.errors), sweep(contents.sweep)]
+    let charts: Vec<Figure> = [errors(contents.errors), sweep(contents.code_size_curves)]
         .into_iter()
         .chain(contents.losses.iter().map(losses))
         .flatten()
@@ -265,7 +265,7 @@ fn losses(losses: &ComparedLosses) -> Option<Figure> {
     figure(file, "Losses", caption, alternative, plots, layout)
 }
 
-/// Error against code size, the knee of each curve marked.
+/// Error against code size, the elbow of each curve marked.
 fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
     let drawn: Vec<(&SweepCurve, Vec<(f64, f64)>)> = curves
         .iter()
@@ -279,7 +279,7 @@ fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
     let points = || drawn.iter().flat_map(|(_, points)| points);
     let sizes = span(points().map(|point| point.0))?;
     let all = span(points().map(|point| point.1))?;
-    // From zero and not logarithmic: so the knee is seen where it is measured.
+    // From zero and not logarithmic: so the elbow is seen where it is measured.
     let vertical = (0.0, widened((0.0, all.1), 0.05).1);
     let horizontal = widened(sizes, 0.04);
     let (mut plots, mut legend, mut knees) = (Vec::new(), Vec::new(), Vec::new());
@@ -292,16 +292,16 @@ fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
         let dots = ScatterPlot::new().with_data(points.iter().copied()).with_color(colour);
         plots.push(Plot::Scatter(dots.with_size(3.5)));
         let name = short_text(&curve.name, 24);
-        let bend = curve.knee.map(|knee| (knee as f64).log2());
-        if let Some(&knee) = points.iter().find(|point| Some(point.0) == bend) {
-            let mark = ScatterPlot::new().with_data([knee]).with_color(colour).with_size(7.0);
+        let bend = curve.elbow.map(|elbow| (elbow as f64).log2());
+        if let Some(&elbow) = points.iter().find(|point| Some(point.0) == bend) {
+            let mark = ScatterPlot::new().with_data([elbow]).with_color(colour).with_size(7.0);
             plots.push(Plot::Scatter(mark.with_marker(MarkerShape::Square)));
-            knees.push(format!("{name} at {}", curve.knee.unwrap_or_default()));
+            knees.push(format!("{name} at {}", curve.elbow.unwrap_or_default()));
         }
         legend.push(entry(name, colour, LegendShape::Line, at == 0));
     }
     if !knees.is_empty() {
-        legend.push(entry("knee", MUTED, LegendShape::Marker(MarkerShape::Square), false));
+        legend.push(entry("elbow", MUTED, LegendShape::Marker(MarkerShape::Square), false));
     }
     let layout = frame(horizontal, vertical, (760, 400))
         .with_x_label("numbers in a code (log scale)")
@@ -313,7 +313,7 @@ fn sweep(curves: &[SweepCurve]) -> Option<Figure> {
         .with_legend_box(false);
     let knees = if knees.is_empty() { "none".to_owned() } else { knees.join(", ") };
     let caption = format!(
-        "Squared error per row on the held-out rows by the size of the code. Squares mark the knee, beyond which more \
+        "Squared error per row on the held-out rows by the size of the code. Squares mark the elbow, beyond which more \
          code gains little (the point farthest below the line from the first to the last): {knees}."
     );
     let alternative = format!("Falling curves of squared error by code size; knees: {knees}.");
@@ -429,7 +429,7 @@ mod tests {
         let curve = |name: &str| SweepCurve {
             name: name.into(),
             points: vec![(2, 9.0), (8, 2.0), (32, f64::NAN), (33, 1.0)],
-            knee: Some(8),
+            elbow: Some(8),
         };
         let contents = Comparison {
             title: hostile,
@@ -491,7 +491,7 @@ mod tests {
                 originals: &[0.5; 3],
                 rebuilt: vec![("a", &[0.5; 3])],
             }),
-            sweep: &[SweepCurve { name: String::new(), points, knee: Some(99) }],
+            sweep: &[SweepCurve { name: String::new(), points, elbow: Some(99) }],
             ..EMPTY
         };
         let (names, _) = written(&contents);

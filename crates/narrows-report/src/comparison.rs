@@ -81,13 +81,13 @@ pub fn write_report(
     }
     let (shape, originals) = (&comparison.shape, &comparison.examples);
     let sweep: Vec<SweepCurve> = comparison
-        .sweep
+        .code_size_curves
         .iter()
         .flat_map(|sweep| &sweep.curves)
         .map(|curve| SweepCurve {
             name: if curve.recipe == "pca" { "PCA".into() } else { curve.recipe.clone() },
             points: curve.points.iter().map(|point| (point.code_size, point.squared_error_per_row)).collect(),
-            knee: curve.knee,
+            elbow: curve.elbow,
         })
         .collect();
     let mut facts = vec![

@@ -8,7 +8,7 @@ use kuva::render::plots::Plot;
 use super::Figure;
 use super::charts::{COLOURS, drawable, entry, figure, frame, span, whole_step, widened};
 use super::page::{self, escape, put};
-use narrows::experiments::random_baseline::{Run, Twins};
+use narrows::experiments::random_baseline::{BaselineRun, RandomBaseline};
 use narrows::progress::EpochRecord;
 
 /// Networks that were pre-trained beside the same from random starts.
@@ -38,8 +38,8 @@ pub struct StartCurve {
 }
 
 /// What the report shows of it.
-pub fn starts_of(twins: &Twins, recipe: &str) -> Starts {
-    let curve = |run: &Run, pretrained: bool| {
+pub fn starts_of(twins: &RandomBaseline, recipe: &str) -> Starts {
+    let curve = |run: &BaselineRun, pretrained: bool| {
         let per_epoch = run.steps.1 as f64 / run.history.len().max(1) as f64;
         let value = |record: &EpochRecord| match record.held_out_error_rate {
             Some(error) => error * 100.0,
@@ -54,7 +54,7 @@ pub fn starts_of(twins: &Twins, recipe: &str) -> Starts {
     let (header, rows) = twins.table(recipe);
     Starts {
         answer: twins.answer(),
-        what: if twins.tells_classes { "told wrong, %" } else { "held-out loss" }.to_owned(),
+        what: if twins.is_classifier { "told wrong, %" } else { "held-out loss" }.to_owned(),
         header,
         rows,
         curves,

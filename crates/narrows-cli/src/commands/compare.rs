@@ -39,7 +39,7 @@ const COLUMNS: [Measure; 11] = [
 /// Fits several recipes to the same data.
 pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let candidates = candidates(arguments)?;
-    let sweep = arguments.sweep.as_deref().map(code_sizes).transpose()?.unwrap_or_default();
+    let sweep = arguments.code_size_curves.as_deref().map(code_sizes).transpose()?.unwrap_or_default();
     let asked = arguments.set.iter().any(|text| field(text) == "scale");
     let options = Options {
         seeds: usize::from(arguments.seeds),
@@ -252,7 +252,7 @@ fn done(comparison: &Comparison, data: &str, page: &Path) -> Value {
         "code_size": comparison.code_size,
         "methods": methods,
         "rows": comparison.rows,
-        "sweep": comparison.sweep,
+        "sweep": comparison.code_size_curves,
         "notes": comparison.notes,
         "verdict": comparison.verdict,
         "ended": if comparison.interrupted { "interrupted" } else { "finished" },
@@ -278,8 +278,8 @@ fn print(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()>
     output::line(
         "trust, continuity: are neighbours as codes neighbours as rows, and the other way round (1: all are)",
     )?;
-    if let Some(sweep) = &comparison.sweep {
-        output::line("\nsquared error by code size, [the knee] in brackets\n")?;
+    if let Some(sweep) = &comparison.code_size_curves {
+        output::line("\nsquared error by code size, [the elbow] in brackets\n")?;
         let mut header = vec!["recipe".to_owned()];
         header.extend(sweep.code_sizes.iter().map(usize::to_string));
         let rows: Vec<Vec<String>> = sweep
@@ -290,7 +290,7 @@ fn print(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()>
                     let point = curve.points.iter().find(|point| point.code_size == size);
                     let text = point
                         .map_or_else(|| "-".into(), |point| format!("{:.4}", point.squared_error_per_row));
-                    if curve.knee == Some(size) { format!("[{text}]") } else { text }
+                    if curve.elbow == Some(size) { format!("[{text}]") } else { text }
                 };
                 [curve.recipe.clone()].into_iter().chain(sweep.code_sizes.iter().map(cell)).collect()
             })

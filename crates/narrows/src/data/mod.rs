@@ -73,9 +73,8 @@ struct Parts {
 pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     let label = options.label_column.as_deref();
     if label.is_some() && options.labels_file.is_some() {
-        return Err(
-            Error::data(format!("{name}: both `label_column` and `labels_file` are given")).hint("give one of them")
-        );
+        return Err(Error::data(format!("{name}: both `label_column` and `labels_file` are given"))
+            .hint("give one of them"));
     }
     let (mut parts, short_name) = match builtin::read(name) {
         Some(_) if label.is_some() => return Err(no_label_column(name)),

@@ -87,7 +87,9 @@ pub(crate) fn verdict(
     // Who has become too sure of itself needs no more steps.
     if is_weak && !has_risen && steps > 0 && steps < FEW_STEPS {
         let epochs = (recipe.train.epochs * FEW_STEPS).div_ceil(steps);
-        parts.push(format!("{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"));
+        parts.push(format!(
+            "{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"
+        ));
     } else if !learned {
         parts.push("try a smaller train.rate, or scale = \"standard\"".to_owned());
     }

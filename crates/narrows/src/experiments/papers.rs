@@ -129,10 +129,10 @@ mod tests {
             let paper = Paper::open(name).unwrap();
             assert!(paper.figures.iter().any(|figure| figure.published.is_some()), "{name}");
             for figure in &paper.figures {
-                let tells_classes = matches!(figure.recipe, Recipe::Classifier(_));
+                let is_classifier = matches!(figure.recipe, Recipe::Classifier(_));
                 // One table, one measure.
                 assert_eq!(figure.measure, paper.figures[0].measure, "{name}");
-                assert_eq!(tells_classes, figure.measure == PaperMeasure::ErrorPercent, "{}", figure.what);
+                assert_eq!(is_classifier, figure.measure == PaperMeasure::ErrorPercent, "{}", figure.what);
             }
         }
         assert!(Paper::open("hinton2007").unwrap_err().to_string().contains("did you mean `hinton2006`"));

@@ -1,6 +1,8 @@
 //! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
 //! updates (those of the layers are counted), over several seeds.
 
+use serde::{Serialize, Serializer};
+
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
@@ -13,8 +15,8 @@ use crate::recipe::Recipe;
 const NEGLIGIBLE: f64 = 0.01;
 
 /// A network that was fitted from one start with one seed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BaselineRun {
     /// The seed.
     pub seed: u64,
     /// Optimizer steps.
@@ -22,22 +24,22 @@ pub struct Run {
     /// Time spent training, in seconds.
     pub seconds: f64,
     /// What it is judged by, on the held-out rows: the share of classes told wrong, or the squared error per row.
-    pub figure: f64,
+    pub metric: f64,
     /// The losses, epoch by epoch, of all layers together.
     pub history: Vec<EpochRecord>,
 }
 
 /// Networks with the same seeds, pre-trained and not.
 #[derive(Debug, Clone)]
-pub struct Twins {
+pub struct RandomBaseline {
     /// Whether they tell classes; else they rebuild rows.
-    pub tells_classes: bool,
+    pub is_classifier: bool,
     /// The labelled rows that classes were learned from, and all rows.
     pub rows: (usize, usize),
     /// Those that were pre-trained.
-    pub pretrained: Vec<Run>,
+    pub pretrained: Vec<BaselineRun>,
     /// Those from random starts: as many, with the same seeds.
-    pub random: Vec<Run>,
+    pub random: Vec<BaselineRun>,
     /// Seeds with which training diverged, and whether it was the network that was pre-trained; both of the seed are left out.
     pub diverged: Vec<(u64, bool)>,
     /// Whether it was stopped before its end.
@@ -56,20 +58,20 @@ pub fn random_baseline(
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
     watch: &mut Watch<'_>,
-) -> Result<Twins> {
+) -> Result<RandomBaseline> {
     let compute = first.model.compute();
     let all = training.rows.rows();
     let summary = first.summary();
     let labelled = summary.classification().map_or(all, |summary| summary.labelled_rows);
-    let own = Run::of(first);
+    let own = BaselineRun::of(first);
     let Some(twin) = twin(recipe, &own) else {
         return Err(Error::recipe(
             "a random-initialisation baseline is that of a network that is pre-trained and not frozen, and this one is not",
         )
         .hint("fit `stacked`, or a recipe with `pretrain`"));
     };
-    let mut found = Twins {
-        tells_classes: matches!(recipe, Recipe::Classifier(_)),
+    let mut found = RandomBaseline {
+        is_classifier: matches!(recipe, Recipe::Classifier(_)),
         rows: (labelled, all),
         pretrained: vec![own],
         random: Vec::new(),
@@ -100,7 +102,7 @@ pub fn random_baseline(
                 }
                 // A diverged network has no metric to compare: its seed is left out, and that is said.
                 Ended::Diverged(_) => found.diverged.push((seed, pretrained)),
-                Ended::Finished | Ended::Early => pair.push((Run::of(&fit), pretrained)),
+                Ended::Finished | Ended::Early => pair.push((BaselineRun::of(&fit), pretrained)),
             }
         }
         if found.diverged.iter().any(|(other, _)| *other == seed) {
@@ -115,7 +117,7 @@ pub fn random_baseline(
 }
 
 /// The same network without pre-training, with as many optimizer steps; none where nothing was pre-trained.
-fn twin(recipe: &Recipe, own: &Run) -> Option<Recipe> {
+fn twin(recipe: &Recipe, own: &BaselineRun) -> Option<Recipe> {
     match recipe {
         Recipe::Pca(_) => None,
         Recipe::Autoencoder(network) => network.random_twin().map(Recipe::Autoencoder),
@@ -126,9 +128,9 @@ fn twin(recipe: &Recipe, own: &Run) -> Option<Recipe> {
     }
 }
 
-impl Run {
+impl BaselineRun {
     fn of(fit: &Fit) -> Self {
-        let figure = match fit.summary() {
+        let metric = match fit.summary() {
             Summary::Reconstruction(summary) => summary.evaluation.squared_error_per_row,
             Summary::Classification(summary) => summary.evaluation.error_rate,
         };
@@ -136,36 +138,63 @@ impl Run {
             seed: fit.model.recipe().seed(),
             steps: fit.steps,
             seconds: fit.seconds,
-            figure,
+            metric,
             history: fit.history.clone(),
         }
     }
 }
 
-impl Twins {
+/// It serialises as `metric` (the name of the metric that is compared), `pretrained` and `random` (each with the `spread` of
+/// the metric and its `runs`), and `verdict`.
+impl Serialize for RandomBaseline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Side<'a> {
+            spread: Option<Spread>,
+            runs: &'a [BaselineRun],
+        }
+        #[derive(Serialize)]
+        struct Record<'a> {
+            metric: &'static str,
+            pretrained: Side<'a>,
+            random: Side<'a>,
+            verdict: String,
+        }
+        let (pretrained, random) = self.spreads();
+        Record {
+            metric: if self.is_classifier { "error_rate" } else { "squared_error_per_row" },
+            pretrained: Side { spread: pretrained, runs: &self.pretrained },
+            random: Side { spread: random, runs: &self.random },
+            verdict: self.verdict(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl RandomBaseline {
     /// The figures of the networks that were pre-trained, and of those from random starts.
     pub fn spreads(&self) -> (Option<Spread>, Option<Spread>) {
-        let of = |runs: &[Run]| Spread::of(runs.iter().map(|run| run.figure));
+        let of = |runs: &[BaselineRun]| Spread::of(runs.iter().map(|run| run.metric));
         (of(&self.pretrained), of(&self.random))
     }
 
     /// The metric of each seed as a table: its header, and a row for each seed. `recipe` names the pre-trained network.
     pub fn table(&self, recipe: &str) -> (Vec<String>, Vec<Vec<String>>) {
         let number = |value: f64| {
-            if self.tells_classes { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
+            if self.is_classifier { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
         };
         let header = vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()];
         let rows = self
             .pretrained
             .iter()
             .zip(&self.random)
-            .map(|(own, random)| vec![own.seed.to_string(), number(own.figure), number(random.figure)])
+            .map(|(own, random)| vec![own.seed.to_string(), number(own.metric), number(random.metric)])
             .collect();
         (header, rows)
     }
 
     /// One plain sentence: whether pre-training paid.
-    pub fn answer(&self) -> String {
+    pub fn verdict(&self) -> String {
         let diverged =
             |pretrained: bool| self.diverged.iter().filter(|(_, kind)| *kind == pretrained).count();
         let left_out = match (diverged(true), diverged(false)) {
@@ -183,7 +212,7 @@ impl Twins {
             .iter()
             .filter_map(|random| {
                 let own = self.pretrained.iter().find(|own| own.seed == random.seed)?;
-                Some(random.figure - own.figure)
+                Some(random.metric - own.metric)
             })
             .collect();
         let (Some(own), Some(other)) = self.spreads() else {
@@ -201,16 +230,16 @@ impl Twins {
         };
         let text = |spread: &Spread| {
             let number = |value: f64| {
-                if self.tells_classes { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
+                if self.is_classifier { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
             };
             let deviation =
                 spread.deviation.map_or_else(String::new, |value| format!(" ± {}", number(value)));
-            format!("{}{deviation}{}", number(spread.mean), if self.tells_classes { " %" } else { "" })
+            format!("{}{deviation}{}", number(spread.mean), if self.is_classifier { " %" } else { "" })
         };
-        let what = if self.tells_classes { "error" } else { "squared error" };
+        let what = if self.is_classifier { "error" } else { "squared error" };
         let rows = match self.rows {
             (labelled, all) if labelled < all => format!(" with {labelled} labels of {all} rows"),
-            (labelled, _) if self.tells_classes => format!(" with {labelled} labels"),
+            (labelled, _) if self.is_classifier => format!(" with {labelled} labels"),
             _ => String::new(),
         };
         let seeds = match self.random.len() {
@@ -243,19 +272,19 @@ fn is_real(differences: &[f64]) -> bool {
 mod tests {
     use super::*;
 
-    fn twins(pretrained: &[f64], random: &[f64]) -> Twins {
+    fn twins(pretrained: &[f64], random: &[f64]) -> RandomBaseline {
         let runs = |figures: &[f64]| {
-            let run = |(seed, &figure): (usize, &f64)| Run {
+            let run = |(seed, &figure): (usize, &f64)| BaselineRun {
                 seed: seed as u64,
                 steps: Steps { pretraining: 10, training: 20 },
                 seconds: 0.0,
-                figure,
+                metric,
                 history: Vec::new(),
             };
             figures.iter().enumerate().map(run).collect()
         };
-        Twins {
-            tells_classes: true,
+        RandomBaseline {
+            is_classifier: true,
             rows: (1000, 60000),
             pretrained: runs(pretrained),
             random: runs(random),
@@ -280,7 +309,8 @@ mod tests {
         assert!(once.starts_with("pre-trained is better this once") && once.contains("one seed"), "{once}");
         assert!(answer(&[0.02], &[0.02001]).starts_with("no gain"));
         let left_out =
-            Twins { diverged: vec![(7, false)], ..twins(&[0.019, 0.020], &[0.026, 0.0271]) }.answer();
+            RandomBaseline { diverged: vec![(7, false)], ..twins(&[0.019, 0.020], &[0.026, 0.0271]) }
+                .answer();
         assert!(left_out.contains("over 2 seeds; 1 random starts diverged"), "{left_out}");
         assert!(twins(&[0.02], &[]).answer().starts_with("no answer"));
     }

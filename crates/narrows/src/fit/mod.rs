@@ -9,6 +9,7 @@ mod checks;
 mod classifier;
 mod elimination;
 mod pca;
+mod record;
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -89,7 +89,7 @@ impl ClassificationHead {
             evaluation: ConfusionHead {
                 rows: found.rows,
                 wrong: found.misclassified,
-                cross_entropy: found.cross_entropy,
+                cross_entropy: found.loss,
                 confusion: found.confusion.clone(),
             },
             commonest_error: summary.commonest_error,

@@ -1,6 +1,6 @@
 //! The metrics of a fit as plain records: stored in the model file, printed and serialised by every interface.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The losses of a model on some rows. Errors are in the units that the model sees: after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,8 +92,9 @@ pub struct Classification {
     pub misclassified: usize,
     /// The share of misclassified rows.
     pub error_rate: f64,
-    /// The mean over rows of -ln of the probability given to the row's class.
-    pub cross_entropy: f64,
+    /// The training loss, on these rows: the cross-entropy, a mean over rows of -ln of the probability given to the row's
+    /// class.
+    pub loss: f64,
     /// The confusion matrix: for each class (a row) how many of its rows were predicted as each class (a column).
     pub confusion: Vec<Vec<usize>>,
 }
@@ -105,7 +106,7 @@ impl Classification {
         let correct: usize = confusion.iter().enumerate().filter_map(|(class, row)| row.get(class)).sum();
         let misclassified = rows - correct;
         let error_rate = misclassified as f64 / rows as f64;
-        Self { rows, misclassified, error_rate, cross_entropy, confusion }
+        Self { rows, misclassified, error_rate, loss: cross_entropy, confusion }
     }
 }
 
@@ -132,13 +133,64 @@ pub struct ClassificationSummary {
 }
 
 /// How good a model was found to be when it was fitted, on held-out rows; stored in its file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+///
+/// It serialises as one record for both kinds: `training_rows`, `labelled_rows` (of a classifier), `epochs`, `train_loss`,
+/// `held_out` (the metrics on the held-out rows), `baselines`, `verdict`.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Summary {
     /// Of a PCA or an autoencoder.
     Reconstruction(ReconstructionSummary),
     /// Of a classifier.
     Classification(ClassificationSummary),
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Record<'a, H, B> {
+            training_rows: usize,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            labelled_rows: Option<usize>,
+            epochs: usize,
+            train_loss: f64,
+            held_out: &'a H,
+            baselines: B,
+            verdict: &'a str,
+        }
+
+        /// Error rates.
+        #[derive(Serialize)]
+        struct ClassBaselines {
+            commonest: f64,
+            nearest_mean: f64,
+        }
+
+        match self {
+            Self::Reconstruction(summary) => Record {
+                training_rows: summary.training_rows,
+                labelled_rows: None,
+                epochs: summary.epochs,
+                train_loss: summary.train_loss,
+                held_out: &summary.evaluation,
+                baselines: summary.baselines,
+                verdict: &summary.verdict,
+            }
+            .serialize(serializer),
+            Self::Classification(summary) => Record {
+                training_rows: summary.training_rows,
+                labelled_rows: Some(summary.labelled_rows),
+                epochs: summary.epochs,
+                train_loss: summary.train_loss,
+                held_out: &summary.evaluation,
+                baselines: ClassBaselines {
+                    commonest: summary.commonest_error,
+                    nearest_mean: summary.nearest_mean_error,
+                },
+                verdict: &summary.verdict,
+            }
+            .serialize(serializer),
+        }
+    }
 }
 
 impl Summary {

@@ -367,7 +367,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
         assert_eq!(own.seed, random.seed);
         assert_ne!(own.history[0].held_out_loss, random.history[0].held_out_loss);
     }
-    assert_eq!(found.pretrained[0].figure, fit.summary().evaluation.error());
+    assert_eq!(found.pretrained[0].metric, fit.summary().evaluation.error());
     let answer = found.answer();
     assert!(answer.contains("60 labels of 600 rows, over 2 seeds"), "{answer}");
 

@@ -74,7 +74,7 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
     assert!(pca.nearest_neighbour_accuracy.unwrap() > 0.85 && pca.linear_probe_accuracy.unwrap() > 0.85);
     assert!(pca.trustworthiness.unwrap() > 0.95 && pca.continuity.unwrap() > 0.95);
     assert!(found.rows.unwrap().linear_probe_accuracy.unwrap() > 0.85);
-    let sweep = found.sweep.as_ref().unwrap();
+    let sweep = found.code_size_curves.as_ref().unwrap();
     let names: Vec<&str> = sweep.curves.iter().map(|curve| &*curve.recipe).collect();
     assert_eq!(names, ["pca", "single", "deep"]);
     let sizes = |at: usize| sweep.curves[at].points.iter().map(|point| point.code_size).collect::<Vec<_>>();
@@ -96,7 +96,7 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
             assert_eq!(method.spread(measure), again.spread(measure), "{measure:?}");
         }
     }
-    assert_eq!(found.sweep, again.sweep);
+    assert_eq!(found.code_size_curves, again.code_size_curves);
     assert_eq!((found.rows, found.verdict), (again.rows, again.verdict));
 }
 
@@ -166,7 +166,7 @@ fn a_comparison_can_be_stopped_and_keeps_what_it_has() {
         },
     )
     .unwrap();
-    assert!(found.interrupted && found.sweep.is_none());
+    assert!(found.interrupted && found.code_size_curves.is_none());
     assert_eq!(found.methods.iter().map(|method| method.fits.len()).collect::<Vec<_>>(), [1, 1]);
 }
 

@@ -417,9 +417,9 @@ fn no_number(
             None => (column + 1).to_string(),
         };
         return match label {
-            None => {
-                error.hint(format!("a column of text: make it the label with `label_column` = {column}, or remove it"))
-            }
+            None => error.hint(format!(
+                "a column of text: make it the label with `label_column` = {column}, or remove it"
+            )),
             Some(_) => error.hint("a column of text: remove it, or replace it by numbers"),
         };
     }

@@ -1,8 +1,8 @@
-//! The error against the size of the code, and the knee of that curve.
+//! The error against the size of the code, and the elbow of that curve.
 
 use serde::Serialize;
 
-use super::{Candidate, Measure, Method, Progress, Run, set_code_size};
+use super::{Candidate, ComparisonEvent, Measure, Method, Run, set_code_size};
 use crate::data::scaling::Scaling;
 use crate::error::Result;
 use crate::evaluation::reconstruction::pca_errors;
@@ -11,22 +11,22 @@ use crate::recipe::Recipe;
 
 /// The errors of several methods at several code sizes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sweep {
+pub struct CodeSizeCurves {
     /// The code sizes, from the least.
     pub code_sizes: Vec<usize>,
     /// PCA first, then the networks that can choose their code size.
-    pub curves: Vec<Curve>,
+    pub curves: Vec<CodeSizeCurve>,
 }
 
 /// The errors of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Curve {
+pub struct CodeSizeCurve {
     /// Which.
     pub recipe: String,
     /// From the smallest code; a size that the rows do not allow has none.
     pub points: Vec<Point>,
-    /// The code size at the knee, see [`knee`].
-    pub knee: Option<usize>,
+    /// The code size at the elbow, see [`elbow`].
+    pub elbow: Option<usize>,
 }
 
 /// The error at a code size.
@@ -38,11 +38,11 @@ pub struct Point {
     pub squared_error_per_row: f64,
 }
 
-/// The knee of a falling curve, where more code begins to gain little: the code size at which the curve lies farthest
+/// The elbow of a falling curve, where more code begins to gain little: the code size at which the curve lies farthest
 /// below the chord from its first point to its last, with both axes scaled to 0..1 and the code size by its logarithm
 /// (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a kneedle in a haystack"). Nothing for fewer than three points, or
 /// where no point lies below the chord.
-pub fn knee(points: &[Point]) -> Option<usize> {
+pub fn elbow(points: &[Point]) -> Option<usize> {
     let finite: Vec<&Point> = points.iter().filter(|point| point.squared_error_per_row.is_finite()).collect();
     let ([first, .., last], 3..) = (&finite[..], finite.len()) else { return None };
     let x = |point: &Point| (point.code_size as f64).log2();
@@ -54,7 +54,7 @@ pub fn knee(points: &[Point]) -> Option<usize> {
         let along = (x(point) - x(first)) / (x(last) - x(first));
         (y(first) + along * (y(last) - y(first)) - y(point)) / (high - low)
     };
-    // Rounding is no knee.
+    // Rounding is no elbow.
     let best =
         finite.iter().filter(|point| below(point) > 1e-9).max_by(|a, b| below(a).total_cmp(&below(b)))?;
     Some(best.code_size)
@@ -72,7 +72,7 @@ pub(super) fn sweep(
     methods: &[Method],
     code_sizes: &[usize],
     notes: &mut Vec<String>,
-) -> Result<Sweep> {
+) -> Result<CodeSizeCurves> {
     let mut code_sizes = code_sizes.to_vec();
     code_sizes.sort_unstable();
     code_sizes.dedup();
@@ -86,17 +86,17 @@ pub(super) fn sweep(
             continue;
         }
         let points = network(run, method, &code_sizes, notes)?;
-        curves.push(Curve { recipe: candidate.name.clone(), knee: knee(&points), points });
+        curves.push(CodeSizeCurve { recipe: candidate.name.clone(), elbow: elbow(&points), points });
         if run.interrupted {
             break;
         }
     }
-    Ok(Sweep { code_sizes, curves })
+    Ok(CodeSizeCurves { code_sizes, curves })
 }
 
 /// One eigen-decomposition for all code sizes.
-fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<Curve> {
-    run.say(&Progress::Stage("PCA at each code size"));
+fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
+    run.say(&ComparisonEvent::Stage("PCA at each code size"));
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
     let moments = Moments::measure(training, &scaling, run.compute.level, run.compute.threads)?;
@@ -107,9 +107,9 @@ fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<Curve> {
         .filter_map(|&code_size| Some(Point { code_size, squared_error_per_row: *errors.get(code_size)? }))
         .collect();
     for &point in &points {
-        run.say(&Progress::Swept { recipe: "pca", point });
+        run.say(&ComparisonEvent::Point { recipe: "pca", point });
     }
-    Ok(Curve { recipe: "pca".into(), knee: knee(&points), points })
+    Ok(CodeSizeCurve { recipe: "pca".into(), elbow: elbow(&points), points })
 }
 
 /// A fit for each code size, with the first seed; what the comparison has fitted already is not fitted again.
@@ -140,7 +140,7 @@ fn network(
             }
         };
         let point = Point { code_size, squared_error_per_row };
-        run.say(&Progress::Swept { recipe: &method.name, point });
+        run.say(&ComparisonEvent::Point { recipe: &method.name, point });
         points.push(point);
         if run.interrupted {
             break;
@@ -155,7 +155,7 @@ mod tests {
 
     fn of(points: &[(usize, f64)]) -> Option<usize> {
         let point = |&(code_size, squared_error_per_row)| Point { code_size, squared_error_per_row };
-        knee(&points.iter().map(point).collect::<Vec<_>>())
+        elbow(&points.iter().map(point).collect::<Vec<_>>())
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 mod code_size_curve;
 mod metrics;
+mod record;
 mod table;
 
-pub use code_size_curve::{Curve, Point, Sweep, knee};
+pub use code_size_curve::{CodeSizeCurve, CodeSizeCurves, Point, elbow};
 pub use metrics::{Measure, Metrics, Spread};
 pub use table::Cell;
 
@@ -54,7 +55,7 @@ pub struct Candidate {
 
 /// How recipes are compared.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct CompareOptions {
     /// Fits of each recipe that has chance in it, with the seeds from its own on; 0 is taken for 1.
     pub seeds: usize,
     /// Numbers in a code, for all recipes that can choose.
@@ -62,13 +63,13 @@ pub struct Options {
     /// How rows are scaled, where it is not to be chosen.
     pub scale: Option<Scale>,
     /// Code sizes at which the error is measured too, with the first seed.
-    pub sweep: Vec<usize>,
+    pub code_sizes: Vec<usize>,
 }
 
-/// Progress as plain data; the callback's answer can stop the comparison.
+/// ComparisonEvent as plain data; the callback's answer can stop the comparison.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Progress<'a> {
+pub enum ComparisonEvent<'a> {
     /// Something happened in a fit.
     Fit {
         /// The recipe, and where a sweep goes on its code size.
@@ -92,7 +93,7 @@ pub enum Progress<'a> {
         reason: &'a str,
     },
     /// A point of a sweep was found.
-    Swept {
+    Point {
         /// Of which curve.
         recipe: &'a str,
         /// Where, and what was found there.
@@ -114,7 +115,7 @@ pub struct Comparison {
     /// What the rows themselves are worth in place of codes.
     pub rows: Option<Reference>,
     /// The errors at several code sizes, where they were asked for.
-    pub sweep: Option<Sweep>,
+    pub code_size_curves: Option<CodeSizeCurves>,
     /// One plain sentence.
     pub verdict: String,
     /// Whether the callback stopped it; what was finished by then is here.
@@ -177,9 +178,9 @@ pub fn compare(
     candidates: &[Candidate],
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
-    options: &Options,
+    options: &CompareOptions,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
+    callback: &mut (dyn FnMut(&ComparisonEvent) -> ControlFlow<()> + Send),
 ) -> Result<Comparison> {
     let (width, judged) = (training.rows.shape().len(), held_out.rows.shape().len());
     if width != judged {
@@ -225,7 +226,7 @@ pub fn compare(
         |recipe: &Recipe| if matches!(recipe, Recipe::Autoencoder(_)) { options.seeds.max(1) } else { 1 };
     run.of = candidates.iter().map(|candidate| seeds(&candidate.recipe)).sum();
     run.of += candidates.iter().filter(|candidate| code_size_curve::is_swept(&candidate.recipe)).count()
-        * options.sweep.len();
+        * options.code_sizes.len();
     let mut methods = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         methods.push(run.method(candidate, code_size, seeds(&candidate.recipe), &mut notes)?);
@@ -238,16 +239,29 @@ pub fn compare(
         return Err(Error::recipe(format!("none of the recipes can be compared on these rows: {reason}")));
     }
     let rows = run.reference()?;
-    let sweep = match run.interrupted || options.sweep.is_empty() {
+    let sweep = match run.interrupted || options.code_sizes.is_empty() {
         true => None,
-        false => Some(code_size_curve::sweep(&mut run, candidates, &methods, &options.sweep, &mut notes)?),
+        false => {
+            Some(code_size_curve::sweep(&mut run, candidates, &methods, &options.code_sizes, &mut notes)?)
+        }
     };
     let (shape, examples) = (training.rows.shape(), run.examples()?);
     let training_rows = training.rows.rows();
     notes.extend(few_steps(&methods, training_rows));
     let (interrupted, verdict) =
         (run.interrupted, verdict(&methods, training_rows, rows.as_ref(), sweep.as_ref()));
-    Ok(Comparison { scale, code_size, notes, methods, rows, sweep, verdict, interrupted, shape, examples })
+    Ok(Comparison {
+        scale,
+        code_size,
+        notes,
+        methods,
+        rows,
+        code_size_curves: sweep,
+        verdict,
+        interrupted,
+        shape,
+        examples,
+    })
 }
 
 /// What goes through the whole comparison.
@@ -261,11 +275,11 @@ struct Run<'a> {
     number: usize,
     of: usize,
     interrupted: bool,
-    callback: &'a mut (dyn FnMut(&Progress) -> ControlFlow<()> + Send),
+    callback: &'a mut (dyn FnMut(&ComparisonEvent) -> ControlFlow<()> + Send),
 }
 
 impl Run<'_> {
-    fn say(&mut self, progress: &Progress) {
+    fn say(&mut self, progress: &ComparisonEvent) {
         if (self.callback)(progress).is_break() {
             self.interrupted = true;
         }
@@ -325,13 +339,13 @@ impl Run<'_> {
                         method.loss_floor = reconstruction(&fit)?.evaluation.bce_floor;
                         method.history = fit.history;
                     }
-                    self.say(&Progress::Compared(&figures));
+                    self.say(&ComparisonEvent::Compared(&figures));
                     method.fits.push(figures);
                 }
                 Ok(None) => {}
                 Err(error) => {
                     let reason = error.to_string();
-                    self.say(&Progress::Failed { recipe: name, reason: &reason });
+                    self.say(&ComparisonEvent::Failed { recipe: name, reason: &reason });
                     method.failure = Some(reason);
                     // Another seed would not help.
                     self.number += seeds - 1 - at;
@@ -350,7 +364,7 @@ impl Run<'_> {
         let Self { training, held_out, compute, number, of, callback, interrupted, .. } = self;
         let (number, of) = (*number, *of);
         let mut watch = |event: &Event| {
-            let flow = callback(&Progress::Fit { recipe: name, number, of, event });
+            let flow = callback(&ComparisonEvent::Fit { recipe: name, number, of, event });
             *interrupted |= flow.is_break();
             flow
         };
@@ -366,7 +380,7 @@ impl Run<'_> {
 
     /// What is said about a fit.
     fn figures(&mut self, recipe: &str, fit: &Fit) -> Result<Metrics> {
-        self.say(&Progress::Stage("telling classes apart and comparing neighbours"));
+        self.say(&ComparisonEvent::Stage("telling classes apart and comparing neighbours"));
         let Self { training, held_out, compute, judging, .. } = self;
         let compute = *compute;
         let (model, summary) = (&fit.model, reconstruction(fit)?);
@@ -431,7 +445,7 @@ impl Run<'_> {
         if self.interrupted || width > WIDEST || self.judging.classes.is_none() {
             return Ok(None);
         }
-        self.say(&Progress::Stage("telling classes apart by the rows themselves"));
+        self.say(&ComparisonEvent::Stage("telling classes apart by the rows themselves"));
         let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
         let Some(classes) = &self.judging.classes else { return Ok(None) };
         let known = self.scaled(self.training, &classes.training.0, &scaling)?;
@@ -571,7 +585,7 @@ fn verdict(
     methods: &[Method],
     training_rows: usize,
     rows: Option<&Reference>,
-    sweep: Option<&Sweep>,
+    sweep: Option<&CodeSizeCurves>,
 ) -> String {
     let mean = |method: &Method, measure| method.spread(measure).map(|spread| spread.mean);
     let error = |method: &Method| mean(method, Measure::SquaredError).filter(|error| error.is_finite());
@@ -642,10 +656,10 @@ fn verdict(
         let knees: Vec<String> = sweep
             .curves
             .iter()
-            .filter_map(|curve| Some(format!("{} for {}", curve.knee?, curve.recipe)))
+            .filter_map(|curve| Some(format!("{} for {}", curve.elbow?, curve.recipe)))
             .collect();
         if !knees.is_empty() {
-            parts.push(format!("beyond the knee more code gains little: {}", knees.join(", ")));
+            parts.push(format!("beyond the elbow more code gains little: {}", knees.join(", ")));
         }
     }
     parts.join("; ")

@@ -1,0 +1,93 @@
+//! A fit as a flat record, for lines of JSON and for other languages.
+
+use serde::ser::{Serialize, Serializer};
+
+use super::{Elimination, Fit, Steps};
+use crate::model::Summary;
+use crate::progress::Ended;
+use crate::train::pretrain::PretrainedLayer;
+
+/// A fit serialises as one flat record: sizes, `epochs`, `ended`, `steps`, `seconds`, the fields of its [`Summary`]
+/// (`train_loss`, `held_out`, `baselines`, `verdict`), `pretraining` (a record for each pre-trained layer), and what only
+/// some models have. The epochs themselves are records of their own: see [`Fit::history`].
+impl Serialize for Fit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Record<'a> {
+            parameters: usize,
+            code_size: usize,
+            threads: usize,
+            simd: &'static str,
+            seconds: f64,
+            #[serde(flatten)]
+            ended: &'a Ended,
+            steps: Steps,
+            #[serde(flatten)]
+            summary: &'a Summary,
+            pretraining: &'a [PretrainedLayer],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            explained_variance_ratio: Option<Vec<f64>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            eliminated: Option<Elimination>,
+        }
+        let compute = self.model.compute();
+        Record {
+            parameters: self.model.parameter_count(),
+            code_size: self.model.code_shape().len(),
+            threads: compute.threads(),
+            simd: compute.simd(),
+            seconds: self.seconds,
+            ended: &self.ended,
+            steps: self.steps,
+            summary: self.summary(),
+            pretraining: &self.pretraining,
+            explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
+            eliminated: Elimination::of(&self.model),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A pre-trained layer serialises as `inputs`, `units`, `epochs`, `loss_name`, `seconds`, and of the epoch that was kept
+/// `train_loss`, `held_out_loss` and `dead_units`.
+impl Serialize for PretrainedLayer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Record {
+            inputs: usize,
+            units: usize,
+            epochs: usize,
+            loss_name: &'static str,
+            seconds: f64,
+            train_loss: Option<f64>,
+            held_out_loss: Option<f64>,
+            dead_units: Option<usize>,
+        }
+        let kept = self.kept();
+        Record {
+            inputs: self.widths.0,
+            units: self.widths.1,
+            epochs: self.history.len(),
+            loss_name: self.loss_name,
+            seconds: self.seconds,
+            train_loss: kept.map(|record| record.train_loss),
+            held_out_loss: kept.map(|record| record.held_out_loss),
+            dead_units: self.dead_units(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The outcome of weight elimination serialises as `weights`, `eliminated` and `unused_inputs`.
+impl Serialize for Elimination {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Record {
+            weights: usize,
+            eliminated: usize,
+            unused_inputs: Option<usize>,
+        }
+        let (weights, eliminated) = (self.weights(), self.eliminated());
+        Record { weights, eliminated, unused_inputs: self.unused_inputs }.serialize(serializer)
+    }
+}
