@@ -1,14 +1,14 @@
 //! Principal components of Fisher's iris flowers: four lengths of each flower in two numbers.
 
 use narrows::compute::Compute;
-use narrows::data::{self, OpenOptions, Values};
+use narrows::data::Values;
 use narrows::fit::fit;
 use narrows::model::Fitted;
 use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
 fn main() -> narrows::Result<()> {
-    let iris = data::open("iris", &OpenOptions::default())?;
+    let iris = narrows_datasets::iris();
     let mut recipe = Recipe::open("pca")?;
     recipe.set("code_size=2")?;
 

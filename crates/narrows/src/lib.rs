@@ -5,12 +5,12 @@
 //! one [`model::Model`], one file, one report.
 //!
 //! ```
-//! use narrows::data::{self, OpenOptions};
-//! use narrows::event::Flow;
 //! use narrows::compute::Compute;
-//! use narrows::recipe::Recipe;
+//! use narrows::data;
+//! use narrows::progress::Flow;
+//! use narrows::recipe::file::Recipe;
 //!
-//! let iris = data::open("iris", &OpenOptions::default())?;
+//! let iris = narrows_datasets::iris();
 //! let (training, held_out) = data::hold_out(&iris, 0.1, 0)?;
 //!
 //! let mut recipe = Recipe::open("pca")?;

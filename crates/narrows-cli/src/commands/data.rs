@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use narrows::data::{Element, builtin_names};
+use narrows::data::Element;
 
 use crate::arguments::DataArguments;
 use crate::output;
@@ -13,8 +13,10 @@ const BLOCK: usize = 256;
 /// Lists the built-in data sets, or describes one data set.
 pub fn run(arguments: &DataArguments) -> anyhow::Result<ExitCode> {
     let Some(name) = &arguments.name else {
-        let rows: Vec<_> =
-            builtin_names().iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect();
+        let rows: Vec<_> = narrows_datasets::list()
+            .iter()
+            .map(|info| (info.name.to_owned(), info.description.to_owned()))
+            .collect();
         output::pairs(&rows)?;
         output::line("\nOr a file: .idx (MNIST's format), .npy, .csv, .tsv, gzipped or not.")?;
         return Ok(ExitCode::SUCCESS);

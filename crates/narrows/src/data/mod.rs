@@ -4,7 +4,7 @@
 //! Everything that is read today lies in memory as a [`Table`], in the type it had in its file (bytes stay bytes).
 //! A [`Dataset`] is a source with what travels along: labels, column names, a name.
 //!
-//! [`open`] reads what is built in, and files:
+//! [`open`] reads files, [`read_bytes`] their content in memory:
 //!
 //! | kind | known by | rows | labels |
 //! |---|---|---|---|
@@ -16,7 +16,6 @@
 //! become f32, larger ones and text f64.
 
 mod array;
-mod builtin;
 pub mod formats;
 mod rows;
 pub mod scaling;
@@ -63,26 +62,56 @@ struct Parts {
     columns: Option<Vec<String>>,
 }
 
-/// Opens built-in data (see [`builtin_names`]) or a file. `./mnist` is a file, `mnist` is built in.
+/// Opens a file.
 ///
 /// An IDX file named like MNIST's, `...images-idx3-ubyte` (or `.idx3-ubyte`, or `.gz`), takes its labels from the file beside it whose
 /// name has `labels` and `idx1` in these places, if there is one and no other labels are asked for.
 ///
 /// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is not what it should be or the options do not fit
-/// it, [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
+/// [`ErrorFormat::Data`](crate::ErrorFormat::Data) where the content is not what it should be or the options do not fit
+/// it, [`ErrorFormat::Io`](crate::ErrorFormat::Io) where the system cannot read the file. The message begins with `name`.
 pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset> {
-    let label = options.label.as_deref();
-    if label.is_some() && options.labels.is_some() {
+    check_labels(name, options)?;
+    let path = Path::new(name);
+    let input = open_file(name, path)?;
+    let format = format(&input, path)?;
+    let mut parts = read(name, input, format, options)?;
+    if format == Format::Idx && options.labels.is_none() {
+        parts.labels = labels_beside(path).map(|path| read_labels(&path, parts.table.rows())).transpose()?;
+    }
+    dataset(name, file_name(path), parts, options)
+}
+
+/// Reads a data set from the bytes of a file in memory, which may be packed with gzip. `name` stands in messages in place of
+/// the file, and becomes the name of the data set. Labels come from the bytes, or from the file that the options name.
+///
+/// # Errors
+/// As for [`open`].
+pub fn read_bytes(name: &str, bytes: &[u8], format: Format, options: &OpenOptions) -> Result<Dataset> {
+    check_labels(name, options)?;
+    let parts = read(name, Input::memory(name, bytes)?, format, options)?;
+    dataset(name, name.to_owned(), parts, options)
+}
+
+/// Reads the classes of `rows` rows from the bytes of a file in memory: one label per row, as for [`OpenOptions::labels`].
+///
+/// # Errors
+/// As for [`open`].
+pub fn read_label_bytes(name: &str, bytes: &[u8], format: Format, rows: usize) -> Result<Labels> {
+    labels(name, Input::memory(name, bytes)?, format, rows)
+}
+
+fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
+    if options.label.is_some() && options.labels.is_some() {
         return Err(
             Error::data(format!("{name}: both --label and --labels are given")).hint("give one of them")
         );
     }
-    let (mut parts, short_name) = match builtin::read(name) {
-        Some(_) if label.is_some() => return Err(no_label_column(name)),
-        Some(parts) => (parts?, name.to_owned()),
-        None => (read_file(name, options)?, file_name(Path::new(name))),
-    };
+    Ok(())
+}
+
+/// Applies the options to what a reader has found.
+fn dataset(name: &str, short_name: String, mut parts: Parts, options: &OpenOptions) -> Result<Dataset> {
     if let Some(shape) = options.shape {
         parts.table = parts.table.reshape(shape).map_err(|error| error.at(name))?;
     }
@@ -104,21 +133,11 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset> {
     })
 }
 
-/// Name of each built-in data set, and a line that says what it is, its source and its licence.
-pub fn builtin_names() -> &'static [(&'static str, &'static str)] {
-    builtin::NAMES
-}
-
-/// The built-in data that another is validated on, if it has such.
-pub fn default_validation(name: &str) -> Option<&'static str> {
-    (name == "mnist").then_some("mnist:test")
-}
-
 /// Parts rows at random into those to learn from and those held out: `share` of them (above 0, below 1), rounded, at
 /// least one on each side. The same seed and number of rows give the same choice; each part keeps the rows' order.
 ///
 /// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) for a share outside its range or fewer than two rows.
+/// [`ErrorFormat::Data`](crate::ErrorFormat::Data) for a share outside its range or fewer than two rows.
 pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Result<(Dataset, Dataset)> {
     let rows = dataset.rows.rows();
     if !(share > 0.0 && share < 1.0) {
@@ -148,32 +167,27 @@ pub fn hold_out(dataset: &Dataset, share: f64, seed: u64) -> Result<(Dataset, Da
     Ok((part(dataset.name.clone(), training), part(format!("{}:held-out", dataset.name), held_out)))
 }
 
-/// The kinds of files that are read.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+/// The formats of files that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The format of MNIST.
     Idx,
+    /// The format of NumPy's arrays.
     Npy,
+    /// Text with one row on a line.
     Csv,
 }
 
 const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyte, each also as .gz";
 
-fn read_file(name: &str, options: &OpenOptions) -> Result<Parts> {
-    let path = Path::new(name);
-    let input = open_file(name, path)?;
+fn read(name: &str, input: Input<'_>, format: Format, options: &OpenOptions) -> Result<Parts> {
     let label = options.label.as_deref();
-    match kind(&input, path)? {
-        Kind::Idx | Kind::Npy if label.is_some() => Err(no_label_column(name)),
-        Kind::Idx => {
-            let table = idx::read(input)?;
-            let labels = match options.labels {
-                None => labels_beside(path).map(|path| read_labels(&path, table.rows())).transpose()?,
-                Some(_) => None,
-            };
-            Ok(Parts { table, labels, columns: None })
-        }
-        Kind::Npy => Ok(Parts { table: npy::read(input)?, labels: None, columns: None }),
-        Kind::Csv => csv::read(name, input.text()?, label),
+    match format {
+        Format::Idx | Format::Npy if label.is_some() => Err(no_label_column(name)),
+        Format::Idx => Ok(Parts { table: idx::read(input)?, labels: None, columns: None }),
+        Format::Npy => Ok(Parts { table: npy::read(input)?, labels: None, columns: None }),
+        Format::Csv => csv::read(name, input.text()?, label),
     }
 }
 
@@ -184,10 +198,15 @@ fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
             .hint("--labels takes a file with one label per row"));
     }
     let input = open_file(&place, path)?;
-    let labels = match kind(&input, path)? {
-        Kind::Idx => idx::read_labels(input)?,
-        Kind::Npy => npy::read_labels(input)?,
-        Kind::Csv => csv::read_labels(&place, input.text()?, rows)?,
+    let format = format(&input, path)?;
+    labels(&place, input, format, rows)
+}
+
+fn labels(place: &str, input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
+    let labels = match format {
+        Format::Idx => idx::read_labels(input)?,
+        Format::Npy => npy::read_labels(input)?,
+        Format::Csv => csv::read_labels(place, input.text()?, rows)?,
     };
     if labels.classes.len() != rows {
         return Err(Error::data(format!("{place}: {} labels for {rows} rows", labels.classes.len()))
@@ -201,47 +220,36 @@ fn open_file(name: &str, path: &Path) -> Result<Input<'static>> {
         return Err(Error::data(format!("{name}: folders of images are not supported yet")).hint(READ));
     }
     if matches!(path.try_exists(), Ok(false)) {
-        let error = Error::data(format!("{name}: no such file, and no built-in data of this name"));
-        let near = builtin_names()
-            .iter()
-            .map(|&(builtin, _)| (strsim::damerau_levenshtein(&name.to_lowercase(), builtin), builtin))
-            .min()
-            .filter(|&(distance, _)| distance <= 2);
-        let names: Vec<String> = builtin_names().iter().map(|(builtin, _)| format!("`{builtin}`")).collect();
-        let names = names.join(", ");
-        return Err(match near {
-            Some((_, near)) => error.hint(format!("did you mean `{near}`? Built in are {names}")),
-            None => error.hint(format!("built in are {names}")),
-        });
+        return Err(Error::data(format!("{name}: no such file")));
     }
     Input::open(name, path)
 }
 
-/// The kind of a file: by its first bytes where they tell, else by its name.
-fn kind(input: &Input, path: &Path) -> Result<Kind> {
+/// The format of a file: by its first bytes where they tell, else by its name.
+fn format(input: &Input, path: &Path) -> Result<Format> {
     let name = file_name(path).to_lowercase();
     let bare = name.strip_suffix(".gz").unwrap_or(&name);
     let ends = |endings: &[&str]| endings.iter().any(|ending| bare.ends_with(ending));
     let unsupported = |what: &str| Err(input.error(format_args!("{what} are not supported yet")).hint(READ));
     match &input.start[..] {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Ok(Kind::Npy),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Ok(Format::Npy),
         [b'P', b'A', b'R', b'1', ..] => return unsupported("Parquet files"),
         [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => return unsupported("single images"),
         [b'P', b'K', 3, 4, ..] if ends(&[".npz"]) => return unsupported("NPZ archives"),
         [b'P', b'K', 3, 4, ..] => return unsupported("ZIP archives and office files"),
-        [0, 0, 0x08..=0x0e, 1..=4, ..] => return Ok(Kind::Idx),
+        [0, 0, 0x08..=0x0e, 1..=4, ..] => return Ok(Format::Idx),
         _ => {}
     }
     if ends(&[".csv", ".tsv", ".txt"]) {
-        Ok(Kind::Csv)
+        Ok(Format::Csv)
     } else if ends(&[".npy"]) {
-        Ok(Kind::Npy)
+        Ok(Format::Npy)
     } else if ends(&[".parquet"]) {
         unsupported("Parquet files")
     } else if ends(&[".npz"]) {
         unsupported("NPZ archives")
     } else if ends(&[".idx", "ubyte"]) || bare.len() < name.len() {
-        Ok(Kind::Idx)
+        Ok(Format::Idx)
     } else {
         Err(input.error("not a kind of file that is known").hint(READ))
     }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
+use narrows::data::{Dataset, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
 use narrows::progress::Flow;
 use narrows::recipe::file::Recipe;
 
+/// A built-in data set.
 pub fn open(name: &str) -> Dataset {
-    data::open(name, &OpenOptions::default()).unwrap()
+    narrows_datasets::open(name).unwrap().unwrap()
 }
 
 /// A built-in recipe with some fields set.

@@ -26,7 +26,7 @@ fn candidates(names: &[&str]) -> Vec<Candidate> {
 }
 
 fn iris() -> (Dataset, Dataset) {
-    data::hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    data::hold_out(&narrows_datasets::iris(), 0.2, 0).unwrap()
 }
 
 fn run(
@@ -169,7 +169,9 @@ fn a_comparison_can_be_stopped_and_keeps_what_it_has() {
 #[test]
 fn codes_of_pictures_are_worth_what_was_published() {
     let check = |training: &str, test: &str, wrong: f64, linear: f64| {
-        let open = |name: &str| data::open(name, &OpenOptions::default()).unwrap();
+        let open = |name: &str| {
+            narrows_datasets::open(name).unwrap_or_else(|| data::open(name, &OpenOptions::default())).unwrap()
+        };
         let (training, test) = (open(training), open(test));
         let mut recipe = Recipe::open("pca").unwrap();
         recipe.set("code_size=50").unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
+use narrows::data::{Dataset, Shape, Subset, Table, Values};
 use narrows::fit::Fit;
 use narrows::progress::Flow;
 use narrows::recipe::Spec;
@@ -42,13 +42,12 @@ fn patches(count: usize, shape: Shape) -> Dataset {
 }
 
 fn mnist(count: usize) -> (Dataset, Dataset) {
-    let open = |name| data::open(name, &OpenOptions::default()).unwrap();
     let first = |dataset: Dataset, count: usize| Dataset {
         rows: Arc::new(Subset::new(dataset.rows.clone(), (0..count).collect())),
         labels: None,
         ..dataset
     };
-    (first(open("mnist"), count), first(open("mnist:test"), count / 4))
+    (first(narrows_datasets::mnist(), count), first(narrows_datasets::mnist_test(), count / 4))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Source, Table, Values};
+use narrows::data::{Dataset, Shape, Source, Table, Values};
 use narrows::fit::Options;
 use narrows::fit::classifier::fit_classifier;
 use narrows::model::Model;
@@ -74,7 +74,7 @@ fn bars() -> Dataset {
 }
 
 fn iris() -> Dataset {
-    data::open("iris", &OpenOptions::default()).unwrap()
+    narrows_datasets::iris()
 }
 
 fn fit(text: &str, dataset: &Dataset) -> Model {

@@ -2,7 +2,7 @@
 
 use crate::common::{open, some_rows};
 use narrows::compute::Compute;
-use narrows::data::{Dataset, OpenOptions, hold_out};
+use narrows::data::{Dataset, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
 use narrows::model::{Fitted, Model};
 use narrows::progress::{Ended, Event, Flow};
@@ -14,7 +14,7 @@ fn spec(text: &str) -> Spec {
 }
 
 fn iris() -> (Dataset, Dataset) {
-    hold_out(&narrows::data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    hold_out(&narrows_datasets::iris(), 0.2, 0).unwrap()
 }
 
 /// A network on flowers; 120 rows in batches of 17 leave a single row for the last one.

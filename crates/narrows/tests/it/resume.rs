@@ -6,14 +6,14 @@
 use std::path::Path;
 
 use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values, hold_out};
+use narrows::data::{Dataset, Shape, Table, Values, hold_out};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit, fit_with};
 use narrows::progress::{Ended, Event, Flow};
 use narrows::recipe::Spec;
 use narrows::recipe::file::Recipe;
 
 fn rows() -> (Dataset, Dataset) {
-    hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    hold_out(&narrows_datasets::iris(), 0.2, 0).unwrap()
 }
 
 fn spec(optimizer: &str, epochs: usize) -> Spec {
