@@ -51,7 +51,7 @@ pub enum Command {
 }
 
 /// How a data set is read.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct DataOptions {
     /// Shape of an image, for rows that are flat in their file (28x28, 64x64x3)
     #[arg(long, value_name = "HxWxC")]

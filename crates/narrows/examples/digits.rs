@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Subset};
+use narrows::data::{self, Dataset, Subset};
 use narrows::fit::fit;
 use narrows::progress::{Ended, Event};
 use narrows::recipe::RecipeFile;
 
 fn main() -> narrows::Result<()> {
     // The first 5,000 images of MNIST's test set; a tenth of them is held out.
-    let digits = data::open("mnist:test", &OpenOptions::default())?;
+    let digits = narrows_datasets::mnist_test();
     let some =
         Dataset { rows: Arc::new(Subset::new(digits.rows, (0..5_000).collect())), labels: None, ..digits };
     let (training, held_out) = data::hold_out(&some, 0.1, 0)?;

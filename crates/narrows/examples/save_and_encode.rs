@@ -1,14 +1,14 @@
 //! A model on its way through a file: fit, save, open, encode, decode.
 
 use narrows::compute::Compute;
-use narrows::data::{self, OpenOptions, Shape, Table, Values};
+use narrows::data::{self, Shape, Table, Values};
 use narrows::fit::fit;
 use narrows::model::Model;
 use narrows::recipe::RecipeFile;
 use std::ops::ControlFlow;
 
 fn main() -> narrows::Result<()> {
-    let iris = data::open("iris", &OpenOptions::default())?;
+    let iris = narrows_datasets::iris();
     let (training, held_out) = data::hold_out(&iris, 0.2, 1)?;
     let recipe = RecipeFile::parse(
         "flowers",

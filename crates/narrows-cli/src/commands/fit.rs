@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use narrows::data::{Dataset, Shape, default_validation, hold_out};
+use narrows::data::{Dataset, Shape, hold_out};
 use narrows::experiments::random_baseline::{First, twins};
 use narrows::fit::classifier::{ClassifierFit, fit_classifier};
 use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
@@ -361,7 +361,7 @@ pub fn split(
             Some(share) => hold_out(&dataset, share, seed).context("--validation"),
             None => Ok((dataset, super::open(text, &options)?)),
         },
-        None => match default_validation(data) {
+        None => match narrows_datasets::default_held_out(data) {
             Some(name) => Ok((dataset, super::open(name, &options)?)),
             None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
         },

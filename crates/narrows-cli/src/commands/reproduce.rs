@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use narrows::compute::Compute;
-use narrows::data::{Dataset, OpenOptions, default_validation, hold_out};
+use narrows::data::{Dataset, hold_out};
 use narrows::evaluation::reconstruction::evaluate;
 use narrows::experiments::papers::{Paper, PaperFigure, PaperMeasure};
 use narrows::fit::classifier::fit_classifier;
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::fit::{HELD_OUT, listen_for_stop};
 use super::progress::Progress;
-use crate::arguments::ReproduceArguments;
+use crate::arguments::{DataOptions, ReproduceArguments};
 use crate::{INTERRUPTED, output};
 
 /// Lists the papers, or fits what reproduces the figures of one.
@@ -25,9 +25,9 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let Some(name) = &arguments.name else { return list(arguments.json) };
     let paper = Paper::open(name)?;
     let compute = super::compute(&arguments.compute);
-    let training = narrows::data::open(&paper.data, &OpenOptions::default())?;
-    let (training, held_out) = match default_validation(&paper.data) {
-        Some(name) => (training, narrows::data::open(name, &OpenOptions::default())?),
+    let training = super::open(&paper.data, &DataOptions::default())?;
+    let (training, held_out) = match narrows_datasets::default_held_out(&paper.data) {
+        Some(name) => (training, super::open(name, &DataOptions::default())?),
         None => hold_out(&training, HELD_OUT, 0)?,
     };
     if !arguments.json {

@@ -137,6 +137,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("show absent", &["absent", "recipes: pca"]),
         ("show deep --shape 0x3", &["0x3"]),
         ("data absent.csv", &["absent.csv", "built in are"]),
+        ("data mnsit", &["mnsit", "did you mean `mnist`?", "`iris`"]),
     ];
     for (line, parts) in cases {
         for json in [false, true] {

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {
-        let rows = data::open("iris", &data::OpenOptions::default()).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../narrows-datasets/data/iris.csv");
+        let rows = data::open(path, &data::OpenOptions::default()).unwrap();
         let compute = Compute::new(Some(2));
         for settings in [["whiten=false", "scale=none"], ["whiten=true", "scale=standard"]] {
             let mut recipe = RecipeFile::open("pca").unwrap();

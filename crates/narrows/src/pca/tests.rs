@@ -62,7 +62,8 @@ fn nine_numbers() {
 
 #[test]
 fn iris_to_eight_digits() {
-    let iris = data::open("iris", &data::OpenOptions::default()).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../narrows-datasets/data/iris.csv");
+    let iris = data::open(path, &data::OpenOptions::default()).unwrap();
     let pca = fit_source(&*iris.rows, Scale::Unit, None, false);
     close(&pca.explained_variance, &[4.228_241_71, 0.242_670_75, 0.078_209_50, 0.023_835_09], 5e-9);
     close(&pca.explained_variance_ratio(), &[0.924_618_72, 0.053_066_48, 0.017_102_61, 0.005_212_18], 5e-9);

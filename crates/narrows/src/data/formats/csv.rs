@@ -14,7 +14,7 @@
 
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 
-use crate::data::Parts;
+use super::Parts;
 use crate::data::{Labels, Shape, Table, Values};
 use crate::error::{Error, Result};
 
