@@ -72,7 +72,8 @@ pub fn open_with(name: &str, options: &OpenOptions) -> Option<Result<Dataset<'st
     let name = names().find(|known| *known == name)?;
     // The classes of built-in data are not a column among others.
     if options.label_column.is_some() && options.labels_file.is_none() {
-        let error = Error::data(format!("{name}: `label_column` names a column of a CSV file, and this has none"));
+        let error =
+            Error::data(format!("{name}: `label_column` names a column of a CSV file, and this has none"));
         return Some(Err(error.hint("give a file with one label per row as `labels_file`")));
     }
     Some(match name {

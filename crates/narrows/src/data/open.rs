@@ -44,7 +44,12 @@ pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
 ///
 /// # Errors
 /// As for [`open`].
-pub fn read_bytes(name: &str, bytes: &[u8], format: Format, options: &OpenOptions) -> Result<Dataset<'static>> {
+pub fn read_bytes(
+    name: &str,
+    bytes: &[u8],
+    format: Format,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     check_labels(name, options)?;
     let parts = read(name, Input::memory(name, bytes)?, format, options)?;
     dataset(name, name.to_owned(), parts, options)
@@ -60,15 +65,19 @@ pub fn read_label_bytes(name: &str, bytes: &[u8], format: Format, rows: usize) -
 
 fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
     if options.label_column.is_some() && options.labels_file.is_some() {
-        return Err(
-            Error::data(format!("{name}: both `label_column` and `labels_file` are given")).hint("give one of them")
-        );
+        return Err(Error::data(format!("{name}: both `label_column` and `labels_file` are given"))
+            .hint("give one of them"));
     }
     Ok(())
 }
 
 /// Applies the options to what a reader has found.
-fn dataset(name: &str, short_name: String, mut parts: Parts, options: &OpenOptions) -> Result<Dataset<'static>> {
+fn dataset(
+    name: &str,
+    short_name: String,
+    mut parts: Parts,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     if let Some(shape) = options.shape {
         parts.table = parts.table.reshape(shape).map_err(|error| error.at(name))?;
     }

@@ -23,7 +23,7 @@ impl Model {
     /// let (training, test) = data::hold_out(&narrows_datasets::iris(), 0.2, 0)?;
     /// let options = FitOptions { held_out: HeldOut::Rows(&test), ..FitOptions::default() };
     /// let fit = narrows::fit(&Recipe::pca(2), &training, options)?;
-    /// let Evaluation::Reconstruction(found) = fit.model.evaluate(&test)? else { unreachable!() };
+    /// let Evaluation::Reconstruction(found) = fit.model.evaluate(&test)? else { panic!("no classifier") };
     /// assert!(found.explained_variance > 0.95);
     /// # Ok::<(), narrows::Error>(())
     /// ```

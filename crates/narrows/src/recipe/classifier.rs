@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Function, Layer, Pretrain, PretrainKind, Scale, Start, Train, Units, Weights, check_normalized,
-    set_last_units, widths,
-};
+use super::{Layer, Pretrain, Scale, Start, Train, Units, Weights, check_normalized};
 use crate::error::{Error, Result};
 
 /// Settings of a classifier. It has as many outputs as the training rows have classes.
@@ -87,61 +84,5 @@ impl ClassifierRecipe {
         let epochs = self.train.epochs + before.div_ceil(per_epoch);
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
-    }
-
-    /// Sets the size of the features that classes are predicted from: the units of the encoder's last layer.
-    ///
-    /// # Errors
-    /// Where the size is 0, or the encoder has no such layer.
-    pub fn set_code_size(&mut self, size: usize) -> Result<()> {
-        set_last_units(&mut self.encoder, size)
-    }
-
-    /// Changes how its layers are trained alone, as [`PretrainKind::apply`]; all of them are hidden.
-    pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
-        // The softmax layer stands behind the last.
-        self.encoder.push(Layer::Dense { units: Units::Input, bias: true });
-        let applied = PretrainKind::apply(kinds, &mut self.encoder, &mut Vec::new(), &mut self.pretrain);
-        self.encoder.pop();
-        // What it says is not of this training.
-        self.about = None;
-        applied
-    }
-
-    /// Replaces the layers by dense ones of the short form `784-500-250-10`: from the input to the classes. What comes before
-    /// the first layer stays (noise, dropout), and so does what follows it: its function, dropout.
-    pub fn set_layers(&mut self, short: &str, input: usize, classes: usize) -> Result<()> {
-        let widths = widths(
-            short,
-            input,
-            &format!("from the input to the classes, such as {input}-500-250-{classes}"),
-        )?;
-        let (outputs, hidden) = widths.split_last().expect("not empty");
-        if *outputs != classes {
-            return Err(Error::recipe(format!(
-                "layers `{short}`: the training rows have {classes} classes, not {outputs}"
-            )));
-        }
-        let is_dense = |layer: &&Layer| matches!(layer, Layer::Dense { .. });
-        let first = self.encoder.iter().position(|layer| is_dense(&layer)).unwrap_or(self.encoder.len());
-        let (before, layers) = self.encoder.split_at(first);
-        let bias = !matches!(layers.first(), Some(Layer::Dense { bias: false, .. }));
-        let after: Vec<Layer> = match layers {
-            [_, rest @ ..] => rest.iter().take_while(|layer| !is_dense(layer)).cloned().collect(),
-            [] => vec![Layer::Function(Function::Relu)],
-        };
-        // What it says is not of these layers.
-        self.about = None;
-        if hidden.is_empty() {
-            self.pretrain = None;
-        }
-        self.encoder = before
-            .iter()
-            .cloned()
-            .chain(hidden.iter().flat_map(|&width| {
-                [Layer::Dense { units: Units::Count(width), bias }].into_iter().chain(after.iter().cloned())
-            }))
-            .collect();
-        Ok(())
     }
 }

@@ -9,6 +9,8 @@ mod file;
 mod layer;
 mod pretrain;
 mod regularizer;
+mod short_forms;
+mod suggest;
 mod train;
 
 pub use crate::data::scaling::Scale;
@@ -18,6 +20,8 @@ pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub(crate) use pretrain::layer_functions;
 pub use pretrain::{PerLayer, Pretrain, PretrainKind};
 pub use regularizer::{Sparsity, Start, Weights};
+pub(crate) use suggest::suggestion;
+use suggest::unknown;
 pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
 
 use serde::{Deserialize, Serialize};
@@ -127,9 +131,14 @@ impl Recipe {
         RecipeFile::open(name)?.recipe()
     }
 
-    /// A PCA with so many components, of rows scaled as suits them.
+    /// A PCA with so many components, of rows as they are (bytes as shares of 255).
     pub fn pca(code_size: usize) -> Self {
-        Self::Pca(PcaRecipe { about: None, scale: Scale::Auto, code_size: Some(code_size), whiten: false })
+        Self::Pca(PcaRecipe {
+            about: None,
+            scale: Scale::default(),
+            code_size: Some(code_size),
+            whiten: false,
+        })
     }
 
     /// An autoencoder of dense layers of these widths from the row to the code, and mirrored back: `[784, 128, 32]`. ReLU
@@ -349,119 +358,6 @@ impl AutoencoderRecipe {
     pub fn is_shown_noise(&self) -> bool {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
     }
-
-    /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
-    /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
-    /// So is a `batch_norm` between layers: before each function of a part that has one.
-    pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
-        let widths = widths(short, input, &format!("from the input to the code, such as {input}-128-32"))?;
-        let others = &widths[..];
-        let function = |layers: &[Layer]| {
-            layers.iter().find_map(|layer| match layer {
-                Layer::Function(function) => Some(*function),
-                _ => None,
-            })
-        };
-        let between = function(&self.encoder).unwrap_or(Function::Linear);
-        let of_code = self.code_function().unwrap_or(Function::Linear);
-        let end = match self.decoder.last() {
-            Some(Layer::Function(function)) => *function,
-            _ => Function::Linear,
-        };
-        let has_bias =
-            |layers: &[Layer]| layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. }));
-        let biases = (has_bias(&self.encoder), has_bias(&self.decoder));
-        let tied = self.is_tied();
-        let normalized = |layers: &[Layer]| layers.contains(&Layer::BatchNorm).then_some(Layer::BatchNorm);
-        let normalized = (normalized(&self.encoder), normalized(&self.decoder));
-        // Noise, dropout on the input and a code that is drawn at random are not widths: they stay.
-        let before: Vec<Layer> = self
-            .encoder
-            .iter()
-            .take_while(|layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. }))
-            .cloned()
-            .collect();
-        let divergence = self.encoder.iter().find_map(|layer| match layer {
-            Layer::Variational { divergence, .. } => Some(*divergence),
-            _ => None,
-        });
-        let dense = |units, bias| Layer::Dense { units, bias };
-        let mirrored = |units| if tied { Units::Tied } else { units };
-        // What it says is not of these layers.
-        self.about = None;
-        let (code, between_widths) = others.split_last().expect("not empty");
-        let hidden = |units, bias, normalized: &Option<Layer>| {
-            [Some(dense(units, bias)), normalized.clone(), Some(Layer::Function(between))]
-                .into_iter()
-                .flatten()
-        };
-        let deeper =
-            between_widths.iter().flat_map(|&width| hidden(Units::Count(width), biases.0, &normalized.0));
-        let code = match divergence {
-            Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
-            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
-        };
-        self.encoder = before.into_iter().chain(deeper).chain(code).collect();
-        self.decoder = between_widths
-            .iter()
-            .rev()
-            .flat_map(|&width| hidden(mirrored(Units::Count(width)), biases.1, &normalized.1))
-            .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
-            .collect();
-        Ok(())
-    }
-
-    /// Changes how its layers are trained alone, as [`PretrainKind::apply`].
-    pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
-        PretrainKind::apply(kinds, &mut self.encoder, &mut self.decoder, &mut self.pretrain)?;
-        // What it says is not of this training.
-        self.about = None;
-        Ok(())
-    }
-
-    /// Sets the size of the code: the units of the encoder's last layer.
-    ///
-    /// # Errors
-    /// Where the size is 0, or the code is an image, whose size follows from the rows.
-    pub fn set_code_size(&mut self, size: usize) -> Result<()> {
-        set_last_units(&mut self.encoder, size)
-    }
-}
-
-/// Sets the units of the last layer of an encoder.
-fn set_last_units(encoder: &mut [Layer], size: usize) -> Result<()> {
-    if size == 0 {
-        return Err(Error::recipe("code_size: must be at least 1"));
-    }
-    for layer in encoder.iter_mut().rev() {
-        match layer {
-            Layer::Dense { units, .. } => {
-                *units = Units::Count(size);
-                return Ok(());
-            }
-            Layer::Variational { units, .. } => {
-                *units = size;
-                return Ok(());
-            }
-            Layer::Convolution { .. } | Layer::TransposedConvolution { .. } => {
-                return Err(Error::recipe(
-                    "code_size: the code of this network is an image; its size follows from the rows",
-                )
-                .hint("change the channels of the encoder's last conv in a recipe of your own"));
-            }
-            Layer::MaxPool { .. }
-            | Layer::AveragePool { .. }
-            | Layer::Upsample { .. }
-            | Layer::Reshape { .. }
-            | Layer::Flatten
-            | Layer::Unflatten
-            | Layer::BatchNorm
-            | Layer::Dropout { .. }
-            | Layer::Noise(_)
-            | Layer::Function(_) => {}
-        }
-    }
-    Err(Error::recipe("code_size: the encoder has no dense layer to set it in"))
 }
 
 /// Refuses what makes no sense together with batch normalisation. Where its layers may stand, the plan knows.
@@ -481,39 +377,4 @@ fn check_normalized(pretrain: Option<&Pretrain>, weights: &Weights, train: &Trai
             .hint("a single row has no spread"));
     }
     Ok(())
-}
-
-/// The widths of the short form `784-128-32`, without the first: that is the row's.
-fn widths(short: &str, input: usize, expected: &str) -> Result<Vec<usize>> {
-    let widths = short
-        .split('-')
-        .map(|part| part.trim().parse::<usize>().ok().filter(|&width| width > 0))
-        .collect::<Option<Vec<_>>>()
-        .filter(|widths| widths.len() > 1)
-        .ok_or_else(|| Error::recipe(format!("layers `{short}`: expected widths {expected}")))?;
-    if widths[0] != input {
-        return Err(Error::recipe(format!(
-            "layers `{short}`: a row of the data has {input} numbers, not {}",
-            widths[0]
-        )));
-    }
-    Ok(widths[1..].to_vec())
-}
-
-/// `did you mean` for a name that is close to a valid one.
-pub(crate) fn suggestion<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    valid
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .map(|(_, name)| name)
-}
-
-fn unknown(what: &str, wrong: &str, valid: &[&str]) -> String {
-    let list = valid.join(", ");
-    match suggestion(wrong, valid.iter().copied()) {
-        Some(name) => format!("unknown {what} `{wrong}`; did you mean `{name}`? (allowed: {list})"),
-        None => format!("unknown {what} `{wrong}` (allowed: {list})"),
-    }
 }
