@@ -165,7 +165,11 @@ impl Speaker {
         } else {
             self.draw(progress);
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.failed || self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn say_json(&mut self, progress: &Progress) {

@@ -96,8 +96,9 @@ impl Progress {
                     format!(", {units} code {} active", if units == 1 { "unit" } else { "units" })
                 });
                 // A classifier is judged by its errors.
-                let judged =
-                    record.held_out_error_rate.map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
+                let judged = record
+                    .held_out_error_rate
+                    .map_or(active, |error| format!(", {:.2} % wrong", error * 100.0));
                 self.last = format!(", held out {:.4}{judged}", record.held_out_loss);
                 self.tell(json!({ "event": "epoch" }), record);
             }
@@ -117,7 +118,11 @@ impl Progress {
             }
             _ => {}
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.failed || self.stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// One line of JSON for an epoch.
