@@ -5,11 +5,17 @@ use std::io::Write;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use narrows::network::plan::LayerTable;
+use serde::Serialize;
 
 /// Prints a line; a closed pipe is an error that `main` knows.
 pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+/// Prints a record as one line of JSON.
+pub fn json(record: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(record)?)
 }
 
 /// Prints pairs as two columns.
