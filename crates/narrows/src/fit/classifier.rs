@@ -26,7 +26,7 @@ use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{ClassifierSpec, Function, Layer, Loss, Pretrain, Scale, Spec, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job, State, Trained, best_epoch, train};
 
 /// Steps that an epoch on labels has at least: few labelled rows are seen several times in an epoch, so that epochs mean the
 /// same with few and with many.
@@ -194,8 +194,8 @@ pub fn fit_classifier(
         let start = begin(files.as_mut(), resume, &plan, optimizer, spec.train.epochs, begin_at)?;
         if stopped == Ended::Finished {
             let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-            let Compute { level, threads } = compute;
-            train(&plan, &on_labels, start, learn, judge, level, threads, &mut keep, callback)?
+            let job = Job { plan: &plan, settings: &on_labels, rows: learn, held_out: judge, compute };
+            train(job, start, &mut keep, callback)?
         } else {
             Trained { parameters: start.parameters, history: Vec::new(), seconds: 0.0, ended: stopped }
         }
@@ -312,7 +312,6 @@ fn train_head(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Trained> {
-    let Compute { level, threads } = compute;
     let encoders = [Encoder { plan: plan.clone(), parameters: parameters.clone() }];
     let (learned, judged) =
         (Outputs::of(learn, &encoders, compute)?, Outputs::of(judge, &encoders, compute)?);
@@ -324,7 +323,8 @@ fn train_head(
     let start = State::new(start, on_labels.optimizer()?);
     let learn = Rows { classes: learn.classes, ..learned.rows() };
     let judge = Rows { classes: judge.classes, ..judged.rows() };
-    let trained = train(&own, on_labels, start, learn, judge, level, threads, &mut |_| Ok(()), callback)?;
+    let job = Job { plan: &own, settings: on_labels, rows: learn, held_out: judge, compute };
+    let trained = train(job, start, &mut |_| Ok(()), callback)?;
     let parameters = put(plan, parameters, &own, &trained.parameters, is_head);
     Ok(Trained { parameters, ..trained })
 }

@@ -29,7 +29,7 @@ use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{AutoencoderSpec, Loss, Optimizer, PcaSpec, Scale, Spec, Start, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job, State, Trained, best_epoch, train};
 
 pub use crate::network::engine::Footprint;
 pub use elimination::{ELIMINATED, Elimination, elimination};
@@ -270,9 +270,8 @@ fn fit_network(
         );
     }
     check_memory(&plan, optimizer, spec.train.batch.min(rows.rows()), compute.threads, free_memory())?;
-    let Compute { level, threads } = compute;
     let raw = [rows, held_out].map(|source| Rows { source, scaling, classes: None });
-    let prepared = [Prepared::new(raw[0], level)?, Prepared::new(raw[1], level)?];
+    let prepared = [Prepared::new(raw[0], compute.level)?, Prepared::new(raw[1], compute.level)?];
     let [learn, judge] = [prepared[0].rows(), prepared[1].rows()];
     let begun = Instant::now();
     let (mut moments, mut preparation) = (None, 0.0);
@@ -317,8 +316,9 @@ fn fit_network(
             pretraining,
         });
     }
+    let job = Job { plan: &plan, settings: &spec.train, rows: learn, held_out: judge, compute };
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-    let trained = train(&plan, &spec.train, start, learn, judge, level, threads, &mut keep, callback)?;
+    let trained = train(job, start, &mut keep, callback)?;
     let Trained { parameters, history, seconds, ended } = trained;
     if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
         files.remove();

@@ -19,7 +19,7 @@ use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::{
     AutoencoderSpec, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job, State, Trained, best_epoch, train};
 
 /// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
 const CACHE: usize = 1 << 30;
@@ -133,13 +133,14 @@ pub(crate) fn pretrain(
             other => callback(other),
         };
         let trained = train(
-            &own_plan,
-            &own.train,
+            Job {
+                plan: &own_plan,
+                settings: &own.train,
+                rows: learn.rows(),
+                held_out: judge.rows(),
+                compute,
+            },
             start,
-            learn.rows(),
-            judge.rows(),
-            compute.level,
-            compute.threads,
             &mut |_| Ok(()),
             &mut hear,
         )?;
