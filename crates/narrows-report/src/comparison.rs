@@ -58,7 +58,7 @@ pub fn write_report(
         .iter()
         .map(|method| {
             let pca = format!("PCA-{}", method.fits[0].pca_components);
-            let is_network = matches!(method.spec, Recipe::Autoencoder(_));
+            let is_network = matches!(method.recipe, Recipe::Autoencoder(_));
             ComparedError {
                 recipe: method.recipe.clone(),
                 error: mean(method, Measure::SquaredError),
@@ -110,7 +110,7 @@ pub fn write_report(
         facts.push(("Neighbours compared".to_owned(), neighbours.to_string()));
     }
     let recipes: Vec<(String, String)> =
-        fitted.iter().map(|method| (method.recipe.clone(), to_toml(&method.spec))).collect();
+        fitted.iter().map(|method| (method.recipe.clone(), to_toml(&method.recipe))).collect();
     let contents = crate::Comparison {
         title: &format!("{} on {}", names.join(", "), training.name),
         verdict: &comparison.verdict,

@@ -113,7 +113,7 @@ impl Checkpoints {
                 "{}: there is no checkpoint to resume from",
                 self.paths[0].display()
             ))
-            .hint("leave out `resume` to begin anew")),
+            .hint("leave out --resume to begin anew")),
         }
     }
 
@@ -128,7 +128,7 @@ impl Checkpoints {
     fn to_bytes(&self, state: &State) -> Result<Vec<u8>> {
         let vector = |values: &[f32]| Tensor::f32(vec![values.len()], values);
         let mut tensors = BTreeMap::from([("parameters".to_owned(), vector(&state.parameters))]);
-        for (number, memory) in state.memory.iter().enumerate() {
+        for (number, memory) in state.optimizer_state.iter().enumerate() {
             tensors.insert(format!("memory.{number}"), vector(memory));
         }
         if !state.best.is_empty() {
@@ -158,7 +158,7 @@ impl Checkpoints {
         let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
         if head.run.recipe != self.run.recipe {
             return Err(Error::model("the checkpoint is of a run with other settings").hint(
-                "give the same recipe and options; only `train.epochs` may change, and not under a train.schedule",
+                "give the same recipe and options; only --epochs may change, and not under a train.schedule",
             ));
         }
         if head.run.data != self.run.data {
@@ -169,7 +169,7 @@ impl Checkpoints {
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;
-        let memory = (0..optimizer.state_slots())
+        let optimizer_state = (0..optimizer.state_slots())
             .map(|number| tensors.f32(&format!("memory.{number}"), &shape))
             .collect::<Result<_>>()?;
         let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
@@ -187,7 +187,7 @@ impl Checkpoints {
                 held_out_error_rate: head.validation_errors.get(place).copied().flatten(),
             })
             .collect();
-        Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })
+        Ok(State { step: head.step, parameters, optimizer_state, best, best_loss: head.best_loss, history })
     }
 }
 
