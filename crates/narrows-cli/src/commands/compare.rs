@@ -19,7 +19,10 @@ const OF_PCA: [&str; 2] = ["code_size", "whiten"];
 pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let (names, data) = arguments.recipes_and_data();
     let Some(data) = data else {
-        anyhow::bail!("{}: which data? Give recipes, then data: narrows compare single pca mnist", names.join(" "));
+        anyhow::bail!(
+            "{}: which data? Give recipes, then data: narrows compare single pca mnist",
+            names.join(" ")
+        );
     };
     let candidates = candidates(names, arguments)?;
     let asked = arguments.set.iter().any(|text| field(text) == "scale");
@@ -41,9 +44,10 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let json = arguments.output.json;
     let mut progress = Progress::new(json, interrupt::listen()?);
     let compute = datasets::compute(&arguments.compute);
-    let found = compare(&candidates, &training, &held_out, &options, compute, &mut |event: &ComparisonEvent| {
-        progress.on_event(event)
-    });
+    let found =
+        compare(&candidates, &training, &held_out, &options, compute, &mut |event: &ComparisonEvent| {
+            progress.on_event(event)
+        });
     progress.finish();
     let found = found?;
     if found.methods.iter().all(|method| method.fits.is_empty()) {

@@ -9,11 +9,11 @@ use narrows::progress::{Ended, Event};
 use narrows::recipe::RecipeFile;
 use narrows::{Compute, Dataset, Fit, FitOptions, HeldOut, Model, Recipe};
 
+use crate::INTERRUPTED;
 use crate::arguments::FitArguments;
 use crate::print::progress::Progress;
 use crate::print::{self, baseline};
 use crate::shared::{datasets, interrupt, recipes, run_folder};
-use crate::INTERRUPTED;
 
 /// Fits a recipe to data: opens both, splits, fits, saves, fits the baseline, reports.
 pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
@@ -55,7 +55,9 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         done.paths()?;
     }
     if random.is_some_and(|random| random.interrupted) {
-        eprintln!("interrupted: the model is whole, its baseline is that of the fits that were finished by then");
+        eprintln!(
+            "interrupted: the model is whole, its baseline is that of the fits that were finished by then"
+        );
         return Ok(ExitCode::from(INTERRUPTED));
     }
     if let Some(error) = failure {
@@ -80,11 +82,7 @@ fn open_recipe(arguments: &FitArguments) -> anyhow::Result<RecipeFile> {
 }
 
 /// The recipe with its short forms, for the rows of a data set.
-fn recipe_for(
-    file: &RecipeFile,
-    arguments: &FitArguments,
-    dataset: &Dataset<'_>,
-) -> anyhow::Result<Recipe> {
+fn recipe_for(file: &RecipeFile, arguments: &FitArguments, dataset: &Dataset<'_>) -> anyhow::Result<Recipe> {
     let mut recipe = file.recipe()?;
     check_start(&recipe, arguments)?;
     let classes = dataset.labels.as_ref().map(|labels| labels.names.len());
@@ -210,12 +208,7 @@ impl Job<'_> {
 }
 
 /// What the shell hears of how the run ended.
-fn exit_code(
-    fit: &Fit,
-    model: &Path,
-    arguments: &FitArguments,
-    recipe: &Recipe,
-) -> anyhow::Result<ExitCode> {
+fn exit_code(fit: &Fit, model: &Path, arguments: &FitArguments, recipe: &Recipe) -> anyhow::Result<ExitCode> {
     let model = model.display();
     match &fit.ended {
         Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),

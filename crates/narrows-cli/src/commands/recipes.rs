@@ -29,7 +29,9 @@ pub fn run(arguments: &RecipesArguments) -> anyhow::Result<ExitCode> {
     }
     if !arguments.output.json {
         table::pairs(&rows)?;
-        table::line("\nThe layers of one: narrows show NAME. Your own: a TOML file in its place (see README).")?;
+        table::line(
+            "\nThe layers of one: narrows show NAME. Your own: a TOML file in its place (see README).",
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -127,19 +127,15 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     for name in Paper::names() {
         let Paper { name, title, source, data, .. } = Paper::open(name)?;
         if json {
-            table::json(&Line {
-                event: "paper",
-                name: &name,
-                title: &title,
-                source: &source,
-                data: &data,
-            })?;
+            table::json(&Line { event: "paper", name: &name, title: &title, source: &source, data: &data })?;
         }
         rows.push((name, format!("{title}\n{source}")));
     }
     if !json {
         table::pairs(&rows)?;
-        table::line("\nnarrows reproduce NAME fits what reproduces its results, and prints them side by side")?;
+        table::line(
+            "\nnarrows reproduce NAME fits what reproduces its results, and prints them side by side",
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

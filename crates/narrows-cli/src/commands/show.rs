@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use narrows::fit::{Footprint, training_memory};
 use narrows::model::{ModelFile, Summary};
-use narrows::network::plan::{LayerRow, LayerTable, Plan};
+use narrows::network::plan::{LayerTable, Plan};
 use narrows::pca;
 use narrows::recipe::{RecipeFile, to_toml};
 use narrows::{Compute, Recipe, Shape};
@@ -53,8 +53,7 @@ fn show_recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let last = arguments.recipe_options.layers.as_deref().and_then(|layers| layers.rsplit('-').next());
     let classes = last.and_then(|width| width.parse().ok()).unwrap_or(SHOWN_CLASSES);
     recipes::apply(&mut recipe, &arguments.recipe_options, shape, Some(classes))?;
-    let compiled =
-        compile(&file.name, &recipe, shape, classes).map_err(|error| error.at(&arguments.name))?;
+    let compiled = compile(&file.name, &recipe, shape, classes).map_err(|error| error.at(&arguments.name))?;
     if arguments.output.json {
         table::json(&compiled)?;
         return Ok(ExitCode::SUCCESS);
@@ -115,7 +114,9 @@ fn print_compiled(compiled: &Compiled<'_>, classes: usize) -> anyhow::Result<()>
         table::line(format!("for rows of {classes} classes; the data say how many there are"))?;
     } else if *code_size >= shape.len() {
         let row = shape.len();
-        table::line(format!("the code has {code_size} numbers for the {row} of a row: it does not compress"))?;
+        table::line(format!(
+            "the code has {code_size} numbers for the {row} of a row: it does not compress"
+        ))?;
     }
     if let (Some(count), Some(memory), Some(train)) =
         (compiled.multiply_adds, compiled.footprint, recipe.train())

@@ -88,7 +88,7 @@ impl Progress {
                     _ => {}
                 }
             }
-            ComparisonEvent::Stage(what) => bar.set_message((*what).to_owned()),
+            ComparisonEvent::Stage { stage } => bar.set_message((*stage).to_owned()),
             _ => {}
         }
     }
@@ -97,7 +97,7 @@ impl Progress {
 /// A line of JSON for a fit that was evaluated, a recipe that failed, a point of a curve.
 fn print_event(event: &ComparisonEvent<'_>) -> anyhow::Result<()> {
     match event {
-        ComparisonEvent::Fit { .. } | ComparisonEvent::Stage(_) => Ok(()),
+        ComparisonEvent::Fit { .. } | ComparisonEvent::Stage { .. } => Ok(()),
         event => table::json(event),
     }
 }

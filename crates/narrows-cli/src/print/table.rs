@@ -32,11 +32,11 @@ pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
 pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     let mut table = Table::new();
     *table.style_mut() = NOTHING;
-    table.set_header(&layers.header);
+    table.set_header(LayerTable::HEADER);
     for row in &layers.rows {
-        table.add_row(row);
+        table.add_row(row.cells());
     }
-    for column in 2..layers.header.len() {
+    for column in 2..LayerTable::HEADER.len() {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

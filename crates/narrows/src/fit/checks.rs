@@ -165,7 +165,7 @@ pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     if chain(own) != chain(plan) || own.cut != plan.cut {
         let layers = |plan: &Plan| {
             let table = plan.table();
-            table.rows.iter().map(|row| row[1].clone()).collect::<Vec<_>>().join(" - ")
+            table.rows.into_iter().map(|row| row.operation).collect::<Vec<_>>().join(" - ")
         };
         let error = Error::model(format!(
             "its layers ({}) are not those of the recipe ({})",
