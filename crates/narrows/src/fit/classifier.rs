@@ -330,6 +330,7 @@ fn repeats(rows: usize, batch: usize) -> usize {
 
 /// The layers of a model's encoder, as those of a classifier: without the noise that it learned to take off.
 fn encoder_of(model: &Model) -> Result<Vec<Layer>> {
+    model.must_have(Part::Encoder, "encode rows")?;
     let layers = match &model.recipe {
         Recipe::Autoencoder(network) if network.is_variational() => {
             return Err(Error::model(

@@ -176,11 +176,7 @@ impl ModelFile {
 
     /// Its kind in words: `a whole model`.
     pub fn title(&self) -> &'static str {
-        match self {
-            Self::Whole(_) => "a whole model",
-            Self::Encoder(_) => "an encoder",
-            Self::Decoder(_) => "a decoder",
-        }
+        self.model().part.title()
     }
 
     fn whole(self) -> Result<Model> {

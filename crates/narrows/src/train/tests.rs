@@ -49,7 +49,7 @@ fn run(
         settings: &recipe.train,
         rows: Rows { source: rows, scaling: &scaling, classes: None },
         held_out: Rows { source: held_out, scaling: &scaling, classes: None },
-        compute: Compute::new(Some(threads)),
+        compute: Compute::with_threads(threads),
     };
     assert!(job.compute.threads == threads);
     let start = State::new(initial_parameters(&plan, 1), recipe.train.optimizer()?);
@@ -202,7 +202,7 @@ fn the_policy_needs_no_arithmetic() {
     let play = |settings: &str, held_out_losses: &[f64]| {
         let (recipe, plan) = network(settings);
         let rows = Rows { source: &rows, scaling: &scaling, classes: None };
-        let compute = Compute::new(Some(1));
+        let compute = Compute::with_threads(1);
         let job = Job { plan: &plan, settings: &recipe.train, rows, held_out: rows, compute };
         let mut script = Script { held_out_losses: held_out_losses.to_vec(), epochs: 0, orders: Vec::new() };
         let mut run = Run {
