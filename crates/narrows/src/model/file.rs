@@ -27,7 +27,7 @@ const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    #[serde(rename = "recipe")]
+    #[serde(rename = "spec")]
     recipe: Recipe,
     shape: Shape,
     element: Element,

@@ -35,6 +35,7 @@ pub(crate) struct Checkpoints {
 #[serde(deny_unknown_fields)]
 struct Run {
     /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
+    #[serde(rename = "spec")]
     recipe: Recipe,
     /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
     /// where classes are told.
@@ -113,7 +114,7 @@ impl Checkpoints {
                 "{}: there is no checkpoint to resume from",
                 self.paths[0].display()
             ))
-            .hint("leave out --resume to begin anew")),
+            .hint("leave out `resume` to begin anew")),
         }
     }
 
@@ -158,7 +159,7 @@ impl Checkpoints {
         let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
         if head.run.recipe != self.run.recipe {
             return Err(Error::model("the checkpoint is of a run with other settings").hint(
-                "give the same recipe and options; only --epochs may change, and not under a train.schedule",
+                "give the same recipe and options; only `train.epochs` may change, and not under a train.schedule",
             ));
         }
         if head.run.data != self.run.data {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use narrows::data::{Dataset, Labels, Number, Shape, Table};
+use narrows::data::{Dataset, Labels, Number, OpenOptions, Shape, Table};
 use narrows::fit::CheckpointOptions;
 use narrows::model::metrics::{
     Classification, ClassificationSummary, Evaluation, Reconstruction, ReconstructionSummary,
@@ -14,7 +14,8 @@ use narrows::recipe::RecipeFile;
 use narrows::{Compute, Event, Fit, FitOptions, HeldOut, Model, Pca, Recipe, Result};
 
 pub fn open(name: &str) -> Dataset<'static> {
-    narrows_datasets::open(name).unwrap().unwrap()
+    let built_in = narrows_datasets::open(name);
+    built_in.unwrap_or_else(|| narrows::data::open(name, &OpenOptions::default())).unwrap()
 }
 
 // ----------------------------------------------------------------------------------------------------------- recipes

@@ -173,7 +173,7 @@ fn scikit_learns_tables() {
         let means = column_means(&wine);
         near(&[means[0]], &[13.0], 0.05);
         near(&[means[12]], &[746.0], 1.0);
-        assert!(refusal(&path, &with_label("2")).contains("--label"));
+        assert!(refusal(&path, &with_label("2")).contains("`label_column`"));
         assert_eq!(values(&open_label(&path, "14")), values(&wine));
     }
     if let Some(path) = shared("tables/breast_cancer.csv") {

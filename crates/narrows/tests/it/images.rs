@@ -162,7 +162,7 @@ fn what_cannot_work_is_refused_with_the_name_of_the_layer() {
         parts.iter().for_each(|part| assert!(error.contains(part), "`{part}` is not in: {error}"));
     };
     let image = Shape::image(12, 10, 3);
-    refused("{conv=4}", "{conv='input'}", Shape::flat(784), &["encoder[0]", "vector of 784", "--shape"]);
+    refused("{conv=4}", "{conv='input'}", Shape::flat(784), &["encoder[0]", "vector of 784", "`shape`"]);
     refused("{dense=4}", "{conv='input'}", image, &["decoder[0]", "vector of 4", "reshape"]);
     refused(
         "{max_pool=2}",

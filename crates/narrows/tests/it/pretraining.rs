@@ -319,7 +319,7 @@ fn kinds_that_contradict_one_another_or_do_not_exist_are_refused() {
         (&[], "relu,denoising,tanh", &["relu and tanh", "one function"]),
         (&[], "none,denoising", &["none and denoising"]),
         (&[], "sparse,none", &["none and sparse"]),
-        (&single, "tanh", &["tanh", "no layer is hidden", "--layers"]),
+        (&single, "tanh", &["tanh", "no layer is hidden", "`layers`"]),
     ];
     for (settings, kinds, parts) in cases {
         let error = changed(settings, kinds).unwrap_err().to_string();
