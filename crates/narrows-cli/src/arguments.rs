@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "narrows", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "First steps:
-  narrows fit single --data mnist          train an autoencoder on handwritten digits
-  narrows fit pca --data iris --code-size 2
-  narrows compare single deep pca --data mnist --epochs 3
+  narrows fit single mnist                 train an autoencoder on handwritten digits
+  narrows fit pca iris --code-size 2
+  narrows compare single deep pca mnist --epochs 3
   narrows recipes                          what can be fitted
   narrows data                             what it can be fitted on")]
 pub struct Arguments {
@@ -24,7 +24,7 @@ pub struct Arguments {
 pub enum Command {
     /// Fit a recipe to data: writes a model and a report, and says what the model is worth
     Fit(FitArguments),
-    /// Fit several recipes to the same data and judge them by the same figures
+    /// Fit several recipes to the same data and compare them by the same metrics
     Compare(CompareArguments),
     /// Write the codes of rows
     Encode(ApplyArguments),
@@ -32,20 +32,20 @@ pub enum Command {
     Decode(ApplyArguments),
     /// Write rows encoded and decoded again
     Reconstruct(ApplyArguments),
-    /// Write the rows on the way from one row to another, through their codes
+    /// Write the rows on the line between the codes of two rows
     Interpolate(InterpolateArguments),
     /// Write a model's encoder and its decoder as models of their own
     Split(SplitArguments),
-    /// Write the class of each row that a classifier tells, and the share of each class
+    /// Write the class that a classifier predicts for each row, and the probability of each class
     Predict(PredictArguments),
-    /// Measure what a model loses on data, or how many classes it tells wrong
+    /// Measure the loss of a model on data, or the error rate of a classifier
     Evaluate(EvaluateArguments),
     /// Show a model, or the layers of a recipe
     Show(ShowArguments),
-    /// Reproduce published figures: fits what a paper fitted, and prints both side by side
+    /// Reproduce published results: fits what a paper fitted, and prints both side by side
     Reproduce(ReproduceArguments),
     /// List the built-in recipes
-    Recipes,
+    Recipes(RecipesArguments),
     /// List the built-in data sets, or describe one data set
     Data(DataArguments),
 }
@@ -57,11 +57,11 @@ pub struct DataOptions {
     #[arg(long, value_name = "HxWxC")]
     pub shape: Option<String>,
     /// Column of a table that holds the class: its name, or its number from 1
-    #[arg(long, value_name = "COLUMN", conflicts_with = "labels")]
-    pub label: Option<String>,
+    #[arg(long, value_name = "COLUMN", alias = "label", conflicts_with = "labels_file")]
+    pub label_column: Option<String>,
     /// File with one class per row
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", alias = "labels")]
+    pub labels_file: Option<PathBuf>,
 }
 
 /// How a model is computed.
@@ -75,19 +75,38 @@ pub struct ComputeOptions {
 /// Changes to a recipe.
 #[derive(Debug, Clone, Args)]
 pub struct RecipeOptions {
-    /// Numbers in a code: width of the middle, components of a PCA
+    /// Size of the code (latent dimension; components of a PCA)
     #[arg(long, value_name = "K")]
     pub code_size: Option<usize>,
     /// Dense widths from the input to the code, the decoder mirrored (784-128-64-32); of a classifier to the classes
     #[arg(long, value_name = "WIDTHS")]
     pub layers: Option<String>,
-    /// Train each layer alone first: with this function of the hidden layers (sigmoid, tanh, relu), denoising, sparse; or
-    /// none. Several go together (relu,denoising)
+    /// Layer-wise pre-training: with this function of the hidden layers (sigmoid, tanh, relu), denoising, sparse; or none.
+    /// Several go together (relu,denoising)
     #[arg(long, value_name = "KIND[,KIND]")]
     pub pretrain: Option<String>,
-    /// Set any field of the recipe, such as train.rate=0.5; may be given again
+    /// Set any field of the recipe, such as train.learning_rate=0.5; may be given again
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
+}
+
+/// The rows that a model is measured on.
+#[derive(Debug, Clone, Args)]
+pub struct HeldOutOptions {
+    /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
+    #[arg(long, value_name = "DATA|SHARE", alias = "validation")]
+    pub held_out: Option<String>,
+    /// File with one class per held-out row, where --held-out names a data set
+    #[arg(long, value_name = "FILE", alias = "validation-labels", requires = "held_out")]
+    pub held_out_labels: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputOptions {
+    /// Print one JSON object per line and nothing else
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `narrows fit`
@@ -96,95 +115,110 @@ pub struct FitArguments {
     /// A built-in recipe (see `narrows recipes`) or a TOML file
     pub recipe: String,
     /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
-    #[arg(long)]
-    pub data: String,
+    #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
+    pub data: Option<String>,
+    /// The older spelling of DATA
+    #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
+    pub data_flag: Option<String>,
     /// Where the model goes [default: runs/RECIPE-DATA-N/model.narrows]
     #[arg(long, value_name = "MODEL")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub recipe_options: RecipeOptions,
-    /// Times that all rows are seen
+    /// Passes over the training rows
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Rows between two steps
-    #[arg(long, value_name = "N")]
+    /// Batch size: rows of an optimizer step
+    #[arg(long, value_name = "N", alias = "batch-size")]
     pub batch: Option<usize>,
-    /// Where all chance comes from
+    /// Random seed: initial weights, shuffling, noise, the held-out split
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
-    #[arg(long, value_name = "DATA|SHARE")]
-    pub validation: Option<String>,
+    #[command(flatten)]
+    pub held_out: HeldOutOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// File with one class per held-out row, where --validation names a data set
-    #[arg(long, value_name = "FILE", requires = "validation")]
-    pub validation_labels: Option<PathBuf>,
     /// Folder of the report [default: runs/RECIPE-DATA-N]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Print one JSON object per line and nothing else
-    #[arg(long)]
-    pub json: bool,
-    /// Train on from the numbers of a model with the same layers (a PCA is two dense layers); a classifier takes its encoder
-    #[arg(long, value_name = "MODEL")]
-    pub from: Option<PathBuf>,
-    /// Of a classifier: learn from the labels of so many rows only, of each class its share
-    #[arg(long, value_name = "ROWS")]
-    pub labelled: Option<usize>,
-    /// Of a classifier: only the softmax layer learns, the encoder stays as it is
+    #[command(flatten)]
+    pub output: OutputOptions,
+    /// Start from the parameters of a model with the same layers (a PCA is two dense layers); a classifier takes its encoder
+    #[arg(long, value_name = "MODEL", alias = "from")]
+    pub start_from: Option<PathBuf>,
+    /// Of a classifier: use the labels of so many rows only, of each class its share
+    #[arg(long, value_name = "ROWS", alias = "labelled")]
+    pub labelled_rows: Option<usize>,
+    /// Of a classifier: train the softmax layer only, the encoder stays as it is
     #[arg(long)]
     pub frozen: bool,
-    /// Fit the same network from random starts too, with as many updates (whole epochs), and say whether pre-training paid
-    #[arg(long)]
-    pub twin: bool,
-    /// With --twin: how many seeds each has, from the recipe's own on
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "twin", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Fit the same network from random initialisations too, with as many optimizer steps (whole epochs), and say whether
+    /// pre-training paid
+    #[arg(long, alias = "twin")]
+    pub random_baseline: bool,
+    /// With --random-baseline: the number of seeds of each, from the recipe's own on
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "random_baseline", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub seeds: u16,
     /// Go on from the checkpoint beside --out, as if the run had never stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
 }
 
+impl FitArguments {
+    /// The name of the training rows.
+    pub fn data(&self) -> &str {
+        self.data.as_ref().or(self.data_flag.as_ref()).map_or("", String::as_str)
+    }
+}
+
 /// `narrows compare`
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// Built-in recipes (see `narrows recipes`) or TOML files
-    #[arg(required = true, value_name = "RECIPE")]
-    pub recipes: Vec<String>,
-    /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
-    #[arg(long)]
-    pub data: String,
-    /// Numbers in a code, for all recipes that can choose [default: each recipe's own; a quarter of narrow rows]
+    /// Built-in recipes (see `narrows recipes`) or TOML files; then the training rows: mnist, mnist:test, iris, or a file
+    #[arg(required = true, value_name = "RECIPE... DATA")]
+    pub recipes_and_data: Vec<String>,
+    /// The older spelling of DATA
+    #[arg(long = "data", value_name = "DATA", hide = true)]
+    pub data_flag: Option<String>,
+    /// Size of the code, for all recipes that can choose [default: each recipe's own; a quarter of narrow rows]
     #[arg(long, value_name = "K")]
     pub code_size: Option<usize>,
-    /// Times that all rows are seen
+    /// Passes over the training rows
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Fits of each network, with the seeds from the recipe's own on
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub seeds: u16,
-    /// Measure the error at several code sizes too
-    #[arg(long, value_name = "code_size=2,4,8")]
-    pub sweep: Option<String>,
-    /// Set any field of the recipes that have it, such as train.rate=0.5 or scale=standard; may be given again
+    /// Measure the error at these code sizes too
+    #[arg(long, value_name = "2,4,8", alias = "sweep")]
+    pub code_sizes: Option<String>,
+    /// Set any field of the recipes that have it, such as train.learning_rate=0.5 or scale=standard; may be given again
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
-    #[arg(long, value_name = "DATA|SHARE")]
-    pub validation: Option<String>,
+    #[command(flatten)]
+    pub held_out: HeldOutOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
     /// Folder of the report [default: runs/compare-DATA-N]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Print one JSON object per line and nothing else
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+impl CompareArguments {
+    /// The recipes, and the name of the training rows: the last position, or the older `--data`.
+    pub fn recipes_and_data(&self) -> (&[String], Option<&str>) {
+        match (&self.data_flag, &self.recipes_and_data[..]) {
+            (Some(data), recipes) => (recipes, Some(data)),
+            (None, [recipes @ .., data]) if !recipes.is_empty() => (recipes, Some(data)),
+            (None, recipes) => (recipes, None),
+        }
+    }
 }
 
 /// `narrows encode`, `decode`, `reconstruct`
@@ -193,7 +227,11 @@ pub struct ApplyArguments {
     /// A model file
     pub model: PathBuf,
     /// Rows (or codes, to decode): mnist, mnist:test, iris, or a file
-    pub data: String,
+    #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
+    pub data: Option<String>,
+    /// The older spelling of DATA
+    #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
+    pub data_flag: Option<String>,
     /// Where the result goes: .npy, .csv, or for images .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -201,6 +239,15 @@ pub struct ApplyArguments {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+impl ApplyArguments {
+    /// The name of the rows.
+    pub fn data(&self) -> &str {
+        self.data.as_ref().or(self.data_flag.as_ref()).map_or("", String::as_str)
+    }
 }
 
 /// `narrows predict`
@@ -210,13 +257,15 @@ pub struct PredictArguments {
     pub model: PathBuf,
     /// Rows: mnist, mnist:test, iris, or a file
     pub data: String,
-    /// Where the result goes: .csv (classes and shares), .npy (shares)
+    /// Where the result goes: .csv (classes and probabilities), .npy (probabilities)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     #[command(flatten)]
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// `narrows interpolate`
@@ -225,11 +274,11 @@ pub struct InterpolateArguments {
     #[command(flatten)]
     pub apply: ApplyArguments,
     /// The first row, from 1
-    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u32).range(1..))]
-    pub from: u32,
+    #[arg(long, value_name = "ROW", alias = "from", value_parser = clap::value_parser!(u32).range(1..))]
+    pub from_row: u32,
     /// The last row, from 1
-    #[arg(long, value_name = "ROW", value_parser = clap::value_parser!(u32).range(1..))]
-    pub to: u32,
+    #[arg(long, value_name = "ROW", alias = "to", value_parser = clap::value_parser!(u32).range(1..))]
+    pub to_row: u32,
     /// Rows on the way, the two included
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub steps: u16,
@@ -241,8 +290,10 @@ pub struct SplitArguments {
     /// A model file
     pub model: PathBuf,
     /// Folder for NAME.encoder.narrows and NAME.decoder.narrows [default: that of the model]
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", alias = "out")]
+    pub out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// `narrows evaluate`
@@ -256,12 +307,11 @@ pub struct EvaluateArguments {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub data_options: DataOptions,
-    /// Of a classifier: folder for a page with the confusions and the worst rows
+    /// Of a classifier: folder for a page with the confusion matrix and the worst rows
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Print one JSON object per line and nothing else
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// `narrows show`
@@ -274,9 +324,8 @@ pub struct ShowArguments {
     /// Shape of a row that the layers of a recipe are shown for
     #[arg(long, value_name = "HxWxC", default_value = "28x28x1")]
     pub shape: String,
-    /// Print one JSON object per line and nothing else
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// `narrows reproduce`
@@ -286,9 +335,8 @@ pub struct ReproduceArguments {
     pub name: Option<String>,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Print one JSON object per line and nothing else
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputOptions,
 }
 
 /// `narrows data`
@@ -298,4 +346,13 @@ pub struct DataArguments {
     pub name: Option<String>,
     #[command(flatten)]
     pub data_options: DataOptions,
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// `narrows recipes`
+#[derive(Debug, Args)]
+pub struct RecipesArguments {
+    #[command(flatten)]
+    pub output: OutputOptions,
 }

@@ -1,9 +1,10 @@
-//! The command `narrows`: words into specs and paths, events into a progress bar, tables or lines of JSON.
+//! The command `narrows`: words into recipes and paths, records into a progress bar, tables or lines of JSON.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod commands;
-mod output;
+mod print;
+mod shared;
 
 use std::process::ExitCode;
 
@@ -23,11 +24,11 @@ fn main() -> ExitCode {
         Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),
         Command::Interpolate(arguments) => commands::apply::interpolate(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),
-        Command::Predict(arguments) => commands::classifier::predict(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
         Command::Reproduce(arguments) => commands::reproduce::run(&arguments),
-        Command::Recipes => commands::recipes::run(),
+        Command::Recipes(arguments) => commands::recipes::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
     };
     match result {
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         // A reader that has seen enough (`narrows recipes | head -1`) is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", shared::flags_of_hints::with_flags(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

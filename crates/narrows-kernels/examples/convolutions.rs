@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use common::median;
 use narrows_kernels::conv::{ConvolutionKind, Geometry, Images, Pass, PooledConvolution};
+use narrows_kernels::shared::Shared;
 use narrows_kernels::{Activation, Convolution, Image, Level};
 
 /// Kind, padding, input and output of a convolution; images as height, width and channels.
@@ -86,6 +87,13 @@ impl Timing {
     }
 }
 
+/// A buffer that begins at a cache line, as those of training do: elsewhere the speed depends on where vectors cross lines.
+fn filled(len: usize, value: f32) -> Shared<f32> {
+    let mut buffer = Shared::new("buffer", len, Vec::new());
+    buffer.as_mut_slice().fill(value);
+    buffer
+}
+
 fn measure(level: Level, &(kind, padding, input, output): &Layer) -> Timing {
     let image = |(height, width, channels)| Image::new(height, width, channels);
     let geometry = Geometry {
@@ -110,29 +118,27 @@ fn measure(level: Level, &(kind, padding, input, output): &Layer) -> Timing {
         packed
     };
     let (forward, backward) = (pack(Pass::Forward), pack(Pass::Backward));
-    let (x, dy) = (vec![0.5; images.input.len()], vec![0.5; images.output_gradient.len()]);
-    let (mut y, mut dx) = (vec![0.0; images.output.len()], vec![0.0; images.input_gradient.len()]);
-    let mut sums = vec![0.0; convolution.sums_len()];
+    let (mut x, mut dy) = (filled(images.input.len(), 0.5), filled(images.output_gradient.len(), 0.5));
+    let (mut y, mut dx) = (filled(images.output.len(), 0.0), filled(images.input_gradient.len(), 0.0));
+    let mut sums = filled(convolution.sums_len(), 0.0);
+    let (x, dy, sums) = (&*x.as_mut_slice(), &*dy.as_mut_slice(), sums.as_mut_slice());
+    let (y, dx) = (y.as_mut_slice(), dx.as_mut_slice());
     let bias = vec![0.1; output.2];
     let bias = Some(&bias[..]);
     let is_first = input.2 == 1;
     let products = [
-        Some(median(300, || {
-            convolution.forward(level, &mut y, black_box(&x), &forward, bias, Activation::Relu)
-        })),
+        Some(median(300, || convolution.forward(level, y, black_box(x), &forward, bias, Activation::Relu))),
         (!is_first).then(|| {
-            median(300, || {
-                convolution.backward(level, &mut dx, black_box(&dy), &backward, Activation::Relu, &x)
-            })
+            median(300, || convolution.backward(level, dx, black_box(dy), &backward, Activation::Relu, x))
         }),
-        Some(median(300, || convolution.accumulate_gradient(level, &mut sums, black_box(&x), &dy))),
+        Some(median(300, || convolution.accumulate_gradient(level, sums, black_box(x), dy))),
     ];
     let small = Image::new(output.0 / 2, output.1 / 2, output.2);
     let pooled = PooledConvolution::new(geometry, images.input, small).map(|pooled| {
         let (mut y, mut argmax) = (vec![0.0; small.len()], vec![0.0; small.len()]);
         median(300, || {
             let argmax = Some(&mut argmax[..]);
-            pooled.forward(level, &mut y, argmax, black_box(&x), &forward, bias, Activation::Relu);
+            pooled.forward(level, &mut y, argmax, black_box(x), &forward, bias, Activation::Relu);
         })
     });
     Timing { operations: 2.0 * geometry.multiply_adds() as f64, products, pooled }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use narrows::network::plan::LayerTable;
+use narrows::network::plan::{LayerRow, LayerTable};
 
 use crate::draw::Figure;
 use crate::draw::pictures::Picture;
@@ -146,23 +146,20 @@ impl Document {
 
     /// Writes the layers of a model as a section of their own.
     pub fn layers(&mut self, table: &LayerTable) {
+        let rows: Vec<[String; 5]> = table.rows.iter().map(LayerRow::cells).collect();
+        // Shapes of images are text, lengths of flat rows are numbers.
         let is_number = |column: usize| {
-            let mut cells = table
-                .rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .filter(|cell| !cell.is_empty())
-                .peekable();
-            cells.peek().is_some()
-                && cells.all(|cell| cell.chars().all(|c| c.is_ascii_digit() || ",. ".contains(c)))
+            let mut cells = rows.iter().map(|row| &row[column]);
+            cells.all(|cell| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit()))
         };
-        let cells = |row: &Vec<String>| -> Vec<HtmlCell> {
+        let cells = |row: [String; 5]| -> Vec<HtmlCell> {
             let class = |column| if is_number(column) { NUMBER } else { "" };
-            row.iter().enumerate().map(|(column, cell)| (class(column), cell.clone())).collect()
+            row.into_iter().enumerate().map(|(column, cell)| (class(column), cell)).collect()
         };
-        let rows: Vec<Vec<HtmlCell>> = table.rows.iter().map(cells).collect();
+        let header = cells(LayerTable::HEADER.map(str::to_owned));
+        let rows: Vec<Vec<HtmlCell>> = rows.iter().cloned().map(cells).collect();
         if !rows.is_empty() {
-            self.section("Layers", |section| section.wide_table(&cells(&table.header), &rows));
+            self.section("Layers", |section| section.wide_table(&header, &rows));
         }
     }
 
@@ -209,6 +206,8 @@ pub(crate) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use narrows::Shape;
+
     use super::*;
 
     #[test]
@@ -230,11 +229,23 @@ mod tests {
 
     #[test]
     fn a_column_of_numbers_is_aligned_to_the_right() {
-        let text = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect();
-        let rows = vec![text(&["dense", "32", "25,120"]), text(&["relu", "28x28", ""])];
+        let row = |operation: &str, output| LayerRow {
+            name: "encoder.1".into(),
+            is_code: false,
+            operation: operation.into(),
+            input: Shape::flat(784),
+            output,
+            parameters: 25_120,
+        };
+        let rows = vec![row("dense", Shape::flat(32)), row("conv", Shape::image(28, 28, 1))];
         let mut document = Document::new("", "", "");
-        document.layers(&LayerTable { header: text(&["layer", "output", "parameters"]), rows });
+        document.layers(&LayerTable { rows });
         let html = document.finish().html;
-        assert!(html.contains("<td>dense</td><td>32</td><td class=\"number\">25,120</td>"), "{html}");
+        assert!(
+            html.contains(
+                "<td>dense</td><td class=\"number\">784</td><td>32</td><td class=\"number\">25120</td>"
+            ),
+            "{html}"
+        );
     }
 }

@@ -1,13 +1,10 @@
-//! Rows of your own: from a `Vec`, or made when they are asked for.
+//! Rows of your own: made when they are asked for, or from an array.
 
 use std::f64::consts::TAU;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use narrows::compute::Compute;
-use narrows::data::{Dataset, Element, Shape, Source, Table, Values};
-use narrows::fit::fit;
-use narrows::recipe::RecipeFile;
+use narrows::data::{Dataset, Element, Shape, Source};
+use narrows::{FitOptions, HeldOut, Recipe};
+use ndarray::Array2;
 
 /// Sine waves of one frequency, each of another height and phase, sampled at `samples` points. No row is ever stored.
 struct Waves {
@@ -15,11 +12,8 @@ struct Waves {
     samples: usize,
 }
 
-impl Waves {
-    fn value(&self, row: usize, sample: usize) -> f64 {
-        let (height, phase) = (1.0 + (row % 7) as f64, row as f64 * 0.37);
-        height * (TAU * sample as f64 / self.samples as f64 + phase).sin()
-    }
+fn value(height: f64, phase: f64, sample: usize, samples: usize) -> f64 {
+    height * (TAU * sample as f64 / samples as f64 + phase).sin()
 }
 
 impl Source for Waves {
@@ -36,33 +30,32 @@ impl Source for Waves {
     }
 
     fn read_f64(&self, first: usize, out: &mut [f64]) -> narrows::Result<()> {
-        for (row, out) in (first..self.count).zip(out.chunks_exact_mut(self.samples)) {
-            out.iter_mut().enumerate().for_each(|(sample, out)| *out = self.value(row, sample));
+        for (row, out) in (first..).zip(out.chunks_exact_mut(self.samples)) {
+            let (height, phase) = (1.0 + (row % 7) as f64, row as f64 * 0.37);
+            for (sample, out) in out.iter_mut().enumerate() {
+                *out = value(height, phase, sample, self.samples);
+            }
         }
         Ok(())
     }
 }
 
-fn dataset(name: &str, rows: impl Source + 'static) -> Dataset<'static> {
-    Dataset::new(name, Arc::new(rows))
-}
-
 fn main() -> narrows::Result<()> {
-    let training = dataset("waves", Waves { count: 1_000, samples: 50 });
+    let waves = Waves { count: 1_000, samples: 50 };
 
-    // The rows to judge by come from a vector: 3 waves that were not among those.
-    let waves = [(2.0, 0.1), (5.5, 0.2), (0.3, 0.3)];
-    let values = waves.iter().flat_map(|&(height, phase): &(f64, f64)| {
-        (0..50).map(move |sample| height * (TAU * f64::from(sample) / 50.0 + phase).sin())
+    // The held-out rows are an array: 3 waves that are not among those.
+    let others = [(2.0, 0.1), (5.5, 0.2), (0.3, 0.3)];
+    let others = Array2::from_shape_fn((3, 50), |(row, sample)| {
+        let (height, phase) = others[row];
+        value(height, phase, sample, 50)
     });
-    let held_out = dataset("three waves", Table::new(Values::F64(values.collect()), Shape::flat(50))?);
 
     // a sin(x + p) = a cos(p) sin(x) + a sin(p) cos(x): two numbers say all there is to say about such a wave.
-    let mut recipe = RecipeFile::open("pca")?;
-    recipe.set("code_size=2")?;
-    let fit =
-        fit(&recipe.recipe()?, &training, &held_out, Compute::new(None), &mut |_| ControlFlow::Continue(()))?;
-    println!("{}", fit.summary().verdict);
-    assert!(fit.summary().evaluation.explained_variance > 1.0 - 1e-9);
+    let held_out = Dataset::from(&others);
+    let options = FitOptions { held_out: HeldOut::Rows(&held_out), ..FitOptions::default() };
+    let fit = narrows::fit(&Recipe::pca(2), &waves as &dyn Source, options)?;
+    println!("{}", fit.verdict());
+    let summary = fit.summary().reconstruction().expect("a PCA reconstructs");
+    assert!(summary.evaluation.explained_variance > 1.0 - 1e-9);
     Ok(())
 }

@@ -1,79 +1,92 @@
-//! `narrows encode`, `decode`, `reconstruct`: a model applied to rows.
+//! `narrows encode`, `decode`, `reconstruct`, `interpolate`: a model applied to rows.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use narrows::data::Values;
 use narrows::data::formats::{csv, npy};
-use narrows::data::{Dataset, Shape, Values};
+use narrows::data::scaling::Scaling;
 use narrows::error::{Error, Result};
-use narrows::model::Model;
+use narrows::model::{Decoder, Encoder};
+use narrows::{Dataset, Model, Shape, Source, Table};
+use serde::Serialize;
 
-use crate::arguments::{ApplyArguments, InterpolateArguments};
+use crate::arguments::{ApplyArguments, InterpolateArguments, OutputOptions};
+use crate::print::table;
+use crate::shared::datasets;
 
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
-    let (model, dataset) = open(arguments)?;
-    let started = Instant::now();
-    let codes = model
-        .encode(&*dataset.rows, super::compute(&arguments.compute))
-        .map_err(|error| error.at(&dataset.name))?;
-    let seconds = started.elapsed().as_secs_f64();
-    let shape = model.code_shape();
-    let header = (1..=shape.len()).map(|unit| format!("code_{unit}")).collect();
-    write(&arguments.out, codes, &model, shape, header, seconds)
+    probe(arguments)?;
+    let model = Encoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
+    check_picture(arguments, model.code_shape())?;
+    let dataset = open_rows(arguments)?;
+    let (codes, seconds) = timed(|| model.encode(&dataset)).map_err(|error| error.at(&dataset.name))?;
+    let header = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
+    write(arguments, "encoded", codes, None, header, seconds)
 }
 
 /// Writes the rows of codes.
 pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
-    let (model, dataset) = open(arguments)?;
-    let started = Instant::now();
-    let rows = model
-        .decode(&*dataset.rows, super::compute(&arguments.compute))
-        .map_err(|error| error.at(&dataset.name))?;
-    let seconds = started.elapsed().as_secs_f64();
-    write(&arguments.out, rows, &model, model.shape, column_names(model.shape), seconds)
+    probe(arguments)?;
+    let model = Decoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
+    check_picture(arguments, model.shape())?;
+    let dataset = open_rows(arguments)?;
+    let (rows, seconds) = timed(|| model.decode(&dataset)).map_err(|error| error.at(&dataset.name))?;
+    let header = column_names(rows.shape());
+    write(arguments, "decoded", rows, Some(model.scaling()), header, seconds)
 }
 
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (model, dataset) = open(arguments)?;
-    let started = Instant::now();
-    let rows = model
-        .reconstruct(&*dataset.rows, super::compute(&arguments.compute))
-        .map_err(|error| error.at(&dataset.name))?;
-    let seconds = started.elapsed().as_secs_f64();
-    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
-    write(&arguments.out, rows, &model, model.shape, header, seconds)
+    let (rows, seconds) = timed(|| model.reconstruct(&dataset)).map_err(|error| error.at(&dataset.name))?;
+    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
+    write(arguments, "reconstructed", rows, Some(model.scaling()), header, seconds)
 }
 
-/// Writes the rows on the way from one row to another.
+/// Writes the rows on the line between the codes of two rows.
 pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode> {
-    let InterpolateArguments { apply, from, to, steps } = arguments;
+    let InterpolateArguments { apply, from_row, to_row, steps } = arguments;
     let (model, dataset) = open(apply)?;
-    let started = Instant::now();
-    let compute = super::compute(&apply.compute);
-    let (first, last) = (*from as usize - 1, *to as usize - 1);
-    let rows = model
-        .interpolate(&*dataset.rows, first, last, usize::from(*steps), compute)
+    let (first, last) = (*from_row as usize - 1, *to_row as usize - 1);
+    let (rows, seconds) = timed(|| model.interpolate(&dataset, first, last, usize::from(*steps)))
         .map_err(|error| error.at(&dataset.name))?;
-    let seconds = started.elapsed().as_secs_f64();
-    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape));
-    write(&apply.out, rows, &model, model.shape, header, seconds)
+    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
+    write(apply, "interpolated", rows, Some(model.scaling()), header, seconds)
 }
 
 fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset<'static>)> {
-    // Refused before the work, not after it.
-    let format = format_of(&arguments.out)?;
-    narrows::base::atomic_file::probe(&arguments.out)?;
-    let model = Model::open(&arguments.model)?;
-    if format == Format::Png && !model.shape.is_image() {
-        let place = arguments.out.display();
-        return Err(Error::data(format!(
-            "{place}: the rows of this model are no images: write .npy or .csv"
-        )));
+    probe(arguments)?;
+    let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
+    check_picture(arguments, model.shape())?;
+    Ok((model, open_rows(arguments)?))
+}
+
+fn open_rows(arguments: &ApplyArguments) -> Result<Dataset<'static>> {
+    datasets::open(arguments.data(), &arguments.data_options)
+}
+
+/// Refuses a result that cannot be written before the work, not after it.
+fn probe(arguments: &ApplyArguments) -> Result<()> {
+    format_of(&arguments.out)?;
+    narrows::base::atomic_file::probe(&arguments.out)
+}
+
+/// Refuses a picture of rows that are no images.
+fn check_picture(arguments: &ApplyArguments, shape: Shape) -> Result<()> {
+    if format_of(&arguments.out)? != Format::Png || shape.is_image() {
+        return Ok(());
     }
-    Ok((model, super::open(&arguments.data, &arguments.data_options)?))
+    let place = arguments.out.display();
+    Err(Error::data(format!("{place}: the rows of this model are no images: write .npy or .csv")))
+}
+
+/// A result, and the seconds that it took.
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    Ok((work()?, started.elapsed().as_secs_f64()))
 }
 
 fn column_names(shape: Shape) -> Vec<String> {
@@ -100,32 +113,52 @@ fn format_of(path: &Path) -> Result<Format> {
     }
 }
 
-/// Writes what was found in so many seconds.
+/// What was written.
+#[derive(Serialize)]
+pub struct Written<'a> {
+    pub event: &'static str,
+    pub out: &'a Path,
+    pub rows: usize,
+    pub shape: Shape,
+    /// Time that computing took.
+    pub seconds: f64,
+}
+
+/// Says what was written: a line of JSON, or a line on standard error.
+pub fn report_written(written: &Written<'_>, output: OutputOptions) -> anyhow::Result<ExitCode> {
+    let Written { out, rows, shape, seconds, .. } = written;
+    if output.json {
+        table::json(written)?;
+    } else {
+        eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", out.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a result. A picture of rows is drawn on the scale that the model sees, where 0 is black and 1 is white.
 fn write(
-    path: &Path,
-    values: Values,
-    model: &Model,
-    shape: Shape,
+    arguments: &ApplyArguments,
+    event: &'static str,
+    result: Table,
+    scaling: Option<&Scaling>,
     header: Vec<String>,
     seconds: f64,
 ) -> anyhow::Result<ExitCode> {
-    let rows = values.len() / shape.len();
+    let path = &arguments.out;
+    let (rows, shape) = (result.rows(), result.shape());
+    let values = result.into_values();
     let bytes = match format_of(path)? {
         Format::Npy => {
             let dimensions = shape.dimensions();
             match values {
                 Values::F64(values) => npy::encode_f64(rows, &dimensions, &values),
-                Values::F32(values) => npy::encode_f32(rows, &dimensions, &values),
-                Values::U8(values) => {
-                    npy::encode_f32(rows, &dimensions, &values.into_iter().map(f32::from).collect::<Vec<_>>())
-                }
+                values => npy::encode_f32(rows, &dimensions, &values.into_f32()),
             }
         }
         Format::Png => {
-            // On the scale that the model sees, where 0 is black and 1 is white.
             let mut values = values.into_f64();
-            if shape == model.shape {
-                model.scaling.apply_f64(&mut values, shape.len());
+            if let Some(scaling) = scaling {
+                scaling.apply_f64(&mut values, shape.len());
             }
             let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
             let columns = rows.clamp(1, if rows <= 16 { 16 } else { COLUMNS });
@@ -133,12 +166,8 @@ fn write(
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
         }
-        Format::Csv => {
-            let values = values.into_f64();
-            csv::encode(Some(&header), shape.len(), &values)
-        }
+        Format::Csv => csv::encode(Some(&header), shape.len(), &values.into_f64()),
     };
     narrows::base::atomic_file::write(path, &bytes)?;
-    eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", path.display());
-    Ok(ExitCode::SUCCESS)
+    report_written(&Written { event, out: path, rows, shape, seconds }, arguments.output)
 }

@@ -1,46 +1,69 @@
 //! `narrows evaluate`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use narrows::evaluation::reconstruction::evaluate;
-use narrows::model::Model;
-use serde_json::json;
+use narrows::Model;
+use narrows::model::metrics::{Evaluation, Reconstruction};
+use serde::Serialize;
 
 use crate::arguments::EvaluateArguments;
-use crate::output;
+use crate::print::{self, classifier, table};
+use crate::shared::datasets;
 
-/// Measures what a model loses on data.
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    model: &'a Path,
+    data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<&'a [String]>,
+    evaluation: &'a Evaluation,
+    report: Option<&'a Path>,
+}
+
+/// Measures the metrics of a model on data.
 pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
-    let model = Model::open(&arguments.model)?;
-    let dataset = super::open(&arguments.data, &arguments.data_options)?;
-    if model.classes.is_some() {
-        return super::classifier::evaluate(arguments, &model, &dataset);
+    let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
+    let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
+    if arguments.report.is_some() && model.classes().is_none() {
+        anyhow::bail!("--report: shows misclassified rows, and the model is no classifier");
     }
-    if arguments.report.is_some() {
-        anyhow::bail!("--report: shows which classes are told wrong, and the model is no classifier");
+    let evaluation = model.evaluate(&dataset).map_err(|error| error.at(&dataset.name))?;
+    let mut page: Option<PathBuf> = None;
+    if let (Some(folder), Evaluation::Classification(found)) = (&arguments.report, &evaluation) {
+        let pages = narrows_report::evaluation_page(&model, &dataset, found)?.write(folder)?;
+        page = pages.into_iter().next();
     }
-    let found = evaluate(&model, &*dataset.rows, super::compute(&arguments.compute))
-        .map_err(|error| error.at(&dataset.name))?;
-    if arguments.json {
-        output::line(json!({
-            "event": "evaluation",
-            "model": arguments.model,
-            "data": dataset.name,
-            "rows": found.rows,
-            "loss": found.loss,
-            "test_bce": found.bce,
-            "bce_floor": found.bce_floor,
-            "test_mse": found.mse,
-            "squared_error_per_row": found.squared_error_per_row,
-            "explained_variance": found.explained_variance,
-            "dead_units": found.dead_units,
-            "mean_activity": found.mean_activity,
-            "divergence": found.divergence,
-            "baselines": { "mean": found.mean_squared_error_per_row },
-        }))?;
+    if arguments.output.json {
+        table::json(&Line {
+            event: "evaluation",
+            model: &arguments.model,
+            data: &dataset.name,
+            classes: model.classes(),
+            evaluation: &evaluation,
+            report: page.as_deref(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut pairs = vec![("rows".to_owned(), format!("{} ({})", found.rows, dataset.name))];
+    match &evaluation {
+        Evaluation::Reconstruction(found) => reconstruction(&model, found, &dataset.name)?,
+        Evaluation::Classification(found) => {
+            classifier::evaluation(found, model.classes().unwrap_or_default(), &dataset.name)?;
+            match page {
+                Some(page) => table::line(format!("\nreport  {}", page.display()))?,
+                None => table::line(
+                    "\n(--report FOLDER shows the worst rows and the confusion matrix as pictures)",
+                )?,
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reconstruction(model: &Model, found: &Reconstruction, data: &str) -> anyhow::Result<()> {
+    let mut pairs = vec![("rows".to_owned(), format!("{} ({data})", found.rows))];
     if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
         pairs.push(("BCE".to_owned(), format!("{bce:.5} (least possible {floor:.5})")));
     }
@@ -53,7 +76,6 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         pairs.push(("divergence of a code".to_owned(), divergence));
     }
     let dead = format!("{} of {}", found.dead_units, model.code_units());
-    pairs.push((super::dead_units_name(&model).to_owned(), dead));
-    output::pairs(&pairs)?;
-    Ok(ExitCode::SUCCESS)
+    pairs.push((print::dead_units(model).to_owned(), dead));
+    table::pairs(&pairs)
 }

@@ -2,18 +2,36 @@
 
 use std::process::ExitCode;
 
+use narrows::Recipe;
 use narrows::recipe::RecipeFile;
+use serde::Serialize;
 
-use crate::output;
+use crate::arguments::RecipesArguments;
+use crate::print::table;
 
 /// Lists the built-in recipes.
-pub fn run() -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &RecipesArguments) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: &'static str,
+        name: &'a str,
+        about: &'a str,
+        recipe: &'a Recipe,
+    }
     let mut rows = Vec::new();
     for name in RecipeFile::names() {
-        let spec = RecipeFile::open(name)?.recipe()?;
-        rows.push((name.to_owned(), spec.about().unwrap_or_default().to_owned()));
+        let recipe = Recipe::open(name)?;
+        let about = recipe.about().unwrap_or_default();
+        if arguments.output.json {
+            table::json(&Line { event: "recipe", name, about, recipe: &recipe })?;
+        }
+        rows.push((name.to_owned(), about.to_owned()));
     }
-    output::pairs(&rows)?;
-    output::line("\nThe layers of one: narrows show NAME. Your own: a TOML file in its place (see README).")?;
+    if !arguments.output.json {
+        table::pairs(&rows)?;
+        table::line(
+            "\nThe layers of one: narrows show NAME. Your own: a TOML file in its place (see README).",
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }

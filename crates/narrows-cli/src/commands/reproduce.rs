@@ -1,128 +1,173 @@
 //! `narrows reproduce`
 
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use narrows::compute::Compute;
-use narrows::data::{Dataset, hold_out};
-use narrows::evaluation::reconstruction::evaluate;
+use narrows::data::hold_out;
 use narrows::experiments::papers::{Paper, PaperFigure, PaperMeasure};
-use narrows::fit::classifier::fit_classifier;
-use narrows::fit::{Options, fit};
-use narrows::model::Model;
+use narrows::fit::Watch;
+use narrows::model::Summary;
+use narrows::model::metrics::Evaluation;
 use narrows::progress::{Ended, Event};
-use narrows::recipe::Recipe;
-use serde_json::json;
+use narrows::{Compute, Dataset, FitOptions, HeldOut};
+use serde::Serialize;
 
-use super::fit::{HELD_OUT, listen_for_stop};
-use super::progress::Progress;
+use crate::INTERRUPTED;
 use crate::arguments::{DataOptions, ReproduceArguments};
-use crate::{INTERRUPTED, output};
+use crate::print::progress::Progress;
+use crate::print::table;
+use crate::shared::{datasets, interrupt};
 
-/// Lists the papers, or fits what reproduces the figures of one.
+/// Lists the papers, or fits what reproduces the results of one.
 pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
-    let Some(name) = &arguments.name else { return list(arguments.json) };
+    let json = arguments.output.json;
+    let Some(name) = &arguments.name else { return list(json) };
     let paper = Paper::open(name)?;
-    let compute = super::compute(&arguments.compute);
-    let training = super::open(&paper.data, &DataOptions::default())?;
-    let (training, held_out) = match narrows_datasets::default_held_out(&paper.data) {
-        Some(name) => (training, super::open(name, &DataOptions::default())?),
-        None => hold_out(&training, HELD_OUT, 0)?,
-    };
-    if !arguments.json {
-        output::line(format!("{}\n{}\n\n{}\n", paper.title, paper.source, paper.note))?;
+    let compute = datasets::compute(&arguments.compute);
+    let (training, held_out) = rows(&paper)?;
+    if !json {
+        table::line(format!("{}\n{}\n\n{}\n", paper.title, paper.source, paper.note))?;
     }
-    let mut progress = Progress::new(arguments.json, listen_for_stop()?);
+    let mut progress = Progress::new(json, interrupt::listen()?);
     let mut rows = Vec::new();
     for figure in &paper.figures {
         progress.set_name(&figure.what);
         let begun = Instant::now();
-        let found = measure(figure, &training, &held_out, compute, &mut |event| progress.hear(event));
+        let found =
+            measure(figure, &training, &held_out, compute, &mut |event: &Event| progress.on_event(event));
         progress.finish();
         let Some(found) = found? else {
-            eprintln!("interrupted: the figures that were finished by then stand above");
+            eprintln!("interrupted: the results that were finished by then stand above");
             return Ok(ExitCode::from(INTERRUPTED));
         };
-        let seconds = begun.elapsed().as_secs_f64();
-        let difference = figure.published.map(|published| found - published);
-        if arguments.json {
-            output::line(json!({
-                "event": "figure", "paper": paper.name, "what": figure.what, "measure": figure.measure.title(),
-                "published": figure.published, "found": found, "difference": difference, "seconds": seconds,
-            }))?;
+        let result = PaperResult::new(&paper, figure, found, begun.elapsed().as_secs_f64());
+        if json {
+            table::json(&result)?;
         } else {
-            eprintln!("{}: {found:.2} ({seconds:.0} s)", figure.what);
+            eprintln!("{}: {found:.2} ({:.0} s)", result.what, result.seconds);
         }
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-        rows.push(vec![
-            figure.what.clone(),
-            number(figure.published),
-            number(Some(found)),
-            difference.map_or_else(|| "-".to_owned(), |difference| format!("{difference:+.2}")),
-            format!("{seconds:.0} s"),
-        ]);
+        rows.push(result.row());
     }
-    if arguments.json {
-        output::line(json!({ "event": "done", "paper": paper.name, "figures": paper.figures.len() }))?;
+    if json {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            event: &'static str,
+            paper: &'a str,
+            results: usize,
+        }
+        table::json(&Line { event: "paper", paper: &paper.name, results: paper.figures.len() })?;
         return Ok(ExitCode::SUCCESS);
     }
     let measure = paper.figures.first().map_or("", |figure| figure.measure.title());
     let header = [measure, "published", "here", "difference", "time"].map(str::to_owned);
-    output::line("")?;
-    output::table(&header, &rows)?;
+    table::line("")?;
+    table::table(&header, &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The training and the held-out rows of a paper.
+fn rows(paper: &Paper) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
+    let options = DataOptions { shape: None, label_column: None, labels_file: None };
+    let training = datasets::open(&paper.data, &options)?;
+    Ok(match narrows_datasets::default_held_out(&paper.data) {
+        Some(name) => (training, datasets::open(name, &options)?),
+        None => hold_out(&training, datasets::HELD_OUT, 0)?,
+    })
+}
+
+/// A published result beside the one found here.
+#[derive(Serialize)]
+struct PaperResult<'a> {
+    event: &'static str,
+    paper: &'a str,
+    what: &'a str,
+    measure: &'static str,
+    published: Option<f64>,
+    found: f64,
+    difference: Option<f64>,
+    seconds: f64,
+}
+
+impl<'a> PaperResult<'a> {
+    fn new(paper: &'a Paper, figure: &'a PaperFigure, found: f64, seconds: f64) -> Self {
+        Self {
+            event: "result",
+            paper: &paper.name,
+            what: &figure.what,
+            measure: figure.measure.title(),
+            published: figure.published,
+            found,
+            difference: figure.published.map(|published| found - published),
+            seconds,
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        vec![
+            self.what.to_owned(),
+            number(self.published),
+            number(Some(self.found)),
+            self.difference.map_or_else(|| "-".to_owned(), |difference| format!("{difference:+.2}")),
+            format!("{:.0} s", self.seconds),
+        ]
+    }
+}
+
 fn list(json: bool) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: &'static str,
+        name: &'a str,
+        title: &'a str,
+        source: &'a str,
+        data: &'a str,
+    }
     let mut rows = Vec::new();
     for name in Paper::names() {
-        let paper = Paper::open(name)?;
+        let Paper { name, title, source, data, .. } = Paper::open(name)?;
         if json {
-            output::line(json!({
-                "event": "paper", "name": paper.name, "title": paper.title, "source": paper.source, "data": paper.data,
-            }))?;
+            table::json(&Line { event: "paper", name: &name, title: &title, source: &source, data: &data })?;
         }
-        rows.push((paper.name, format!("{}\n{}", paper.title, paper.source)));
+        rows.push((name, format!("{title}\n{source}")));
     }
     if !json {
-        output::pairs(&rows)?;
-        output::line(
-            "\nnarrows reproduce NAME fits what reproduces its figures, and prints them side by side",
+        table::pairs(&rows)?;
+        table::line(
+            "\nnarrows reproduce NAME fits what reproduces its results, and prints them side by side",
         )?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fits what reproduces a figure, and measures it; nothing where it was stopped.
+/// Fits what reproduces a published result, and measures it; nothing where it was stopped.
 fn measure(
     figure: &PaperFigure,
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
+    watch: &mut Watch<'_>,
 ) -> anyhow::Result<Option<f64>> {
-    let (model, ended): (Model, Ended) = match &figure.recipe {
-        Recipe::Classifier(spec) => {
-            let fit = fit_classifier(spec, training, held_out, compute, Options::default(), callback)?;
-            if matches!(fit.ended, Ended::Finished | Ended::Early) {
-                return Ok(Some(fit.summary().evaluation.error() * 100.0));
-            }
-            (fit.model, fit.ended)
-        }
-        spec => {
-            let fit = fit(spec, training, held_out, compute, callback)?;
-            if fit.ended == Ended::Finished && figure.measure == PaperMeasure::SquaredError {
-                return Ok(Some(fit.summary().evaluation.squared_error_per_row));
-            }
-            (fit.model, fit.ended)
-        }
+    let options = FitOptions {
+        held_out: HeldOut::Rows(held_out),
+        compute,
+        watch: Some(watch),
+        ..FitOptions::default()
     };
-    match ended {
-        Ended::Interrupted => Ok(None),
+    let fit = narrows::fit(&figure.recipe, training, options)?;
+    match &fit.ended {
+        Ended::Interrupted => return Ok(None),
         Ended::Diverged(reason) => anyhow::bail!("{}: {reason}", figure.what),
-        Ended::Finished | Ended::Early => {
-            Ok(Some(evaluate(&model, &*training.rows, compute)?.squared_error_per_row))
-        }
+        Ended::Finished | Ended::Early => {}
     }
+    Ok(Some(match (fit.summary(), figure.measure) {
+        (Summary::Classification(summary), _) => summary.evaluation.error_rate * 100.0,
+        (Summary::Reconstruction(summary), PaperMeasure::SquaredError) => {
+            summary.evaluation.squared_error_per_row
+        }
+        (Summary::Reconstruction(_), _) => match fit.model.evaluate(training)? {
+            Evaluation::Reconstruction(found) => found.squared_error_per_row,
+            Evaluation::Classification(found) => found.error_rate * 100.0,
+        },
+    }))
 }

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use narrows::compute::Compute;
-use narrows::data::Shape;
-use narrows::fit::training_memory;
-use narrows::model::{Model, Part, pca_table};
+use narrows::fit::{Footprint, training_memory};
+use narrows::model::{ModelFile, Summary};
 use narrows::network::plan::{LayerTable, Plan};
-use narrows::recipe::{Recipe, RecipeFile, to_toml};
-use serde_json::json;
+use narrows::pca;
+use narrows::recipe::{RecipeFile, to_toml};
+use narrows::{Compute, Recipe, Shape};
+use serde::Serialize;
 
-use super::fit::apply_options;
 use crate::arguments::ShowArguments;
-use crate::output;
+use crate::print::table;
+use crate::shared::recipes;
 
 /// The classes that a classifier's recipe is shown for where `--layers` does not say.
 const SHOWN_CLASSES: usize = 10;
@@ -24,127 +24,183 @@ pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let is_recipe = RecipeFile::names().any(|recipe| recipe == name)
         || name.ends_with(".toml")
         || !Path::new(name).exists();
-    if is_recipe { recipe(arguments) } else { model(arguments) }
+    if is_recipe { show_recipe(arguments) } else { show_model(arguments) }
 }
 
-fn recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let mut recipe = RecipeFile::open(&arguments.name)?;
-    for assignment in &arguments.recipe_options.set {
-        recipe.set(assignment)?;
-    }
+/// A recipe compiled for rows of a shape.
+#[derive(Serialize)]
+struct Compiled<'a> {
+    event: &'static str,
+    name: &'a str,
+    shape: Shape,
+    parameters: usize,
+    code_size: usize,
+    #[serde(rename = "layers")]
+    table: LayerTable,
+    recipe: &'a Recipe,
+    /// Multiply-adds of one row, forward.
+    multiply_adds: Option<usize>,
+    /// Bytes that training takes beside the rows.
+    training_memory: Option<usize>,
+    #[serde(skip)]
+    footprint: Option<Footprint>,
+}
+
+fn show_recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let file = recipes::open(&arguments.name, &arguments.recipe_options)?;
     let shape = Shape::parse(&arguments.shape)?;
-    let mut spec = recipe.recipe()?;
+    let mut recipe = file.recipe()?;
     let last = arguments.recipe_options.layers.as_deref().and_then(|layers| layers.rsplit('-').next());
     let classes = last.and_then(|width| width.parse().ok()).unwrap_or(SHOWN_CLASSES);
-    apply_options(&mut spec, &arguments.recipe_options, shape, Some(classes))?;
-    let threads = Compute::new(None).threads;
-    let (table, parameters, code, training) = match &spec {
-        Recipe::Autoencoder(network) => {
-            let plan = Plan::new(network, shape).map_err(|error| error.at(&arguments.name))?;
-            let memory = training_memory(&plan, &network.train, threads)?;
-            (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
-        }
-        Recipe::Classifier(classifier) => {
-            let plan =
-                Plan::classifier(classifier, shape, classes).map_err(|error| error.at(&arguments.name))?;
-            let memory = training_memory(&plan, &classifier.train, threads)?;
-            (plan.table(), plan.parameter_count(), plan.code(), Some((plan.multiply_adds(), memory)))
-        }
-        Recipe::Pca(pca) => {
-            let k = pca.code_size.unwrap_or(32.min(shape.len()));
-            (pca_table(shape, k), shape.len() * (k + 1), Shape::flat(k), None)
-        }
-    };
-    if arguments.json {
-        output::line(json!({
-            "event": "recipe", "recipe": recipe.name, "shape": shape, "parameters": parameters,
-            "code_size": code.len(), "layers": table_json(&table), "spec": spec,
-            "multiply_adds": training.map(|(count, _)| count),
-            "training_memory": training.map(|(_, memory)| memory.total()),
-        }))?;
+    recipes::apply(&mut recipe, &arguments.recipe_options, shape, Some(classes))?;
+    let compiled = compile(&file.name, &recipe, shape, classes).map_err(|error| error.at(&arguments.name))?;
+    if arguments.output.json {
+        table::json(&compiled)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(about) = spec.about() {
-        output::line(format!("{}: {about}\n", recipe.name))?;
+    print_compiled(&compiled, classes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compile<'a>(
+    name: &'a str,
+    recipe: &'a Recipe,
+    shape: Shape,
+    classes: usize,
+) -> narrows::Result<Compiled<'a>> {
+    let plan = match recipe {
+        Recipe::Pca(pca) => {
+            let k = pca.code_size.unwrap_or(32.min(shape.len()));
+            return Ok(Compiled {
+                event: "recipe",
+                name,
+                shape,
+                parameters: shape.len() * (k + 1),
+                code_size: k,
+                table: pca::table(shape, k),
+                recipe,
+                multiply_adds: None,
+                training_memory: None,
+                footprint: None,
+            });
+        }
+        Recipe::Autoencoder(network) => Plan::new(network, shape)?,
+        Recipe::Classifier(network) => Plan::classifier(network, shape, classes)?,
+    };
+    let threads = Compute::default().threads();
+    let footprint = recipe.train().map(|train| training_memory(&plan, train, threads)).transpose()?;
+    Ok(Compiled {
+        event: "recipe",
+        name,
+        shape,
+        parameters: plan.parameter_count(),
+        code_size: plan.code().len(),
+        table: plan.table(),
+        recipe,
+        multiply_adds: Some(plan.multiply_adds()),
+        training_memory: footprint.map(|memory| memory.total()),
+        footprint,
+    })
+}
+
+fn print_compiled(compiled: &Compiled<'_>, classes: usize) -> anyhow::Result<()> {
+    let Compiled { name, shape, parameters, code_size, recipe, .. } = compiled;
+    if let Some(about) = recipe.about() {
+        table::line(format!("{name}: {about}\n"))?;
     }
-    output::layers(&table)?;
-    output::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
-    if matches!(spec, Recipe::Classifier(_)) {
-        output::line(format!("for rows of {classes} classes; the data say how many there are"))?;
-    } else if code.len() >= shape.len() {
-        let (code, row) = (code.len(), shape.len());
-        output::line(format!("the code has {code} numbers for the {row} of a row: it does not compress"))?;
+    table::layers(&compiled.table)?;
+    table::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
+    if matches!(recipe, Recipe::Classifier(_)) {
+        table::line(format!("for rows of {classes} classes; the data say how many there are"))?;
+    } else if *code_size >= shape.len() {
+        let row = shape.len();
+        table::line(format!(
+            "the code has {code_size} numbers for the {row} of a row: it does not compress"
+        ))?;
     }
-    if let (Some((count, memory)), Some(train)) = (training, spec.train()) {
+    if let (Some(count), Some(memory), Some(train)) =
+        (compiled.multiply_adds, compiled.footprint, recipe.train())
+    {
         let mebibytes = |bytes: usize| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
-        output::line(format!(
-            "{:.2} million multiply-adds a row; training in batches of {} on {threads} threads takes {} beside the rows:\n\
+        table::line(format!(
+            "{:.2} million multiply-adds a row; training in batches of {} on {} threads takes {} beside the rows:\n\
              {} parameters and optimizer, {} shared by all threads, {} for each thread",
             count as f64 / 1e6,
             train.batch,
+            memory.threads,
             mebibytes(memory.total()),
             mebibytes(memory.parameters),
             mebibytes(memory.shared),
             mebibytes(memory.each_thread)
         ))?;
     }
-    output::line("")?;
-    output::line(to_toml(&spec).trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    table::line("")?;
+    table::line(to_toml(recipe).trim_end())
 }
 
-fn model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let model = Model::open(Path::new(&arguments.name))?;
-    let table = model.table();
-    if arguments.json {
-        output::line(json!({
-            "event": "model", "model": arguments.name, "shape": model.shape, "parameters": model.parameter_count(),
-            "code_size": model.code_shape().len(), "layers": table_json(&table), "spec": model.recipe,
-            "summary": model.summary,
-            "classes": model.classes.as_ref().map(|classes| &classes.names),
-            "classifier_summary": model.classes.as_ref().and_then(|classes| classes.summary.as_ref()),
-        }))?;
+fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: &'static str,
+        model: &'a str,
+        part: &'static str,
+        shape: Shape,
+        parameters: usize,
+        code_size: usize,
+        layers: &'a LayerTable,
+        recipe: &'a Recipe,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        classes: Option<&'a [String]>,
+        #[serde(flatten)]
+        summary: Option<&'a Summary>,
+    }
+    let file = ModelFile::open(Path::new(&arguments.name))?;
+    let model = file.model();
+    let layers = model.table();
+    if arguments.output.json {
+        let part = match &file {
+            ModelFile::Whole(_) => "whole",
+            ModelFile::Encoder(_) => "encoder",
+            ModelFile::Decoder(_) => "decoder",
+        };
+        table::json(&Line {
+            event: "model",
+            model: &arguments.name,
+            part,
+            shape: model.shape(),
+            parameters: model.parameter_count(),
+            code_size: model.code_shape().len(),
+            layers: &layers,
+            recipe: model.recipe(),
+            classes: model.classes(),
+            summary: model.summary(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::layers(&table)?;
-    if model.part != Part::Whole {
-        output::line(format!("\nthe model is {}; the layers are those of the whole", model.part.title()))?;
+    table::layers(&layers)?;
+    if !matches!(file, ModelFile::Whole(_)) {
+        table::line(format!("\nthe model is {}; the layers are those of the whole", file.title()))?;
     }
-    output::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape))?;
-    if let Some(summary) = &model.summary {
-        let trained =
-            if summary.epochs > 0 { format!(" in {} epochs", summary.epochs) } else { String::new() };
-        output::line(format!(
-            "fitted on {} rows{trained}, judged on {}:",
-            summary.training_rows, summary.evaluation.rows
+    table::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape()))?;
+    if let Some(classes) = model.classes() {
+        table::line(format!("classes: {}", classes.join(", ")))?;
+    }
+    if let Some(summary) = model.summary() {
+        let (labelled, held_out) = match summary {
+            Summary::Reconstruction(summary) => (String::new(), summary.evaluation.rows),
+            Summary::Classification(summary) => {
+                (format!(", {} of them labelled,", summary.labelled_rows), summary.evaluation.rows)
+            }
+        };
+        let epochs = summary.epochs();
+        let trained = if epochs > 0 { format!(" in {epochs} epochs") } else { String::new() };
+        table::line(format!(
+            "fitted on {} rows{labelled}{trained}, evaluated on {held_out} held-out rows:",
+            summary.training_rows()
         ))?;
-        output::line(&summary.verdict)?;
+        table::line(summary.verdict())?;
     }
-    if let Some(classes) = &model.classes {
-        output::line(format!("classes: {}", classes.names.join(", ")))?;
-        if let Some(summary) = &classes.summary {
-            output::line(format!(
-                "fitted on {} rows, {} of them labelled, in {} epochs, judged on {}:",
-                summary.training_rows, summary.labelled_rows, summary.epochs, summary.evaluation.rows
-            ))?;
-            output::line(&summary.verdict)?;
-        }
-    }
-    output::line("")?;
-    output::line(to_toml(&model.recipe).trim_end())?;
+    table::line("")?;
+    table::line(to_toml(model.recipe()).trim_end())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn table_json(table: &LayerTable) -> serde_json::Value {
-    table
-        .rows
-        .iter()
-        .map(|row| {
-            let cells = table.header.iter().zip(row).map(|(name, cell)| {
-                let value = cell.parse::<u64>().map_or_else(|_| json!(cell), |number| json!(number));
-                (name.clone(), value)
-            });
-            serde_json::Value::Object(cells.collect())
-        })
-        .collect()
 }

@@ -1,22 +1,36 @@
 //! `narrows split`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use narrows::model::Model;
+use narrows::Model;
+use serde::Serialize;
 
 use crate::arguments::SplitArguments;
-use crate::output;
+use crate::print::table;
 
 /// Writes a model's encoder and its decoder as models of their own.
 pub fn run(arguments: &SplitArguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.model;
     let (encoder, decoder) = Model::open(path)?.split().map_err(|error| error.at(path.display()))?;
     let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
-    let folder = arguments.out.as_deref().or(path.parent()).unwrap_or(path);
-    for (part, name) in [(encoder, "encoder"), (decoder, "decoder")] {
-        let to = folder.join(format!("{stem}.{name}.narrows"));
-        part.save(&to)?;
-        output::line(format!("{name}  {}", to.display()))?;
+    let folder = arguments.out_dir.as_deref().or(path.parent()).unwrap_or(path);
+    let to = |name: &str| -> PathBuf { folder.join(format!("{stem}.{name}.narrows")) };
+    let paths = [to("encoder"), to("decoder")];
+    encoder.save(&paths[0])?;
+    decoder.save(&paths[1])?;
+    if arguments.output.json {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            event: &'static str,
+            model: &'a Path,
+            encoder: &'a Path,
+            decoder: &'a Path,
+        }
+        table::json(&Line { event: "split", model: path, encoder: &paths[0], decoder: &paths[1] })?;
+        return Ok(ExitCode::SUCCESS);
     }
+    table::line(format!("encoder  {}", paths[0].display()))?;
+    table::line(format!("decoder  {}", paths[1].display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ const SMALL: &str = "--layers 4-8-3 --epochs 4 --set pretrain.epochs=2";
 fn what_is_predicted_is_what_is_counted() {
     let place = Place::new();
     place.ok(&format!(
-        "fit classifier --data iris --validation iris {SMALL} --out m.narrows --report r --json"
+        "fit classifier iris --held-out iris {SMALL} --out m.narrows --report r --json"
     ));
     place.ok("predict m.narrows iris --out told.csv");
     place.ok("predict m.narrows iris --out told.npy --threads 1");
@@ -31,11 +31,11 @@ fn what_is_predicted_is_what_is_counted() {
         wrong += usize::from(best != row / 50);
     }
     let found = place.json("evaluate m.narrows iris --report judged --json").pop().unwrap();
-    assert_eq!(found["wrong"], wrong);
-    assert_eq!(found["rows"], 150);
+    let evaluation = &found["evaluation"];
+    assert_eq!((&evaluation["misclassified"], &evaluation["rows"]), (&wrong.into(), &150.into()));
     assert_eq!(found["classes"][2], "virginica");
-    // Rows are the species, columns what they were told to be.
-    let confusion = &found["confusion"];
+    // Rows are the species, columns the predictions.
+    let confusion = &evaluation["confusion"];
     let setosa: u64 = (0..3).map(|told| confusion[0][told].as_u64().unwrap()).sum();
     assert_eq!(setosa, 50);
     let page = String::from_utf8(place.bytes("judged/report.html")).unwrap();
@@ -52,19 +52,19 @@ fn what_is_predicted_is_what_is_counted() {
 #[test]
 fn twins_are_set_beside_and_answered() {
     let place = Place::new();
-    let line = format!("fit classifier --data iris {SMALL} --twin --seeds 2 --out m.narrows --report r");
+    let line = format!("fit classifier iris {SMALL} --random-baseline --seeds 2 --out m.narrows --report r");
     let done = place.json(&format!("{line} --json")).pop().unwrap();
-    let twin = &done["twin"];
+    let random = &done["random_baseline"];
     for kind in ["pretrained", "random"] {
-        assert_eq!(twin[kind]["runs"].as_array().unwrap().len(), 2, "{twin}");
+        assert_eq!(random[kind]["runs"].as_array().unwrap().len(), 2, "{random}");
     }
     // Nothing of the layers is left out: the twin has at least as many updates.
     let steps = |kind: &str| {
-        let run = &twin[kind]["runs"][0];
-        run["steps"].as_u64().unwrap() + run["pretraining_steps"].as_u64().unwrap()
+        let steps = &random[kind]["runs"][0]["steps"];
+        steps["training"].as_u64().unwrap() + steps["pretraining"].as_u64().unwrap()
     };
     assert!(steps("random") >= steps("pretrained") && steps("random") < steps("pretrained") + 150);
-    assert!(twin["answer"].as_str().unwrap().contains("over 2 seeds"), "{twin}");
+    assert!(random["verdict"].as_str().unwrap().contains("over 2 seeds"), "{random}");
     assert!(place.list("r").contains(&"starts.png".to_owned()), "{:?}", place.list("r"));
     let page = String::from_utf8(place.bytes("r/report.html")).unwrap();
     assert!(page.contains("Was pre-training worth it?"));
@@ -74,28 +74,28 @@ fn twins_are_set_beside_and_answered() {
 #[test]
 fn an_encoder_comes_from_a_model_and_what_contradicts_it_is_refused() {
     let place = Place::new();
-    place.fit("pca --data iris --code-size 2 --out pca.narrows --report r");
+    place.fit("pca iris --code-size 2 --out pca.narrows --report r");
     place.ok(
-        "fit classifier --data iris --from pca.narrows --frozen --epochs 3 --out c.narrows --report r --json",
+        "fit classifier iris --start-from pca.narrows --frozen --epochs 3 --out c.narrows --report r --json",
     );
     let classes = place.ok("show c.narrows").stdout;
     assert!(classes.contains("dense 2") && !classes.contains("about"), "{classes}");
     std::fs::write(place.path("plain.csv"), "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n").unwrap();
     for (line, parts) in [
         (
-            "fit classifier --data iris --validation plain.csv",
-            ["these have none", "--validation-labels FILE"],
+            "fit classifier iris --held-out plain.csv",
+            ["these have none", "labels"],
         ),
-        ("fit classifier --data iris --from pca.narrows --layers 4-8-3", ["--layers", "the model's"]),
-        ("fit classifier --data iris --from pca.narrows --pretrain relu", ["--pretrain", "the model's"]),
-        ("fit classifier --data iris --from pca.narrows --twin", ["--twin", "from the model"]),
-        ("fit classifier --data iris --frozen --twin", ["--twin", "not frozen"]),
-        ("fit single --data iris --labelled 20", ["--labelled", "classifier"]),
-        ("fit classifier --data iris --layers 4-8-2", ["3 classes", "not 2"]),
+        ("fit classifier iris --start-from pca.narrows --layers 4-8-3", ["--layers", "the model's"]),
+        ("fit classifier iris --start-from pca.narrows --pretrain relu", ["--pretrain", "the model's"]),
+        ("fit classifier iris --start-from pca.narrows --random-baseline", ["--random-baseline", "from the model"]),
+        ("fit classifier iris --frozen --random-baseline", ["--random-baseline", "not frozen"]),
+        ("fit single iris --labelled-rows 20", ["--labelled-rows", "classifier"]),
+        ("fit classifier iris --layers 4-8-2", ["3 classes", "not 2"]),
         ("reconstruct c.narrows iris --out x.csv", ["classifier", "predict"]),
-        ("predict pca.narrows iris --out x.csv", ["no classifier", "--from"]),
+        ("predict pca.narrows iris --out x.csv", ["no classifier", "starts from it"]),
         ("predict c.narrows iris --out x.png", [".csv", ".npy"]),
-        ("compare classifier --data iris", ["classifier", "fit"]),
+        ("compare classifier iris", ["classifier", "fit"]),
         ("split c.narrows", ["classifier", "split"]),
     ] {
         let run = place.run(line);

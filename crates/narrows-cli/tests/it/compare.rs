@@ -8,12 +8,12 @@ use super::run::{Place, number};
 fn every_fit_is_a_line_and_the_last_has_it_all() {
     let place = Place::new();
     let lines =
-        place.json("compare single pca conv --data iris --epochs 2 --seeds 2 --sweep code_size=2,1,4 --json");
+        place.json("compare single pca conv iris --epochs 2 --seeds 2 --code-sizes 2,1,4 --json");
     let kinds: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     let mut wanted = vec!["compared"; 3];
     wanted.push("failed");
-    wanted.extend(["swept"; 6]);
-    wanted.push("done");
+    wanted.extend(["point"; 6]);
+    wanted.push("comparison");
     assert_eq!(kinds, wanted);
     assert_eq!((&lines[0]["recipe"], &lines[0]["seed"]), (&"single".into(), &0.into()));
     assert_eq!(lines[1]["seed"], 1);
@@ -27,9 +27,9 @@ fn every_fit_is_a_line_and_the_last_has_it_all() {
 
     let done = &lines[10];
     assert_eq!((&done["scale"], &done["code_size"]), (&"min_max".into(), &2.into()));
-    let methods = done["methods"].as_array().unwrap();
+    let methods = done["recipes"].as_array().unwrap();
     assert_eq!(methods.len(), 3);
-    let error = &methods[0]["figures"]["squared_error_per_row"];
+    let error = &methods[0]["metrics"]["squared_error_per_row"];
     let mean =
         (number(&lines[0], "squared_error_per_row") + number(&lines[1], "squared_error_per_row")) / 2.0;
     assert!((number(error, "mean") - mean).abs() < 1e-12);
@@ -37,8 +37,8 @@ fn every_fit_is_a_line_and_the_last_has_it_all() {
         number(error, "least") <= mean && mean <= number(error, "most") && number(error, "deviation") >= 0.0
     );
     assert_eq!(methods[2]["failure"], lines[3]["reason"]);
-    assert_eq!(done["sweep"]["code_sizes"], serde_json::json!([1, 2, 4]));
-    assert_eq!(done["sweep"]["curves"][0]["recipe"], "pca");
+    assert_eq!(done["code_size_curves"]["code_sizes"], serde_json::json!([1, 2, 4]));
+    assert_eq!(done["code_size_curves"]["curves"][0]["recipe"], "pca");
     assert_eq!(done["ended"], "finished");
     assert_eq!(done["report"], "runs/compare-iris-1/report.html");
     let files = place.list("runs/compare-iris-1");
@@ -54,7 +54,7 @@ fn every_fit_is_a_line_and_the_last_has_it_all() {
 fn the_table_marks_the_best_and_says_what_was_chosen() {
     let place = Place::new();
     let run = place
-        .ok("compare pca single --data iris --epochs 1 --report r --set train.rate=0.5 --set whiten=true");
+        .ok("compare pca single iris --epochs 1 --report r --set train.learning_rate=0.5 --set whiten=true");
     for part in [
         "scaling for all: min_max",
         "squared error",
@@ -69,13 +69,13 @@ fn the_table_marks_the_best_and_says_what_was_chosen() {
     }
     assert_eq!(place.list("."), ["r"]);
     let scaled = place
-        .json("compare pca --data iris --report r --set scale=standard --code-size 3 --json")
+        .json("compare pca iris --report r --set scale=standard --code-size 3 --json")
         .pop()
         .unwrap();
     assert_eq!((&scaled["scale"], &scaled["scale_reason"]), (&"standard".into(), &"as asked".into()));
-    assert_eq!(number(&scaled["methods"][0]["figures"]["code_size"], "mean"), 3.0);
+    assert_eq!(number(&scaled["recipes"][0]["metrics"]["code_size"], "mean"), 3.0);
     // Alone, without a loss that needs 0..1, iris keeps its centimetres or is standardised, by its deviations.
-    let alone = place.json("compare pca --data iris --report r --json").pop().unwrap();
+    let alone = place.json("compare pca iris --report r --json").pop().unwrap();
     assert_eq!(alone["scale"], "standard");
 }
 
@@ -83,21 +83,20 @@ fn the_table_marks_the_best_and_says_what_was_chosen() {
 fn mistakes_are_one_line_before_the_work() {
     let place = Place::new();
     for (line, parts) in [
-        ("compare sigle pca --data iris", &["sigle", "did you mean `single`"][..]),
-        ("compare pca --data irsi", &["irsi", "did you mean `iris`"]),
-        ("compare pca single --data iris --sweep 2,4", &["--sweep 2,4", "code_size=2,4"]),
-        ("compare pca single --data iris --sweep code_size=2,x", &["code_size=2,x", "expected"]),
-        ("compare pca single --data iris --sweep code_size=0", &["code_size=0", "expected"]),
-        ("compare pca single --data iris --set trian.rate=1", &["trian"]),
-        ("compare pca --data iris --set train.rate=1", &["train.rate=1", "none of the recipes"]),
-        ("compare single --data iris --set whiten=true", &["whiten", "none of the recipes"]),
-        ("compare single pca --data iris --set train.epohcs=1", &["epohcs", "did you mean `epochs`"]),
-        ("compare single pca --data iris --epochs 0", &["train.epochs", "at least 1"]),
-        ("compare pca --data iris --epochs 3", &["--epochs", "PCA"]),
-        ("compare pca pca --data iris", &["pca", "already"]),
-        ("compare pca --data iris --code-size 0", &["--code-size", "at least 1"]),
-        ("compare conv --data iris", &["none of the recipes", "image"]),
-        ("compare pca --data iris --validation 1.5", &["1.5"]),
+        ("compare sigle pca iris", &["sigle", "did you mean `single`"][..]),
+        ("compare pca irsi", &["irsi", "did you mean `iris`"]),
+                ("compare pca single iris --code-sizes 2,x", &["2,x", "expected"]),
+        ("compare pca single iris --code-sizes 0", &["--code-sizes 0", "expected"]),
+        ("compare pca single iris --set trian.rate=1", &["trian"]),
+        ("compare pca iris --set train.learning_rate=1", &["train.learning_rate=1", "none of the recipes"]),
+        ("compare single iris --set whiten=true", &["whiten", "none of the recipes"]),
+        ("compare single pca iris --set train.epohcs=1", &["epohcs", "did you mean `epochs`"]),
+        ("compare single pca iris --epochs 0", &["train.epochs", "at least 1"]),
+        ("compare pca iris --epochs 3", &["--epochs", "PCA"]),
+        ("compare pca pca iris", &["pca", "already"]),
+        ("compare pca iris --code-size 0", &["--code-size", "at least 1"]),
+        ("compare conv iris", &["none of the recipes", "image"]),
+        ("compare pca iris --held-out 1.5", &["1.5"]),
     ] {
         let run = place.run(line);
         assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{line}\n{}{}", run.stdout, run.stderr);
@@ -107,6 +106,8 @@ fn mistakes_are_one_line_before_the_work() {
         }
         assert!(place.list(".").is_empty(), "{line} leaves {:?}", place.list("."));
     }
-    assert_eq!(place.run("compare --data iris").code, 2);
-    assert_eq!(place.run("compare pca --data iris --seeds 0").code, 2);
+    assert_eq!(place.run("compare iris").code, 1);
+    assert!(place.run("compare iris").stderr.contains("which data?"));
+    assert_eq!(place.run("compare").code, 2);
+    assert_eq!(place.run("compare pca iris --seeds 0").code, 2);
 }

@@ -8,22 +8,28 @@ use serde_json::Value;
 use super::run::{Place, Run, npy, number};
 
 /// DESIGN.md: the fields of the last line.
-const DONE: &str = "event recipe model parameters code_size threads seconds train_loss held_out_loss test_bce test_mse \
-                    squared_error_per_row explained_variance dead_units baselines verdict";
+const DONE: &str = "event recipe model parameters code_size threads simd epochs ended steps seconds training_rows \
+                    train_loss held_out baselines verdict report";
+
+/// The metrics on the held-out rows.
+const HELD_OUT: &str = "rows loss bce bce_floor mse squared_error_per_row explained_variance dead_units";
 
 #[test]
 fn a_pca_prints_one_line_with_the_published_ratios() {
     let place = Place::new();
-    let run = place.ok("fit pca --data iris --validation iris --json");
+    let run = place.ok("fit pca iris --held-out iris --json");
     let lines = run.json();
     assert_eq!(lines.len(), 1);
     let done = &lines[0];
     for field in DONE.split_whitespace() {
         assert!(done.get(field).is_some(), "{field} is missing in {done}");
     }
-    assert_eq!(done["event"], "done");
+    for field in HELD_OUT.split_whitespace() {
+        assert!(done["held_out"].get(field).is_some(), "held_out.{field} is missing in {done}");
+    }
+    assert_eq!(done["event"], "fit");
     assert_eq!((&done["recipe"], &done["code_size"]), (&"pca".into(), &4.into()));
-    assert_eq!(done["test_bce"], Value::Null);
+    assert_eq!(done["held_out"]["bce"], Value::Null);
     let ratios: Vec<f64> = done["explained_variance_ratio"]
         .as_array()
         .unwrap()
@@ -40,7 +46,7 @@ fn a_pca_prints_one_line_with_the_published_ratios() {
     for method in ["pca", "linear"] {
         assert!(number(&done["baselines"], method).abs() < 1e-9, "four components lose nothing");
     }
-    assert!((number(done, "explained_variance") - 1.0).abs() < 1e-9);
+    assert!((number(&done["held_out"], "explained_variance") - 1.0).abs() < 1e-9);
     assert!(done["verdict"].as_str().unwrap().contains("PCA-4 keeps 100.0 %"));
     assert_eq!(place.list("."), ["runs"]);
 }
@@ -49,7 +55,7 @@ fn a_pca_prints_one_line_with_the_published_ratios() {
 fn runs_are_numbered_and_the_report_lies_beside_the_model() {
     let place = Place::new();
     for number in 1..=3 {
-        let done = place.fit("pca --data iris");
+        let done = place.fit("pca iris");
         assert_eq!(done["model"], format!("runs/pca-iris-{number}/model.narrows"));
         assert_eq!(done["report"], format!("runs/pca-iris-{number}/report.html"));
     }
@@ -72,7 +78,7 @@ fn runs_are_numbered_and_the_report_lies_beside_the_model() {
     // The page is whole by itself: it fetches nothing.
     assert!(!page.contains("src=\"http") && !page.contains("<script src"));
     // The name of a run has no character that a shell or a file system stumbles over.
-    let done = place.fit("pca --data mnist:test --code-size 2");
+    let done = place.fit("pca mnist:test --code-size 2");
     assert_eq!(done["model"], "runs/pca-mnist-test-1/model.narrows");
 }
 
@@ -81,9 +87,9 @@ fn epochs_are_lines_and_threads_change_no_byte() {
     let place = Place::new();
     let mut first: Option<Vec<Value>> = None;
     for threads in [1, 2, 3, 4, 4, 3, 2, 1] {
-        let lines = place.json(&format!("fit single --data mnist:test --epochs 2 --code-size 8 --out {threads}.narrows --report r --json --threads {threads}"));
+        let lines = place.json(&format!("fit single mnist:test --epochs 2 --code-size 8 --out {threads}.narrows --report r --json --threads {threads}"));
         let kinds: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["epoch", "epoch", "done"]);
+        assert_eq!(kinds, ["epoch", "epoch", "fit"]);
         for (at, line) in lines[..2].iter().enumerate() {
             assert_eq!(line["epoch"], at + 1);
             assert!(
@@ -100,14 +106,14 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         assert_eq!(done["train_loss"], lines[1]["train_loss"]);
         // Judged by two roads, in batches while training and in chunks afterwards.
         let judged = number(&lines[1], "held_out_loss");
-        assert!((number(done, "held_out_loss") / judged - 1.0).abs() < 1e-5);
+        assert!((number(&done["held_out"], "loss") / judged - 1.0).abs() < 1e-5);
         assert!(number(&lines[1], "train_loss") < number(&lines[0], "train_loss"), "it learns");
-        assert!(number(done, "test_bce") > number(done, "bce_floor"));
+        assert!(number(&done["held_out"], "bce") > number(&done["held_out"], "bce_floor"));
         assert!(place.bytes(&format!("{threads}.narrows")) == place.bytes("1.narrows"), "{threads} threads");
         let figures = |lines: &[Value]| {
             lines
                 .iter()
-                .map(|line| (line["train_loss"].clone(), line["held_out_loss"].clone()))
+                .map(|line| (line["train_loss"].clone(), line["held_out_loss"].clone(), line["held_out"].clone()))
                 .collect::<Vec<_>>()
         };
         let first = first.get_or_insert_with(|| lines.clone());
@@ -118,7 +124,7 @@ fn epochs_are_lines_and_threads_change_no_byte() {
 #[test]
 fn without_json_a_table_and_the_paths_are_printed() {
     let place = Place::new();
-    let run = place.ok("fit pca --data iris --code-size 2");
+    let run = place.ok("fit pca iris --code-size 2");
     for part in [
         "135 of iris",
         "15 of iris:held-out",
@@ -136,17 +142,17 @@ fn without_json_a_table_and_the_paths_are_printed() {
 #[test]
 fn options_change_what_they_name() {
     let place = Place::new();
-    let done = place.fit("single --layers 784-64-16 --data mnist:test --epochs 1 --out m.narrows --report r");
+    let done = place.fit("single --layers 784-64-16 mnist:test --epochs 1 --out m.narrows --report r");
     assert_eq!((&done["code_size"], &done["epochs"]), (&16.into(), &1.into()));
     assert_eq!(done["parameters"], 785 * 64 + 65 * 16 + 17 * 64 + 65 * 784);
-    let quick = "--data iris --set scale=min_max --set loss=mse --epochs 3 --out m.narrows --report r";
+    let quick = "iris --set scale=min_max --set loss=mse --epochs 3 --out m.narrows --report r";
     assert_eq!(place.fit(&format!("deep --code-size 5 {quick}"))["code_size"], 5);
     // A seed, a batch and a rate: other numbers; the same ones again: the same.
     let loss = |more: &str| number(&place.fit(&format!("single --code-size 4 {quick} {more}")), "train_loss");
     let plain = loss("");
-    assert_eq!(plain, loss("--seed 0 --batch 128 --set train.rate=1.0"));
+    assert_eq!(plain, loss("--seed 0 --batch 128 --set train.learning_rate=1.0"));
     for other in
-        ["--seed 1", "--batch 32", "--set train.rate=0.5", "--set train.optimizer=adam --set train.rate=0.01"]
+        ["--seed 1", "--batch 32", "--set train.learning_rate=0.5", "--set train.optimizer=adam --set train.learning_rate=0.01"]
     {
         assert_ne!(plain, loss(other), "{other}");
     }
@@ -158,18 +164,19 @@ fn options_change_what_they_name() {
 fn held_out_rows_are_a_share_or_other_data() {
     let place = Place::new();
     let rows = |more: &str| {
-        place.fit(&format!("pca --data iris --code-size 2 --out m.narrows --report r {more}"));
-        let summary = place.json("show m.narrows --json")[0]["summary"].clone();
-        (summary["training_rows"].as_u64().unwrap(), summary["evaluation"]["rows"].as_u64().unwrap())
+        place.fit(&format!("pca iris --code-size 2 --out m.narrows --report r {more}"));
+        let shown = place.json("show m.narrows --json")[0].clone();
+        (shown["training_rows"].as_u64().unwrap(), shown["held_out"]["rows"].as_u64().unwrap())
     };
     assert_eq!(rows(""), (135, 15));
-    assert_eq!(rows("--validation 0.25"), (112, 38));
-    assert_eq!(rows("--validation iris"), (150, 150));
+    assert_eq!(rows("--held-out 0.25"), (112, 38));
+    assert_eq!(rows("--held-out iris"), (150, 150));
     place.write("few.csv", "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n");
-    assert_eq!(rows("--validation few.csv"), (150, 2));
+    assert_eq!(rows("--held-out few.csv"), (150, 2));
     // Which rows are held out is the seed's choice.
     let error = |seed: u64| {
-        number(&place.fit(&format!("pca --data iris --code-size 2 --seed {seed}")), "squared_error_per_row")
+        let done = place.fit(&format!("pca iris --code-size 2 --seed {seed}"));
+        number(&done["held_out"], "squared_error_per_row")
     };
     assert_eq!(error(1), error(1));
     assert_ne!(error(1), error(2));
@@ -191,9 +198,9 @@ fn tables_images_and_labels_come_from_files() {
         table.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect();
     place.write("plain.csv", plain);
     place.write("labels.txt", labels);
-    let by_column = place.fit("pca --data t.csv --label kind --out a.narrows --report a");
-    place.fit("pca --data t.csv --label 5 --out b.narrows --report b");
-    place.fit("pca --data plain.csv --labels labels.txt --out c.narrows --report c");
+    let by_column = place.fit("pca t.csv --label-column kind --out a.narrows --report a");
+    place.fit("pca t.csv --label-column 5 --out b.narrows --report b");
+    place.fit("pca plain.csv --labels-file labels.txt --out c.narrows --report c");
     assert_eq!(by_column["code_size"], 4);
     assert_eq!(place.bytes("a.narrows"), place.bytes("b.narrows"));
     assert_eq!(place.bytes("a.narrows"), place.bytes("c.narrows"));
@@ -203,7 +210,7 @@ fn tables_images_and_labels_come_from_files() {
     assert_eq!(place.bytes("a/codes.svg"), place.bytes("c/codes.svg"));
 
     // A flat row that is said to be an image is drawn, and written, as one.
-    place.fit("pca --data plain.csv --shape 2x2 --code-size 2 --out d.narrows --report d");
+    place.fit("pca plain.csv --shape 2x2 --code-size 2 --out d.narrows --report d");
     assert!(
         place.list("d").contains(&"weights.png".to_owned())
             && !place.list("a").contains(&"weights.png".to_owned())
@@ -212,7 +219,7 @@ fn tables_images_and_labels_come_from_files() {
     assert_eq!(npy(&place.path("y.npy")).1, [40, 2, 2]);
     // What the program wrote itself it can read: .npy as data.
     place.ok("encode a.narrows plain.csv --out codes.npy");
-    assert_eq!(place.fit("pca --data codes.npy --validation codes.npy")["code_size"], 4);
+    assert_eq!(place.fit("pca codes.npy --held-out codes.npy")["code_size"], 4);
 }
 
 #[test]
@@ -223,29 +230,29 @@ fn a_recipe_of_ones_own_is_a_file() {
         "method = \"autoencoder\"\nabout = \"mine\"\nscale = \"standard\"\nencoder = [{ dense = 6 }, \"tanh\", { dense = 2 }]\n\
          decoder = [{ dense = 6 }, \"tanh\", { dense = \"input\" }]\nloss = \"mse\"\n[train]\noptimizer = \"adam\"\nrate = 0.01\nepochs = 150\nbatch = 15\n",
     );
-    let done = place.fit("mine.toml --data iris --validation iris");
+    let done = place.fit("mine.toml iris --held-out iris");
     assert_eq!(
         (&done["recipe"], &done["code_size"], &done["epochs"]),
         (&"mine".into(), &2.into(), &150.into())
     );
     assert_eq!(done["model"], "runs/mine-iris-1/model.narrows");
-    assert!(number(&done, "explained_variance") > 0.9, "{done}");
+    assert!(number(&done["held_out"], "explained_variance") > 0.9, "{done}");
     // What was asked for is in the model, word for word.
-    let spec = place.json("show runs/mine-iris-1/model.narrows --json")[0]["spec"].clone();
-    assert_eq!(spec, place.json("show mine.toml --shape 4 --json")[0]["spec"]);
-    assert_eq!(spec["about"], "mine");
+    let recipe = place.json("show runs/mine-iris-1/model.narrows --json")[0]["recipe"].clone();
+    assert_eq!(recipe, place.json("show mine.toml --shape 4 --json")[0]["recipe"]);
+    assert_eq!(recipe["about"], "mine");
 }
 
 #[test]
 fn plain_arithmetic_learns_nearly_the_same() {
     let place = Place::new();
-    let line = "fit single --data mnist:test --epochs 1 --code-size 8 --out m.narrows --report r --json";
+    let line = "fit single mnist:test --epochs 1 --code-size 8 --out m.narrows --report r --json";
     let fast = place.json(line).pop().unwrap();
     let slow = Run::of(place.command(line).env("NARROWS_SIMD", "plain").output().unwrap());
     assert_eq!(slow.code, 0);
     let slow = slow.json().pop().unwrap();
     assert_eq!(slow["simd"], "plain");
-    let (a, b) = (number(&fast, "held_out_loss"), number(&slow, "held_out_loss"));
+    let (a, b) = (number(&fast["held_out"], "loss"), number(&slow["held_out"], "loss"));
     assert!((a / b - 1.0).abs() < 0.01, "{a} {b}");
 }
 
@@ -255,7 +262,7 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     let place = Place::new();
     let mut child = place
         .command(
-            "fit single --data mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json",
+            "fit single mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json",
         )
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -275,16 +282,16 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
         "{stderr}"
     );
     let done = last.last().unwrap();
-    assert_eq!((&done["event"], &done["ended"]), (&"done".into(), &"interrupted".into()));
+    assert_eq!((&done["event"], &done["ended"]), (&"fit".into(), &"interrupted".into()));
     assert_eq!(done["epochs"], last.len(), "the first line was read before");
     assert!(last.len() < 10_000);
     let shown = &place.json("show m.narrows --json")[0];
-    assert_eq!(shown["summary"]["epochs"], done["epochs"]);
+    assert_eq!(shown["epochs"], done["epochs"]);
     // The best of the finished epochs was kept: its loss is the least of those printed.
     let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap())
         .chain(last[..last.len() - 1].iter().cloned());
     let best = losses.map(|line| number(&line, "held_out_loss")).fold(f64::INFINITY, f64::min);
-    assert!((number(done, "held_out_loss") / best - 1.0).abs() < 1e-5);
+    assert!((number(&done["held_out"], "loss") / best - 1.0).abs() < 1e-5);
     // Model, report and the state to go on from; nothing half-written.
     let files = place.list(".");
     let expected =
@@ -297,7 +304,7 @@ fn a_reader_that_leaves_ends_the_run_quietly() {
     let place = Place::new();
     let mut child = place
         .command(
-            "fit single --data mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json",
+            "fit single mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json",
         )
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -321,19 +328,19 @@ fn a_diverging_fit_fails_and_leaves_a_model_that_works() {
     let place = Place::new();
     for rate in ["1000.0", "1e10", "1e30", "1e38"] {
         let line = format!(
-            "fit single --data iris --set loss=mse --set scale=none --set decoder=[{{dense=\"input\"}}] --set train.optimizer=sgd \
-             --set train.rate={rate} --epochs 5 --out m.narrows --report r --json"
+            "fit single iris --set loss=mse --set scale=none --set decoder=[{{dense=\"input\"}}] --set train.optimizer=sgd \
+             --set train.learning_rate={rate} --epochs 5 --out m.narrows --report r --json"
         );
         let run = place.run(&line);
         assert_eq!(run.code, 1, "{line}");
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
-        for part in ["error: training diverged", "epoch ", "step ", "coder.1", "train.rate", "m.narrows"] {
+        for part in ["error: training diverged", "epoch ", "step ", "coder.1", "train.learning_rate", "m.narrows"] {
             assert!(run.stderr.contains(part), "`{part}` is not in: {}", run.stderr);
         }
         let done = run.json().pop().unwrap();
         assert_eq!(done["ended"], "diverged");
         let found = &place.json("evaluate m.narrows iris --json")[0];
-        assert!(found["squared_error_per_row"].is_number(), "{found}");
+        assert!(found["evaluation"]["squared_error_per_row"].is_number(), "{found}");
         place.ok("encode m.narrows iris --out codes.npy");
         assert!(npy(&place.path("codes.npy")).2.iter().all(|code| code.is_finite()));
     }
@@ -342,12 +349,12 @@ fn a_diverging_fit_fails_and_leaves_a_model_that_works() {
 #[test]
 fn layers_that_were_trained_alone_are_told_one_by_one() {
     let place = Place::new();
-    let fit = "fit stacked --data mnist:test --layers 784-30-8 --epochs 1 --set pretrain.epochs=1 --pretrain relu,denoising --out m.narrows --report";
+    let fit = "fit stacked mnist:test --layers 784-30-8 --epochs 1 --set pretrain.epochs=1 --pretrain relu,denoising --out m.narrows --report";
     let done = place.json(&format!("{fit} r --json")).pop().unwrap();
-    let layers = done["layers"].as_array().unwrap();
+    let layers = done["pretraining"].as_array().unwrap();
     // The first gives back the rows; the second what a layer of ReLU gives.
     let told: Vec<_> =
-        layers.iter().map(|layer| (&layer["inputs"], &layer["units"], &layer["loss"])).collect();
+        layers.iter().map(|layer| (&layer["inputs"], &layer["units"], &layer["loss_name"])).collect();
     assert_eq!(told, [(&784.into(), &30.into(), &"BCE".into()), (&30.into(), &8.into(), &"MSE".into())]);
     let files = place.list("r");
     let page = String::from_utf8(place.bytes("r/report.html")).unwrap();

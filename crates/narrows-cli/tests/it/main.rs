@@ -8,5 +8,6 @@ mod classifier;
 mod compare;
 mod fit;
 mod mistakes;
+mod old_spellings;
 mod run;
 mod shown;

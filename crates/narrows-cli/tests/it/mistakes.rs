@@ -5,7 +5,7 @@ use super::run::Place;
 /// A folder with a model and some files that are not what they seem.
 fn place() -> Place {
     let place = Place::new();
-    place.fit("pca --data iris --code-size 2 --out m.narrows --report r");
+    place.fit("pca iris --code-size 2 --out m.narrows --report r");
     place.write("two.csv", "a,b\n1,2\n3,4\n5,7\n");
     place.write("ragged.csv", "a,b\n1,2\n3\n");
     place.write("words.csv", "a,b\n1,2\n3,blue\n");
@@ -40,87 +40,87 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
     let cases: &[(&str, &[&str])] = &[
         // Recipes.
         (
-            "fit sigle --data iris",
+            "fit sigle iris",
             &[
                 "sigle",
                 "did you mean `single`",
                 "pca, linear, tied, single, sparse, deep, conv, denoising, wide, stacked, vae",
             ],
         ),
-        ("fit absent.toml --data iris", &["absent.toml", "path of a TOML file"]),
-        ("fit broken.toml --data iris", &["broken.toml", "line 1"]),
-        ("fit later.toml --data iris", &["later.toml", "line 3, column 9"]),
-        ("fit misspelt.toml --data iris", &["misspelt.toml", "code_sise", "did you mean `code_size`"]),
-        ("fit layer.toml --data iris", &["layer.toml", "encoder[1]", "did you mean `relu`"]),
-        ("fit narrow.toml --data iris", &["decoder", "3", "4", "{ dense = \"input\" }"]),
-        ("fit picture.png --data iris", &["picture.png"]),
-        ("fit single --data iris --set train.epoch=3", &["train", "epoch", "did you mean `epochs`"]),
-        ("fit single --data iris --set train.rate=fast", &["train.rate", "fast"]),
-        ("fit single --data iris --set train.rate=-1", &["train.rate", "-1"]),
-        ("fit single --data iris --set train.rho=2", &["train.rho", "2"]),
-        ("fit single --data iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
-        ("fit single --data iris --set loss=hubert", &["loss", "did you mean `huber`"]),
-        ("fit single --data iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
-        ("fit linear --data iris", &["weights.start", "32 code units", "--code-size"]),
-        ("fit single --data iris --epochs 0", &["train.epochs", "at least 1"]),
-        ("fit single --data iris --batch 0", &["train.batch", "at least 1"]),
-        ("fit single --data iris --layers 5-3", &["5-3", "4 numbers"]),
-        ("fit single --data iris --layers 4", &["expected widths", "4-128-32"]),
-        ("fit single --data iris --layers 4-x", &["4-x", "expected widths"]),
-        ("fit single --data iris --code-size 0", &["code size", "at least 1"]),
+        ("fit absent.toml iris", &["absent.toml", "path of a TOML file"]),
+        ("fit broken.toml iris", &["broken.toml", "line 1"]),
+        ("fit later.toml iris", &["later.toml", "line 3, column 9"]),
+        ("fit misspelt.toml iris", &["misspelt.toml", "code_sise", "did you mean `code_size`"]),
+        ("fit layer.toml iris", &["layer.toml", "encoder[1]", "did you mean `relu`"]),
+        ("fit narrow.toml iris", &["decoder", "3", "4", "{ dense = \"input\" }"]),
+        ("fit picture.png iris", &["picture.png"]),
+        ("fit single iris --set train.epoch=3", &["train", "epoch", "did you mean `epochs`"]),
+        ("fit single iris --set train.learning_rate=fast", &["train.learning_rate", "fast"]),
+        ("fit single iris --set train.learning_rate=-1", &["train.learning_rate", "-1"]),
+        ("fit single iris --set train.rho=2", &["train.rho", "2"]),
+        ("fit single iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
+        ("fit single iris --set loss=hubert", &["loss", "did you mean `huber`"]),
+        ("fit single iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
+        ("fit linear iris", &["weights.start", "32 code units", "--code-size"]),
+        ("fit single iris --epochs 0", &["train.epochs", "at least 1"]),
+        ("fit single iris --batch 0", &["train.batch", "at least 1"]),
+        ("fit single iris --layers 5-3", &["5-3", "4 numbers"]),
+        ("fit single iris --layers 4", &["expected widths", "4-128-32"]),
+        ("fit single iris --layers 4-x", &["4-x", "expected widths"]),
+        ("fit single iris --code-size 0", &["code size", "at least 1"]),
         (
-            "fit stacked --data mnist:test --pretrain rellu",
+            "fit stacked mnist:test --pretrain rellu",
             &["--pretrain", "rellu", "did you mean `relu`", "denoising"],
         ),
-        ("fit stacked --data mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
+        ("fit stacked mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
         (
-            "fit stacked --data mnist:test --layers 784-9 --pretrain relu",
+            "fit stacked mnist:test --layers 784-9 --pretrain relu",
             &["--pretrain", "no layer is hidden"],
         ),
         (
-            "fit stacked --data iris --layers 4-3-2 --set pretrain.noise={masking_nois=0.5}",
+            "fit stacked iris --layers 4-3-2 --set pretrain.noise={masking_nois=0.5}",
             &["pretrain.noise", "did you mean `masking_noise`"],
         ),
         (
-            "fit stacked --data iris --layers 4-3-2 --set pretrain.noise={masking_noise=1.5}",
+            "fit stacked iris --layers 4-3-2 --set pretrain.noise={masking_noise=1.5}",
             &["pretrain.noise", "masking_noise", "1.5"],
         ),
-        ("fit conv --data mnist:test --pretrain denoising", &["pretrain", "encoder[0]", "dense layers"]),
-        ("fit pca --data iris --pretrain relu", &["--pretrain", "PCA", "stacked"]),
-        ("fit pca --data iris --layers 4-2", &["--layers", "--code-size"]),
-        ("fit pca --data iris --code-size 5", &["code size 5", "1 to 4"]),
-        ("fit pca --data iris --code-size 0", &["code_size", "at least one"]),
+        ("fit conv mnist:test --pretrain denoising", &["pretrain", "encoder[0]", "dense layers"]),
+        ("fit pca iris --pretrain relu", &["--pretrain", "PCA", "stacked"]),
+        ("fit pca iris --layers 4-2", &["--layers", "--code-size"]),
+        ("fit pca iris --code-size 5", &["code size 5", "1 to 4"]),
+        ("fit pca iris --code-size 0", &["code_size", "at least one"]),
         // Data.
-        ("fit pca --data irsi", &["irsi", "did you mean `iris`"]),
-        ("fit pca --data absent.csv", &["absent.csv", "no such file"]),
-        ("fit pca --data .", &["folders"]),
-        ("fit pca --data picture.png", &["picture.png", "these are read"]),
-        ("fit pca --data broken.toml", &["broken.toml", "these are read"]),
-        ("fit pca --data empty.csv", &["empty.csv"]),
-        ("fit pca --data ragged.csv", &["ragged.csv", "3"]),
-        ("fit pca --data words.csv", &["words.csv", "line 3", "blue", "column `b`"]),
-        ("fit pca --data one.csv", &["one.csv", "one row"]),
-        ("fit pca --data cut.npy", &["cut.npy"]),
-        ("fit pca --data iris --label species", &["--label", "--labels"]),
-        ("fit pca --data two.csv --label kind", &["two.csv", "kind"]),
-        ("fit pca --data two.csv --labels absent.txt", &["absent.txt"]),
-        ("fit pca --data iris --labels two.csv", &["two.csv"]),
-        ("fit pca --data iris --shape 3x3", &["3x3", "4 numbers"]),
-        ("fit pca --data iris --shape 2xtwo", &["2xtwo", "HEIGHTxWIDTH"]),
-        ("fit pca --data iris --validation 1.5", &["--validation", "1.5", "below 1"]),
-        ("fit pca --data iris --validation 0", &["--validation", "above 0"]),
-        ("fit pca --data iris --validation two.csv", &["two.csv", "2 numbers", "have 4"]),
-        ("fit pca --data iris --validation absent.npy", &["absent.npy"]),
+        ("fit pca irsi", &["irsi", "did you mean `iris`"]),
+        ("fit pca absent.csv", &["absent.csv", "no such file"]),
+        ("fit pca .", &["folders"]),
+        ("fit pca picture.png", &["picture.png", "these are read"]),
+        ("fit pca broken.toml", &["broken.toml", "these are read"]),
+        ("fit pca empty.csv", &["empty.csv"]),
+        ("fit pca ragged.csv", &["ragged.csv", "3"]),
+        ("fit pca words.csv", &["words.csv", "line 3", "blue", "column `b`"]),
+        ("fit pca one.csv", &["one.csv", "one row"]),
+        ("fit pca cut.npy", &["cut.npy"]),
+        ("fit pca iris --label-column species", &["--label", "--labels"]),
+        ("fit pca two.csv --label-column kind", &["two.csv", "kind"]),
+        ("fit pca two.csv --labels-file absent.txt", &["absent.txt"]),
+        ("fit pca iris --labels-file two.csv", &["two.csv"]),
+        ("fit pca iris --shape 3x3", &["3x3", "4 numbers"]),
+        ("fit pca iris --shape 2xtwo", &["2xtwo", "HEIGHTxWIDTH"]),
+        ("fit pca iris --held-out 1.5", &["--held-out", "1.5", "below 1"]),
+        ("fit pca iris --held-out 0", &["--held-out", "above 0"]),
+        ("fit pca iris --held-out two.csv", &["two.csv", "2 numbers", "have 4"]),
+        ("fit pca iris --held-out absent.npy", &["absent.npy"]),
         // BCE on numbers that are no shares: the first flower is 5.1 cm long.
-        ("fit single --data iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
+        ("fit single iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
         (
-            "fit deep --data two.csv --validation 0.4",
+            "fit deep two.csv --held-out 0.4",
             &["two.csv", "row 1, column ", "outside 0..1", "min_max"],
         ),
         // Where nothing can be written.
-        ("fit pca --data iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
-        ("fit pca --data iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
-        ("fit pca --data iris --out r", &["r: cannot write"]),
+        ("fit pca iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
+        ("fit pca iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
+        ("fit pca iris --out r", &["r: cannot write"]),
         ("encode m.narrows iris --out two.csv/x.npy", &["two.csv/x.npy", "cannot write"]),
         // Models, and what they are applied to.
         ("encode absent.narrows iris --out x.npy", &["absent.narrows", "cannot read"]),
@@ -164,8 +164,8 @@ fn an_old_model_survives_a_refused_run() {
     let place = place();
     let before = place.bytes("m.narrows");
     for line in [
-        "fit single --data iris --out m.narrows --report r",
-        "fit pca --data iris --code-size 9 --out m.narrows --report r",
+        "fit single iris --out m.narrows --report r",
+        "fit pca iris --code-size 9 --out m.narrows --report r",
     ] {
         assert_eq!(place.run(line).code, 1);
         assert_eq!(place.bytes("m.narrows"), before);
@@ -181,10 +181,10 @@ fn held_out_rows_may_reach_beyond_a_range_learned_from_the_training_rows() {
     }
     place.write("t.csv", table);
     place.write("v.csv", "a,b\n5,5\n25,3\n");
-    let run = place.run("fit single --data t.csv --validation v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
+    let run = place.run("fit single t.csv --held-out v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // With no range learned they are refused, as training rows are.
-    let run = place.run("fit single --data t.csv --validation v.csv --epochs 1");
+    let run = place.run("fit single t.csv --held-out v.csv --epochs 1");
     assert_eq!(run.code, 1);
     assert!(
         run.stderr.contains("t.csv: row 2, column 1: 2") && run.stderr.contains("min_max"),
@@ -196,12 +196,12 @@ fn held_out_rows_may_reach_beyond_a_range_learned_from_the_training_rows() {
 #[test]
 fn a_pca_has_no_epochs_and_labels_belong_to_the_training_rows() {
     let place = Place::new();
-    let run = place.run("fit pca --data iris --epochs 3");
+    let run = place.run("fit pca iris --epochs 3");
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("without epochs"), "{}", run.stderr);
     place.write("t.csv", "a,b\n1,2\n3,5\n4,1\n");
     place.write("l.csv", "class\nx\ny\nx\n");
     place.write("v.csv", "a,b\n2,2\n");
-    let run = place.run("fit pca --data t.csv --labels l.csv --validation v.csv --out m.narrows --report r");
+    let run = place.run("fit pca t.csv --labels-file l.csv --held-out v.csv --out m.narrows --report r");
     assert_eq!(run.code, 0, "{}", run.stderr);
 }

@@ -72,7 +72,7 @@ impl Place {
     #[track_caller]
     pub fn fit(&self, line: &str) -> Value {
         let done = self.json(&format!("fit {line} --json")).pop().unwrap();
-        assert_eq!(done["event"], "done");
+        assert_eq!(done["event"], "fit");
         done
     }
 }

@@ -40,7 +40,7 @@ fn every_verb_has_its_help() {
     }
     assert!(place.ok("--version").stdout.starts_with("narrows 0."));
     let fit = place.ok("fit --help").stdout;
-    for option in "--data --out --code-size --layers --pretrain --epochs --batch --seed --threads --validation --shape --label --labels --report --set --json".split(' ') {
+    for option in "--out --code-size --layers --pretrain --epochs --batch --seed --threads --held-out --shape --label-column --labels-file --report --set --json --start-from --labelled-rows".split(' ') {
         assert!(fit.contains(option), "{option}");
     }
 }
@@ -53,10 +53,11 @@ fn wrong_usage_ends_with_2() {
         "fti",
         "fit",
         "fit pca",
-        "fit pca --data iris --epoch 3",
-        "fit pca --data iris --threads 0",
-        "fit pca --data iris --seed -1",
-        "fit pca --data iris --label a --labels b",
+        "fit pca iris --epoch 3",
+        "fit pca iris --threads 0",
+        "fit pca iris --seed -1",
+        "fit pca iris --label-column a --labels-file b",
+        "fit pca iris --data iris",
         "encode",
         "encode m.narrows iris",
         "data iris iris",
@@ -71,7 +72,7 @@ fn wrong_usage_ends_with_2() {
             run.stderr
         );
     }
-    assert!(place.run("fit pca --data iris --epoch 3").stderr.contains("--epochs"));
+    assert!(place.run("fit pca iris --epoch 3").stderr.contains("--epochs"));
     assert_eq!(place.list("."), [""; 0]);
 }
 
@@ -98,7 +99,7 @@ fn recipes_are_listed_and_shown() {
     // What `show` prints below the table is a recipe again.
     let text = &deep[deep.find("method = ").unwrap()..];
     place.write("again.toml", text);
-    assert_eq!(place.json("show again.toml --json")[0]["spec"], json[0]["spec"]);
+    assert_eq!(place.json("show again.toml --json")[0]["recipe"], json[0]["recipe"]);
 }
 
 #[test]
@@ -108,9 +109,11 @@ fn networks_on_images_are_shown_for_any_size() {
     let conv = place.ok("show conv").stdout;
     assert!(conv.contains("4385 parameters, for rows of 28x28x1") && conv.contains("MiB"), "{conv}");
     assert!(!conv.contains("does not compress"), "{conv}");
-    for (shape, last) in [("27x31x3", "27x31x3"), ("73x144x1", "73x144x1"), ("28x28", "28x28x1")] {
+    for (shape, last) in [("27x31x3", [27, 31, 3]), ("73x144x1", [73, 144, 1]), ("28x28", [28, 28, 1])] {
         let layers = &place.json(&format!("show conv --shape {shape} --json"))[0]["layers"];
-        assert_eq!(layers.as_array().unwrap().last().unwrap()["output"], last);
+        let layers = layers.as_array().unwrap();
+        assert_eq!(layers.last().unwrap()["output"], serde_json::json!(last));
+        assert_eq!(layers.iter().filter(|layer| layer["is_code"] == true).count(), 1);
     }
     let denoising = place.ok("show denoising").stdout;
     assert!(denoising.contains("gaussian noise 0.5, clipped to 0..1"), "{denoising}");
@@ -129,14 +132,12 @@ fn networks_on_images_are_shown_for_any_size() {
 #[test]
 fn models_are_shown() {
     let place = Place::new();
-    let done = place.fit("pca --data iris --code-size 2 --out m.narrows --report r");
+    let done = place.fit("pca iris --code-size 2 --out m.narrows --report r");
     let shown = &place.json("show m.narrows --json")[0];
-    for field in ["parameters", "code_size"] {
-        assert_eq!(shown[field], done[field]);
+    for field in ["parameters", "code_size", "training_rows", "train_loss", "held_out", "baselines", "verdict"] {
+        assert_eq!(shown[field], done[field], "{field}");
     }
-    assert_eq!(shown["summary"]["baselines"], done["baselines"]);
-    assert_eq!(shown["summary"]["verdict"], done["verdict"]);
-    assert_eq!(shown["summary"]["training_rows"], 135);
+    assert_eq!(shown["training_rows"], 135);
     let text = place.ok("show m.narrows").stdout;
     assert!(text.contains(done["verdict"].as_str().unwrap()) && text.contains("code_size = 2"), "{text}");
 }
@@ -163,6 +164,6 @@ fn data_is_listed_and_described() {
         "{digits}"
     );
     place.write("t.csv", "a,b,kind\n1,2,x\n3,4,y\n5,6,x\n");
-    let table = words(&place.ok("data t.csv --label kind").stdout);
+    let table = words(&place.ok("data t.csv --label-column kind").stdout);
     assert!(table.contains("rows 3") && table.contains("x (2), y (1)") && table.contains("a, b"), "{table}");
 }

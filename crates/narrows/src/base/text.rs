@@ -25,3 +25,8 @@ pub fn short_text(text: &str, limit: usize) -> String {
         clean.take(limit.saturating_sub(1)).chain(['…']).collect()
     }
 }
+
+/// A fraction as a percentage with two decimals: `1.25 %`.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.2} %", fraction * 100.0)
+}

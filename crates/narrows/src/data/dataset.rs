@@ -97,7 +97,7 @@ pub fn hold_out<'a>(dataset: &Dataset<'a>, share: f64, seed: u64) -> Result<(Dat
     }
     if rows < 2 {
         return Err(Error::data(format!(
-            "{}: {rows} rows cannot be split into training and held-out rows",
+            "{}: one row cannot be split into training and held-out rows",
             dataset.name
         ))
         .hint("give other rows as held-out rows"));

@@ -8,7 +8,7 @@ use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::error::Result;
 use crate::model::metrics::{Baselines, Reconstruction};
-use crate::model::{Fitted, Model};
+use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{is_dead, map_chunks};
 use crate::network::noise::{Corruption, Occasion};
 use crate::pca::moments::{Moments, Principal};
@@ -21,6 +21,7 @@ pub(crate) fn evaluate_with_codes(
     keep: usize,
 ) -> Result<(Reconstruction, Vec<f32>)> {
     model.must_rebuild("be judged by what it rebuilds")?;
+    model.must_have(Part::Whole, "be judged")?;
     model.check_rows(rows)?;
     let (n, width, code) = (rows.rows(), model.shape.len(), model.code_shape().len());
     let units = model.code_units();

@@ -108,19 +108,12 @@ mod tests {
         let Recipe::Classifier(recipe) = RecipeFile::open("classifier").unwrap().recipe().unwrap() else {
             panic!()
         };
-        let rows = confusion.iter().flatten().sum();
-        let confusion = confusion.map(Vec::from);
         let summary = ClassificationSummary {
             training_rows: 100,
             labelled_rows: 100,
             epochs: losses.len(),
             train_loss: 0.1,
-            evaluation: Classification {
-                rows,
-                wrong: confusion[0][1] + confusion[1][0],
-                cross_entropy: 0.1,
-                confusion: confusion.into(),
-            },
+            evaluation: Classification::new(confusion.map(Vec::from).into(), 0.1),
             commonest_error: commonest,
             nearest_mean_error: nearest,
             verdict: String::new(),

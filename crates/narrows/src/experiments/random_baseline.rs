@@ -273,15 +273,15 @@ mod tests {
     use super::*;
 
     fn twins(pretrained: &[f64], random: &[f64]) -> RandomBaseline {
-        let runs = |figures: &[f64]| {
-            let run = |(seed, &figure): (usize, &f64)| BaselineRun {
+        let runs = |metrics: &[f64]| {
+            let run = |(seed, &metric): (usize, &f64)| BaselineRun {
                 seed: seed as u64,
                 steps: Steps { pretraining: 10, training: 20 },
                 seconds: 0.0,
                 metric,
                 history: Vec::new(),
             };
-            figures.iter().enumerate().map(run).collect()
+            metrics.iter().enumerate().map(run).collect()
         };
         RandomBaseline {
             is_classifier: true,
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_plain_and_chance_is_no_gain() {
-        let answer = |a: &[f64], b: &[f64]| twins(a, b).answer();
+        let answer = |a: &[f64], b: &[f64]| twins(a, b).verdict();
         let pays = answer(&[0.019, 0.020, 0.018], &[0.026, 0.027, 0.025]);
         assert!(
             pays.starts_with("pre-training pays: error 1.90 ± 0.10 % pre-trained against 2.60 ± 0.10 %"),
@@ -310,15 +310,15 @@ mod tests {
         assert!(answer(&[0.02], &[0.02001]).starts_with("no gain"));
         let left_out =
             RandomBaseline { diverged: vec![(7, false)], ..twins(&[0.019, 0.020], &[0.026, 0.0271]) }
-                .answer();
+                .verdict();
         assert!(left_out.contains("over 2 seeds; 1 random starts diverged"), "{left_out}");
-        assert!(twins(&[0.02], &[]).answer().starts_with("no answer"));
+        assert!(twins(&[0.02], &[]).verdict().starts_with("no answer"));
     }
 
     /// Student's own example (1908), hours of sleep gained by ten patients: t = 4.06 on 9 degrees of freedom; the first drug
     /// alone t = 1.33.
     #[test]
-    fn chance_is_told_by_students_own_figures() {
+    fn chance_is_told_by_students_own_metrics() {
         assert!(is_real(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]));
         assert!(!is_real(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]));
     }

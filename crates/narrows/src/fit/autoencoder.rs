@@ -21,7 +21,7 @@ use crate::progress::{Ended, Event, Stage, notify};
 use crate::recipe::{AutoencoderRecipe, Function, Layer, Loss, Recipe, Start, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job as TrainingJob, State, Trained, best_epoch, train};
 
 pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: Job<'_>) -> Result<Fit> {
     let (recipe, scaling) = scaled(recipe, &job)?;
@@ -168,17 +168,9 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
         });
     }
     let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-    let trained = train(
-        &plan,
-        &recipe.train,
-        start,
-        learn,
-        held_out,
-        compute.level,
-        compute.threads,
-        &mut keep,
-        &mut *job.watch,
-    )?;
+    let training = TrainingJob { plan: &plan, settings: &recipe.train, rows: learn, held_out, compute };
+    let trained = train(training, start, &mut keep, &mut *job.watch)?;
+
     let Trained { parameters, history, seconds, ended } = trained;
     if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
         files.remove();

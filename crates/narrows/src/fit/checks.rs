@@ -8,7 +8,7 @@ use crate::data::source::each_block;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Source, Table};
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model};
+use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{Engine, Rows};
 use crate::network::plan::{Op, Plan};
 use crate::recipe::{AutoencoderRecipe, Loss, Optimizer, Train};
@@ -151,6 +151,7 @@ pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
         Fitted::Network { .. } => model,
     };
     model.must_rebuild("be trained on as an autoencoder")?;
+    model.must_have(Part::Whole, "be trained on")?;
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network above")
     };
@@ -165,7 +166,7 @@ pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     if chain(own) != chain(plan) || own.cut != plan.cut {
         let layers = |plan: &Plan| {
             let table = plan.table();
-            table.rows.iter().map(|row| row[1].clone()).collect::<Vec<_>>().join(" - ")
+            table.rows.into_iter().map(|row| row.operation).collect::<Vec<_>>().join(" - ")
         };
         let error = Error::model(format!(
             "its layers ({}) are not those of the recipe ({})",
@@ -237,13 +238,11 @@ pub(super) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result
 mod tests {
     use super::*;
     use crate::data::Shape;
-    use crate::recipe::RecipeFile;
+    use crate::recipe::Recipe;
 
     #[test]
     fn a_network_larger_than_memory_is_refused_before_it_is_made() {
-        let Recipe::Autoencoder(mut recipe) = RecipeFile::open("single").unwrap().recipe().unwrap() else {
-            panic!()
-        };
+        let Recipe::Autoencoder(mut recipe) = Recipe::open("single").unwrap() else { panic!() };
         recipe.set_code_size(2_000_000).unwrap();
         let plan = Plan::new(&recipe, Shape::flat(784)).unwrap();
         let optimizer = recipe.train.optimizer().unwrap();

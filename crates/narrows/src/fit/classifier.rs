@@ -20,7 +20,7 @@ use crate::progress::{Ended, Event, Stage, notify};
 use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Pretrain, Recipe, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{Encoder, Encoding, Outputs, PretrainedLayer, pretrain};
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job as TrainingJob, State, Trained, best_epoch, train};
 
 /// Steps that an epoch on labels has at least: few labelled rows are seen several times in an epoch, so that epochs mean the
 /// same with few and with many.
@@ -240,22 +240,24 @@ impl<'a> Task<'a> {
             return Ok((trained, found));
         }
         let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-        let Compute { level, threads } = job.compute;
-        let trained = train(
-            &self.plan,
-            &self.on_labels,
-            begun,
-            learn,
-            held_out,
-            level,
-            threads,
-            &mut keep,
-            &mut *job.watch,
-        )?;
+        let training = self.job(&self.plan, learn, held_out, job.compute);
+        let trained = train(training, begun, &mut keep, &mut *job.watch)?;
+
         if let (Some(files), Ended::Finished | Ended::Early) = (&files, &trained.ended) {
             files.remove();
         }
         Ok((trained, found))
+    }
+
+    /// Training on labels, of the whole network or of its last layer.
+    fn job<'r>(
+        &'r self,
+        plan: &'r Plan,
+        rows: Rows<'r>,
+        held_out: Rows<'r>,
+        compute: Compute,
+    ) -> TrainingJob<'r> {
+        TrainingJob { plan, settings: &self.on_labels, rows, held_out, compute }
     }
 
     /// The parameters of a model, pre-trained ones, or random ones.
@@ -298,7 +300,6 @@ impl<'a> Task<'a> {
         held_out: Rows<'_>,
         job: &mut Job<'_>,
     ) -> Result<Trained> {
-        let Compute { level, threads } = job.compute;
         let encoders = [Encoder { plan: self.plan.clone(), parameters: parameters.clone() }];
         let codes =
             [Outputs::of(learn, &encoders, job.compute)?, Outputs::of(held_out, &encoders, job.compute)?];
@@ -306,17 +307,15 @@ impl<'a> Task<'a> {
         let plan = Plan::classifier(&head, Shape::flat(self.plan.code().len()), self.plan.output().len())?;
         let is_head = |name: &str| name.starts_with("decoder.");
         let first = put(&plan, vec![0.0; plan.buffer_len], &self.plan, &parameters, is_head);
-        let trained = train(
+        let training = self.job(
             &plan,
-            &self.on_labels,
-            State::new(first, self.on_labels.optimizer()?),
             Rows { classes: learn.classes, ..codes[0].rows() },
             Rows { classes: held_out.classes, ..codes[1].rows() },
-            level,
-            threads,
-            &mut |_| Ok(()),
-            &mut *job.watch,
-        )?;
+            job.compute,
+        );
+        let start = State::new(first, self.on_labels.optimizer()?);
+        let trained = train(training, start, &mut |_| Ok(()), &mut *job.watch)?;
+
         let parameters = put(&self.plan, parameters, &plan, &trained.parameters, is_head);
         Ok(Trained { parameters, ..trained })
     }
@@ -331,6 +330,7 @@ fn repeats(rows: usize, batch: usize) -> usize {
 
 /// The layers of a model's encoder, as those of a classifier: without the noise that it learned to take off.
 fn encoder_of(model: &Model) -> Result<Vec<Layer>> {
+    model.must_have(Part::Encoder, "encode rows")?;
     let layers = match &model.recipe {
         Recipe::Autoencoder(network) if network.is_variational() => {
             return Err(Error::model(

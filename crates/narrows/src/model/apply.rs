@@ -1,6 +1,6 @@
 //! A model applied to rows: encode, decode, reconstruct, predict.
 
-use super::{Fitted, Model};
+use super::{Fitted, Model, Part};
 use crate::compute::Compute;
 use crate::data::scaling::Scale;
 use crate::data::source::not_finite;
@@ -23,6 +23,7 @@ impl Model {
     /// Where the rows have another length than the training rows, values are missing, or rows cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
+        self.must_have(Part::Encoder, "encode rows")?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Encode)
     }
@@ -34,6 +35,7 @@ impl Model {
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let codes = codes.into();
         self.must_rebuild("decode codes")?;
+        self.must_have(Part::Decoder, "decode codes")?;
         self.check_length(&*codes.rows, self.code_shape(), "the model's codes have")?;
         self.map(&*codes.rows, Direction::Decode)
     }
@@ -45,6 +47,7 @@ impl Model {
     pub fn reconstruct<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
         self.must_rebuild("reconstruct rows")?;
+        self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Both)
     }

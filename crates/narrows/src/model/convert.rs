@@ -3,7 +3,7 @@
 
 use crate::data::Shape;
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model};
+use crate::model::{Fitted, Model, Part};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{AutoencoderRecipe, Layer, Loss, Recipe, Start, Train, Units, Weights};
@@ -15,6 +15,7 @@ impl Model {
     /// # Errors
     /// Where the model is no PCA, or is a part of one.
     pub fn to_network(&self, train: Train) -> Result<Model> {
+        self.must_have(Part::Whole, "become a network")?;
         let (Fitted::Pca(pca), Recipe::Pca(recipe)) = (&self.fitted, &self.recipe) else {
             return Err(Error::model("the model is a network already"));
         };
@@ -65,24 +66,20 @@ fn parameters(pca: &Pca, plan: &Plan, shape: Shape) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::Compute;
     use crate::data;
-    use crate::fit::fit;
-    use crate::recipe::RecipeFile;
+    use crate::fit::{FitOptions, HeldOut, fit};
 
     #[test]
     fn a_pca_and_its_network_say_the_same() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../narrows-datasets/data/iris.csv");
         let rows = data::open(path, &data::OpenOptions::default()).unwrap();
-        let compute = Compute::new(Some(2));
-        for settings in [["whiten=false", "scale=none"], ["whiten=true", "scale=standard"]] {
-            let mut recipe = RecipeFile::open("pca").unwrap();
-            ["code_size=3"].iter().chain(&settings).for_each(|setting| recipe.set(setting).unwrap());
-            let recipe = recipe.recipe().unwrap();
-            let pca = fit(&recipe, &rows, &rows, compute, &mut |_| ControlFlow::Continue(())).unwrap().model;
+        for (whiten, scale) in [(false, "none"), (true, "standard")] {
+            let recipe = Recipe::pca(3).with("whiten", whiten).unwrap().with("scale", scale).unwrap();
+            let options = FitOptions { held_out: HeldOut::Rows(&rows), ..FitOptions::default() };
+            let pca = fit(&recipe, &rows, options).unwrap().model;
             let network = pca.to_network(Train::default()).unwrap();
             for verb in [Model::encode, Model::reconstruct] {
-                let numbers = |model: &Model| verb(model, &*rows.rows, compute).unwrap().into_f64();
+                let numbers = |model: &Model| verb(model, &rows).unwrap().into_values().into_f64();
                 let (wanted, found) = (numbers(&pca), numbers(&network));
                 assert_eq!(wanted.len(), found.len());
                 assert!(wanted.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)));

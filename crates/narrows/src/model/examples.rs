@@ -3,7 +3,7 @@
 use crate::base::random::{Purpose, generator, normal};
 use crate::data::Source;
 use crate::error::{Error, Result};
-use crate::model::{Fitted, Model};
+use crate::model::{Fitted, Model, Part};
 
 /// Rows and their reconstructions on the model's scale, that is after [`Scaling::apply`](crate::data::scaling::Scaling::apply).
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,7 @@ impl Model {
     /// there is no row of a given number.
     pub fn reconstruct_scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<ScaledRows> {
         self.must_rebuild("reconstruct rows")?;
+        self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
         check_indices(rows, indices)?;
         let judged = self.judge(self.compute.level).rows(rows, indices)?;

@@ -27,7 +27,7 @@ const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    #[serde(rename = "recipe")]
+    #[serde(rename = "spec")]
     recipe: Recipe,
     shape: Shape,
     element: Element,
@@ -176,11 +176,7 @@ impl ModelFile {
 
     /// Its kind in words: `a whole model`.
     pub fn title(&self) -> &'static str {
-        match self {
-            Self::Whole(_) => "a whole model",
-            Self::Encoder(_) => "an encoder",
-            Self::Decoder(_) => "a decoder",
-        }
+        self.model().part.title()
     }
 
     fn whole(self) -> Result<Model> {

@@ -180,6 +180,15 @@ impl Model {
         self
     }
 
+    /// Refuses what a part of a model cannot do: it has no parameters of the other part.
+    pub(crate) fn must_have(&self, part: Part, what: &str) -> Result<()> {
+        if self.part == Part::Whole || self.part == part {
+            return Ok(());
+        }
+        Err(Error::model(format!("the model is {}: it cannot {what}", self.part.title()))
+            .hint("use the model that it was split from"))
+    }
+
     /// Refuses what a classifier cannot do: it has no way back from a code to a row.
     pub(crate) fn must_rebuild(&self, what: &str) -> Result<()> {
         if self.classes.is_none() {

@@ -24,6 +24,15 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// Its kind in words: `an encoder`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Whole => "a whole model",
+            Self::Encoder => "an encoder",
+            Self::Decoder => "a decoder",
+        }
+    }
+
     /// Whether this part of a network has a parameter. Shared weights belong to both.
     pub fn needs(self, plan: &Plan, parameter: &Parameter) -> bool {
         let steps = match self {
@@ -50,9 +59,10 @@ impl Model {
     /// The encoder and the decoder as models of their own, which can be saved apart.
     ///
     /// # Errors
-    /// Where the model is a classifier, which has no decoder.
+    /// Where the model is a classifier, which has no decoder, or a part already.
     pub fn split(&self) -> Result<(Encoder, Decoder)> {
         self.must_rebuild("be split")?;
+        self.must_have(Part::Whole, "be split")?;
         Ok((Encoder(self.part(Part::Encoder)), Decoder(self.part(Part::Decoder))))
     }
 

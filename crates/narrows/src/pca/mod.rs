@@ -19,7 +19,7 @@ use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
 use crate::network::engine::each_chunk;
-use crate::network::plan::LayerTable;
+use crate::network::plan::{LayerRow, LayerTable};
 
 /// Components kept where nothing else is asked.
 const USUAL_COMPONENTS: usize = 32;
@@ -244,18 +244,22 @@ fn map(
     Ok(Table::of_output(values, Shape::flat(out_width)))
 }
 
-/// The layer table of a PCA: the chain it is.
+/// The layer table of a PCA: the chain that it is.
 pub fn table(shape: Shape, code_size: usize) -> LayerTable {
-    let row = |name: &str, operation: String, from: String, to: String, count: usize| {
-        vec![name.to_owned(), operation, from, to, count.to_string()]
+    let (d, code) = (shape.len(), Shape::flat(code_size));
+    let row = |name: &str, operation: String, (input, output): (Shape, Shape), parameters: usize| LayerRow {
+        name: name.to_owned(),
+        is_code: name == "encoder.2",
+        operation,
+        input,
+        output,
+        parameters,
     };
-    let (d, k) = (shape.len(), code_size);
     LayerTable {
-        header: ["layer", "operation", "input", "output", "parameters"].map(str::to_owned).to_vec(),
         rows: vec![
-            row("encoder.1", "subtract mean".into(), shape.to_string(), shape.to_string(), d),
-            row("encoder.2 (code)", format!("components {k}"), shape.to_string(), k.to_string(), k * d),
-            row("decoder.1", "components transposed, add mean".into(), k.to_string(), shape.to_string(), 0),
+            row("encoder.1", "subtract mean".into(), (shape, shape), d),
+            row("encoder.2", format!("components {code_size}"), (shape, code), code_size * d),
+            row("decoder.1", "components transposed, add mean".into(), (code, shape), 0),
         ],
     }
 }

@@ -182,12 +182,8 @@ fn poor_data_work_and_no_data_are_refused() {
     }
     let one = Table::new(Values::F64(vec![1.0, 2.0]), Shape::flat(2)).unwrap();
     let scaling = Scaling::learn(Scale::None, &one).unwrap();
-    let fitted = Pca::fit(
-        &Moments::measure(&one, &scaling, Level::detect(), 1).unwrap(),
-        None,
-        false,
-        Level::detect(),
-    );
+    let moments = Moments::measure(&one, &scaling, Level::detect(), 1).unwrap();
+    let fitted = Pca::from_moments(&moments, None, false);
     assert!(fitted.unwrap_err().to_string().contains("at least 2 rows"));
     let two = Table::new(Values::F64(vec![1.0, 2.0, 3.0, 5.0]), Shape::flat(2)).unwrap();
     let moments = Moments::measure(&two, &scaling, Level::detect(), 1).unwrap();
@@ -203,13 +199,8 @@ fn threads_and_input_stay_out_of_the_result() {
     let scaling = Scaling::learn(Scale::None, &table).unwrap();
     let results: Vec<Pca> = (1..=4)
         .map(|threads| {
-            Pca::fit(
-                &Moments::measure(&table, &scaling, Level::detect(), threads).unwrap(),
-                None,
-                false,
-                Level::detect(),
-            )
-            .unwrap()
+            let moments = Moments::measure(&table, &scaling, Level::detect(), threads).unwrap();
+            Pca::from_moments(&moments, None, false).unwrap()
         })
         .collect();
     assert!(results.iter().all(|result| *result == results[0]));

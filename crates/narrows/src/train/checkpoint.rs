@@ -35,6 +35,7 @@ pub(crate) struct Checkpoints {
 #[serde(deny_unknown_fields)]
 struct Run {
     /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
+    #[serde(rename = "spec")]
     recipe: Recipe,
     /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
     /// where classes are told.
@@ -128,7 +129,7 @@ impl Checkpoints {
     fn to_bytes(&self, state: &State) -> Result<Vec<u8>> {
         let vector = |values: &[f32]| Tensor::f32(vec![values.len()], values);
         let mut tensors = BTreeMap::from([("parameters".to_owned(), vector(&state.parameters))]);
-        for (number, memory) in state.memory.iter().enumerate() {
+        for (number, memory) in state.optimizer_state.iter().enumerate() {
             tensors.insert(format!("memory.{number}"), vector(memory));
         }
         if !state.best.is_empty() {
@@ -169,7 +170,7 @@ impl Checkpoints {
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;
-        let memory = (0..optimizer.state_slots())
+        let optimizer_state = (0..optimizer.state_slots())
             .map(|number| tensors.f32(&format!("memory.{number}"), &shape))
             .collect::<Result<_>>()?;
         let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
@@ -187,7 +188,7 @@ impl Checkpoints {
                 held_out_error_rate: head.validation_errors.get(place).copied().flatten(),
             })
             .collect();
-        Ok(State { step: head.step, parameters, memory, best, best_loss: head.best_loss, history })
+        Ok(State { step: head.step, parameters, optimizer_state, best, best_loss: head.best_loss, history })
     }
 }
 

@@ -1,301 +1,251 @@
-//! Gradient training: epochs, the order of the rows, the best so far.
+//! Gradient training: from a plan, settings and a first state to the parameters of a network.
+//!
+//! This file holds the policy and nothing that depends on the machine: the order of the rows, the learning-rate schedule,
+//! patience, the best epoch, checkpoints, events and the end of the run. [`executor`] is the seam to whatever runs an epoch,
+//! `cpu` the team of threads behind it, `state` all that the next epoch depends on, [`checkpoint`] its files, [`pretrain`]
+//! the training of one layer after the other. Fits (the room `fit`) call [`train`]; nothing else does.
 
 pub(crate) mod checkpoint;
+mod cpu;
+mod executor;
 pub mod pretrain;
+mod state;
 
-use std::ops::ControlFlow;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use narrows_kernels::{Level, team};
-
+use crate::compute::Compute;
 use crate::data::order::epoch_order;
 use crate::error::Result;
-use crate::network::engine::{Engine, Rows, loss_width};
-use crate::network::noise::Occasion;
-use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event, notify};
-use crate::recipe::{Optimizer, Train};
+use crate::network::engine::{Rows, loss_width};
+use crate::network::plan::Plan;
+use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
+use crate::recipe::Train;
+use executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
+pub(crate) use state::State;
 
-/// Where training is at the end of an epoch: all that the next epoch depends on, besides the spec and the rows.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct State {
-    /// Steps taken.
-    pub step: u64,
-    pub parameters: Vec<f32>,
-    /// What the optimiser remembers.
-    pub memory: Vec<Vec<f32>>,
-    /// The parameters with the least loss on the held-out rows; empty before the first epoch.
-    pub best: Vec<f32>,
-    /// That loss.
-    pub best_loss: f64,
-    /// One record for each epoch that was finished.
-    pub history: Vec<EpochRecord>,
+/// A network to train, the rows and the settings.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub plan: &'a Plan,
+    pub settings: &'a Train,
+    /// The rows to train on.
+    pub rows: Rows<'a>,
+    /// The rows to evaluate on after each epoch.
+    pub held_out: Rows<'a>,
+    pub compute: Compute,
 }
 
-impl State {
-    /// The state before the first epoch.
-    pub fn new(parameters: Vec<f32>, optimizer: Optimizer) -> Self {
-        let memory = vec![vec![0.0; parameters.len()]; optimizer.state_slots()];
-        Self { step: 0, parameters, memory, best: Vec::new(), best_loss: f64::INFINITY, history: Vec::new() }
+impl Job<'_> {
+    /// Rows of a batch; the last one of an epoch may have fewer.
+    fn batch(&self) -> usize {
+        self.settings.batch.min(self.rows.source.rows())
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.rows.source.rows().div_ceil(self.batch()) as u64
+    }
+
+    /// The mean loss from a sum over so many rows.
+    fn mean_loss(&self, sum: f64, rows: usize) -> f64 {
+        sum / (rows * loss_width(self.plan)) as f64
     }
 }
 
-/// Keeps states: called with the state after an epoch now and then, and with the last one when training ends early.
+/// Writes checkpoints: called with the state after an epoch now and then, and with the last one when training ends early.
 pub(crate) type Keeper<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
 
-/// How often a state is kept.
-const KEEP_EVERY: Duration = Duration::from_secs(10);
+/// Time between two checkpoints.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What training gives.
+/// The result of training.
 pub(crate) struct Trained {
-    /// The parameters: after the last epoch, or the best so far where that is asked for or the run ended before.
+    /// The parameters after the last epoch, or those of the best epoch where the settings ask for it or the run ended early.
     pub parameters: Vec<f32>,
-    /// One record for each epoch that was finished.
+    /// One record for each finished epoch.
     pub history: Vec<EpochRecord>,
-    /// Time spent training, in seconds: validation not included.
+    /// Time spent training, in seconds; evaluation on the held-out rows is not included.
     pub seconds: f64,
-    /// How it ended.
     pub ended: Ended,
 }
 
-/// Multiply-adds of a step that are worth a further thread: at about 20 a nanosecond, twenty times what a barrier takes.
-const WORTH_A_THREAD: usize = 200_000;
-
-/// How many threads help with a step. The result does not depend on it.
-fn useful_threads(plan: &Plan, batch: usize) -> usize {
-    // Each batch normalisation has four barriers more.
-    let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. })).count();
-    (3 * plan.multiply_adds()).saturating_mul(batch) / (WORTH_A_THREAD * (1 + 2 * normalized)) + 1
-}
-
-/// Trains from `start` on `rows`, watched by the loss on `validation`. From a state of an earlier run it goes on as if that
-/// had never stopped.
-///
-/// All threads run the same loop; the first one, the leader, also shuffles, keeps the records and calls back. What it
-/// decides for all (an order, a stop) it decides between two barriers, and all read it after the second.
+/// Trains from the state `start`. From a state of an earlier run it goes on as if that run had never stopped.
 pub(crate) fn train(
-    plan: &Plan,
-    settings: &Train,
+    job: Job<'_>,
     start: State,
-    rows: Rows<'_>,
-    validation: Rows<'_>,
-    level: Level,
-    threads: usize,
     keep: &mut Keeper<'_>,
-    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
+    on_event: &mut OnEvent<'_>,
 ) -> Result<Trained> {
-    let n = rows.source.rows();
-    let batch = settings.batch.min(n);
-    let threads = threads.clamp(1, useful_threads(plan, batch));
-    let optimizer = settings.optimizer()?;
-    let engine = Engine::new(
-        plan,
-        level,
-        optimizer,
-        settings.seed,
-        batch,
-        threads,
-        settings.clip_norm,
-        &start.parameters,
-        &start.memory,
-    );
-    let steps_per_epoch = n.div_ceil(batch) as u64;
-    let steps = steps_per_epoch * settings.epochs as u64;
-    let (epochs_before, steps_before) = (start.history.len(), start.step);
-    let order: RwLock<Vec<usize>> = RwLock::new((0..n).collect());
-    let validation_order: Vec<usize> = (0..validation.source.rows()).collect();
-    let stop = AtomicBool::new(false);
-    let is_late = |history: &[EpochRecord]| {
-        settings.patience.is_some_and(|patience| epochs_in_vain(history, settings.min_delta) >= patience)
+    let team = cpu::Team::new(job, &start)?;
+    let mut run = Run {
+        job,
+        keep,
+        on_event,
+        last_checkpoint: Instant::now(),
+        state: start,
+        seconds: 0.0,
+        order: Vec::new(),
     };
-    // A run that had stopped early goes no further.
-    let early = AtomicBool::new(is_late(&start.history));
-
-    let lead = Leader { callback, keep, kept: Instant::now(), state: start, seconds: 0.0, broken: None };
-    let lead = team::run(threads, lead, |member, mut lead| {
-        let mut scratch = engine.scratch();
-        let mut step = steps_before;
-        'epochs: for epoch in epochs_before + 1..=settings.epochs {
-            if early.load(Ordering::Relaxed) {
-                break;
-            }
-            let started = Instant::now();
-            if lead.is_some() {
-                let mut order = order.write().expect("no thread panics with the order");
-                epoch_order(&mut order, rows.source, settings.seed, epoch);
-            }
-            member.wait();
-            let order = order.read().expect("no thread panics with the order");
-            let (mut seen, mut sum) = (0, 0.0);
-            for indices in order.chunks(batch) {
-                step += 1;
-                let occasion = Occasion::Training { epoch };
-                engine.activities(&member, &mut scratch, rows, indices, occasion);
-                engine.pass(&member, &mut scratch, rows, indices, occasion);
-                member.wait();
-                let rate_share = settings.rate_share(step, steps, steps_per_epoch);
-                engine.learn(&member, &mut scratch, indices.len(), step, rate_share);
-                if let Some(lead) = &mut lead {
-                    sum += engine.finish_pass(indices.len());
-                    seen += indices.len();
-                    if !sum.is_finite() {
-                        engine.set_broken();
-                    }
-                    let loss = sum / (seen * loss_width(plan)) as f64;
-                    let event =
-                        Event::Step { epoch, epochs: settings.epochs, rows: seen, total_rows: n, loss };
-                    if sum.is_finite() && (lead.callback)(&event) == ControlFlow::Break(()) {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
-                member.wait();
-                if engine.is_broken() {
-                    if let Some(lead) = &mut lead {
-                        lead.broken = Some((epoch, step));
-                    }
-                    break 'epochs;
-                }
-                if stop.load(Ordering::Relaxed) {
-                    if let Some(lead) = &mut lead {
-                        lead.seconds += started.elapsed().as_secs_f64();
-                    }
-                    break 'epochs;
-                }
-            }
-            drop(order);
-            let seconds = started.elapsed().as_secs_f64();
-
-            let mut validation_sum = 0.0;
-            for indices in validation_order.chunks(batch) {
-                engine.pass(&member, &mut scratch, validation, indices, Occasion::Judging);
-                member.wait();
-                if engine.is_broken() {
-                    break 'epochs;
-                }
-                if lead.is_some() {
-                    validation_sum += engine.finish_pass(indices.len());
-                }
-                member.wait();
-            }
-            engine.gather_extremes(&mut scratch);
-            member.wait();
-            if let Some(lead) = &mut lead {
-                let record = EpochRecord {
-                    epoch,
-                    train_loss: sum / (n * loss_width(plan)) as f64,
-                    held_out_loss: validation_sum / (validation_order.len() * loss_width(plan)) as f64,
-                    seconds,
-                    active_units: engine.take_active_units(),
-                    held_out_error_rate: engine
-                        .take_misses()
-                        .map(|misses| misses as f64 / validation_order.len() as f64),
-                };
-                // The last update of an epoch is judged here: no batch comes after it.
-                if record.held_out_loss.is_finite() && engine.parameters_are_finite() {
-                    lead.finish_epoch(record, step, &engine);
-                    early.store(is_late(&lead.state.history), Ordering::Relaxed);
-                    if (lead.callback)(&Event::Epoch(record)) == ControlFlow::Break(()) {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                } else {
-                    engine.set_broken();
-                    lead.broken = Some((epoch, step));
-                    lead.seconds += seconds;
-                }
-            }
-            member.wait();
-            if stop.load(Ordering::Relaxed) || engine.is_broken() {
-                break 'epochs;
-            }
-        }
-        lead
-    });
-    if let Some(error) = engine.take_failure() {
-        return Err(error);
-    }
-    let lead = lead.expect("the leader gives back what it was given");
-    let ended = if let Some((epoch, step)) = lead.broken {
-        let place = match engine.broken_parameter() {
-            Some(name) => format!("{name} or its gradient"),
-            None => format!("the loss after {}", plan.steps[plan.steps.len() - 1].name),
-        };
-        Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
-    } else if stop.load(Ordering::Relaxed) && lead.state.history.len() < settings.epochs {
-        Ended::Interrupted
-    } else if early.load(Ordering::Relaxed) && lead.state.history.len() < settings.epochs {
-        Ended::Early
-    } else {
-        Ended::Finished
-    };
-    let Leader { state, seconds, keep, callback, .. } = lead;
-    let mut parameters = vec![0.0; plan.buffer_len];
-    let wants_best = ended != Ended::Finished || settings.keeps_best();
-    if wants_best && !state.best.is_empty() {
-        parameters.copy_from_slice(&state.best);
-    } else if matches!(ended, Ended::Diverged(_)) || !engine.parameters_are_finite() {
-        // No epoch was good: what the steps have made since is finite at best, and already on its way out.
-        parameters.copy_from_slice(&state.parameters);
-    } else {
-        engine.copy_parameters(&mut parameters);
-    }
-    if ended == Ended::Interrupted
-        && let Err(error) = keep(&state)
-    {
-        notify(callback, Event::Warning(format!("no checkpoint was written: {error}")));
-    }
-    Ok(Trained { parameters, history: state.history, seconds, ended })
+    team.run(|executor| {
+        let ended = run.epochs(executor)?;
+        Ok(run.finish(executor, ended))
+    })
 }
 
-/// The epoch with the least loss on the held-out rows.
+/// The epoch with the smallest loss on the held-out rows.
 pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
     history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss))
 }
 
-/// How many epochs have gone by since the loss on the held-out rows last fell by more than `min_delta`.
-fn epochs_in_vain(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
-    let least = min_delta.unwrap_or(0.0);
-    let (mut best, mut in_vain) = (f64::INFINITY, 0);
+/// Epochs since the loss on the held-out rows last fell by more than `min_delta`.
+fn epochs_without_improvement(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
+    let min_delta = min_delta.unwrap_or(0.0);
+    let (mut best, mut epochs) = (f64::INFINITY, 0);
     for record in history {
-        if record.held_out_loss < best - least {
-            (best, in_vain) = (record.held_out_loss, 0);
+        if record.held_out_loss < best - min_delta {
+            (best, epochs) = (record.held_out_loss, 0);
         } else {
-            in_vain += 1;
+            epochs += 1;
         }
     }
-    in_vain
+    epochs
 }
 
-/// What only the first thread does.
-struct Leader<'a, 'k> {
-    callback: &'a mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
+/// A run in progress.
+struct Run<'a, 'k, 'c> {
+    job: Job<'a>,
     keep: &'a mut Keeper<'k>,
-    /// When a state was last kept.
-    kept: Instant,
-    /// As it was after the last epoch.
+    on_event: &'a mut OnEvent<'c>,
+    last_checkpoint: Instant,
+    /// The state after the last finished epoch.
     state: State,
+    /// Time spent training.
     seconds: f64,
-    broken: Option<(usize, u64)>,
+    /// The order of the rows in the present epoch.
+    order: Vec<usize>,
 }
 
-impl Leader<'_, '_> {
-    fn finish_epoch(&mut self, record: EpochRecord, step: u64, engine: &Engine<'_>) {
-        self.seconds += record.seconds;
-        let state = &mut self.state;
-        engine.copy_state(&mut state.parameters, &mut state.memory);
-        state.step = step;
-        state.history.push(record);
-        // A loss that is not a number is worse than any other.
-        if record.held_out_loss < state.best_loss {
-            state.best_loss = record.held_out_loss;
-            state.best.clone_from(&state.parameters);
-        }
-        if self.kept.elapsed() >= KEEP_EVERY {
-            self.kept = Instant::now();
-            if let Err(error) = (self.keep)(&self.state) {
-                notify(self.callback, Event::Warning(format!("no checkpoint was written: {error}")));
+impl Run<'_, '_, '_> {
+    /// Runs epoch after epoch until the last, or until something ends the run before.
+    fn epochs(&mut self, executor: &mut dyn Executor) -> Result<Ended> {
+        let Job { settings, rows, .. } = self.job;
+        for number in self.state.history.len() + 1..=settings.epochs {
+            if self.is_out_of_patience() {
+                return Ok(Ended::Early);
+            }
+            let started = Instant::now();
+            epoch_order(&mut self.order, rows.source, settings.seed, number);
+            let trained = self.epoch(executor, number)?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.seconds += seconds;
+            match trained.end {
+                EpochEnd::Completed => {}
+                EpochEnd::Stopped => return Ok(Ended::Interrupted),
+                EpochEnd::Diverged => return Ok(self.diverged(executor, number, trained)),
+            }
+            let evaluated = executor.evaluate()?;
+            let record = self.record(number, trained, evaluated, seconds);
+            if !record.held_out_loss.is_finite() || !evaluated.parameters_are_finite {
+                return Ok(self.diverged(executor, number, trained));
+            }
+            executor.copy_state(&mut self.state);
+            self.state.step += trained.steps;
+            self.state.finish_epoch(record);
+            self.write_checkpoint_now_and_then();
+            let answer = (self.on_event)(&Event::Epoch(record));
+            if answer.is_break() && number < settings.epochs {
+                return Ok(Ended::Interrupted);
             }
         }
+        Ok(Ended::Finished)
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let Train { patience, min_delta, .. } = *self.job.settings;
+        patience
+            .is_some_and(|patience| epochs_without_improvement(&self.state.history, min_delta) >= patience)
+    }
+
+    /// Trains on all rows once, at the learning rates of the schedule.
+    fn epoch(&mut self, executor: &mut dyn Executor, number: usize) -> Result<EpochOutcome> {
+        let Self { job, on_event, state, order, .. } = self;
+        let (steps_before, steps_per_epoch) = (state.step, job.steps_per_epoch());
+        let steps = steps_per_epoch * job.settings.epochs as u64;
+        let rates: Vec<f32> = (steps_before + 1..=steps_before + steps_per_epoch)
+            .map(|step| job.settings.rate_share(step, steps, steps_per_epoch))
+            .collect();
+        let (epochs, total_rows) = (job.settings.epochs, order.len());
+        let mut on_step = |StepReport { rows, loss_sum }| {
+            let loss = job.mean_loss(loss_sum, rows);
+            on_event(&Event::Step { epoch: number, epochs, rows, total_rows, loss })
+        };
+        executor.epoch(Epoch { number, steps_before, order, rates: &rates }, &mut on_step)
+    }
+
+    fn record(
+        &self,
+        epoch: usize,
+        trained: EpochOutcome,
+        evaluated: EvaluationOutcome,
+        seconds: f64,
+    ) -> EpochRecord {
+        let held_out = self.job.held_out.source.rows();
+        EpochRecord {
+            epoch,
+            train_loss: self.job.mean_loss(trained.loss_sum, self.order.len()),
+            held_out_loss: self.job.mean_loss(evaluated.loss_sum, held_out),
+            seconds,
+            active_units: evaluated.active_units,
+            held_out_error_rate: evaluated.misclassified.map(|rows| rows as f64 / held_out as f64),
+        }
+    }
+
+    fn diverged(&self, executor: &dyn Executor, epoch: usize, trained: EpochOutcome) -> Ended {
+        let place = match executor.non_finite_parameter() {
+            Some(name) => format!("{name} or its gradient"),
+            None => {
+                let steps = &self.job.plan.steps;
+                format!("the loss after {}", steps[steps.len() - 1].name)
+            }
+        };
+        let step = self.state.step + trained.steps;
+        Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
+    }
+
+    fn write_checkpoint_now_and_then(&mut self) {
+        if self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+            self.last_checkpoint = Instant::now();
+            self.write_checkpoint();
+        }
+    }
+
+    /// A failure is reported, but does not end the run: the model is worth more than its checkpoint.
+    fn write_checkpoint(&mut self) {
+        if let Err(error) = (self.keep)(&self.state) {
+            notify(self.on_event, Event::Warning(format!("no checkpoint was written: {error}")));
+        }
+    }
+
+    /// Chooses the parameters to keep.
+    fn finish(&mut self, executor: &dyn Executor, ended: Ended) -> Trained {
+        if ended == Ended::Interrupted {
+            self.write_checkpoint();
+        }
+        let history = std::mem::take(&mut self.state.history);
+        let wants_best = ended != Ended::Finished || self.job.settings.keeps_best();
+        let parameters = if wants_best && !self.state.best.is_empty() {
+            std::mem::take(&mut self.state.best)
+        } else {
+            let before = self.state.parameters.clone();
+            if ended == Ended::Interrupted {
+                // Within the first epoch: what it has changed so far is better than nothing, unless it is not finite.
+                executor.copy_state(&mut self.state);
+            }
+            let last = std::mem::take(&mut self.state.parameters);
+            if last.iter().all(|value| value.is_finite()) { last } else { before }
+        };
+        Trained { parameters, history, seconds: self.seconds, ended }
     }
 }
+
+#[cfg(test)]
+mod tests;

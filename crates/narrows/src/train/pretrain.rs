@@ -19,7 +19,7 @@ use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::{
     AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
-use crate::train::{State, Trained, best_epoch, train};
+use crate::train::{Job, State, Trained, best_epoch, train};
 
 /// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
 const CACHE: usize = 1 << 30;
@@ -83,14 +83,14 @@ pub(crate) struct Encoding<'a> {
 }
 
 impl<'a> From<&'a AutoencoderRecipe> for Encoding<'a> {
-    fn from(spec: &'a AutoencoderRecipe) -> Self {
+    fn from(recipe: &'a AutoencoderRecipe) -> Self {
         Self {
-            layers: &spec.encoder,
-            rows: (last_function(&spec.decoder), spec.loss),
+            layers: &recipe.encoder,
+            rows: (last_function(&recipe.decoder), recipe.loss),
             mirrored: true,
-            scale: spec.scale,
-            weights: spec.weights,
-            train: &spec.train,
+            scale: recipe.scale,
+            weights: recipe.weights,
+            train: &recipe.train,
         }
     }
 }
@@ -105,7 +105,7 @@ fn last_function(layers: &[Layer]) -> Function {
 
 /// Trains the layers of an encoder one after the other.
 pub(crate) fn pretrain(
-    spec: Encoding<'_>,
+    recipe: Encoding<'_>,
     settings: &Pretrain,
     plan: &Plan,
     rows: Rows<'_>,
@@ -113,17 +113,17 @@ pub(crate) fn pretrain(
     compute: Compute,
     callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
 ) -> Result<Pretrained> {
-    let stack = Stack::new(spec, plan)?;
+    let stack = Stack::new(recipe, plan)?;
     let count = stack.groups.len();
     settings.check_layers(count)?;
-    settings.check_functions(&layer_functions(spec.layers))?;
-    let mut parameters = initial_parameters(plan, spec.train.seed);
+    settings.check_functions(&layer_functions(recipe.layers))?;
+    let mut parameters = initial_parameters(plan, recipe.train.seed);
     let mut layers = Vec::new();
     let mut encoders: Vec<Encoder> = Vec::new();
     let mut ended = Ended::Finished;
     for index in 0..count {
         notify(callback, Event::Layer { layer: index + 1, layers: count });
-        let own = stack.alone(spec, settings, index);
+        let own = stack.alone(recipe, settings, index);
         let (learn, judge) =
             (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
         let own_plan = Plan::new(&own, learn.rows().source.shape())?;
@@ -133,13 +133,14 @@ pub(crate) fn pretrain(
             other => callback(other),
         };
         let trained = train(
-            &own_plan,
-            &own.train,
+            Job {
+                plan: &own_plan,
+                settings: &own.train,
+                rows: learn.rows(),
+                held_out: judge.rows(),
+                compute,
+            },
             start,
-            learn.rows(),
-            judge.rows(),
-            compute.level,
-            compute.threads,
             &mut |_| Ok(()),
             &mut hear,
         )?;
@@ -171,9 +172,9 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(spec: Encoding<'_>, plan: &Plan) -> Result<Self> {
+    fn new(recipe: Encoding<'_>, plan: &Plan) -> Result<Self> {
         let mut groups: Vec<Vec<Layer>> = Vec::new();
-        for (index, layer) in spec.layers.iter().enumerate() {
+        for (index, layer) in recipe.layers.iter().enumerate() {
             match layer {
                 // The rows' own noise is that of the whole network; see `Pretrain::noise`.
                 Layer::Noise(_) | Layer::Dropout { .. } => {}
@@ -198,7 +199,7 @@ impl Stack {
                 "pretrain: the encoder has no dense layer that could be trained alone",
             ));
         }
-        if !spec.mirrored {
+        if !recipe.mirrored {
             return Ok(Self { groups, steps: encoder.into_iter().map(|step| (step, None)).collect() });
         }
         let decoder = dense(plan.cut..plan.steps.len());
@@ -215,10 +216,10 @@ impl Stack {
     }
 
     /// The autoencoder that a layer is trained as: what comes in is what it gives back.
-    fn alone(&self, spec: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
+    fn alone(&self, recipe: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
         // The rows end as in the whole network; what a layer gave, as that layer's function has it.
         let (end, loss) = match index.checked_sub(1) {
-            None => spec.rows,
+            None => recipe.rows,
             Some(before) => match last_function(&self.groups[before]) {
                 Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
                 Function::Tanh => (Function::Tanh, Loss::Mse),
@@ -229,14 +230,14 @@ impl Stack {
         let units = if settings.is_tied() { Units::Tied } else { Units::Input };
         AutoencoderRecipe {
             about: None,
-            scale: spec.scale,
+            scale: recipe.scale,
             encoder: settings.noise(index).into_iter().chain(self.groups[index].iter().cloned()).collect(),
             decoder: vec![Layer::Dense { units, bias: true }, Layer::Function(end)],
             loss,
             sparsity: settings.sparsity(last_function(&self.groups[index])),
-            weights: spec.weights,
+            weights: recipe.weights,
             pretrain: None,
-            train: settings.train(spec.train, index),
+            train: settings.train(recipe.train, index),
         }
     }
 

@@ -1,20 +1,14 @@
 //! The linear autoencoder in closed form, as a model, as a start and as an oracle.
 
-use std::ops::ControlFlow;
-
-use crate::common::{fit, open, recipe, some_rows, values};
-use narrows::compute::Compute;
-use narrows::data::Dataset;
+use crate::common::{
+    evaluate, fit, open, options, parameters, pca, recipe, reconstruction, some_rows, values, wide,
+};
 use narrows::data::scaling::Scaling;
-use narrows::evaluation::reconstruction::evaluate;
-use narrows::fit::{Options, fit_with};
-use narrows::model::{Fitted, Model};
-use narrows::recipe::Scale;
-use std::ops::ControlFlow;
+use narrows::{Dataset, FitOptions, Model, Scale};
 
 /// The code's directions (d x k), in single precision as the network has them.
 fn encoder(model: &Model) -> (Vec<f64>, usize) {
-    let Fitted::Network { plan, parameters } = &model.fitted else { panic!("a network") };
+    let (plan, parameters) = model.network().expect("a network");
     let range = plan.parameters[0].range.clone();
     (parameters[range].iter().map(|&w| f64::from(w)).collect(), plan.parameters[0].shape[1])
 }
@@ -81,11 +75,10 @@ fn it_is_the_subspace_that_iteration_finds_and_pca_s_on_centred_rows_only() {
             assert_eq!(units, k);
             let wanted = leading(&scaled(&iris, scale), 4, k);
             assert!(apart(&own, &wanted, 4, k) < 1e-6, "{name} {k}: {}", apart(&own, &wanted, 4, k));
-            let pca =
-                crate::common::fit(&recipe("pca", &[&setting, &format!("code_size={k}")]), &iris, &iris)
-                    .model;
-            let Fitted::Pca(pca) = &pca.fitted else { panic!("a PCA") };
-            let components: Vec<f64> = (0..4 * k).map(|at| pca.components[at % k * 4 + at / k]).collect();
+            let of_pca = recipe("pca", &[&setting, &format!("code_size={k}")]);
+            let of_pca = crate::common::fit(&of_pca, &iris, &iris).model;
+            let components: Vec<f64> =
+                (0..4 * k).map(|at| pca(&of_pca).components[at % k * 4 + at / k]).collect();
             let distance = apart(&own, &components, 4, k);
             if scale == Scale::None {
                 assert!(distance > 1e-3, "{k}: the mean counts, {distance}");
@@ -93,8 +86,8 @@ fn it_is_the_subspace_that_iteration_finds_and_pca_s_on_centred_rows_only() {
                 assert!(distance < 1e-6, "{name} {k}: {distance}");
             }
             assert!(fit.history.is_empty());
-            let baselines = fit.summary().baselines;
-            let error = fit.summary().evaluation.squared_error_per_row;
+            let baselines = reconstruction(&fit).baselines;
+            let error = reconstruction(&fit).evaluation.squared_error_per_row;
             assert!((error / baselines.linear - 1.0).abs() < 1e-5, "{error} {baselines:?}");
         }
     }
@@ -107,11 +100,10 @@ fn with_biases_it_is_the_pca_with_weights_tied_or_not() {
         let settings = ["encoder=[{dense=12}]".to_owned(), format!("decoder=[{{dense=\"{decoder}\"}}]")];
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let found = fit(&recipe("linear", &settings), &training, &held_out);
-        let summary = found.summary();
+        let summary = reconstruction(&found);
         assert!((summary.evaluation.squared_error_per_row / summary.baselines.pca - 1.0).abs() < 1e-5);
         let pca = fit(&recipe("pca", &["code_size=12"]), &training, &held_out).model;
-        let compute = Compute::new(Some(2));
-        let codes = |model: &Model| model.encode(&*held_out.rows, compute).unwrap().into_f64();
+        let codes = |model: &Model| wide(model.encode(&held_out).unwrap());
         assert!(codes(&pca).iter().zip(codes(&found.model)).all(|(a, b)| (a - b).abs() < 1e-4));
     }
 }
@@ -119,8 +111,7 @@ fn with_biases_it_is_the_pca_with_weights_tied_or_not() {
 #[test]
 fn gradient_training_of_tied_weights_reaches_it_and_never_passes() {
     let (training, held_out) = (some_rows(&open("mnist"), 1000, 17), some_rows(&open("mnist:test"), 100, 9));
-    let compute = Compute::new(Some(2));
-    let error = |model: &Model| evaluate(model, &*training.rows, compute).unwrap().squared_error_per_row;
+    let error = |model: &Model| evaluate(model, &training).squared_error_per_row;
     let size = "encoder=[{dense=6, bias=false}]";
     let oracle = error(&fit(&recipe("linear", &[size]), &training, &held_out).model);
     let settings = [
@@ -137,23 +128,21 @@ fn gradient_training_of_tied_weights_reaches_it_and_never_passes() {
 fn training_goes_on_from_a_model() {
     let (training, held_out) = (some_rows(&open("mnist"), 600, 17), some_rows(&open("mnist:test"), 100, 9));
     let pca = fit(&recipe("pca", &["code_size=8"]), &training, &held_out).model;
-    let compute = Compute::new(Some(2));
     let on = |settings: &[&str], start: &Model| {
-        let spec = recipe("linear", settings).recipe().unwrap();
-        let options = Options { start: Some(start), ..Options::default() };
-        fit_with(&spec, &training, &held_out, compute, options, &mut |_| ControlFlow::Continue(()))
+        let options = FitOptions { start_from: Some(start), ..options(&held_out, 2) };
+        narrows::fit(&recipe("linear", settings), &training, options)
     };
     let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]", "weights.start=\"auto\""];
     let train = "train={optimizer=\"sgd\", rate=0.001, epochs=2}";
     let after = on(&[layers[0], layers[1], layers[2], train], &pca).unwrap();
-    let error = |model: &Model| evaluate(model, &*training.rows, compute).unwrap().squared_error_per_row;
+    let error = |model: &Model| evaluate(model, &training).squared_error_per_row;
     // The PCA is the best there is on the rows it was fitted on: training on leaves it there.
     assert!((error(&after.model) / error(&pca) - 1.0).abs() < 1e-3);
     assert!((after.history[0].held_out_loss / after.history[1].held_out_loss - 1.0).abs() < 1e-3);
     // From its own result, at a rate of next to nothing: where it was.
     let still = "train={optimizer=\"sgd\", rate=1e-30, epochs=1}";
     let again = on(&[layers[0], layers[1], layers[2], still], &after.model).unwrap();
-    assert_eq!(again.model.fitted, after.model.fitted);
+    assert_eq!(parameters(&again.model), parameters(&after.model));
     let one = "train.epochs=1";
     for (settings, parts) in [
         (vec![layers[2], one], "its layers (dense 8 - dense 784)"),

@@ -2,54 +2,158 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
-use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
-use narrows::fit::Fit;
+use narrows::data::{Dataset, Labels, Number, OpenOptions, Shape, Table};
+use narrows::fit::CheckpointOptions;
+use narrows::model::metrics::{
+    Classification, ClassificationSummary, Evaluation, Reconstruction, ReconstructionSummary,
+};
 use narrows::recipe::RecipeFile;
+use narrows::{Compute, Event, Fit, FitOptions, HeldOut, Model, Pca, Recipe, Result};
 
 pub fn open(name: &str) -> Dataset<'static> {
-    data::open(name, &OpenOptions::default()).unwrap()
+    let built_in = narrows_datasets::open(name);
+    built_in.unwrap_or_else(|| narrows::data::open(name, &OpenOptions::default())).unwrap()
 }
+
+// ----------------------------------------------------------------------------------------------------------- recipes
 
 /// A built-in recipe with some fields set.
-pub fn recipe(name: &str, settings: &[&str]) -> RecipeFile {
-    let mut recipe = RecipeFile::open(name).unwrap();
-    settings.iter().for_each(|setting| recipe.set(setting).unwrap());
-    recipe
+pub fn recipe(name: &str, settings: &[&str]) -> Recipe {
+    try_recipe(name, settings).unwrap()
 }
 
-pub fn try_fit(
-    recipe: &RecipeFile,
-    training: &Dataset<'_>,
-    validation: &Dataset<'_>,
-) -> narrows::Result<Fit> {
-    narrows::fit::fit(&recipe.recipe()?, training, validation, Compute::new(Some(2)), &mut |_| {
-        ControlFlow::Continue(())
-    })
+pub fn try_recipe(name: &str, settings: &[&str]) -> Result<Recipe> {
+    let mut recipe = RecipeFile::open(name)?;
+    settings.iter().try_for_each(|setting| recipe.set(setting))?;
+    recipe.recipe()
 }
 
-pub fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>) -> Fit {
-    try_fit(recipe, training, validation).unwrap()
+/// A recipe from the text of its file.
+pub fn parse(text: &str) -> Recipe {
+    RecipeFile::parse("test", "test", text).and_then(|recipe| recipe.recipe()).unwrap()
 }
 
-pub fn made(values: Vec<f32>, shape: Shape) -> Dataset<'static> {
-    let rows = Arc::new(Table::new(Values::F32(values), shape).unwrap());
-    Dataset { name: "made".into(), rows, labels: None, columns: None }
+// -------------------------------------------------------------------------------------------------------------- fits
+
+/// Fits with two threads.
+pub fn try_fit(recipe: &Recipe, training: &Dataset<'_>, held_out: &Dataset<'_>) -> Result<Fit> {
+    narrows::fit(recipe, training, options(held_out, 2))
+}
+
+pub fn fit(recipe: &Recipe, training: &Dataset<'_>, held_out: &Dataset<'_>) -> Fit {
+    try_fit(recipe, training, held_out).unwrap()
+}
+
+pub fn fit_on(threads: usize, recipe: &Recipe, training: &Dataset<'_>, held_out: &Dataset<'_>) -> Fit {
+    narrows::fit(recipe, training, options(held_out, threads)).unwrap()
+}
+
+pub fn options<'a>(held_out: &'a Dataset<'a>, threads: usize) -> FitOptions<'a> {
+    FitOptions {
+        held_out: HeldOut::Rows(held_out),
+        compute: Compute::with_threads(threads),
+        ..FitOptions::default()
+    }
+}
+
+/// Fits with checkpoints beside `model`, stopped after `stop` epochs.
+pub fn fit_with_checkpoints(
+    recipe: &Recipe,
+    (training, held_out): &(Dataset<'_>, Dataset<'_>),
+    model: &Path,
+    resume: bool,
+    stop: usize,
+) -> Result<Fit> {
+    let mut watch = |event: &Event| match event {
+        Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let options = FitOptions {
+        checkpoints: Some(CheckpointOptions { model, resume }),
+        watch: Some(&mut watch),
+        ..options(held_out, 2)
+    };
+    narrows::fit(recipe, training, options)
+}
+
+/// The summary of a PCA or an autoencoder.
+#[track_caller]
+pub fn reconstruction(fit: &Fit) -> &ReconstructionSummary {
+    fit.summary().reconstruction().expect("no classifier")
+}
+
+/// The summary of a classifier.
+#[track_caller]
+pub fn classification(fit: &Fit) -> &ClassificationSummary {
+    fit.summary().classification().expect("a classifier")
+}
+
+/// The metrics of a PCA or an autoencoder on rows.
+#[track_caller]
+pub fn evaluate(model: &Model, rows: &Dataset<'_>) -> Reconstruction {
+    match model.evaluate(rows).unwrap() {
+        Evaluation::Reconstruction(found) => found,
+        Evaluation::Classification(_) => panic!("a classifier"),
+    }
+}
+
+/// The metrics of a classifier on rows.
+#[track_caller]
+pub fn classify(model: &Model, rows: &Dataset<'_>) -> Classification {
+    match model.evaluate(rows).unwrap() {
+        Evaluation::Classification(found) => found,
+        Evaluation::Reconstruction(_) => panic!("no classifier"),
+    }
+}
+
+// --------------------------------------------------------------------------------------------------- parts of a model
+
+/// All parameters of a network.
+#[track_caller]
+pub fn parameters(model: &Model) -> &[f32] {
+    model.network().expect("a network").1
+}
+
+/// A parameter of a network by its name.
+#[track_caller]
+pub fn parameter<'a>(model: &'a Model, name: &str) -> &'a [f32] {
+    let (plan, parameters) = model.network().expect("a network");
+    let found = plan.parameters.iter().find(|parameter| parameter.name == name);
+    &parameters[found.unwrap_or_else(|| panic!("{name}")).range.clone()]
+}
+
+#[track_caller]
+pub fn pca(model: &Model) -> &Pca {
+    model.pca().expect("a PCA")
+}
+
+// -------------------------------------------------------------------------------------------------------------- rows
+
+/// Rows of one shape from their numbers.
+pub fn made<T: Number>(numbers: Vec<T>, shape: Shape) -> Dataset<'static> {
+    Dataset::new("made", Arc::new(Table::new(T::values(numbers), shape).unwrap()))
 }
 
 /// Every `step`-th row, `count` of them.
 pub fn some_rows<'a>(dataset: &Dataset<'a>, count: usize, step: usize) -> Dataset<'a> {
-    let indices: Vec<usize> = (0..count).map(|row| row * step).collect();
-    let labels = dataset.labels.as_ref().map(|labels| labels.select(&indices));
-    let rows = Arc::new(Subset::new(dataset.rows.clone(), indices));
-    Dataset { name: dataset.name.clone(), rows, labels, columns: dataset.columns.clone() }
+    dataset.select((0..count).map(|row| row * step).collect())
+}
+
+/// The same rows with other labels, or none.
+pub fn labelled<'a>(dataset: &Dataset<'a>, labels: Option<Labels>) -> Dataset<'a> {
+    Dataset { labels, ..dataset.clone() }
 }
 
 pub fn values(dataset: &Dataset<'_>) -> Vec<f64> {
-    let n = dataset.rows.rows();
-    let mut out = vec![0.0; n * dataset.rows.shape().len()];
+    let mut out = vec![0.0; dataset.rows.rows() * dataset.rows.shape().len()];
     dataset.rows.read_f64(0, &mut out).unwrap();
     out
+}
+
+/// The numbers of a table in double precision.
+pub fn wide(table: Table) -> Vec<f64> {
+    table.into_values().into_f64()
 }

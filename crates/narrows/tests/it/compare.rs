@@ -3,40 +3,35 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
-use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values};
+use crate::common::{evaluate, fit, fit_on, labelled, made, open, recipe};
+use narrows::data;
 use narrows::evaluation::codes::{Classified, linear_probe_accuracy, nearest_neighbour_accuracy};
-use narrows::evaluation::reconstruction::evaluate;
-use narrows::experiments::compare::{Candidate, Comparison, Measure, Options, Progress, compare};
-use narrows::fit::fit;
-use narrows::progress::Event;
-use narrows::recipe::RecipeFile;
-use narrows::recipe::{Recipe, Scale};
+use narrows::experiments::compare::{
+    Candidate, CompareOptions, Comparison, ComparisonEvent, Measure, compare,
+};
+use narrows::{Compute, Dataset, Event, Recipe, Scale, Shape};
 
 fn candidates(names: &[&str]) -> Vec<Candidate> {
     let candidate = |name: &&str| {
-        let mut spec = RecipeFile::open(name).unwrap().recipe().unwrap();
-        if let Recipe::Autoencoder(network) = &mut spec {
-            network.train.epochs = 3;
-        }
-        Candidate { name: (*name).to_owned(), recipe: spec }
+        let mut recipe = Recipe::open(name).unwrap();
+        recipe.train_mut().into_iter().for_each(|train| train.epochs = 3);
+        Candidate { name: (*name).to_owned(), recipe }
     };
     names.iter().map(candidate).collect()
 }
 
 fn iris() -> (Dataset<'static>, Dataset<'static>) {
-    data::hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    data::hold_out(&open("iris"), 0.2, 0).unwrap()
 }
 
 fn run(
     names: &[&str],
     (training, held_out): &(Dataset, Dataset),
-    options: &Options,
+    options: &CompareOptions,
     threads: usize,
 ) -> Comparison {
-    let compute = Compute::new(Some(threads));
+    let compute = Compute::with_threads(threads);
     compare(&candidates(names), training, held_out, options, compute, &mut |_| ControlFlow::Continue(()))
         .unwrap()
 }
@@ -44,21 +39,17 @@ fn run(
 #[test]
 fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
     let rows = iris();
-    let options = Options { seeds: 2, sweep: vec![1, 2, 4, 9], ..Options::default() };
+    let options = CompareOptions { seeds: 2, code_sizes: vec![1, 2, 4, 9], ..CompareOptions::default() };
     let found = run(&["single", "pca", "deep"], &rows, &options, 1);
     assert_eq!((found.scale.scale, found.code_size), (Scale::MinMax, Some(2)));
     assert_eq!(found.methods.iter().map(|method| method.fits.len()).collect::<Vec<_>>(), [2, 1, 2]);
 
     // One fit by hand: the same scale, code size and seed.
-    let mut spec = candidates(&["single"])[0].recipe.clone();
-    spec.set_scale(Scale::MinMax);
-    let Recipe::Autoencoder(network) = &mut spec else { panic!() };
-    network.train.seed = 1;
-    network.set_code_size(2).unwrap();
-    let alone =
-        fit(&spec, &rows.0, &rows.1, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(())).unwrap();
-    let (second, wanted) =
-        (&found.methods[0].fits[1], evaluate(&alone.model, &*rows.1.rows, Compute::new(Some(1))).unwrap());
+    let mut alone = candidates(&["single"])[0].recipe.with("code_size", 2).unwrap();
+    alone.set_scale(Scale::MinMax);
+    alone.set_seed(1);
+    let alone = fit_on(1, &alone, &rows.0, &rows.1);
+    let (second, wanted) = (&found.methods[0].fits[1], evaluate(&alone.model, &rows.1));
     assert_eq!(second.seed, Some(1));
     assert_eq!(second.squared_error_per_row, wanted.squared_error_per_row);
     assert_eq!(second.bce, wanted.bce);
@@ -103,16 +94,16 @@ fn figures_are_those_of_the_fits_and_of_every_number_of_threads() {
 #[test]
 fn what_does_not_fit_says_why_and_the_others_go_on() {
     let rows = iris();
-    let found = run(&["conv", "pca"], &rows, &Options::default(), 1);
+    let found = run(&["conv", "pca"], &rows, &CompareOptions::default(), 1);
     assert!(found.methods[0].failure.as_ref().unwrap().contains("image"), "{:?}", found.methods[0].failure);
     assert!(found.methods[1].failure.is_none());
     assert!(found.remarks().iter().any(|remark| remark.starts_with("conv does not fit these rows")));
 
     // Unscaled, the loss of `single` has no sense on centimetres; alone it is an error.
-    let options = Options { scale: Some(Scale::None), ..Options::default() };
+    let options = CompareOptions { scale: Some(Scale::None), ..CompareOptions::default() };
     let found = run(&["single", "pca"], &rows, &options, 1);
     assert!(found.methods[0].failure.as_ref().unwrap().contains("outside 0..1"));
-    let compute = Compute::new(Some(1));
+    let compute = Compute::with_threads(1);
     let error = compare(&candidates(&["single"]), &rows.0, &rows.1, &options, compute, &mut |_| {
         ControlFlow::Continue(())
     })
@@ -121,23 +112,22 @@ fn what_does_not_fit_says_why_and_the_others_go_on() {
     assert!(error.contains("none of the recipes") && error.contains("outside 0..1"), "{error}");
 
     // A code larger than the rows allow, and held-out rows of another length.
-    let options = Options { code_size: Some(5), ..Options::default() };
+    let options = CompareOptions { code_size: Some(5), ..CompareOptions::default() };
     assert!(
         run(&["single", "pca"], &rows, &options, 1).methods[1].failure.as_ref().unwrap().contains("1 to 4")
     );
-    let table = Table::new(Values::F64(vec![1.0; 6]), Shape::flat(3)).unwrap();
-    let other = Dataset { name: "three".into(), rows: Arc::new(table), labels: None, columns: None };
-    let error = compare(&candidates(&["pca"]), &rows.0, &other, &Options::default(), compute, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let other = Dataset { name: "three".into(), ..made(vec![1.0f64; 6], Shape::flat(3)) };
+    let error =
+        compare(&candidates(&["pca"]), &rows.0, &other, &CompareOptions::default(), compute, &mut |_| {
+            ControlFlow::Continue(())
+        });
     assert!(error.unwrap_err().to_string().contains("three: its rows have 3 numbers"));
 }
 
 #[test]
 fn without_classes_there_are_no_accuracies() {
-    let (mut training, held_out) = iris();
-    training.labels = None;
-    let found = run(&["pca"], &(training, held_out), &Options::default(), 1);
+    let (training, held_out) = iris();
+    let found = run(&["pca"], &(labelled(&training, None), held_out), &CompareOptions::default(), 1);
     assert_eq!(found.methods[0].fits[0].nearest_neighbour_accuracy, None);
     assert_eq!(found.rows, None);
     let (header, rows) = found.table(&Measure::ALL);
@@ -149,15 +139,15 @@ fn without_classes_there_are_no_accuracies() {
 fn a_comparison_can_be_stopped_and_keeps_what_it_has() {
     let (training, held_out) = iris();
     let mut epochs = 0;
-    let options = Options { seeds: 2, sweep: vec![1, 2], ..Options::default() };
+    let options = CompareOptions { seeds: 2, code_sizes: vec![1, 2], ..CompareOptions::default() };
     let found = compare(
         &candidates(&["pca", "single", "deep"]),
         &training,
         &held_out,
         &options,
-        Compute::new(Some(1)),
+        Compute::with_threads(1),
         &mut |progress| {
-            let Progress::Fit { event: Event::Epoch(_), of, .. } = progress else {
+            let ComparisonEvent::Fit { event: Event::Epoch(_), of, .. } = progress else {
                 return ControlFlow::Continue(());
             };
             assert_eq!(*of, 1 + 2 + 2 + 2 * 2);
@@ -175,15 +165,10 @@ fn a_comparison_can_be_stopped_and_keeps_what_it_has() {
 #[test]
 fn codes_of_pictures_are_worth_what_was_published() {
     let check = |training: &str, test: &str, wrong: f64, linear: f64| {
-        let open = |name: &str| data::open(name, &OpenOptions::default()).unwrap();
         let (training, test) = (open(training), open(test));
-        let mut recipe = RecipeFile::open("pca").unwrap();
-        recipe.set("code_size=50").unwrap();
-        let compute = Compute::new(None);
-        let fit =
-            fit(&recipe.recipe().unwrap(), &training, &test, compute, &mut |_| ControlFlow::Continue(()))
-                .unwrap();
-        let codes = |data: &Dataset<'_>| fit.model.encode(&*data.rows, compute).unwrap().into_f32();
+        let fit = fit(&recipe("pca", &["code_size=50"]), &training, &test);
+        let compute = fit.model.compute();
+        let codes = |data: &Dataset<'_>| fit.model.encode(data).unwrap().into_values().into_f32();
         let (known, asked) = (codes(&training), codes(&test));
         let classes = |data: &Dataset<'_>| data.labels.as_ref().unwrap().classes.clone();
         let (known_classes, asked_classes) = (classes(&training), classes(&test));

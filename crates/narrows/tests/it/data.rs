@@ -17,11 +17,16 @@ fn shared(path: &str) -> Option<String> {
 }
 
 fn open(name: &str) -> Dataset<'static> {
-    data::open(name, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+    open_with(name, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A built-in data set or a file.
+fn open_with(name: &str, options: &OpenOptions) -> narrows::Result<Dataset<'static>> {
+    narrows_datasets::open_with(name, options).unwrap_or_else(|| data::open(name, options))
 }
 
 fn with_label(label: &str) -> OpenOptions {
-    OpenOptions { label: Some(label.into()), ..OpenOptions::default() }
+    OpenOptions { label_column: Some(label.into()), ..OpenOptions::default() }
 }
 
 fn open_label(name: &str, label: &str) -> Dataset<'static> {
@@ -29,7 +34,7 @@ fn open_label(name: &str, label: &str) -> Dataset<'static> {
 }
 
 fn refusal(name: &str, options: &OpenOptions) -> String {
-    match data::open(name, options) {
+    match open_with(name, options) {
         Ok(_) => panic!("{name} was read"),
         Err(error) => {
             let message = error.to_string();
@@ -94,8 +99,8 @@ fn mnist_is_inside() {
     assert_eq!((test.rows.rows(), test.rows.shape()), (10_000, Shape::image(28, 28, 1)));
     assert_eq!(histogram(&test), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
     assert_eq!(test.labels.unwrap().classes[..5], [7, 2, 1, 0, 4]);
-    assert_eq!(data::default_validation("mnist"), Some("mnist:test"));
-    assert_eq!(data::default_validation("iris"), None);
+    assert_eq!(narrows_datasets::default_held_out("mnist"), Some("mnist:test"));
+    assert_eq!(narrows_datasets::default_held_out("iris"), None);
 }
 
 /// Means as printed by R's `summary(iris)`.
@@ -114,10 +119,11 @@ fn iris_is_inside() {
 
 #[test]
 fn every_built_in_opens() {
-    for (name, description) in data::builtin_names() {
-        assert_eq!(open(name).name, *name);
-        assert!(description.contains("CC BY"), "{description}");
+    for info in narrows_datasets::list() {
+        assert_eq!(open(info.name).name, info.name);
+        assert!(info.description.contains("CC BY"), "{}", info.description);
     }
+    assert!(narrows_datasets::open("./mnist").is_none(), "a path is a file");
 }
 
 #[test]
@@ -148,8 +154,8 @@ fn idx_files_bring_their_labels() {
     if let Some(path) = shared("mnist/t10k-labels-idx1-ubyte.gz") {
         assert!(refusal(&path, &OpenOptions::default()).contains("labels, not rows"));
         // Ten thousand labels do not fit 150 rows.
-        let options = OpenOptions { labels: Some(path.into()), ..OpenOptions::default() };
-        let message = data::open("iris", &options).err().unwrap().to_string();
+        let options = OpenOptions { labels_file: Some(path.into()), ..OpenOptions::default() };
+        let message = open_with("iris", &options).err().unwrap().to_string();
         assert!(message.contains("10000 labels for 150 rows"), "{message}");
     }
 }
@@ -167,7 +173,7 @@ fn scikit_learns_tables() {
         let means = column_means(&wine);
         near(&[means[0]], &[13.0], 0.05);
         near(&[means[12]], &[746.0], 1.0);
-        assert!(refusal(&path, &with_label("2")).contains("--label"));
+        assert!(refusal(&path, &with_label("2")).contains("`label_column`"));
         assert_eq!(values(&open_label(&path, "14")), values(&wine));
     }
     if let Some(path) = shared("tables/breast_cancer.csv") {
@@ -208,7 +214,7 @@ fn other_tables() {
     if let Some(path) = shared("tables/r-datasets/iris.csv") {
         let message = refusal(&path, &OpenOptions::default());
         assert!(message.contains("line 2, column `Species`: `setosa` is not a number"), "{message}");
-        assert!(message.contains("--label Species"), "{message}");
+        assert!(message.contains("`label_column` = Species"), "{message}");
         near(&column_means(&open_label(&path, "Species")), &column_means(&open("iris")), 1e-2);
     }
     if let Some(path) = shared("tables/r-datasets/airquality.csv") {
@@ -288,8 +294,8 @@ fn no_awkward_file_panics() {
                 assert!(error.to_string().starts_with(name), "{error}");
             }
         }
-        let labels = OpenOptions { labels: Some(path.clone()), ..OpenOptions::default() };
-        if let Err(error) = data::open("iris", &labels) {
+        let labels = OpenOptions { labels_file: Some(path.clone()), ..OpenOptions::default() };
+        if let Err(error) = open_with("iris", &labels) {
             assert!(error.to_string().starts_with(name), "{error}");
         }
     }
@@ -310,16 +316,13 @@ fn what_is_not_read_says_what_is() {
         std::fs::write(&path, bytes).unwrap();
         assert!(refusal(path.to_str().unwrap(), &OpenOptions::default()).contains(".csv"));
     }
-    let message = refusal("mnsit", &OpenOptions::default());
-    assert!(message.contains("did you mean `mnist`?") && message.contains("`iris`"), "{message}");
-    let message = refusal("no/such/file.csv", &OpenOptions::default());
-    assert!(message.contains("`mnist:test`") && !message.contains("did you mean"), "{message}");
-    let options = OpenOptions { labels: Some("b".into()), ..with_label("a") };
+    assert_eq!(refusal("no/such/file.csv", &OpenOptions::default()), "no/such/file.csv: no such file");
+    let options = OpenOptions { labels_file: Some("b".into()), ..with_label("a") };
     assert!(refusal("iris", &options).contains("both"));
-    let options = OpenOptions { labels: Some("no/such/file".into()), ..OpenOptions::default() };
-    let message = data::open("iris", &options).err().unwrap().to_string();
+    let options = OpenOptions { labels_file: Some("no/such/file".into()), ..OpenOptions::default() };
+    let message = open_with("iris", &options).err().unwrap().to_string();
     assert!(message.starts_with("no/such/file: no such file") && !message.contains("built"), "{message}");
-    assert!(refusal("mnist:test", &with_label("1")).contains("--labels"));
+    assert!(refusal("mnist:test", &with_label("1")).contains("`labels_file`"));
     let options = OpenOptions { shape: Some(Shape::flat(5)), ..OpenOptions::default() };
     assert!(refusal("iris", &options).contains("a row has 4 numbers"));
 }
@@ -344,7 +347,7 @@ fn labels_come_from_files_of_three_kinds() {
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let options = OpenOptions { labels: Some(path), ..OpenOptions::default() };
+        let options = OpenOptions { labels_file: Some(path), ..OpenOptions::default() };
         let labels = data::open(rows.to_str().unwrap(), &options).unwrap().labels.unwrap();
         let names: Vec<String> = names.into_iter().map(String::from).collect();
         assert_eq!((labels.names, labels.classes), (names, classes), "{name}");

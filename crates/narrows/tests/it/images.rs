@@ -1,25 +1,8 @@
 //! Networks on images: any size comes back, noise is undone, threads and SIMD levels change nothing that matters.
 
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
-use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Subset, Table, Values};
-use narrows::fit::Fit;
-use narrows::recipe::Recipe;
-use narrows::recipe::RecipeFile;
-use narrows_kernels::Level;
-
-fn fit(recipe: &RecipeFile, training: &Dataset<'_>, validation: &Dataset<'_>, compute: Compute) -> Fit {
-    let spec = recipe.recipe().unwrap();
-    narrows::fit::fit(&spec, training, validation, compute, &mut |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn with(recipe: &str, settings: &[&str]) -> RecipeFile {
-    let mut recipe = RecipeFile::open(recipe).unwrap();
-    settings.iter().for_each(|setting| recipe.set(setting).unwrap());
-    recipe
-}
+use crate::common::{evaluate, fit, fit_on, made, open, options, parse, recipe, reconstruction, some_rows};
+use narrows::data::Values;
+use narrows::{Compute, Dataset, FitOptions, Recipe, Shape, Source};
 
 /// Bytes in which a bright patch of one colour lies somewhere on a slope of another.
 fn patches(count: usize, shape: Shape) -> Dataset<'static> {
@@ -37,18 +20,11 @@ fn patches(count: usize, shape: Shape) -> Dataset<'static> {
             }
         }
     }
-    let rows = Arc::new(Table::new(Values::U8(bytes), shape).unwrap());
-    Dataset { name: "patches".into(), rows, labels: None, columns: None }
+    made(bytes, shape)
 }
 
 fn mnist(count: usize) -> (Dataset<'static>, Dataset<'static>) {
-    let open = |name| data::open(name, &OpenOptions::default()).unwrap();
-    let first = |dataset: Dataset<'static>, count: usize| Dataset {
-        rows: Arc::new(Subset::new(dataset.rows.clone(), (0..count).collect())),
-        labels: None,
-        ..dataset
-    };
-    (first(open("mnist"), count), first(open("mnist:test"), count / 4))
+    (some_rows(&open("mnist"), count, 1), some_rows(&open("mnist:test"), count / 4, 1))
 }
 
 #[test]
@@ -58,22 +34,21 @@ fn any_size_comes_back_in_its_own_size() {
     {
         let rows = patches(40, shape);
         for name in ["conv", "denoising"] {
-            let recipe =
-                with(name, &["train.epochs=3", "train.batch=8", "train.optimizer=adam", "train.rate=0.005"]);
-            let fit = fit(&recipe, &rows, &rows, Compute::new(Some(2)));
+            let recipe = recipe(
+                name,
+                &["train.epochs=3", "train.batch=8", "train.optimizer=adam", "train.rate=0.005"],
+            );
+            let fit = fit(&recipe, &rows, &rows);
             let model = &fit.model;
             assert_eq!(fit.history.len(), 3);
             assert!(fit.history[2].train_loss < fit.history[0].train_loss, "{name} learns on {shape}");
-            let Values::F32(codes) = model.encode(&*rows.rows, Compute::new(Some(1))).unwrap() else {
-                panic!()
-            };
-            let Values::F32(whole) = model.reconstruct(&*rows.rows, Compute::new(Some(3))).unwrap() else {
-                panic!()
-            };
-            assert_eq!(whole.len(), 40 * shape.len(), "{name} gives {shape} back");
-            let codes = Table::new(Values::F32(codes), model.code_shape()).unwrap();
-            let Values::F32(decoded) = model.decode(&codes, Compute::new(Some(2))).unwrap() else { panic!() };
-            assert!(decoded == whole, "encode, then decode, is reconstruct");
+            let on = |threads| model.clone().with_compute(Compute::with_threads(threads));
+            let codes = on(1).encode(&rows).unwrap();
+            let whole = on(3).reconstruct(&rows).unwrap();
+            assert_eq!((whole.rows(), whole.shape()), (40, shape), "{name} gives {shape} back");
+            assert_eq!((codes.rows(), codes.shape()), (40, model.code_shape()));
+            assert!(on(2).decode(&codes).unwrap() == whole, "encode, then decode, is reconstruct");
+            let Values::F32(whole) = whole.into_values() else { panic!("f32") };
             assert!(whole.iter().all(|value| (0.0..=255.0).contains(value)), "in the units of the rows");
         }
     }
@@ -81,12 +56,12 @@ fn any_size_comes_back_in_its_own_size() {
 
 #[test]
 fn models_have_the_same_bytes_for_every_number_of_threads() {
-    let (training, validation) = mnist(600);
+    let (training, held_out) = mnist(600);
     for name in ["conv", "denoising"] {
         // A last batch that is shorter than the others.
-        let recipe = with(name, &["train.epochs=2", "train.batch=128"]);
+        let recipe = recipe(name, &["train.epochs=2", "train.batch=128"]);
         let parameters = |threads: usize| {
-            let fit = fit(&recipe, &training, &validation, Compute::new(Some(threads)));
+            let fit = fit_on(threads, &recipe, &training, &held_out);
             let losses: Vec<u64> = fit.history.iter().map(|record| record.held_out_loss.to_bits()).collect();
             (fit.model.to_bytes().unwrap(), losses)
         };
@@ -99,28 +74,35 @@ fn models_have_the_same_bytes_for_every_number_of_threads() {
 
 #[test]
 fn every_level_trains_to_the_same_loss() {
-    let (training, validation) = mnist(1000);
+    let (training, held_out) = mnist(1000);
     for name in ["conv", "denoising"] {
-        let recipe = with(name, &["train.epochs=1", "train.batch=64"]);
-        let loss = |level| {
-            let fit = fit(&recipe, &training, &validation, Compute { level, threads: 2 });
-            fit.history[0].held_out_loss
+        let recipe = recipe(name, &["train.epochs=1", "train.batch=64"]);
+        let loss = |compute| {
+            let options = FitOptions { compute, ..options(&held_out, 2) };
+            narrows::fit(&recipe, &training, options).unwrap().history[0].held_out_loss
         };
-        let best = loss(Level::detect());
-        for level in Level::available() {
-            let other = loss(level);
-            assert!((best - other).abs() < 1e-3, "{name} at {}: {other}, at the best {best}", level.name());
+        let best = Compute::with_threads(2);
+        let least = loss(best);
+        for compute in best.at_every_level() {
+            let other = loss(compute);
+            assert!(
+                (least - other).abs() < 1e-3,
+                "{name} at {}: {other}, at the best {least}",
+                compute.simd()
+            );
         }
     }
 }
 
 #[test]
 fn a_network_that_was_shown_noise_takes_it_off() {
-    let (training, validation) = mnist(2000);
-    let recipe =
-        with("denoising", &["train.epochs=6", "train.batch=32", "train.optimizer=adam", "train.rate=0.003"]);
-    let fit = fit(&recipe, &training, &validation, Compute::new(Some(2)));
-    let summary = fit.summary();
+    let (training, held_out) = mnist(2000);
+    let recipe = recipe(
+        "denoising",
+        &["train.epochs=6", "train.batch=32", "train.optimizer=adam", "train.rate=0.003"],
+    );
+    let fit = fit(&recipe, &training, &held_out);
+    let summary = reconstruction(&fit);
     // Judged by the clean rows: better than any PCA of the noisy ones, which keeps few components here.
     assert!(summary.evaluation.squared_error_per_row < 0.8 * summary.baselines.pca, "{}", summary.verdict);
     assert!(summary.verdict.starts_with("on noisy rows better than PCA-"), "{}", summary.verdict);
@@ -129,26 +111,26 @@ fn a_network_that_was_shown_noise_takes_it_off() {
     // The noise itself, 784 x the mean square of what clipping leaves of it, is far larger than what is left.
     assert!(summary.baselines.pca < 60.0);
     // The same noise each time it is judged.
-    let again =
-        narrows::evaluation::reconstruction::evaluate(&fit.model, &*validation.rows, Compute::new(Some(1)))
-            .unwrap();
-    assert_eq!(again, summary.evaluation);
+    let alone = fit.model.clone().with_compute(Compute::with_threads(1));
+    assert_eq!(evaluate(&alone, &held_out), summary.evaluation);
 }
 
 #[test]
 fn fixed_noise_is_the_same_in_each_epoch() {
-    let (training, validation) = mnist(300);
+    let (training, held_out) = mnist(300);
     let loss = |fresh: bool, order: &str| {
         // One batch holds all rows and the rate is next to nothing: only the noise can change the loss.
-        let mut recipe = with(
-            "denoising",
-            &["train.epochs=2", "train.batch=300", "train.optimizer=sgd", "train.rate=1e-9"],
-        );
         let noise = format!("{{ gaussian_noise = 0.5, clip = [0, 1], fresh = {fresh} }}");
-        recipe.set(&format!("encoder=[{noise}, {{ conv = 3 }}, 'relu', {{ max_pool = 2 }}]")).unwrap();
-        recipe.set("decoder=[{ upsample = 2 }, { conv = 'input' }, 'sigmoid']").unwrap();
-        recipe.set(order).unwrap();
-        let fit = fit(&recipe, &training, &validation, Compute::new(Some(2)));
+        let recipe = recipe(
+            "denoising",
+            &[
+                "train={ epochs = 2, batch = 300, optimizer = 'sgd', rate = 1e-9 }",
+                &format!("encoder=[{noise}, {{ conv = 3 }}, 'relu', {{ max_pool = 2 }}]"),
+                "decoder=[{ upsample = 2 }, { conv = 'input' }, 'sigmoid']",
+                order,
+            ],
+        );
+        let fit = fit(&recipe, &training, &held_out);
         [fit.history[0].train_loss, fit.history[1].train_loss]
     };
     let [first, second] = loss(false, "train.seed=1");
@@ -159,39 +141,28 @@ fn fixed_noise_is_the_same_in_each_epoch() {
 
 #[test]
 fn the_best_epoch_is_kept_where_that_is_asked() {
-    let (training, validation) = mnist(256);
+    let (training, held_out) = mnist(256);
     // A rate so large that the loss goes up and down.
     let settings = ["train.epochs=8", "train.batch=16", "train.optimizer=sgd", "train.rate=30.0"];
-    let last = fit(
-        &with("conv", &[&settings[..], &["train.keep=last"]].concat()),
-        &training,
-        &validation,
-        Compute::new(Some(2)),
-    );
-    let best = fit(
-        &with("conv", &[&settings[..], &["train.keep=best"]].concat()),
-        &training,
-        &validation,
-        Compute::new(Some(2)),
-    );
+    let keep =
+        |which: &'static str| fit(&recipe("conv", &[&settings[..], &[which]].concat()), &training, &held_out);
+    let (last, best) = (keep("train.keep=last"), keep("train.keep=best"));
     let least = best.history.iter().map(|record| record.held_out_loss).fold(f64::INFINITY, f64::min);
-    assert!((best.summary().evaluation.loss - least).abs() < 1e-6 * least);
+    assert!((reconstruction(&best).evaluation.loss - least).abs() < 1e-6 * least);
     let end = last.history.last().unwrap().held_out_loss;
-    assert!((last.summary().evaluation.loss - end).abs() < 1e-6 * end);
+    assert!((reconstruction(&last).evaluation.loss - end).abs() < 1e-6 * end);
 }
 
 #[test]
 fn what_cannot_work_is_refused_with_the_name_of_the_layer() {
     let refused = |encoder: &str, decoder: &str, shape: Shape, parts: &[&str]| {
         let text = format!("method='autoencoder'\nloss='mse'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-        let Recipe::Autoencoder(spec) = RecipeFile::parse("r", "r", &text).unwrap().recipe().unwrap() else {
-            panic!()
-        };
-        let error = narrows::network::plan::Plan::new(&spec, shape).unwrap_err().to_string();
+        let Recipe::Autoencoder(recipe) = parse(&text) else { panic!("an autoencoder") };
+        let error = narrows::network::plan::Plan::new(&recipe, shape).unwrap_err().to_string();
         parts.iter().for_each(|part| assert!(error.contains(part), "`{part}` is not in: {error}"));
     };
     let image = Shape::image(12, 10, 3);
-    refused("{conv=4}", "{conv='input'}", Shape::flat(784), &["encoder[0]", "vector of 784", "--shape"]);
+    refused("{conv=4}", "{conv='input'}", Shape::flat(784), &["encoder[0]", "vector of 784", "`shape`"]);
     refused("{dense=4}", "{conv='input'}", image, &["decoder[0]", "vector of 4", "reshape"]);
     refused(
         "{max_pool=2}",

@@ -2,21 +2,14 @@
 //!
 //! `golden/` holds files of each format version as they were once written. They must open for ever; see `golden_files`.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Source, Table, Values};
-use narrows::fit::Options;
-use narrows::fit::classifier::fit_classifier;
-use narrows::model::Model;
-use narrows::recipe::Recipe;
-use narrows::recipe::RecipeFile;
+use crate::common::{self, fit_on, made, open, parameters, parse, wide};
+use narrows::{Dataset, Model, Shape};
 
 mod damaged;
 mod golden_files;
-mod parts;
+pub mod parts;
 
 const PCA: &str = "method = 'pca'\ncode_size = 2";
 const NETWORK: &str = "method = 'autoencoder'
@@ -70,29 +63,11 @@ const GOLDEN: [&str; 5] = [
 /// Bytes of 24 images of 5 x 6: a bright bar that wanders.
 fn bars() -> Dataset<'static> {
     let image = |i: usize| (0..30).map(move |at| if at % 6 == i % 6 || at / 6 == i / 6 { 220 } else { 20 });
-    dataset(Values::U8((0..24).flat_map(image).collect()), Shape::image(5, 6, 1))
-}
-
-fn iris() -> Dataset<'static> {
-    data::open("iris", &OpenOptions::default()).unwrap()
+    made((0..24).flat_map(image).collect::<Vec<u8>>(), Shape::image(5, 6, 1))
 }
 
 fn fit(text: &str, dataset: &Dataset<'_>) -> Model {
-    let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
-    if let Recipe::Classifier(spec) = &spec {
-        let (compute, options) = (Compute::new(Some(2)), Options::default());
-        return fit_classifier(spec, dataset, dataset, compute, options, &mut |_| ControlFlow::Continue(()))
-            .unwrap()
-            .model;
-    }
-    narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(2)), &mut |_| ControlFlow::Continue(()))
-        .unwrap()
-        .model
-}
-
-fn dataset(values: Values, shape: Shape) -> Dataset<'static> {
-    let rows = Arc::new(Table::new(values, shape).unwrap());
-    Dataset { name: "made".into(), rows, labels: None, columns: None }
+    common::fit(&parse(text), dataset, dataset).model
 }
 
 /// Rows without structure: the numbers of a linear congruence.
@@ -103,16 +78,7 @@ fn noise(len: usize) -> impl Iterator<Item = u32> {
 }
 
 fn encode(model: &Model, rows: &[[f64; 4]]) -> Vec<f64> {
-    let table = Table::new(Values::F64(rows.concat()), Shape::flat(4)).unwrap();
-    wide(model.encode(&table, Compute::new(Some(1))).unwrap())
-}
-
-fn wide(values: Values) -> Vec<f64> {
-    match values {
-        Values::U8(values) => values.into_iter().map(f64::from).collect(),
-        Values::F32(values) => values.into_iter().map(f64::from).collect(),
-        Values::F64(values) => values,
-    }
+    wide(model.encode(made(rows.concat(), Shape::flat(4))).unwrap())
 }
 
 #[track_caller]
@@ -127,9 +93,9 @@ fn close(got: &[f64], want: &[f64], tolerance: f64) {
 
 #[test]
 fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
-    let iris = iris();
-    let images = dataset(Values::U8(noise(60 * 24).map(|x| x as u8).collect()), Shape::image(4, 2, 3));
-    let wide_rows = dataset(Values::F32(noise(5 * 40).map(|x| x as f32 / 1e6).collect()), Shape::flat(40));
+    let iris = open("iris");
+    let images = made(noise(60 * 24).map(|x| x as u8).collect(), Shape::image(4, 2, 3));
+    let wide_rows = made(noise(5 * 40).map(|x| x as f32 / 1e6).collect(), Shape::flat(40));
     let network = |scale: &str, encoder: &str, decoder: &str, loss: &str| {
         format!(
             "method = 'autoencoder'\nabout = 'a \"name\" with \\\\ and \u{e9}'\nscale = '{scale}'\nencoder = [{encoder}]\n\
@@ -178,15 +144,9 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
         let again = Model::from_bytes(&bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(model, again, "{text}");
         assert_eq!(bytes, again.to_bytes().unwrap(), "{text}");
-        let compute = Compute::new(Some(2));
-        let codes = model.encode(&*dataset.rows, compute).unwrap();
-        assert_eq!(codes, again.encode(&*dataset.rows, compute).unwrap(), "{text}");
+        assert_eq!(model.encode(dataset).unwrap(), again.encode(dataset).unwrap(), "{text}");
         // Another fit of the same, with another number of threads, is the same file.
-        let spec = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap();
-        let twin = narrows::fit::fit(&spec, dataset, dataset, Compute::new(Some(3)), &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+        let twin = fit_on(3, &parse(&text), dataset, dataset);
         assert_eq!(bytes, twin.model.to_bytes().unwrap(), "{text}");
     }
 }
@@ -195,7 +155,7 @@ fn every_kind_of_model_comes_back_equal_and_gives_the_same_bytes() {
 fn a_file_on_disk_is_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.narrows");
-    let model = fit(PCA, &iris());
+    let model = fit(PCA, &open("iris"));
     model.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), model.to_bytes().unwrap());
     assert_eq!(Model::open(&path).unwrap(), model);
@@ -210,13 +170,9 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     let noise: Vec<f64> = noise(40).map(f64::from).collect();
     let largest = noise.iter().fold(0.0f64, |a, b| a.max(b.abs()));
     let rows: Vec<f64> = noise.iter().map(|x| x / largest * 3.4e38).collect();
-    let dataset = dataset(Values::F64(rows), Shape::flat(4));
+    let dataset = made(rows, Shape::flat(4));
     let text = "method='autoencoder'\nscale='none'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={epochs=1}";
-    let spec = RecipeFile::parse("test", "test", text).unwrap().recipe().unwrap();
-    let fit = narrows::fit::fit(&spec, &dataset, &dataset, Compute::new(Some(1)), &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let fit = fit_on(1, &parse(text), &dataset, &dataset);
     assert!(
         matches!(&fit.ended, narrows::progress::Ended::Diverged(reason) if reason.contains("epoch 1, step 1")),
         "{:?}",
@@ -224,9 +180,9 @@ fn a_model_whose_network_ran_away_can_still_be_opened() {
     );
     let bytes = fit.model.to_bytes().unwrap();
     let again = Model::from_bytes(&bytes).unwrap();
-    assert_eq!(again.fitted, fit.model.fitted);
+    assert_eq!(parameters(&again), parameters(&fit.model));
     assert_eq!(again.to_bytes().unwrap(), bytes);
-    let found = again.summary.unwrap();
+    let found = again.summary().unwrap().reconstruction().unwrap();
     assert!(!found.evaluation.squared_error_per_row.is_finite());
     assert!(found.verdict.starts_with("learned nothing"), "{}", found.verdict);
 }

@@ -1,26 +1,20 @@
 //! Batch normalisation from recipe to model: trained with it, saved without.
 
-use crate::common::{open, some_rows};
-use narrows::compute::Compute;
-use narrows::data::{Dataset, OpenOptions, hold_out};
-use narrows::fit::{CheckpointOptions, Fit, Options, fit_with};
-use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event};
+use crate::common::{
+    fit_on, fit_with_checkpoints, open, options, parameters, parse, reconstruction, some_rows,
+};
+use narrows::data::hold_out;
+use narrows::progress::Ended;
 use narrows::recipe::RecipeFile;
-use narrows::recipe::{Layer, Recipe};
-use std::ops::ControlFlow;
-
-fn network(text: &str) -> Recipe {
-    RecipeFile::parse("test", "test", text).and_then(|recipe| recipe.recipe()).unwrap()
-}
+use narrows::{Dataset, Fit, FitOptions, Layer, Model, Recipe};
 
 fn iris() -> (Dataset<'static>, Dataset<'static>) {
-    hold_out(&narrows::data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    hold_out(&open("iris"), 0.2, 0).unwrap()
 }
 
 /// A network on flowers; 120 rows in batches of 17 leave a single row for the last one.
 fn flowers(train: &str) -> Recipe {
-    network(&format!(
+    parse(&format!(
         "method='autoencoder'\nscale='standard'\nloss='mse'\n\
          encoder=[{{dense=8}}, 'batch_norm', 'relu', {{dropout=0.1}}, {{dense=2}}]\n\
          decoder=[{{dense=8}}, 'relu', 'batch_norm', {{dense='input', bias=false}}]\n\
@@ -28,16 +22,15 @@ fn flowers(train: &str) -> Recipe {
     ))
 }
 
-fn run(spec: &Recipe, data: &(Dataset, Dataset), threads: usize) -> Fit {
-    let compute = Compute::new(Some(threads));
-    narrows::fit::fit(spec, &data.0, &data.1, compute, &mut |_| ControlFlow::Continue(())).unwrap()
+fn run(recipe: &Recipe, data: &(Dataset, Dataset), threads: usize) -> Fit {
+    fit_on(threads, recipe, &data.0, &data.1)
 }
 
 #[test]
 fn the_model_is_plain_and_gives_what_training_judged() {
     let data = iris();
     let fit = run(&flowers("epochs=40, rate=0.01"), &data, 1);
-    let (Recipe::Autoencoder(asked), Recipe::Autoencoder(left)) = (&fit.recipe, &fit.model.recipe) else {
+    let (Recipe::Autoencoder(asked), Recipe::Autoencoder(left)) = (&fit.recipe, fit.model.recipe()) else {
         panic!()
     };
     assert!(asked.is_normalized() && !left.is_normalized());
@@ -46,7 +39,7 @@ fn the_model_is_plain_and_gives_what_training_judged() {
     // 4 8 + 8 + 8 2 + 2 + 2 8 + 8 + 8 4 + 4.
     assert_eq!(fit.model.parameter_count(), 118);
     // The last epoch was judged with the running moments before they were folded.
-    let (judged, found) = (fit.history.last().unwrap().held_out_loss, fit.summary().evaluation.loss);
+    let (judged, found) = (fit.history.last().unwrap().held_out_loss, reconstruction(&fit).evaluation.loss);
     assert!((judged - found).abs() < 1e-5 * judged, "{judged} {found}");
     assert!(found < 0.2, "it has learned: {found}");
     let again = Model::from_bytes(&fit.model.to_bytes().unwrap()).unwrap();
@@ -57,35 +50,26 @@ fn the_model_is_plain_and_gives_what_training_judged() {
 fn every_number_of_threads_gives_the_same_bytes() {
     let data = (some_rows(&open("mnist"), 301, 100), some_rows(&open("mnist:test"), 50, 100));
     for extra in ["", "sparsity={kl=0.01}\n"] {
-        let spec = network(&format!(
+        let recipe = parse(&format!(
             "method='autoencoder'\nloss='bce'\n\
              encoder=[{{masking_noise=0.1}}, {{dense=101}}, 'batch_norm', 'relu', {{dropout=0.2}}, {{dense=13}}, 'batch_norm', 'sigmoid']\n\
              decoder=[{{dense=101}}, 'relu', 'batch_norm', {{dense='input'}}, 'sigmoid']\n\
              {extra}train={{epochs=2, batch=100, clip_norm=0.5}}"
         ));
-        let one = run(&spec, &data, 1).model.to_bytes().unwrap();
+        let one = run(&recipe, &data, 1).model.to_bytes().unwrap();
         for threads in [2, 3, 4, 7] {
-            assert!(one == run(&spec, &data, threads).model.to_bytes().unwrap(), "{threads} threads");
+            assert!(one == run(&recipe, &data, threads).model.to_bytes().unwrap(), "{threads} threads");
         }
     }
 }
 
 #[test]
 fn a_resumed_run_is_the_one_that_never_stopped() {
-    let (training, held_out) = iris();
     for optimizer in ["adamw", "sgd"] {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.narrows");
-        let spec = flowers(&format!("epochs=8, optimizer='{optimizer}', rate=0.01, keep='best'"));
-        let run = |resume: bool, stop: usize| {
-            let options =
-                Options { checkpoints: Some(CheckpointOptions { model: &model, resume }), start: None };
-            fit_with(&spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
-                Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            })
-            .unwrap()
-        };
+        let recipe = flowers(&format!("epochs=8, optimizer='{optimizer}', rate=0.01, keep='best'"));
+        let run = |resume, stop| fit_with_checkpoints(&recipe, &iris(), &model, resume, stop).unwrap();
         let whole = run(false, usize::MAX);
         let stopped = run(false, 3);
         // What was stopped is a plain model too.
@@ -104,8 +88,7 @@ fn a_network_that_runs_away_leaves_a_finite_model() {
         for optimizer in ["sgd", "adam", "rmsprop"] {
             let fit = run(&flowers(&format!("epochs=3, optimizer='{optimizer}', rate={rate}")), &data, 1);
             let model = Model::from_bytes(&fit.model.to_bytes().unwrap()).unwrap();
-            let Fitted::Network { parameters, .. } = &model.fitted else { panic!("a network") };
-            assert!(parameters.iter().all(|value| value.is_finite()), "{optimizer} {rate}");
+            assert!(parameters(&model).iter().all(|value| value.is_finite()), "{optimizer} {rate}");
         }
     }
 }
@@ -128,18 +111,14 @@ fn what_makes_no_sense_together_is_refused() {
     }
     let (training, held_out) = iris();
     let refused = |rest: &str, training: &Dataset<'_>, start: Option<&Model>, part: &str| {
-        let options = Options { checkpoints: None, start };
-        let compute = Compute::new(Some(1));
-        let fit = fit_with(&network(&text(rest)), training, &held_out, compute, options, &mut |_| {
-            ControlFlow::Continue(())
-        });
-        let error = fit.unwrap_err().to_string();
+        let options = FitOptions { start_from: start, ..options(&held_out, 1) };
+        let error = narrows::fit(&parse(&text(rest)), training, options).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
     refused("weights={start='closed_form'}", &training, None, "closed_form is for linear networks");
     refused("", &some_rows(&training, 1, 1), None, "at least 2 training rows");
     // A model has none, so training on is without.
-    let model = run(&network(&text("train={epochs=1}")), &iris(), 1).model;
+    let model = run(&parse(&text("train={epochs=1}")), &iris(), 1).model;
     refused("", &training, Some(&model), "Leave it out to train on");
 }
 

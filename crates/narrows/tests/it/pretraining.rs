@@ -1,11 +1,11 @@
 //! Layers trained one after the other: what they give to the whole network, and what is frozen meanwhile.
 
-use crate::common::{fit, open, recipe, some_rows, try_fit};
-use narrows::compute::Compute;
-use narrows::data::{Dataset, Shape, Table, Values};
-use narrows::model::{Fitted, Model};
-use narrows::progress::{Ended, Event};
-use narrows::recipe::{AutoencoderRecipe, PretrainKind, Recipe};
+use crate::common::{
+    fit, made, open, options, parameter, parameters, recipe, some_rows, try_fit, try_recipe, values,
+};
+use narrows::progress::{Ended, Stage};
+use narrows::recipe::{AutoencoderRecipe, PretrainKind};
+use narrows::{Dataset, Event, FitOptions, Model, Recipe, Shape, Source};
 use std::ops::ControlFlow;
 
 const LAYERS: [&str; 3] = [
@@ -18,28 +18,22 @@ fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 400, 31), some_rows(&open("mnist:test"), 100, 9))
 }
 
-fn parameter(model: &Model, name: &str) -> Vec<f32> {
-    let Fitted::Network { plan, parameters } = &model.fitted else { panic!("a network") };
-    let found = plan.parameters.iter().find(|parameter| parameter.name == name);
-    parameters[found.unwrap_or_else(|| panic!("{name}")).range.clone()].to_vec()
-}
-
 /// The network as pre-training leaves it: stopped before its first step.
 fn start(settings: &[&str], threads: usize) -> Model {
     let (training, held_out) = digits();
     let settings: Vec<&str> = LAYERS.iter().chain(settings).copied().collect();
-    let spec = recipe("single", &settings).recipe().unwrap();
     let mut together = false;
-    let fit = narrows::fit::fit(&spec, &training, &held_out, Compute::new(Some(threads)), &mut |event| {
-        together |= matches!(event, Event::Stage(what) if what.contains("together"));
+    let mut watch = |event: &Event| {
+        together |= matches!(event, Event::Stage(Stage::FineTuning));
         // The first step of all layers together has no smaller step before it: the rate is next to nothing.
         if together && matches!(event, Event::Step { .. }) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    })
-    .unwrap();
+    };
+    let options = FitOptions { watch: Some(&mut watch), ..options(&held_out, threads) };
+    let fit = narrows::fit(&recipe("single", &settings), &training, options).unwrap();
     assert_eq!(fit.ended, Ended::Interrupted);
     assert_eq!(fit.pretraining.len(), 3);
     fit.model
@@ -62,7 +56,6 @@ fn kl_is_paid_by_sigmoid_layers_and_l1_by_the_others_or_all() {
 /// what pre-training has beside epochs and rates, `sparsity` what each layer pays by itself, or nothing.
 fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
     let (training, held_out) = digits();
-    let compute = Compute::new(Some(2));
     // Nothing is learned together: the rate of the last training is 0 from its first step on, nearly.
     let quiet = "train={optimizer=\"sgd\", rate=1e-30, batch=20, epochs=1, seed=5}";
     let pretrain = format!("pretrain={{epochs=[3, 2, 2], rate=[0.3, 0.3, 0.1]{more}}}");
@@ -108,15 +101,13 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
             parameter(&whole.model, &format!("decoder.{}.bias", 3 - layer)),
             parameter(&alone.model, "decoder.1.bias")
         );
-        let codes = |dataset: &Dataset<'_>| {
-            let codes = alone.model.encode(&*dataset.rows, compute).unwrap().into_f32();
-            let rows = Table::new(Values::F32(codes), Shape::flat(units)).unwrap();
-            Dataset { name: "codes".into(), rows: std::sync::Arc::new(rows), labels: None, columns: None }
-        };
-        (rows, judged) = (codes(&rows), codes(&judged));
+        let codes = |dataset: &Dataset<'_>| alone.model.encode(dataset).unwrap();
+        let (codes_of_rows, codes_of_judged) = (codes(&rows), codes(&judged));
+        assert_eq!(codes_of_rows.shape(), Shape::flat(units));
+        (rows, judged) = (codes_of_rows.into(), codes_of_judged.into());
     }
     // So its codes are those of the stack, bit for bit.
-    let codes = whole.model.encode(&*held_out.rows, compute).unwrap().into_f32();
+    let codes = whole.model.encode(&held_out).unwrap().into_values().into_f32();
     let mut stacked = vec![0.0; codes.len()];
     judged.rows.read_f32(0, &mut stacked).unwrap();
     assert_eq!(codes, stacked);
@@ -125,13 +116,13 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
 #[test]
 fn threads_change_nothing_and_noise_and_shared_weights_do() {
     let usual = start(&["pretrain={epochs=2}"], 1);
-    assert_eq!(usual.fitted, start(&["pretrain={epochs=2}"], 3).fitted);
+    assert_eq!(parameters(&usual), parameters(&start(&["pretrain={epochs=2}"], 3)));
     for other in [
         "pretrain={epochs=2, noise={masking_noise=0.3}}",
         "pretrain={epochs=2, tied=false}",
         "pretrain={epochs=[2, 2, 3]}",
     ] {
-        assert_ne!(usual.fitted, start(&[other], 2).fitted, "{other}");
+        assert_ne!(parameters(&usual), parameters(&start(&[other], 2)), "{other}");
     }
 }
 
@@ -157,16 +148,12 @@ fn what_cannot_be_trained_layer_by_layer_is_refused() {
         (vec!["pretrain={}", "decoder=[{dense=\"input\"}, \"sigmoid\"]"], vec!["pretrain", "mirror"]),
     ] {
         let settings: Vec<&str> = LAYERS.iter().chain(&settings).copied().collect();
-        let error = try_fit(&recipe("single", &settings), &training, &held_out).unwrap_err().to_string();
+        let fit = try_recipe("single", &settings).and_then(|recipe| try_fit(&recipe, &training, &held_out));
+        let error = fit.unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "{settings:?}: `{part}` is not in: {error}");
         }
     }
-}
-
-/// The weights of a dense layer of the encoder, inputs x units.
-fn encoder_weights(model: &Model, layer: usize) -> Vec<f32> {
-    parameter(model, &format!("encoder.{layer}.weights"))
 }
 
 #[test]
@@ -186,7 +173,7 @@ fn the_filters_of_a_layer_are_products_of_the_weights_down_to_the_rows() {
         (0..784).map(|pixel| (0..784).map(|at| f64::from(u8::from(at == pixel))).collect()).collect();
     for (layer, sides) in widths.windows(2).enumerate() {
         let (inputs, units) = (sides[0], sides[1]);
-        let weights = encoder_weights(&whole.model, layer + 1);
+        let weights = parameter(&whole.model, &format!("encoder.{}.weights", layer + 1));
         let weight = |input: usize, unit: usize| f64::from(weights[input * units + unit]);
         for row in &mut reaches {
             let sum = |unit| (0..inputs).map(|input| row[input] * weight(input, unit)).sum();
@@ -211,8 +198,7 @@ fn the_filters_of_a_layer_are_products_of_the_weights_down_to_the_rows() {
 
     let flat = Shape::flat(784);
     let rows = |dataset: &Dataset<'_>| {
-        let numbers = crate::common::values(dataset).into_iter().map(|value| value as f32 / 255.0).collect();
-        crate::common::made(numbers, flat)
+        made(values(dataset).into_iter().map(|value| value as f32 / 255.0).collect(), flat)
     };
     let whole = fit(&recipe("single", &settings), &rows(&training), &rows(&held_out));
     assert!(whole.pretraining.iter().all(|layer| layer.filters.is_empty()), "flat rows have no pictures");
@@ -228,8 +214,9 @@ fn dead_units_of_a_layer_are_those_that_no_held_out_row_wakes() {
         "pretrain={epochs=3, rate=0.5, sparsity={l1=0.02}}",
     ];
     let whole = fit(&recipe("single", &settings), &training, &held_out);
-    let (weights, biases) = (encoder_weights(&whole.model, 1), parameter(&whole.model, "encoder.1.bias"));
-    let pixels = crate::common::values(&held_out);
+    let (weights, biases) =
+        (parameter(&whole.model, "encoder.1.weights"), parameter(&whole.model, "encoder.1.bias"));
+    let pixels = values(&held_out);
     let wakes = |unit: usize| {
         pixels.chunks_exact(784).any(|row| {
             let sum: f64 = (0..784).map(|at| row[at] / 255.0 * f64::from(weights[at * 40 + unit])).sum();
@@ -259,9 +246,7 @@ fn a_layer_keeps_its_best_epoch_where_the_whole_does() {
 }
 
 fn network(settings: &[&str]) -> AutoencoderRecipe {
-    let Recipe::Autoencoder(network) = recipe("stacked", settings).recipe().unwrap() else {
-        panic!("a network")
-    };
+    let Recipe::Autoencoder(network) = recipe("stacked", settings) else { panic!("a network") };
     AutoencoderRecipe { about: None, ..network }
 }
 
@@ -334,7 +319,7 @@ fn kinds_that_contradict_one_another_or_do_not_exist_are_refused() {
         (&[], "relu,denoising,tanh", &["relu and tanh", "one function"]),
         (&[], "none,denoising", &["none and denoising"]),
         (&[], "sparse,none", &["none and sparse"]),
-        (&single, "tanh", &["tanh", "no layer is hidden", "--layers"]),
+        (&single, "tanh", &["tanh", "no layer is hidden", "`layers`"]),
     ];
     for (settings, kinds, parts) in cases {
         let error = changed(settings, kinds).unwrap_err().to_string();

@@ -1,14 +1,12 @@
 //! What regularisers, limits and schedules do to a network that is really trained.
 
-use crate::common::{fit, open, recipe, some_rows, try_fit};
-use narrows::compute::Compute;
-use narrows::data::Dataset;
-use narrows::evaluation::reconstruction::evaluate;
-use narrows::fit::{Fit, elimination};
-use narrows::model::{Fitted, Model};
+use crate::common::{
+    evaluate, fit, fit_on, open, parameter, parameters, recipe, reconstruction, some_rows, try_fit,
+    try_recipe,
+};
+use narrows::fit::Elimination;
 use narrows::progress::Ended;
-use narrows::recipe::RecipeFile;
-use std::ops::ControlFlow;
+use narrows::{Dataset, Fit, Model};
 
 fn digits() -> (Dataset<'static>, Dataset<'static>) {
     (some_rows(&open("mnist"), 1500, 13), some_rows(&open("mnist:test"), 400, 7))
@@ -22,15 +20,8 @@ fn trained(settings: &[&str]) -> Fit {
     fit(&recipe("single", &settings), &training, &held_out)
 }
 
-/// The weights of a layer, row after row of units, and the number of units.
-fn weights(model: &Model, name: &str) -> (Vec<f32>, usize) {
-    let Fitted::Network { plan, parameters } = &model.fitted else { panic!("a network") };
-    let parameter = plan.parameters.iter().find(|parameter| parameter.name == name).unwrap();
-    (parameters[parameter.range.clone()].to_vec(), parameter.shape[1])
-}
-
 fn squares(model: &Model) -> f64 {
-    let sum = |name| weights(model, name).0.iter().map(|&w| f64::from(w * w)).sum::<f64>();
+    let sum = |name| parameter(model, name).iter().map(|&w| f64::from(w * w)).sum::<f64>();
     sum("encoder.1.weights") + sum("decoder.1.weights")
 }
 
@@ -39,12 +30,12 @@ fn decay_makes_weights_small_and_elimination_makes_many_zero() {
     let free = trained(&[]);
     let decayed = trained(&["weights.l2=1e-3"]);
     assert!(squares(&decayed.model) < 0.5 * squares(&free.model));
-    assert!(elimination(&free).is_none() && elimination(&decayed).is_none());
+    assert!(Elimination::of(&free.model).is_none() && Elimination::of(&decayed.model).is_none());
 
     let reduced = trained(&["weights.elimination=2e-4", "train.epochs=10"]);
-    let found = elimination(&reduced).unwrap();
+    let found = Elimination::of(&reduced.model).unwrap();
     let gone =
-        |model: &Model| weights(model, "encoder.1.weights").0.iter().filter(|w| w.abs() < 0.01).count();
+        |model: &Model| parameter(model, "encoder.1.weights").iter().filter(|w| w.abs() < 0.01).count();
     assert_eq!(found.layers[0].1, gone(&reduced.model));
     assert_eq!(found.weights(), 2 * 784 * 32);
     assert!(gone(&reduced.model) > 2 * gone(&free.model), "{} {}", gone(&reduced.model), gone(&free.model));
@@ -52,7 +43,7 @@ fn decay_makes_weights_small_and_elimination_makes_many_zero() {
     assert_eq!(found.to_csv().lines().count(), found.eliminated() + 1);
     // The corners of the images are always black: no gradient holds their weights up.
     assert!(found.unused_inputs.unwrap() > 20, "{found}");
-    let error = |fit: &Fit| fit.summary().evaluation.squared_error_per_row;
+    let error = |fit: &Fit| reconstruction(fit).evaluation.squared_error_per_row;
     assert!(error(&reduced) < 1.5 * error(&free), "it still learns");
 }
 
@@ -64,7 +55,7 @@ fn no_unit_has_longer_weights_than_the_largest_norm() {
         let settings =
             [&limit[..], "train.epochs=3", "train.batch=50", "train.rate=0.01", "train.optimizer=adam"];
         let model = fit(&recipe(recipe_name, &settings), &training, &held_out).model;
-        let (weights, units) = weights(&model, "encoder.1.weights");
+        let (weights, units) = (parameter(&model, "encoder.1.weights"), model.code_units());
         let length = |unit: usize| {
             weights.iter().skip(unit).step_by(units).map(|&w| f64::from(w * w)).sum::<f64>().sqrt()
         };
@@ -82,22 +73,17 @@ fn a_clipped_gradient_moves_no_further_than_its_length() {
         let settings = ["train={optimizer=\"sgd\", rate=0.5, batch=64}", clip, epochs];
         fit(&recipe("single", &settings), &rows, &rows).model
     };
-    let numbers = |model: &Model| {
-        let Fitted::Network { parameters, .. } = &model.fitted else { panic!("a network") };
-        parameters.clone()
-    };
-    let (one, two) = (
-        numbers(&run("train.clip_norm=0.001", "train.epochs=1")),
-        numbers(&run("train.clip_norm=0.001", "train.epochs=2")),
-    );
+    let (one, two) =
+        (run("train.clip_norm=0.001", "train.epochs=1"), run("train.clip_norm=0.001", "train.epochs=2"));
+    let (one, two) = (parameters(&one), parameters(&two));
     let distance =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
     // One step of rate 1/2 times a gradient of length 1/1000.
-    assert!((distance(&one, &two) / 0.0005 - 1.0).abs() < 1e-3, "{}", distance(&one, &two));
+    assert!((distance(one, two) / 0.0005 - 1.0).abs() < 1e-3, "{}", distance(one, two));
     // A limit that is never reached changes nothing.
     assert_eq!(
-        numbers(&run("train.clip_norm=1e6", "train.epochs=2")),
-        numbers(&run("train.momentum=0.0", "train.epochs=2"))
+        parameters(&run("train.clip_norm=1e6", "train.epochs=2")),
+        parameters(&run("train.momentum=0.0", "train.epochs=2"))
     );
 }
 
@@ -106,7 +92,7 @@ fn the_kl_penalty_draws_units_to_their_target() {
     let mean = |settings: &[&str]| {
         let sigmoid = "encoder=[{dense=32}, \"sigmoid\"]";
         let settings: Vec<&str> = [sigmoid].iter().chain(settings).copied().collect();
-        trained(&settings).summary().evaluation.mean_activity.unwrap()
+        reconstruction(&trained(&settings)).evaluation.mean_activity.unwrap()
     };
     let (free, drawn) = (mean(&[]), mean(&["sparsity={kl=0.5, target=0.1}"]));
     assert!(free > 0.25 && (drawn - 0.1).abs() < 0.03, "{free} {drawn}");
@@ -114,7 +100,7 @@ fn the_kl_penalty_draws_units_to_their_target() {
 
 #[test]
 fn an_l1_penalty_makes_codes_smaller() {
-    let activity = |settings: &[&str]| trained(settings).summary().evaluation.mean_activity.unwrap();
+    let activity = |settings: &[&str]| reconstruction(&trained(settings)).evaluation.mean_activity.unwrap();
     let (free, sparse) = (activity(&[]), activity(&["sparsity.l1=1e-4"]));
     assert!(sparse < 0.7 * free, "{sparse} {free}");
 }
@@ -124,10 +110,9 @@ fn dropout_is_for_training_alone() {
     let network = "encoder=[{dropout=0.2}, {dense=64}, \"relu\", {dropout=0.3}]";
     let fit = trained(&[network]);
     let (_, held_out) = digits();
-    let compute = Compute::new(Some(2));
-    let codes = |model: &Model| model.encode(&*held_out.rows, compute).unwrap();
+    let codes = |model: &Model| model.encode(&held_out).unwrap();
     assert_eq!(codes(&fit.model), codes(&fit.model));
-    let again = evaluate(&fit.model, &*held_out.rows, compute).unwrap();
+    let again = evaluate(&fit.model, &held_out);
     // To be judged, everything is kept: the loss of the epoch's end is found again.
     let last = fit.history.last().unwrap();
     assert!((again.loss - last.held_out_loss).abs() < 1e-6, "{} {}", again.loss, last.held_out_loss);
@@ -148,8 +133,8 @@ fn training_stops_early_and_the_best_epoch_is_restored() {
     let losses: Vec<f64> = fit.history.iter().map(|record| record.held_out_loss).collect();
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(losses.iter().position(|&loss| loss == best), Some(losses.len() - 5), "four epochs in vain");
-    assert!((fit.summary().evaluation.loss - best).abs() < 1e-6);
-    assert!(fit.summary().verdict.contains("overfits"), "{}", fit.summary().verdict);
+    assert!((reconstruction(&fit).evaluation.loss - best).abs() < 1e-6);
+    assert!(fit.verdict().contains("overfits"), "{}", fit.verdict());
     // Gains too small to count are no gains.
     let strict = crate::common::fit(
         &recipe("single", &[settings[0], settings[1], "train.min_delta=10.0"]),
@@ -164,9 +149,7 @@ fn the_rate_goes_with_its_schedule() {
     let rows = some_rows(&open("mnist"), 32, 3);
     let run = |epochs: usize, schedule: &str| {
         let train = format!("train={{optimizer=\"sgd\", rate=0.01, batch=32, epochs={epochs}, {schedule}}}");
-        let model = fit(&recipe("single", &[&train]), &rows, &rows).model;
-        let Fitted::Network { parameters, .. } = model.fitted else { panic!("a network") };
-        parameters
+        parameters(&fit(&recipe("single", &[&train]), &rows, &rows).model).to_vec()
     };
     let distance =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
@@ -205,15 +188,8 @@ fn everything_at_once_has_the_same_bytes_for_every_number_of_threads() {
             "train={optimizer=\"adam\", batch=100, epochs=2, clip_norm=0.02, schedule=\"cosine\", warm_up=1}",
             "weights={l2=1e-5, elimination=1e-5, max_norm=0.9}",
         ];
-        let recipe: RecipeFile = recipe("single", &network.into_iter().chain(settings).collect::<Vec<_>>());
-        let bytes = |threads: usize| {
-            let spec = recipe.recipe().unwrap();
-            let compute = Compute::new(Some(threads));
-            let fit =
-                narrows::fit::fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(()))
-                    .unwrap();
-            fit.model.to_bytes().unwrap()
-        };
+        let recipe = recipe("single", &network.into_iter().chain(settings).collect::<Vec<_>>());
+        let bytes = |threads| fit_on(threads, &recipe, &training, &held_out).model.to_bytes().unwrap();
         let one = bytes(1);
         assert!((2..=4).all(|threads| bytes(threads) == one));
     }
@@ -266,7 +242,8 @@ fn what_cannot_be_is_refused_with_the_field() {
             vec!["decoder[1]", "gives 5", "4 come in"],
         ),
     ] {
-        let error = try_fit(&recipe("single", &settings), &rows, &rows).unwrap_err().to_string();
+        let fit = try_recipe("single", &settings).and_then(|recipe| try_fit(&recipe, &rows, &rows));
+        let error = fit.unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "{settings:?}: `{part}` is not in: {error}");
         }

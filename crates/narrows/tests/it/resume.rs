@@ -3,18 +3,15 @@
 // Tests damage files on purpose.
 #![allow(clippy::disallowed_methods)]
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use narrows::compute::Compute;
-use narrows::data::{self, Dataset, OpenOptions, Shape, Table, Values, hold_out};
-use narrows::fit::{CheckpointOptions, Fit, Options, fit, fit_with};
-use narrows::progress::{Ended, Event};
-use narrows::recipe::Recipe;
-use narrows::recipe::RecipeFile;
+use crate::common::{fit_on, fit_with_checkpoints, made, open, parse, reconstruction, values};
+use narrows::data::hold_out;
+use narrows::progress::Ended;
+use narrows::{Dataset, Fit, Recipe, Shape};
 
 fn rows() -> (Dataset<'static>, Dataset<'static>) {
-    hold_out(&data::open("iris", &OpenOptions::default()).unwrap(), 0.2, 0).unwrap()
+    hold_out(&open("iris"), 0.2, 0).unwrap()
 }
 
 fn recipe(optimizer: &str, epochs: usize) -> Recipe {
@@ -22,17 +19,12 @@ fn recipe(optimizer: &str, epochs: usize) -> Recipe {
         "method='autoencoder'\nscale='standard'\nloss='mse'\nencoder=[{{dense=2}}, 'tanh']\ndecoder=[{{dense='input'}}]\n\
          train={{optimizer='{optimizer}', epochs={epochs}, batch=32}}"
     );
-    RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
+    parse(&text)
 }
 
 /// Fits with checkpoints beside `model`, stopped after `stop` epochs.
-fn run(spec: &Recipe, model: &Path, resume: bool, stop: usize) -> narrows::Result<Fit> {
-    let (training, held_out) = rows();
-    let options = Options { checkpoints: Some(CheckpointOptions { model, resume }), start: None };
-    fit_with(spec, &training, &held_out, Compute::new(Some(2)), options, &mut |event| match event {
-        Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    })
+fn run(recipe: &Recipe, model: &Path, resume: bool, stop: usize) -> narrows::Result<Fit> {
+    fit_with_checkpoints(recipe, &rows(), model, resume, stop)
 }
 
 #[test]
@@ -40,21 +32,19 @@ fn resumed_is_never_interrupted() {
     for optimizer in ["adadelta", "sgd", "rmsprop", "adam", "adamw"] {
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model.narrows");
-        let spec = recipe(optimizer, 9);
+        let recipe = recipe(optimizer, 9);
         let (training, held_out) = rows();
-        let whole =
-            fit(&spec, &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
-                .unwrap();
+        let whole = fit_on(1, &recipe, &training, &held_out);
 
-        let first = run(&spec, &model, false, 3).unwrap();
+        let first = run(&recipe, &model, false, 3).unwrap();
         assert_eq!((first.ended, first.history.len()), (Ended::Interrupted, 3));
-        let second = run(&spec, &model, true, 7).unwrap();
+        let second = run(&recipe, &model, true, 7).unwrap();
         assert_eq!((second.ended, second.history.len()), (Ended::Interrupted, 7));
         // The newer of the two checkpoints is damaged: the older one serves.
         let newest = folder.path().join("model.narrows.checkpoint-2");
         let bytes = std::fs::read(&newest).unwrap();
         std::fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
-        let third = run(&spec, &model, true, usize::MAX).unwrap();
+        let third = run(&recipe, &model, true, usize::MAX).unwrap();
         assert_eq!((third.ended, third.history.len()), (Ended::Finished, 9));
         assert_eq!(third.model.to_bytes().unwrap(), whole.model.to_bytes().unwrap(), "{optimizer}");
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
@@ -62,7 +52,7 @@ fn resumed_is_never_interrupted() {
     }
 }
 
-/// A spec with everything that has chance or memory of its own.
+/// A recipe with everything that has chance or memory of its own.
 fn busy(epochs: usize) -> Recipe {
     let text = format!(
         "method='autoencoder'\nscale='standard'\nloss='huber'\n\
@@ -70,7 +60,7 @@ fn busy(epochs: usize) -> Recipe {
          decoder=[{{dense=5}}, 'silu', {{dense='tied'}}]\nweights={{max_norm=2.0, l2=1e-4}}\n\
          train={{epochs={epochs}, batch=16, schedule='cosine', warm_up=1, clip_norm=0.5, patience=50}}"
     );
-    RecipeFile::parse("busy", "busy", &text).unwrap().recipe().unwrap()
+    parse(&text)
 }
 
 #[test]
@@ -78,9 +68,7 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.narrows");
     let (training, held_out) = rows();
-    let whole =
-        fit(&busy(8), &training, &held_out, Compute::new(Some(1)), &mut |_| ControlFlow::Continue(()))
-            .unwrap();
+    let whole = fit_on(1, &busy(8), &training, &held_out);
     run(&busy(8), &model, false, 3).unwrap();
     // Under a schedule another number of epochs is another run.
     let error = run(&busy(9), &model, true, usize::MAX).unwrap_err().to_string();
@@ -98,8 +86,8 @@ fn resumed_is_never_interrupted_with_chance_schedules_and_limits() {
 fn what_cannot_be_resumed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.narrows");
-    let refused = |spec: &Recipe, part: &str| {
-        let error = run(spec, &model, true, usize::MAX).unwrap_err().to_string();
+    let refused = |recipe: &Recipe, part: &str| {
+        let error = run(recipe, &model, true, usize::MAX).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     };
     refused(&recipe("adam", 5), "no checkpoint");
@@ -121,30 +109,20 @@ fn what_cannot_be_resumed_is_refused() {
 #[test]
 fn rows_in_other_units_are_refused_and_large_means_cost_no_digits() {
     let (training, held_out) = rows();
-    let compute = Compute::new(Some(1));
     // Bytes on one side, shares on the other.
-    let bytes = Table::new(Values::U8((0..40).map(|i| i * 6).collect()), Shape::flat(4)).unwrap();
-    let bytes =
-        Dataset { name: "bytes".into(), rows: std::sync::Arc::new(bytes), labels: None, columns: None };
-    let pca = RecipeFile::open("pca").unwrap().recipe().unwrap();
-    let fitted = fit(&pca, &bytes, &bytes, compute, &mut |_| ControlFlow::Continue(())).unwrap();
-    let shares = Table::new(Values::F32(vec![0.5; 8]), Shape::flat(4)).unwrap();
-    let error = fitted.model.encode(&shares, compute).unwrap_err().to_string();
+    let bytes = made((0..40u8).map(|i| i * 6).collect(), Shape::flat(4));
+    let fitted = fit_on(1, &Recipe::open("pca").unwrap(), &bytes, &bytes);
+    let shares = made(vec![0.5f32; 8], Shape::flat(4));
+    let error = fitted.model.encode(&shares).unwrap_err().to_string();
     assert!(error.contains("255"), "{error}");
 
     // The same network on columns moved by a hundred million learns the same.
     let moved = |data: &Dataset<'_>| {
-        let indices: Vec<usize> = (0..data.rows.rows()).collect();
-        let mut values = vec![0.0; indices.len() * 4];
-        data.rows.gather_f64(&indices, &mut values).unwrap();
-        values.iter_mut().for_each(|value| *value += 1e8);
-        let table = Table::new(Values::F64(values), Shape::flat(4)).unwrap();
-        Dataset { rows: std::sync::Arc::new(table), ..data.clone() }
+        made(values(data).into_iter().map(|value| value + 1e8).collect(), Shape::flat(4))
     };
-    let spec = recipe("adam", 20);
-    let near = fit(&spec, &training, &held_out, compute, &mut |_| ControlFlow::Continue(())).unwrap();
-    let far = fit(&spec, &moved(&training), &moved(&held_out), compute, &mut |_| ControlFlow::Continue(()))
-        .unwrap();
-    let (near, far) = (near.summary().evaluation.mse, far.summary().evaluation.mse);
+    let recipe = recipe("adam", 20);
+    let near = fit_on(1, &recipe, &training, &held_out);
+    let far = fit_on(1, &recipe, &moved(&training), &moved(&held_out));
+    let (near, far) = (reconstruction(&near).evaluation.mse, reconstruction(&far).evaluation.mse);
     assert!((near - far).abs() < 1e-4 * near, "{near} {far}");
 }

@@ -1,11 +1,10 @@
 //! The mistakes that are easily made with PCA and autoencoders, each with what Narrows does instead.
 
-use crate::common::{fit, made, open, recipe, some_rows, try_fit, values};
-use narrows::compute::Compute;
-use narrows::data::Shape;
-use narrows::evaluation::reconstruction::evaluate;
-use narrows::model::Fitted;
-use narrows::recipe::{Optimizer, Recipe};
+use crate::common::{
+    evaluate, fit, made, open, pca, recipe, reconstruction, some_rows, try_fit, values, wide,
+};
+use narrows::recipe::Optimizer;
+use narrows::{Scale, Shape};
 
 /// 1: eigenvalues are sorted, divided by n - 1, and the rows stay as they were.
 #[test]
@@ -13,9 +12,8 @@ fn eigenvalues_are_sorted_and_divided_and_the_rows_stay() {
     let iris = open("iris");
     let before = values(&iris);
     let model = fit(&recipe("pca", &["code_size=4", "scale=none"]), &iris, &iris).model;
-    let Fitted::Pca(pca) = &model.fitted else { panic!("a PCA") };
     // Scatter, not divided: 630.008 36.158 11.653 3.551.
-    for (found, want) in pca.explained_variance.iter().zip([630.008, 36.158, 11.653, 3.551]) {
+    for (found, want) in pca(&model).explained_variance.iter().zip([630.008, 36.158, 11.653, 3.551]) {
         assert!((found * 149.0 - want).abs() < 1e-3, "{found} {want}");
     }
     assert_eq!(values(&iris), before);
@@ -39,10 +37,10 @@ fn a_sparse_network_that_died_is_called_dead() {
         &training,
         &held_out,
     );
-    let found = &dead.summary().evaluation;
+    let found = &reconstruction(&dead).evaluation;
     assert!((found.bce.unwrap() - 0.263).abs() < 0.01, "{:?}", found.bce);
     assert_eq!(found.dead_units, 32);
-    let verdict = &dead.summary().verdict;
+    let verdict = dead.verdict();
     for part in
         ["learned nothing", "rebuilds every row alike", "the code has died: 32 of 32", "lower sparsity.l1"]
     {
@@ -56,7 +54,7 @@ fn a_sparse_network_that_died_is_called_dead() {
 fn the_floor_of_bce_is_reported() {
     let (training, held_out) = (some_rows(&open("mnist"), 300, 10), open("mnist:test"));
     let fit = fit(&recipe("single", &["train.epochs=1"]), &training, &held_out);
-    let floor = fit.summary().evaluation.bce_floor.unwrap();
+    let floor = reconstruction(&fit).evaluation.bce_floor.unwrap();
     assert!((floor - 0.05808).abs() < 1e-5, "{floor}");
 }
 
@@ -69,9 +67,8 @@ fn bce_refuses_numbers_outside_its_range() {
     for scale in ["min_max", "auto"] {
         let fit = fit(&recipe("single", &[&format!("scale={scale}"), "train.epochs=1"]), &iris, &iris);
         // What was chosen stands in the model, and what comes out is in centimetres again.
-        let Recipe::Autoencoder(spec) = &fit.model.recipe else { panic!() };
-        assert_eq!(spec.scale, narrows::recipe::Scale::MinMax);
-        let rows = fit.model.reconstruct(&*iris.rows, Compute::new(Some(1))).unwrap().into_f64();
+        assert_eq!(fit.model.recipe().scale(), Scale::MinMax);
+        let rows = wide(fit.model.reconstruct(&iris).unwrap());
         assert!(rows.iter().all(|value| (0.0..8.0).contains(value)));
     }
 }
@@ -79,8 +76,7 @@ fn bce_refuses_numbers_outside_its_range() {
 /// 5: Adadelta's rate is 1; 0.001, the later default of Keras, does not train.
 #[test]
 fn the_usual_rate_of_adadelta_is_one() {
-    let Recipe::Autoencoder(spec) = recipe("single", &[]).recipe().unwrap() else { panic!() };
-    let mut train = spec.train.clone();
+    let mut train = recipe("single", &[]).train().unwrap().clone();
     train.rate = None;
     let Optimizer::Adadelta(settings) = train.optimizer().unwrap() else { panic!("adadelta") };
     assert_eq!(settings.rate, 1.0);
@@ -134,14 +130,13 @@ fn any_batch_works_and_rows_weigh_the_same() {
 fn blanks_are_rebuilt_well_though_never_seen() {
     let digits = some_rows(&open("mnist"), 600, 11);
     let model = fit(&recipe("denoising", &["train.epochs=4", "train.batch=16"]), &digits, &digits).model;
-    let blank = made(vec![0.0; 784], Shape::image(28, 28, 1));
-    let compute = Compute::new(Some(1));
-    let rebuilt = model.reconstruct(&*blank.rows, compute).unwrap().into_f64();
+    let blank = made(vec![0.0f32; 784], Shape::image(28, 28, 1));
+    let rebuilt = wide(model.reconstruct(&blank).unwrap());
     // In pixels of 0..255; the scale of the model is 0..1.
     let error: f64 = rebuilt.iter().map(|value| (value / 255.0).powi(2)).sum();
-    let typical = evaluate(&model, &*digits.rows, compute).unwrap().squared_error_per_row;
+    let typical = evaluate(&model, &digits).squared_error_per_row;
     assert!(error < 0.5 * typical, "blank {error}, digits {typical}");
-    assert!(model.summary.unwrap().verdict.contains("does not compress"));
+    assert!(model.summary().unwrap().verdict().contains("does not compress"));
 }
 
 /// 9: codes of a PCA are uncorrelated, which is not independent: of points on a parabola the second code is a function of
@@ -151,7 +146,7 @@ fn uncorrelated_is_not_independent() {
     let points: Vec<f32> = (-50..=50).flat_map(|i| [i as f32 / 10.0, (i * i) as f32 / 500.0]).collect();
     let parabola = made(points, Shape::flat(2));
     let model = fit(&recipe("pca", &["code_size=2", "scale=none"]), &parabola, &parabola).model;
-    let codes = model.encode(&*parabola.rows, Compute::new(Some(1))).unwrap().into_f64();
+    let codes = wide(model.encode(&parabola).unwrap());
     let n = codes.len() / 2;
     let covariance: f64 = codes.chunks(2).map(|code| code[0] * code[1]).sum::<f64>() / (n - 1) as f64;
     assert!(covariance.abs() < 1e-6, "{covariance}");

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn without_classes_to_tell_apart_there_is_no_accuracy() {
-        let compute = Compute::new(Some(1));
+        let compute = Compute::with_threads(1);
         let one = Classified { codes: &[1.0, 2.0], classes: &[3, 3] };
         let two = Classified { codes: &[1.0, 2.0], classes: &[3, 4] };
         let none = Classified { codes: &[], classes: &[] };

@@ -131,7 +131,7 @@ mod tests {
                 })
                 .collect();
             for threads in [1, 3] {
-                assert_eq!(nearest(&codes, &asked, width, Compute::new(Some(threads))), wanted, "{width}");
+                assert_eq!(nearest(&codes, &asked, width, Compute::with_threads(threads)), wanted, "{width}");
             }
         }
     }
@@ -139,6 +139,6 @@ mod tests {
     #[test]
     fn numbers_that_are_none_do_no_harm() {
         let codes = [f32::NAN, f32::INFINITY, 1e30, 0.5];
-        assert_eq!(nearest(&codes, &[0.0, f32::NAN], 1, Compute::new(Some(1))).len(), 2);
+        assert_eq!(nearest(&codes, &[0.0, f32::NAN], 1, Compute::with_threads(1)).len(), 2);
     }
 }

@@ -131,7 +131,7 @@ mod tests {
 
     fn compare(rows: &[f32], width: usize, codes: &[f32], code_size: usize, k: usize) -> Neighbourhoods {
         let found = [1, 3].map(|threads| {
-            neighbourhoods(rows, width, codes, code_size, k, Compute::new(Some(threads))).unwrap()
+            neighbourhoods(rows, width, codes, code_size, k, Compute::with_threads(threads)).unwrap()
         });
         assert_eq!(found[0], found[1]);
         found[0]
@@ -196,6 +196,6 @@ mod tests {
             assert!((found.trustworthiness - trustworthiness).abs() < 1e-12, "{found:?}, {trustworthiness}");
             assert!((found.continuity - continuity).abs() < 1e-12, "{found:?}, {continuity}");
         }
-        assert_eq!(neighbourhoods(&[1.0, 2.0], 1, &[1.0, 2.0], 1, 1, Compute::new(Some(1))), None);
+        assert_eq!(neighbourhoods(&[1.0, 2.0], 1, &[1.0, 2.0], 1, 1, Compute::with_threads(1)), None);
     }
 }

@@ -263,7 +263,7 @@ mod tests {
         let weights: Vec<f64> = (0..15).map(|at| f64::from(at as u32).sin()).collect();
         let mut before: Option<(f64, Vec<f64>)> = None;
         for threads in [1, 2, 5] {
-            let compute = Compute::new(Some(threads));
+            let compute = Compute::with_threads(threads);
             let problem = Problem { rows: &rows, width: 4, classes: &classes, count: 3, compute };
             let mut gradient = vec![0.0; 15];
             let value = problem.loss(&weights, &mut gradient);
@@ -285,7 +285,7 @@ mod tests {
     /// One column, two classes that mirror each other: between them lies the boundary, wherever the column lies.
     #[test]
     fn two_classes_are_parted_in_the_middle() {
-        let (middle, compute) = (100.0, Compute::new(Some(1)));
+        let (middle, compute) = (100.0, Compute::with_threads(1));
         let codes: Vec<f32> = [-3.0, -2.0, 0.5, -0.5, 2.0, 3.0].iter().map(|x| x + middle).collect();
         let training = Classified { codes: &codes, classes: &[7, 7, 7, 9, 9, 9] };
         assert_eq!(classify(training, &[99.9, 100.1, -500.0, 700.0], 1, compute), [7, 9, 7, 9]);
@@ -296,7 +296,7 @@ mod tests {
     fn constant_columns_change_nothing() {
         let (rows, classes) = problem();
         let classes: Vec<u32> = classes.into_iter().map(|class| class as u32).collect();
-        let compute = Compute::new(Some(2));
+        let compute = Compute::with_threads(2);
         let plain = classify(Classified { codes: &rows, classes: &classes }, &rows, 4, compute);
         let wider: Vec<f32> =
             rows.chunks_exact(4).flat_map(|row| [row[0], row[1], row[2], row[3], 0.1]).collect();

@@ -96,7 +96,7 @@ pub(super) fn sweep(
 
 /// One eigen-decomposition for all code sizes.
 fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
-    run.say(&ComparisonEvent::Stage("PCA at each code size"));
+    run.say(&ComparisonEvent::Stage { stage: "PCA at each code size" });
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
     let moments = Moments::measure(training, &scaling, run.compute.level, run.compute.threads)?;

@@ -16,6 +16,8 @@ pub use table::Cell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::compute::Compute;
 use crate::data::scaling::{Chosen, Scaling, choose_scale};
 use crate::data::stats::Measured;
@@ -66,37 +68,43 @@ pub struct CompareOptions {
     pub code_sizes: Vec<usize>,
 }
 
-/// ComparisonEvent as plain data; the callback's answer can stop the comparison.
-#[derive(Debug)]
+/// An event of a comparison, as a record; the callback's answer can stop the comparison.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ComparisonEvent<'a> {
-    /// Something happened in a fit.
+    /// An event of a fit.
     Fit {
-        /// The recipe, and where a sweep goes on its code size.
+        /// The name of the recipe, with the code size where a curve is measured.
         recipe: &'a str,
-        /// Which fit it is, from 1.
+        /// The number of the fit, from 1.
         number: usize,
-        /// How many fits there will be.
+        /// The number of fits of the comparison.
         of: usize,
-        /// What happened.
+        /// The event.
+        #[serde(rename = "progress")]
         event: &'a Event,
     },
-    /// A part of the work outside fits began.
-    Stage(&'a str),
-    /// A fit was judged.
+    /// A stage of the work besides fits began.
+    Stage {
+        /// A phrase for people.
+        stage: &'a str,
+    },
+    /// A fit was evaluated.
     Compared(&'a Metrics),
     /// A recipe does not fit the rows.
     Failed {
-        /// Which.
+        /// Its name.
         recipe: &'a str,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// A point of a sweep was found.
+    /// A point of a code-size curve was measured.
     Point {
-        /// Of which curve.
+        /// The name of the recipe.
         recipe: &'a str,
-        /// Where, and what was found there.
+        /// The point.
+        #[serde(flatten)]
         point: Point,
     },
 }
@@ -380,7 +388,7 @@ impl Run<'_> {
 
     /// What is said about a fit.
     fn figures(&mut self, recipe: &str, fit: &Fit) -> Result<Metrics> {
-        self.say(&ComparisonEvent::Stage("telling classes apart and comparing neighbours"));
+        self.say(&ComparisonEvent::Stage { stage: "telling classes apart and comparing neighbours" });
         let Self { training, held_out, compute, judging, .. } = self;
         let compute = *compute;
         let (model, summary) = (&fit.model, reconstruction(fit)?);
@@ -445,7 +453,7 @@ impl Run<'_> {
         if self.interrupted || width > WIDEST || self.judging.classes.is_none() {
             return Ok(None);
         }
-        self.say(&ComparisonEvent::Stage("telling classes apart by the rows themselves"));
+        self.say(&ComparisonEvent::Stage { stage: "telling classes apart by the rows themselves" });
         let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
         let Some(classes) = &self.judging.classes else { return Ok(None) };
         let known = self.scaled(self.training, &classes.training.0, &scaling)?;

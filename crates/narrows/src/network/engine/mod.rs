@@ -56,6 +56,22 @@ pub(crate) struct Rows<'a> {
     pub classes: Option<&'a [u32]>,
 }
 
+/// What an engine is made for.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    pub plan: &'a Plan,
+    pub level: Level,
+    pub optimizer: Optimizer,
+    /// The seed of noise, dropout and drawn codes.
+    pub seed: u64,
+    /// The largest norm of the gradient of all parameters together: a longer one is scaled down.
+    pub clip_norm: Option<f32>,
+    /// Rows of the largest batch.
+    pub batch: usize,
+    /// Threads of the team.
+    pub threads: usize,
+}
+
 /// Parameters, gradients, the optimiser's memory and the work space of one batch, shared by a team of threads.
 pub(crate) struct Engine<'a> {
     plan: &'a Plan,
@@ -87,8 +103,10 @@ pub(crate) struct Engine<'a> {
     extremes: Mutex<Extremes>,
     /// Rows whose class was told wrong while they were judged.
     misses: AtomicUsize,
-    /// Set when a loss or a gradient is not finite, or rows could not be read; never cleared.
+    /// Set when a loss or a gradient is not finite; never cleared.
     broken: AtomicBool,
+    /// Set when rows could not be read; never cleared.
+    failed: AtomicBool,
     /// The error of rows that could not be read.
     failure: Mutex<Option<Error>>,
 }
@@ -143,19 +161,9 @@ impl Footprint {
 }
 
 impl<'a> Engine<'a> {
-    /// An engine for batches of up to `batch` rows and a team of `threads`, from these parameters and what the optimiser
-    /// remembers. All chance comes from `seed`; a gradient longer than `clip_norm` is shortened.
-    pub fn new(
-        plan: &'a Plan,
-        level: Level,
-        optimizer: Optimizer,
-        seed: u64,
-        batch: usize,
-        threads: usize,
-        clip_norm: Option<f32>,
-        parameters: &[f32],
-        memory: &[Vec<f32>],
-    ) -> Self {
+    /// An engine with these parameters and this optimizer state.
+    pub fn new(setup: Setup<'a>, parameters: &[f32], memory: &[Vec<f32>]) -> Self {
+        let Setup { plan, level, optimizer, seed, clip_norm, batch, threads } = setup;
         let (chain, groups, matrices) = Self::arrange(plan, batch, threads);
         let (parts, pieces) = layout::parts(plan, threads);
         let moments = Moments::new(plan, threads);
@@ -189,6 +197,7 @@ impl<'a> Engine<'a> {
             extremes: Mutex::new(Extremes::new(code_units(plan))),
             misses: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
     }
@@ -557,10 +566,16 @@ impl<'a> Engine<'a> {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// Records that rows could not be read, which ends the run.
+    /// Records that rows could not be read. The first error counts.
     fn fail(&self, error: Error) {
         self.failure.lock().expect("no thread panics with the failure").get_or_insert(error);
-        self.set_broken();
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether rows could not be read. For after a pass, by one thread, which tells the others: it may change whenever a
+    /// thread reads rows, so threads that looked on their own could disagree on whether to go on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// The error of rows that could not be read, if there was one.

@@ -180,17 +180,8 @@ fn gradients(
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
-    let engine = Engine::new(
-        plan,
-        level,
-        optimizer,
-        0,
-        batch,
-        threads,
-        None,
-        start,
-        &vec![vec![0.0; start.len()]; optimizer.state_slots()],
-    );
+    let setup = Setup { plan, level, optimizer, seed: 0, clip_norm: None, batch, threads };
+    let engine = Engine::new(setup, start, &vec![vec![0.0; start.len()]; optimizer.state_slots()]);
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling, classes: None };
     narrows_kernels::team::run(threads, (), |member, _| {
@@ -565,7 +556,9 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
     let memory = vec![vec![0.0; start.len()]; optimizer.state_slots()];
-    let engine = Engine::new(plan, Level::detect(), optimizer, 0, batch, threads, None, start, &memory);
+    let level = Level::detect();
+    let setup = Setup { plan, level, optimizer, seed: 0, clip_norm: None, batch, threads };
+    let engine = Engine::new(setup, start, &memory);
     let indices: Vec<usize> = (0..count).collect();
     narrows_kernels::team::run(threads, (), |member, _| {
         let mut scratch = engine.scratch();
@@ -645,17 +638,16 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
         for threads in [1, 2, 3] {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
-            let engine = Engine::new(
-                plan,
-                Level::detect(),
+            let setup = Setup {
+                plan: &plan,
+                level: Level::detect(),
                 optimizer,
-                0,
-                7,
+                seed: 0,
+                clip_norm: None,
+                batch: 7,
                 threads,
-                None,
-                &start,
-                &vec![vec![0.0; start.len()]; optimizer.state_slots()],
-            );
+            };
+            let engine = Engine::new(setup, &start, &vec![vec![0.0; start.len()]; optimizer.state_slots()]);
             let indices: Vec<usize> = (0..7).collect();
             narrows_kernels::team::run(threads, (), |member, _| {
                 let mut scratch = engine.scratch();

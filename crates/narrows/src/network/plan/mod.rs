@@ -8,9 +8,12 @@
 
 mod build;
 mod fold_batch_norm;
+mod table;
 mod tied;
 
 pub(crate) use build::image;
+
+pub use table::{LayerRow, LayerTable};
 
 use std::ops::Range;
 
@@ -332,46 +335,6 @@ impl Plan {
     pub fn multiply_adds(&self) -> usize {
         self.steps.iter().map(Step::multiply_adds).sum()
     }
-
-    /// The layer table: a header and one row for each layer.
-    pub fn table(&self) -> LayerTable {
-        let header = ["layer", "operation", "input", "output", "parameters"].map(str::to_owned).to_vec();
-        let mut rows = Vec::new();
-        for (place, noise) in self.noise.iter().enumerate() {
-            let (name, shape) = (format!("noise.{}", place + 1), self.input.to_string());
-            rows.push(vec![name, noise.kind.title(), shape.clone(), shape, "0".to_owned()]);
-        }
-        for (place, step) in self.steps.iter().enumerate() {
-            let count = match (&step.op, step.op.parameters()) {
-                (_, Some((weights, bias))) => {
-                    // Shared weights stand with the layer that starts them.
-                    let own = if step.op.is_tied() { 0 } else { weights.len() };
-                    own + bias.map_or(0, Range::len)
-                }
-                (Op::BatchNorm { scale, shift, .. }, None) => scale.len() + shift.len(),
-                _ => 0,
-            };
-            let name =
-                if place + 1 == self.cut { format!("{} (code)", step.name) } else { step.name.clone() };
-            rows.push(vec![
-                name,
-                step.operation(),
-                step.input.to_string(),
-                step.output.to_string(),
-                count.to_string(),
-            ]);
-        }
-        LayerTable { header, rows }
-    }
-}
-
-/// A table of text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LayerTable {
-    /// What the columns are.
-    pub header: Vec<String>,
-    /// One list of cells for each layer.
-    pub rows: Vec<Vec<String>>,
 }
 
 #[cfg(test)]

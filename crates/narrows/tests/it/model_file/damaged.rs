@@ -170,13 +170,8 @@ fn signed_files_with_a_senseless_description_are_refused() {
 fn sources_that_do_not_fit_are_refused_with_both_widths() {
     for name in &GOLDEN[..2] {
         let model = Model::open(&golden(name)).unwrap();
-        let table = Table::new(Values::F32(vec![0.5; 9]), Shape::flat(3)).unwrap();
-        assert_eq!(table.rows(), 3);
-        for result in [
-            model.encode(&table, Compute::new(None)),
-            model.decode(&table, Compute::new(None)),
-            model.reconstruct(&table, Compute::new(None)),
-        ] {
+        let rows = made(vec![0.5f32; 9], Shape::flat(3));
+        for result in [model.encode(&rows), model.decode(&rows), model.reconstruct(&rows)] {
             let message = result.unwrap_err().to_string();
             assert!(message.contains('3') && (message.contains('4') || message.contains('2')), "{message}");
         }

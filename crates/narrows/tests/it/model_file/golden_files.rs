@@ -53,7 +53,7 @@ fn tensors_have_the_names_shapes_and_types_that_others_read() {
 #[test]
 #[ignore = "makes the golden files that are missing"]
 fn make_golden_files() {
-    let iris = iris();
+    let iris = open("iris");
     let kinds =
         [(PCA, &iris), (NETWORK, &iris), (IMAGES, &bars()), (VARIATIONAL, &bars()), (CLASSIFIER, &iris)];
     for ((text, rows), name) in kinds.into_iter().zip(GOLDEN) {
@@ -80,7 +80,7 @@ fn the_golden_pca_encodes_as_it_always_did() {
         }
     }
     close(&codes, &by_hand, 1e-14);
-    assert!(model.summary.unwrap().verdict.starts_with("PCA-2 keeps 97.8 %"));
+    assert!(model.summary().unwrap().verdict().starts_with("PCA-2 keeps 97.8 %"));
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn the_golden_network_encodes_and_decodes_as_it_always_did() {
         by_hand.extend(code);
     }
     close(&codes, &by_hand, 2e-6);
-    let table = Table::new(Values::F64(FLOWERS.concat()), Shape::flat(4)).unwrap();
-    close(&wide(model.reconstruct(&table, Compute::new(Some(1))).unwrap()), &rebuilt, 2e-5);
+    let flowers = made(FLOWERS.concat(), Shape::flat(4));
+    close(&wide(model.reconstruct(&flowers).unwrap()), &rebuilt, 2e-5);
     // It has learned something: the flowers come back nearer than their mean does.
     let mean = parts.f64("training_mean");
     let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
@@ -124,7 +124,7 @@ fn the_golden_network_encodes_and_decodes_as_it_always_did() {
 fn the_golden_network_on_images_is_what_the_format_says() {
     let model = Model::open(&golden(GOLDEN[2])).unwrap();
     let rows = bars();
-    let got = wide(model.reconstruct(&*rows.rows, Compute::new(Some(1))).unwrap());
+    let got = wide(model.reconstruct(&rows).unwrap());
     let parts = Parts::of(&golden_bytes(GOLDEN[2]));
     // FORMAT.md: y[r, c, o] = b[o] + sum of x[r + k - 1, c + l - 1, i] w[k, l, i, o]; x is 0 outside.
     let convolve = |layer: &str,
@@ -173,7 +173,7 @@ fn the_golden_network_on_images_is_what_the_format_says() {
             }
         }
     }
-    let summary = model.summary.unwrap();
+    let summary = model.summary().unwrap().reconstruction().unwrap();
     assert!(summary.evaluation.explained_variance > 0.2, "it has learned something");
 }
 
@@ -181,11 +181,7 @@ fn the_golden_network_on_images_is_what_the_format_says() {
 fn the_golden_variational_network_is_what_the_format_says() {
     let model = Model::open(&golden(GOLDEN[3])).unwrap();
     let rows = bars();
-    let compute = Compute::new(Some(1));
-    let (codes, rebuilt) = (
-        wide(model.encode(&*rows.rows, compute).unwrap()),
-        wide(model.reconstruct(&*rows.rows, compute).unwrap()),
-    );
+    let (codes, rebuilt) = (wide(model.encode(&rows).unwrap()), wide(model.reconstruct(&rows).unwrap()));
     let parts = Parts::of(&golden_bytes(GOLDEN[3]));
     let (w, b) = (parts.f64("encoder.1.weights"), parts.f64("encoder.1.bias"));
     let (moments, shift) = (parts.f64("encoder.6.weights"), parts.f64("encoder.6.bias"));
@@ -247,7 +243,8 @@ fn the_golden_variational_network_is_what_the_format_says() {
             }
         }
     }
-    assert!(model.summary.unwrap().evaluation.explained_variance > 0.1, "it has learned something");
+    let summary = model.summary().unwrap().reconstruction().unwrap();
+    assert!(summary.evaluation.explained_variance > 0.1, "it has learned something");
 }
 
 #[test]
@@ -274,10 +271,8 @@ const NETWORK_CODES: [f64; 6] = [-0.99234821, 0.35938655, -0.08497031, -0.811712
 #[test]
 fn the_golden_classifier_tells_what_the_format_says() {
     let model = Model::open(&golden(GOLDEN[4])).unwrap();
-    let names = &model.classes.as_ref().unwrap().names;
-    assert_eq!(names, &["setosa", "versicolor", "virginica"]);
-    let table = Table::new(Values::F64(FLOWERS.concat()), Shape::flat(4)).unwrap();
-    let shares = model.predict(&table, Compute::new(Some(1))).unwrap();
+    assert_eq!(model.classes().unwrap(), ["setosa", "versicolor", "virginica"]);
+    let shares = wide(model.predict(made(FLOWERS.concat(), Shape::flat(4))).unwrap());
     let parts = Parts::of(&golden_bytes(GOLDEN[4]));
     let dense = |layer: &str, x: &[f64]| -> Vec<f64> {
         let (weights, bias) = (parts.f64(&format!("{layer}.weights")), parts.f64(&format!("{layer}.bias")));
@@ -293,11 +288,11 @@ fn the_golden_classifier_tells_what_the_format_says() {
         let sum: f64 = powers.iter().sum();
         by_hand.extend(powers.into_iter().map(|power| power / sum));
     }
-    close(&shares.iter().map(|&share| f64::from(share)).collect::<Vec<_>>(), &by_hand, 1e-6);
+    close(&shares, &by_hand, 1e-6);
     // The first flower of each species, and what the file says it was found to be worth.
     for (class, shares) in shares.chunks_exact(3).enumerate() {
         assert!(shares[class] > 0.5, "{shares:?}");
     }
-    let summary = model.classes.unwrap().summary.unwrap();
+    let summary = model.summary().unwrap().classification().unwrap();
     assert_eq!(summary.evaluation.confusion.iter().flatten().sum::<usize>(), 150);
 }

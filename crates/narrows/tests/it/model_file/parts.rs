@@ -85,6 +85,17 @@ impl Parts {
         values
     }
 
+    /// Replaces the numbers of a tensor, in its type.
+    pub fn set_f64(&mut self, name: &str, values: &[f64]) {
+        let (_, dtype, shape, bytes) = self.at(name);
+        assert_eq!(values.len(), shape.iter().product::<usize>());
+        *bytes = match dtype {
+            Dtype::F32 => values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect(),
+            Dtype::F64 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            other => panic!("{other:?}"),
+        };
+    }
+
     pub fn at(&mut self, name: &str) -> &mut (String, Dtype, Vec<usize>, Vec<u8>) {
         self.tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap()
     }

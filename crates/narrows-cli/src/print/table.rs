@@ -5,11 +5,17 @@ use std::io::Write;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use narrows::network::plan::LayerTable;
+use serde::Serialize;
 
 /// Prints a line; a closed pipe is an error that `main` knows.
 pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+/// Prints a record as one line of JSON.
+pub fn json(record: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(record)?)
 }
 
 /// Prints pairs as two columns.
@@ -26,11 +32,11 @@ pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
 pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     let mut table = Table::new();
     *table.style_mut() = NOTHING;
-    table.set_header(&layers.header);
+    table.set_header(LayerTable::HEADER);
     for row in &layers.rows {
-        table.add_row(row);
+        table.add_row(row.cells());
     }
-    for column in 2..layers.header.len() {
+    for column in 2..LayerTable::HEADER.len() {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -1,0 +1,13 @@
+//! A network and its random-initialisation baseline.
+
+use narrows::experiments::random_baseline::RandomBaseline;
+
+use super::table;
+
+/// A table with a line for each seed, and the verdict.
+pub fn table(random: &RandomBaseline) -> anyhow::Result<()> {
+    let (header, rows) = random.table("this");
+    table::table(&header, &rows)?;
+    let verdict = crate::shared::flags_of_hints::with_flags(&random.verdict());
+    table::line(format!("\n{verdict}\n"))
+}

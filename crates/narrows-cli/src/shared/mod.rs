@@ -1,0 +1,7 @@
+//! What several verbs need: data sets, run folders, recipes with options, Ctrl-C, flags in hints.
+
+pub mod datasets;
+pub mod flags_of_hints;
+pub mod interrupt;
+pub mod recipes;
+pub mod run_folder;
