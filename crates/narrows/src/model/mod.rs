@@ -14,8 +14,8 @@ use crate::data::stats::Measured;
 use crate::data::{Element, Shape, Source, Values};
 use crate::error::{Error, Result};
 use crate::model::metrics::{ClassifierSummary, Summary};
-use crate::network::engine::{Walk, code_units, each_chunk};
-use crate::network::noise::{Corruption, Occasion};
+use crate::network::engine::{Inference, code_units, each_chunk};
+use crate::network::noise::{Corruption, Mode};
 use crate::network::plan::{LayerTable, Op, Parameter, Plan};
 use crate::pca::Pca;
 use crate::recipe::{Loss, Scale, Spec};
@@ -244,9 +244,9 @@ impl Model {
                 // A walk packs the weights: only those are made that are needed.
                 let state = || {
                     let encoder =
-                        (direction != Direction::Decode).then(|| Walk::encoder(level, plan, parameters));
+                        (direction != Direction::Decode).then(|| Inference::encoder(level, plan, parameters));
                     let decoder =
-                        (direction != Direction::Encode).then(|| Walk::decoder(level, plan, parameters));
+                        (direction != Direction::Encode).then(|| Inference::decoder(level, plan, parameters));
                     (encoder, decoder, Vec::new())
                 };
                 each_chunk(
@@ -331,10 +331,10 @@ impl Model {
             Fitted::Network { plan, parameters } => {
                 let noise = Corruption::new(&plan.noise, self.spec.seed(), self.shape.len());
                 let encoder = match plan.divergence() {
-                    Some(_) => Walk::moments(level, plan, parameters),
-                    None => Walk::encoder(level, plan, parameters),
+                    Some(_) => Inference::code_distribution(level, plan, parameters),
+                    None => Inference::encoder(level, plan, parameters),
                 };
-                Some((encoder, Walk::decoder(level, plan, parameters), noise))
+                Some((encoder, Inference::decoder(level, plan, parameters), noise))
             }
             Fitted::Pca(_) => None,
         };
@@ -347,7 +347,7 @@ pub(crate) struct Judge<'a> {
     model: &'a Model,
     level: Level,
     /// Encoder, decoder, and what makes rows worse before.
-    walks: Option<(Walk<'a>, Walk<'a>, Corruption<'a>)>,
+    walks: Option<(Inference<'a>, Inference<'a>, Corruption<'a>)>,
 }
 
 impl Judge<'_> {
@@ -366,7 +366,7 @@ impl Judge<'_> {
                 model.scaling.gather(source, indices, &mut rows, level)?;
                 let mut given = rows.clone();
                 for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
-                    noise.apply(level, row, index, Occasion::Judging);
+                    noise.apply(level, row, index, Mode::Evaluate);
                 }
                 // A variational encoder stops one step short: its means are the code, its variances tell the divergence.
                 let encoded = encoder.forward(&given, false);
