@@ -90,8 +90,8 @@ pub enum Layer {
     Variational {
         /// Numbers of a code.
         units: usize,
-        /// What the loss of a row, summed over its numbers, pays for each unit of divergence from the standard normal.
-        divergence: f32,
+        /// What the loss of a row, summed over its numbers, pays for each unit of beta: divergence from the standard normal.
+        beta: f32,
     },
     /// Rows made worse on purpose, in training only: `{ gaussian_noise = 0.5, clip = [0, 1] }`, `{ masking_noise = 0.3 }`,
     /// `{ salt_and_pepper = 0.1 }`.
@@ -494,8 +494,8 @@ impl Layer {
                 let weight = |value: &Value| number(value).filter(|&weight| weight >= 0.0);
                 let units = entries.take("variational", 1, count, "a number of at least 1")?;
                 let older = entries.take("kl", 1.0, weight, "a weight of at least 0")?;
-                let divergence = entries.take("beta", older, weight, "a weight of at least 0")?;
-                Self::Variational { units, divergence }
+                let beta = entries.take("beta", older, weight, "a weight of at least 0")?;
+                Self::Variational { units, beta }
             }
             "gaussian_noise" => {
                 let read = |value: &Value| number(value).filter(|&deviation| deviation >= 0.0);
@@ -620,10 +620,10 @@ impl Serialize for Layer {
             Self::Upsample { factor } => entries.push(("upsample", factor.into())),
             Self::Reshape { shape } => entries.push(("reshape", shape.to_vec().into())),
             Self::Dropout { share } => entries.push(("dropout", short(share))),
-            Self::Variational { units, divergence } => {
+            Self::Variational { units, beta } => {
                 entries.push(("variational", units.into()));
-                if divergence != 1.0 {
-                    entries.push(("kl", short(divergence)));
+                if beta != 1.0 {
+                    entries.push(("kl", short(beta)));
                 }
             }
             Self::Noise(Noise { kind, fresh }) => {

@@ -13,13 +13,13 @@ pub struct Train {
     /// The rule that turns gradients into steps.
     pub optimizer: OptimizerName,
     /// Its step size; without it the optimiser's usual one.
-    #[serde(alias = "learning_rate", skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f32>,
+    #[serde(rename = "rate", alias = "learning_rate", skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f32>,
     /// Times that all rows are seen.
     pub epochs: usize,
     /// Rows between two steps.
-    #[serde(alias = "batch_size")]
-    pub batch: usize,
+    #[serde(rename = "batch", alias = "batch_size")]
+    pub batch_size: usize,
     /// Where all chance comes from: first weights, the order of the rows, what is held out.
     pub seed: u64,
     /// Whether the parameters after the last epoch are kept, or those of the epoch with the least loss on the held-out rows.
@@ -70,9 +70,9 @@ impl Default for Train {
     fn default() -> Self {
         Self {
             optimizer: OptimizerName::Adam,
-            rate: None,
+            learning_rate: None,
             epochs: 50,
-            batch: 128,
+            batch_size: 128,
             seed: 0,
             keep: Keep::Last,
             patience: None,
@@ -152,7 +152,7 @@ pub enum OptimizerName {
 impl Train {
     /// Steps that so many epochs over so many rows take.
     pub(crate) fn steps(&self, epochs: usize, rows: usize) -> usize {
-        epochs * rows.div_ceil(self.batch)
+        epochs * rows.div_ceil(self.batch_size)
     }
 
     /// Whether the parameters of the best epoch are kept, not those of the last.
@@ -187,8 +187,8 @@ impl Train {
     /// Checks what has nothing to do with the optimiser, and the optimiser's settings.
     pub(super) fn validate(&self) -> Result<()> {
         let wrong = |field: &str, message: String| Err(Error::recipe(format!("train.{field}: {message}")));
-        if self.batch == 0 {
-            return wrong("batch", "must be at least 1".into());
+        if self.batch_size == 0 {
+            return wrong("batch_size", "must be at least 1".into());
         }
         if self.patience == Some(0) {
             return wrong("patience", "must be at least 1 epoch".into());
@@ -271,7 +271,7 @@ impl Train {
             Sgd => 0.01,
             Rmsprop | Adam | Adamw => 0.001,
         };
-        let rate = positive("rate", self.rate.unwrap_or(usual_rate))?;
+        let rate = positive("learning_rate", self.learning_rate.unwrap_or(usual_rate))?;
         let epsilon = positive("epsilon", self.epsilon.unwrap_or(1e-7))?;
         Ok(match self.optimizer {
             Adadelta => Optimizer::Adadelta(optimizer::Adadelta {
