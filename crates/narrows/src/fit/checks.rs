@@ -35,7 +35,7 @@ pub(super) fn check_lengths(training: &Dataset<'_>, held_out: &Dataset<'_>) -> R
 /// The memory that training a network takes beside its rows, which all lie in memory too.
 ///
 /// # Errors
-/// As [`Train::optimizer`].
+/// Where the settings of the optimizer are not valid.
 pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Footprint> {
     Ok(Engine::footprint(plan, train.optimizer()?, train.batch_size, threads))
 }

@@ -7,6 +7,7 @@
 mod classifier;
 mod file;
 mod layer;
+mod layer_text;
 mod pretrain;
 mod regularizer;
 mod short_forms;
@@ -22,7 +23,8 @@ pub use pretrain::{PerLayer, Pretrain, PretrainKind};
 pub use regularizer::{Init, Sparsity, Weights};
 pub(crate) use suggest::suggestion;
 use suggest::unknown;
-pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
+pub(crate) use train::Optimizer;
+pub use train::{Keep, OptimizerName, Schedule, Train};
 
 use serde::{Deserialize, Serialize};
 
