@@ -2,7 +2,7 @@
 
 use crate::model::metrics::{Baselines, Reconstruction};
 use crate::progress::EpochRecord;
-use crate::recipe::{AutoencoderRecipe, Function, Recipe, Start};
+use crate::recipe::{AutoencoderRecipe, Function, Init, Recipe};
 
 /// Errors closer than this share are called equal.
 const EQUAL: f64 = 0.005;
@@ -129,7 +129,7 @@ impl Context<'_> {
             _ if stopped_early => "raise train.patience, or lower train.min_delta".to_owned(),
             _ if !history.is_empty() && steps < VERY_FEW_STEPS => {
                 format!(
-                    "{} of training are few: more epochs, or a smaller train.batch",
+                    "{} of training are few: more epochs, or a smaller train.batch_size",
                     counted(steps, "step")
                 )
             }
@@ -137,7 +137,7 @@ impl Context<'_> {
             None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {
                 "lower what the weights pay (weights.l2, weights.elimination)".to_owned()
             }
-            None => "try another train.rate, more epochs, or another seed".to_owned(),
+            None => "try another train.learning_rate, more epochs, or another seed".to_owned(),
         };
         Some(vec![
             what.to_owned(),
@@ -154,7 +154,7 @@ impl Context<'_> {
             Some(dead) if self.is_closed_form() => parts.push(dead),
             Some(dead) => parts.push(match self.network.sparsity {
                 Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
-                None => format!("{dead}: a smaller train.rate or another seed may wake them"),
+                None => format!("{dead}: a smaller train.learning_rate or another seed may wake them"),
             }),
             None if is_worse && self.is_closed_form() => {
                 parts.push("a PCA takes the mean away first, and this does not".to_owned());
@@ -232,7 +232,7 @@ impl Context<'_> {
     }
 
     fn is_closed_form(&self) -> bool {
-        self.network.weights.start == Start::ClosedForm && self.training.history.is_empty()
+        self.network.weights.init == Init::ClosedForm && self.training.history.is_empty()
     }
 
     /// The function of the code, where it is bounded and the decoder's weights are the encoder's.

@@ -91,7 +91,7 @@ pub(crate) fn verdict(
             "{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"
         ));
     } else if !learned {
-        parts.push("try a smaller train.rate, or scale = \"standard\"".to_owned());
+        parts.push("try a smaller train.learning_rate, or scale = \"standard\"".to_owned());
     }
     parts.join("; ")
 }
