@@ -340,7 +340,7 @@ mod tests {
         refused(&whole("[train]\nepochs = 0"), &["train.epochs", "at least 1"]);
         refused(&whole("[train]\noptimizer = 'adm'"), &["train.optimizer", "did you mean `adam`"]);
         refused(&whole("[train]\noptimizer = 'sgd'\nrho = 0.5"), &["train.rho", "sgd"]);
-        refused(&whole("[train]\nrate = -1.0"), &["train.rate", "-1"]);
+        refused(&whole("[train]\nrate = -1.0"), &["train.learning_rate", "-1"]);
         refused(&whole("[train]\nbeta1 = 1.0"), &["train.beta1", "below 1"]);
         let layers = |layers: &str| whole("").replace("{ dense = 2 }", layers);
         refused(&layers("'rellu'"), &["encoder[0]", "did you mean `relu`"]);
@@ -421,7 +421,7 @@ mod tests {
             recipe.set(assignment).unwrap();
         }
         let Recipe::Autoencoder(spec) = recipe.recipe().unwrap() else { panic!("an autoencoder") };
-        assert_eq!((spec.train.epochs, spec.train.rate), (3, Some(0.5)));
+        assert_eq!((spec.train.epochs, spec.train.learning_rate), (3, Some(0.5)));
         assert!(recipe.set("train.epochs").is_err());
         assert!(recipe.set("loss.deep=3").is_err());
         recipe.set("train.epohcs=3").unwrap();
