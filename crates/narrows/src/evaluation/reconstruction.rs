@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::metrics::{Baselines, Reconstruction};
 use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{is_dead, map_chunks};
-use crate::network::noise::{Corruption, Occasion};
+use crate::network::noise::{Corruption, Mode};
 use crate::pca::moments::{Moments, Principal};
 use crate::recipe::{Loss, Noise};
 
@@ -167,7 +167,7 @@ impl Baselines {
                 let given = noisy.then(|| {
                     let mut narrow: Vec<f32> = x.iter().map(|&value| value as f32).collect();
                     for (row, index) in narrow.chunks_exact_mut(width).zip(range.clone()) {
-                        corruption.apply(model.compute.level, row, index, Occasion::Judging);
+                        corruption.apply(model.compute.level, row, index, Mode::Evaluate);
                     }
                     narrow.into_iter().map(f64::from).collect::<Vec<f64>>()
                 });

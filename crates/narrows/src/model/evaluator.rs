@@ -5,8 +5,8 @@ use narrows_kernels::{Activation, Level, activation, loss, sampling};
 use super::{Fitted, Model};
 use crate::data::Source;
 use crate::error::Result;
-use crate::network::engine::Walk;
-use crate::network::noise::{Corruption, Occasion};
+use crate::network::engine::Inference;
+use crate::network::noise::{Corruption, Mode};
 use crate::network::plan::Op;
 use crate::recipe::Loss;
 
@@ -17,10 +17,10 @@ impl Model {
             Fitted::Network { plan, parameters } => {
                 let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
                 let encoder = match plan.divergence() {
-                    Some(_) => Walk::moments(level, plan, parameters),
-                    None => Walk::encoder(level, plan, parameters),
+                    Some(_) => Inference::code_distribution(level, plan, parameters),
+                    None => Inference::encoder(level, plan, parameters),
                 };
-                Some((encoder, Walk::decoder(level, plan, parameters), noise))
+                Some((encoder, Inference::decoder(level, plan, parameters), noise))
             }
             Fitted::Pca(_) => None,
         };
@@ -33,7 +33,7 @@ pub(crate) struct Judge<'a> {
     model: &'a Model,
     level: Level,
     /// Encoder, decoder, and what makes rows worse before.
-    walks: Option<(Walk<'a>, Walk<'a>, Corruption<'a>)>,
+    walks: Option<(Inference<'a>, Inference<'a>, Corruption<'a>)>,
 }
 
 impl Judge<'_> {
@@ -52,7 +52,7 @@ impl Judge<'_> {
                 model.scaling.gather(source, indices, &mut rows, level)?;
                 let mut given = rows.clone();
                 for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
-                    noise.apply(level, row, index, Occasion::Judging);
+                    noise.apply(level, row, index, Mode::Evaluate);
                 }
                 // A variational encoder stops one step short: its means are the code, its variances tell the divergence.
                 let encoded = encoder.forward(&given, false);

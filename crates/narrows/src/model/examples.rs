@@ -27,13 +27,33 @@ impl Model {
         self.must_rebuild("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
-        let count = rows.rows();
-        if let Some(row) = indices.iter().find(|&&row| row >= count) {
-            return Err(Error::data(format!("there is no row {}: there are {count}", row + 1)));
-        }
+        check_indices(rows, indices)?;
         let judged = self.judge(self.compute.level).rows(rows, indices)?;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
         Ok(ScaledRows { rows: narrow(judged.rows), inputs: judged.given, outputs: narrow(judged.outputs) })
+    }
+
+    /// Reads the rows of the given numbers on the model's scale: n x row length.
+    ///
+    /// # Errors
+    /// Where the rows have another length than those the model was fitted on, there is no row of a given number, or rows
+    /// cannot be read.
+    pub fn scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<Vec<f32>> {
+        self.check_rows(rows)?;
+        check_indices(rows, indices)?;
+        let mut scaled = vec![0.0; indices.len() * self.shape.len()];
+        self.scaling.gather(rows, indices, &mut scaled, self.compute.level)?;
+        Ok(scaled)
+    }
+
+    /// Brings rows to the model's scale, in place: n x row length.
+    pub fn scale(&self, rows: &mut [f32]) {
+        self.scaling.apply(self.compute.level, rows, self.shape.len());
+    }
+
+    /// Brings rows from the model's scale to their own units, in place: n x row length.
+    pub fn unscale(&self, rows: &mut [f32]) {
+        self.scaling.undo(self.compute.level, rows, self.shape.len());
     }
 
     /// Whether the model is a variational autoencoder, whose codes follow the standard normal distribution.
@@ -49,5 +69,13 @@ impl Model {
     pub fn sample_codes(&self, count: usize) -> Vec<f32> {
         let mut stream = generator(self.recipe.seed(), Purpose::Picture, 0);
         (0..count * self.code_shape().len()).map(|_| normal(&mut stream) as f32).collect()
+    }
+}
+
+fn check_indices(rows: &dyn Source, indices: &[usize]) -> Result<()> {
+    let count = rows.rows();
+    match indices.iter().find(|&&row| row >= count) {
+        Some(row) => Err(Error::data(format!("there is no row {}: there are {count}", row + 1))),
+        None => Ok(()),
     }
 }
