@@ -273,6 +273,22 @@ fn read(bytes: &[u8]) -> Result<Model> {
     head.into_model(tensors)
 }
 
+/// The version that first knew a function.
+fn version_of_function(function: Function) -> u64 {
+    match function {
+        Function::Linear | Function::Relu | Function::Sigmoid | Function::Tanh | Function::Softmax => 1,
+        Function::LeakyRelu | Function::Elu | Function::Gelu | Function::Silu | Function::Softplus => 3,
+    }
+}
+
+/// The version that first knew a loss.
+fn version_of_loss(loss: Loss) -> u64 {
+    match loss {
+        Loss::Bce | Loss::Mse | Loss::CrossEntropy => 1,
+        Loss::Mae | Loss::Huber => 3,
+    }
+}
+
 /// The version that first knew all settings of a network.
 fn version_of_network(network: &AutoencoderRecipe) -> u64 {
     let of_layer = |layer: &Layer| match layer {
@@ -280,14 +296,20 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         | Layer::TransposedConvolution { channels: Units::Tied, .. }
         | Layer::Dropout { .. }
         | Layer::Variational { .. } => 3,
-        Layer::Function(function) => {
-            use Function::*;
-            if matches!(function, Linear | Relu | Sigmoid | Tanh | Softmax) { 1 } else { 3 }
-        }
+        Layer::Function(function) => version_of_function(*function),
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
         // In no version: refused when it is read.
         Layer::BatchNorm => 1,
-        _ => 2,
+        Layer::Dense { units: Units::Flatten, .. }
+        | Layer::Convolution { .. }
+        | Layer::TransposedConvolution { .. }
+        | Layer::MaxPool { .. }
+        | Layer::AveragePool { .. }
+        | Layer::Upsample { .. }
+        | Layer::Reshape { .. }
+        | Layer::Flatten
+        | Layer::Unflatten
+        | Layer::Noise(_) => 2,
     };
     let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);
     let before = Train {
@@ -303,10 +325,13 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         || network.train.epochs == 0
         || network.weights != Weights::default()
         || network.pretrain.is_some()
-        || matches!(network.loss, Loss::Mae | Loss::Huber)
         || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
     let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
-    of_layers.max(if is_third { 3 } else { 1 }).max(if is_second { 2 } else { 1 })
+    of_layers.max(version_of_loss(network.loss)).max(if is_third { 3 } else { 1 }).max(if is_second {
+        2
+    } else {
+        1
+    })
 }
 
 impl Head {
@@ -327,8 +352,11 @@ impl Head {
                 1
             }
         });
-        let has_new_scale = matches!(self.recipe.scale(), Scale::Auto | Scale::Center);
-        let own = if self.part != Part::Whole || has_new_scale { 3 } else { 1 };
+        let of_scale = match self.recipe.scale() {
+            Scale::None | Scale::Unit | Scale::MinMax | Scale::Standard => 1,
+            Scale::Auto | Scale::Center => 3,
+        };
+        let own = if self.part != Part::Whole { 3 } else { of_scale };
         own.max(of_recipe).max(of_summary)
     }
 
