@@ -74,14 +74,14 @@ impl ClassifierRecipe {
         self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
     }
 
-    /// The same network without pre-training, from random starts, with as many updates, rounded up to whole epochs: the
-    /// `before` of its layers are added to those on labels, of which an epoch has `per_epoch`. None where nothing is trained
-    /// before, or the encoder is frozen: then a random start learns nothing.
-    pub(crate) fn random_twin(&self, before: usize, per_epoch: usize) -> Option<Self> {
+    /// The random-initialisation baseline: the same network without pre-training, with as many optimizer steps, rounded up to
+    /// whole epochs. `pretraining_steps` are added to the steps on labels, `steps_per_epoch` in an epoch. None without
+    /// pre-training, and for a frozen encoder, which never learns from a random initialisation.
+    pub(crate) fn random_baseline(&self, pretraining_steps: usize, steps_per_epoch: usize) -> Option<Self> {
         if self.pretrain.is_none() || self.frozen {
             return None;
         }
-        let epochs = self.train.epochs + before.div_ceil(per_epoch);
+        let epochs = self.train.epochs + pretraining_steps.div_ceil(steps_per_epoch);
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
     }

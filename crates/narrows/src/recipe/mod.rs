@@ -196,8 +196,8 @@ impl Recipe {
         self.train().map_or(0, |train| train.seed)
     }
 
-    /// Whether the same from random starts can be set beside it: where it is pre-trained, and not frozen then.
-    pub fn has_twin(&self) -> bool {
+    /// Whether a random-initialisation baseline exists: the network is pre-trained and its encoder is not frozen.
+    pub fn has_random_baseline(&self) -> bool {
         match self {
             Self::Pca(_) => false,
             Self::Autoencoder(recipe) => recipe.pretrain.is_some(),
@@ -324,9 +324,9 @@ impl AutoencoderRecipe {
         }
     }
 
-    /// The same network without pre-training, from random starts, with as many updates: those of the layers are added to
-    /// those of the whole. None where nothing is trained before.
-    pub fn random_twin(&self) -> Option<Self> {
+    /// The random-initialisation baseline: the same network without pre-training, with as many optimizer steps, because the
+    /// epochs of pre-training are added to those of training. None without pre-training.
+    pub fn random_baseline(&self) -> Option<Self> {
         let pretrain = self.pretrain.as_ref()?;
         let before: usize =
             (0..self.dense_layers()).map(|layer| pretrain.train(&self.train, layer).epochs).sum();
