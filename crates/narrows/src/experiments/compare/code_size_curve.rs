@@ -6,7 +6,7 @@ use super::run::{ComparisonRun, reconstruction};
 use super::{Candidate, ComparisonEvent, Method, set_code_size};
 use crate::data::scaling::Scaling;
 use crate::error::Result;
-use crate::evaluation::reconstruction::pca_errors;
+use crate::evaluation::baselines::pca_errors;
 use crate::pca::moments::Moments;
 use crate::recipe::Recipe;
 
