@@ -7,7 +7,7 @@ fn main() -> narrows::Result<()> {
     let fit = Autoencoder::dense(&[4, 8, 2])
         .activation(Function::Tanh)
         .scale(Scale::Standard)
-        .train(Train { rate: Some(0.01), epochs: 100, batch: 16, ..Train::default() })
+        .train(Train { learning_rate: Some(0.01), epochs: 100, batch_size: 16, ..Train::default() })
         .fit(&iris)?;
     println!("{}", fit.verdict());
     let summary = fit.summary().reconstruction().expect("an autoencoder reconstructs");

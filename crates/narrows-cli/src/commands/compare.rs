@@ -58,7 +58,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         Some(folder) => folder.clone(),
         None => run_folder::create("compare", &training.name)?,
     };
-    let pages = narrows_report::comparison_page(&found, &training, &held_out)?.write(&folder)?;
+    let pages = narrows_report::comparison_page(&found, &training, &held_out).write(&folder)?;
     if json {
         comparison::json(&found, &training.name, &pages[0])?;
     } else {

@@ -126,7 +126,7 @@ fn print_compiled(compiled: &Compiled<'_>, classes: usize) -> anyhow::Result<()>
             "{:.2} million multiply-adds a row; training in batches of {} on {} threads takes {} beside the rows:\n\
              {} parameters and optimizer, {} shared by all threads, {} for each thread",
             count as f64 / 1e6,
-            train.batch,
+            train.batch_size,
             memory.threads,
             mebibytes(memory.total()),
             mebibytes(memory.parameters),

@@ -138,7 +138,7 @@ pub fn table(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result
         table::line("\nsquared error by code size, [the elbow] in brackets\n")?;
         let mut header = vec!["recipe".to_owned()];
         header.extend(curves.code_sizes.iter().map(usize::to_string));
-        let rows: Vec<Vec<String>> = sweep
+        let rows: Vec<Vec<String>> = curves
             .curves
             .iter()
             .map(|curve| {

@@ -81,8 +81,7 @@ fn a_saved_model_is_worth_the_same_in_another_process() {
         ("single --epochs 1", "mnist:test"),
         ("deep --epochs 9 --set loss=mse --set scale=standard", "iris"),
     ] {
-        let done =
-            place.fit(&format!("{recipe} {data} --held-out {data} --out m.narrows --report r"));
+        let done = place.fit(&format!("{recipe} {data} --held-out {data} --out m.narrows --report r"));
         let found = place.json(&format!("evaluate m.narrows {data} --json --threads 1"));
         assert_eq!(found.len(), 1);
         let found = &found[0];
@@ -152,8 +151,8 @@ fn training_goes_on_from_a_pca() {
         "linear.toml",
         "method='autoencoder'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={rate=1e-5, epochs=1}\n",
     );
-    let run = place
-        .ok("fit linear.toml iris --held-out iris --start-from pca.narrows --out n.narrows --report r");
+    let run =
+        place.ok("fit linear.toml iris --held-out iris --start-from pca.narrows --out n.narrows --report r");
     assert!(run.stdout.contains("as good as PCA-2"), "{}", run.stdout);
     let run = place.run("fit tied iris --start-from pca.narrows");
     assert!(run.code == 1 && run.stderr.contains("its layers"), "{}", run.stderr);

@@ -7,9 +7,7 @@ const SMALL: &str = "--layers 4-8-3 --epochs 4 --set pretrain.epochs=2";
 #[test]
 fn what_is_predicted_is_what_is_counted() {
     let place = Place::new();
-    place.ok(&format!(
-        "fit classifier iris --held-out iris {SMALL} --out m.narrows --report r --json"
-    ));
+    place.ok(&format!("fit classifier iris --held-out iris {SMALL} --out m.narrows --report r --json"));
     place.ok("predict m.narrows iris --out told.csv");
     place.ok("predict m.narrows iris --out told.npy --threads 1");
     let (dtype, shape, shares) = npy(&place.path("told.npy"));
@@ -82,13 +80,13 @@ fn an_encoder_comes_from_a_model_and_what_contradicts_it_is_refused() {
     assert!(classes.contains("dense 2") && !classes.contains("about"), "{classes}");
     std::fs::write(place.path("plain.csv"), "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n").unwrap();
     for (line, parts) in [
-        (
-            "fit classifier iris --held-out plain.csv",
-            ["these have none", "labels"],
-        ),
+        ("fit classifier iris --held-out plain.csv", ["these have none", "labels"]),
         ("fit classifier iris --start-from pca.narrows --layers 4-8-3", ["--layers", "the model's"]),
         ("fit classifier iris --start-from pca.narrows --pretrain relu", ["--pretrain", "the model's"]),
-        ("fit classifier iris --start-from pca.narrows --random-baseline", ["--random-baseline", "from the model"]),
+        (
+            "fit classifier iris --start-from pca.narrows --random-baseline",
+            ["--random-baseline", "from the model"],
+        ),
         ("fit classifier iris --frozen --random-baseline", ["--random-baseline", "not frozen"]),
         ("fit single iris --labelled-rows 20", ["--labelled-rows", "classifier"]),
         ("fit classifier iris --layers 4-8-2", ["3 classes", "not 2"]),

@@ -7,8 +7,7 @@ use super::run::{Place, number};
 #[test]
 fn every_fit_is_a_line_and_the_last_has_it_all() {
     let place = Place::new();
-    let lines =
-        place.json("compare single pca conv iris --epochs 2 --seeds 2 --code-sizes 2,1,4 --json");
+    let lines = place.json("compare single pca conv iris --epochs 2 --seeds 2 --code-sizes 2,1,4 --json");
     let kinds: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     let mut wanted = vec!["compared"; 3];
     wanted.push("failed");
@@ -68,10 +67,8 @@ fn the_table_marks_the_best_and_says_what_was_chosen() {
         assert!(run.stdout.contains(part), "{part} is not in:\n{}", run.stdout);
     }
     assert_eq!(place.list("."), ["r"]);
-    let scaled = place
-        .json("compare pca iris --report r --set scale=standard --code-size 3 --json")
-        .pop()
-        .unwrap();
+    let scaled =
+        place.json("compare pca iris --report r --set scale=standard --code-size 3 --json").pop().unwrap();
     assert_eq!((&scaled["scale"], &scaled["scale_reason"]), (&"standard".into(), &"as asked".into()));
     assert_eq!(number(&scaled["recipes"][0]["metrics"]["code_size"], "mean"), 3.0);
     // Alone, without a loss that needs 0..1, iris keeps its centimetres or is standardised, by its deviations.
@@ -85,7 +82,7 @@ fn mistakes_are_one_line_before_the_work() {
     for (line, parts) in [
         ("compare sigle pca iris", &["sigle", "did you mean `single`"][..]),
         ("compare pca irsi", &["irsi", "did you mean `iris`"]),
-                ("compare pca single iris --code-sizes 2,x", &["2,x", "expected"]),
+        ("compare pca single iris --code-sizes 2,x", &["2,x", "expected"]),
         ("compare pca single iris --code-sizes 0", &["--code-sizes 0", "expected"]),
         ("compare pca single iris --set trian.rate=1", &["trian"]),
         ("compare pca iris --set train.learning_rate=1", &["train.learning_rate=1", "none of the recipes"]),

@@ -113,7 +113,9 @@ fn epochs_are_lines_and_threads_change_no_byte() {
         let figures = |lines: &[Value]| {
             lines
                 .iter()
-                .map(|line| (line["train_loss"].clone(), line["held_out_loss"].clone(), line["held_out"].clone()))
+                .map(|line| {
+                    (line["train_loss"].clone(), line["held_out_loss"].clone(), line["held_out"].clone())
+                })
                 .collect::<Vec<_>>()
         };
         let first = first.get_or_insert_with(|| lines.clone());
@@ -151,9 +153,12 @@ fn options_change_what_they_name() {
     let loss = |more: &str| number(&place.fit(&format!("single --code-size 4 {quick} {more}")), "train_loss");
     let plain = loss("");
     assert_eq!(plain, loss("--seed 0 --batch 128 --set train.learning_rate=1.0"));
-    for other in
-        ["--seed 1", "--batch 32", "--set train.learning_rate=0.5", "--set train.optimizer=adam --set train.learning_rate=0.01"]
-    {
+    for other in [
+        "--seed 1",
+        "--batch 32",
+        "--set train.learning_rate=0.5",
+        "--set train.optimizer=adam --set train.learning_rate=0.01",
+    ] {
         assert_ne!(plain, loss(other), "{other}");
     }
     // A field by --set is the option's field.
@@ -261,9 +266,7 @@ fn plain_arithmetic_learns_nearly_the_same() {
 fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
     let place = Place::new();
     let mut child = place
-        .command(
-            "fit single mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json",
-        )
+        .command("fit single mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -303,9 +306,7 @@ fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
 fn a_reader_that_leaves_ends_the_run_quietly() {
     let place = Place::new();
     let mut child = place
-        .command(
-            "fit single mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json",
-        )
+        .command("fit single mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -334,7 +335,9 @@ fn a_diverging_fit_fails_and_leaves_a_model_that_works() {
         let run = place.run(&line);
         assert_eq!(run.code, 1, "{line}");
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
-        for part in ["error: training diverged", "epoch ", "step ", "coder.1", "train.learning_rate", "m.narrows"] {
+        for part in
+            ["error: training diverged", "epoch ", "step ", "coder.1", "train.learning_rate", "m.narrows"]
+        {
             assert!(run.stderr.contains(part), "`{part}` is not in: {}", run.stderr);
         }
         let done = run.json().pop().unwrap();

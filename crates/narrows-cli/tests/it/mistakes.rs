@@ -73,10 +73,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
             &["--pretrain", "rellu", "did you mean `relu`", "denoising"],
         ),
         ("fit stacked mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
-        (
-            "fit stacked mnist:test --layers 784-9 --pretrain relu",
-            &["--pretrain", "no layer is hidden"],
-        ),
+        ("fit stacked mnist:test --layers 784-9 --pretrain relu", &["--pretrain", "no layer is hidden"]),
         (
             "fit stacked iris --layers 4-3-2 --set pretrain.noise={masking_nois=0.5}",
             &["pretrain.noise", "did you mean `masking_noise`"],
@@ -113,10 +110,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit pca iris --held-out absent.npy", &["absent.npy"]),
         // BCE on numbers that are no shares: the first flower is 5.1 cm long.
         ("fit single iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
-        (
-            "fit deep two.csv --held-out 0.4",
-            &["two.csv", "row 1, column ", "outside 0..1", "min_max"],
-        ),
+        ("fit deep two.csv --held-out 0.4", &["two.csv", "row 1, column ", "outside 0..1", "min_max"]),
         // Where nothing can be written.
         ("fit pca iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
         ("fit pca iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
@@ -181,7 +175,8 @@ fn held_out_rows_may_reach_beyond_a_range_learned_from_the_training_rows() {
     }
     place.write("t.csv", table);
     place.write("v.csv", "a,b\n5,5\n25,3\n");
-    let run = place.run("fit single t.csv --held-out v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
+    let run = place
+        .run("fit single t.csv --held-out v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // With no range learned they are refused, as training rows are.
     let run = place.run("fit single t.csv --held-out v.csv --epochs 1");

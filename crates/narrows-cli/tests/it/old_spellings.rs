@@ -21,8 +21,7 @@ fn every_older_spelling_does_what_the_new_one_does() {
             "classifier iris --labelled-rows 30 --layers 4-6-3 --epochs 2 --held-out iris --held-out-labels l150.txt",
         ),
     ] {
-        let labels: Vec<&str> =
-            (0..150).map(|row| ["setosa", "versicolor", "virginica"][row / 50]).collect();
+        let labels: Vec<&str> = (0..150).map(|row| ["setosa", "versicolor", "virginica"][row / 50]).collect();
         place.write("l150.txt", labels.join("\n"));
         let done = |line: &str, out: &str| {
             let mut done = place.fit(&format!("{line} --out {out}.narrows --report r"));
@@ -47,7 +46,10 @@ fn every_older_spelling_does_what_the_new_one_does() {
     let curves = |line: &str| {
         place.json(&format!("{line} --report c --json")).pop().unwrap()["code_size_curves"].clone()
     };
-    assert_eq!(curves("compare pca --data iris --sweep code_size=1,2"), curves("compare pca iris --code-sizes 1,2"));
+    assert_eq!(
+        curves("compare pca --data iris --sweep code_size=1,2"),
+        curves("compare pca iris --code-sizes 1,2")
+    );
     place.ok("split m.narrows --out .");
     let help = place.ok("fit --help").stdout;
     for old in ["--data", "--validation", "--twin", "--labelled "] {

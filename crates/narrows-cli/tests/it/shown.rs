@@ -134,7 +134,9 @@ fn models_are_shown() {
     let place = Place::new();
     let done = place.fit("pca iris --code-size 2 --out m.narrows --report r");
     let shown = &place.json("show m.narrows --json")[0];
-    for field in ["parameters", "code_size", "training_rows", "train_loss", "held_out", "baselines", "verdict"] {
+    for field in
+        ["parameters", "code_size", "training_rows", "train_loss", "held_out", "baselines", "verdict"]
+    {
         assert_eq!(shown[field], done[field], "{field}");
     }
     assert_eq!(shown["training_rows"], 135);

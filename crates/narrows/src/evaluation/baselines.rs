@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::model::metrics::Baselines;
 use crate::model::{Fitted, Model};
 use crate::network::engine::map_chunks;
-use crate::network::noise::{Corruption, Occasion};
+use crate::network::noise::{Corruption, Mode};
 use crate::pca::moments::Moments;
 use crate::recipe::Noise;
 
@@ -105,7 +105,7 @@ fn add_noise(
 ) -> Vec<f64> {
     let mut noisy: Vec<f32> = x.iter().map(|&value| value as f32).collect();
     for (row, index) in noisy.chunks_exact_mut(width).zip(indices) {
-        corruption.apply(level, row, index, Occasion::Judging);
+        corruption.apply(level, row, index, Mode::Evaluate);
     }
     noisy.into_iter().map(f64::from).collect()
 }

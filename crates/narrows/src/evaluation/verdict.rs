@@ -2,7 +2,7 @@
 
 use crate::model::metrics::{Baselines, Reconstruction};
 use crate::progress::EpochRecord;
-use crate::recipe::{AutoencoderRecipe, Function, Recipe, Start};
+use crate::recipe::{AutoencoderRecipe, Function, Init, Recipe};
 
 /// Errors whose relative difference is smaller are called equal.
 const EQUAL: f64 = 0.005;
@@ -131,7 +131,7 @@ impl AutoencoderOutcome<'_> {
     }
 
     fn is_closed_form(&self) -> bool {
-        self.recipe.weights.start == Start::ClosedForm && self.training.history.is_empty()
+        self.recipe.weights.init == Init::ClosedForm && self.training.history.is_empty()
     }
 
     /// The activation of the code if it is bounded and the weights are tied: the decoder cannot scale such a code up again.
@@ -201,7 +201,7 @@ impl AutoencoderOutcome<'_> {
         }
         if !history.is_empty() && steps < VERY_FEW_STEPS {
             let steps = counted(steps, "step");
-            return format!("{steps} of training are few: more epochs, or a smaller train.batch");
+            return format!("{steps} of training are few: more epochs, or a smaller train.batch_size");
         }
         if let Some(sparsity) = self.recipe.sparsity {
             return format!("lower {}", sparsity.names());
@@ -209,7 +209,7 @@ impl AutoencoderOutcome<'_> {
         if self.recipe.weights.l2.is_some() || self.recipe.weights.elimination.is_some() {
             return "lower what the weights pay (weights.l2, weights.elimination)".to_owned();
         }
-        "try another train.rate, more epochs, or another seed".to_owned()
+        "try another train.learning_rate, more epochs, or another seed".to_owned()
     }
 
     /// The verdict on a network that learned something: a comparison with the PCA, then problems and what to change.
@@ -270,7 +270,7 @@ impl AutoencoderOutcome<'_> {
         match self.recipe.sparsity {
             _ if self.is_closed_form() => dead,
             Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
-            None => format!("{dead}: a smaller train.rate or another seed may wake them"),
+            None => format!("{dead}: a smaller train.learning_rate or another seed may wake them"),
         }
     }
 

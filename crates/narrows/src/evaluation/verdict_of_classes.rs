@@ -139,7 +139,7 @@ impl ClassifierOutcome<'_> {
                 "{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"
             ));
         }
-        (!self.has_learned()).then(|| "try a smaller train.rate, or scale = \"standard\"".to_owned())
+        (!self.has_learned()).then(|| "try a smaller train.learning_rate, or scale = \"standard\"".to_owned())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::network::plan::Plan;
 use crate::pca::Moments;
 use crate::pca::closed_form::closed_form;
 use crate::progress::{Ended, Event, Stage, notify};
-use crate::recipe::{AutoencoderRecipe, Function, Layer, Loss, Recipe, Start, Train};
+use crate::recipe::{AutoencoderRecipe, Function, Init, Layer, Loss, Recipe, Train};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::pretrain::{PretrainedLayer, pretrain};
 use crate::train::{Job as TrainingJob, State, Trained, best_epoch, train};
@@ -70,11 +70,11 @@ fn scaled(recipe: &AutoencoderRecipe, job: &Job<'_>) -> Result<(AutoencoderRecip
         Some(model) => {
             check_start(recipe.scale, model, &*job.training.rows)
                 .map_err(|error| error.at(&job.training.name))?;
-            if recipe.weights.start == Start::ClosedForm {
+            if recipe.weights.init == Init::ClosedForm {
                 return Err(Error::recipe(
-                    "weights.start: closed_form is a start of its own, not one from a model",
+                    "weights.init: closed_form is a start of its own, not one from a model",
                 )
-                .hint("weights.start = \"auto\""));
+                .hint("weights.init = \"auto\""));
             }
             recipe.scale = model.recipe.scale();
             model.scaling.clone()
@@ -118,7 +118,7 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
         );
     }
-    check_memory(&plan, optimizer, recipe.train.batch.min(rows.rows()), compute.threads, free_memory())?;
+    check_memory(&plan, optimizer, recipe.train.batch_size.min(rows.rows()), compute.threads, free_memory())?;
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
     let prepared = [Prepared::new(raw[0], compute.level)?, Prepared::new(raw[1], compute.level)?];
     let [learn, held_out] = [prepared[0].rows(), prepared[1].rows()];
@@ -130,7 +130,7 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
     let first_state = || -> Result<State> {
         let parameters = if let Some(model) = start_from {
             parameters_of(model, &plan)?
-        } else if recipe.weights.start == Start::ClosedForm {
+        } else if recipe.weights.init == Init::ClosedForm {
             let found = Moments::measure(rows, scaling, compute.level, compute.threads)?;
             let parameters = closed_form(&plan, &found, compute.level)?;
             moments = Some(found);

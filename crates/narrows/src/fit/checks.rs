@@ -35,9 +35,9 @@ pub(super) fn check_lengths(training: &Dataset<'_>, held_out: &Dataset<'_>) -> R
 /// The memory that training a network takes beside its rows, which all lie in memory too.
 ///
 /// # Errors
-/// As [`Train::optimizer`].
+/// Where the settings of the optimizer are not valid.
 pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Footprint> {
-    Ok(Engine::footprint(plan, train.optimizer()?, train.batch, threads))
+    Ok(Engine::footprint(plan, train.optimizer()?, train.batch_size, threads))
 }
 
 /// Rows as training reads them: numbers in double precision are scaled and narrowed once, beforehand.
@@ -130,7 +130,7 @@ pub(super) fn check_memory(
         gibibytes(needed),
         gibibytes(free)
     ))
-    .hint("fewer units, or a smaller train.batch"))
+    .hint("fewer units, or a smaller train.batch_size"))
 }
 
 /// Bytes of memory that are free, where the system tells (Linux).

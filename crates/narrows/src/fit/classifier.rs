@@ -173,7 +173,7 @@ impl<'a> Task<'a> {
     ) -> Result<Self> {
         let rows = &*training.rows;
         let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
-        let batch = recipe.train.batch.min(rows.rows());
+        let batch = recipe.train.batch_size.min(rows.rows());
         check_memory(&plan, recipe.train.optimizer()?, batch, compute.threads, free_memory())?;
         if recipe.is_normalized() && labelled.rows.len() < 2 {
             return Err(
@@ -181,7 +181,7 @@ impl<'a> Task<'a> {
             );
         }
         // Few labelled rows are shown several times in an epoch, in batches that have none of them twice.
-        let times = repeats(labelled.rows.len(), recipe.train.batch);
+        let times = repeats(labelled.rows.len(), recipe.train.batch_size);
         Ok(Self {
             recipe,
             plan,
@@ -191,7 +191,10 @@ impl<'a> Task<'a> {
             repeated: Subset::new(training.rows.clone(), labelled.rows.repeat(times)),
             repeated_classes: labelled.classes.repeat(times),
             held_out_classes,
-            on_labels: Train { batch: recipe.train.batch.min(labelled.rows.len()), ..recipe.train.clone() },
+            on_labels: Train {
+                batch_size: recipe.train.batch_size.min(labelled.rows.len()),
+                ..recipe.train.clone()
+            },
         })
     }
 

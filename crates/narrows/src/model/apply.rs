@@ -7,7 +7,7 @@ use crate::data::source::not_finite;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
-use crate::network::engine::{Walk, each_chunk};
+use crate::network::engine::{Inference, each_chunk};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -131,8 +131,10 @@ impl Model {
         let mut out = vec![0.0f32; len];
         // Each part packs its weights: only the required parts are created.
         let state = || {
-            let encoder = (direction != Direction::Decode).then(|| Walk::encoder(level, plan, parameters));
-            let decoder = (direction != Direction::Encode).then(|| Walk::decoder(level, plan, parameters));
+            let encoder =
+                (direction != Direction::Decode).then(|| Inference::encoder(level, plan, parameters));
+            let decoder =
+                (direction != Direction::Encode).then(|| Inference::decoder(level, plan, parameters));
             (encoder, decoder, Vec::new())
         };
         each_chunk(&mut out, width, threads, state, |(encoder, decoder, buffer), first, chunk| {

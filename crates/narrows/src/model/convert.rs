@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::{Fitted, Model, Part};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
-use crate::recipe::{AutoencoderRecipe, Layer, Loss, Recipe, Start, Train, Units, Weights};
+use crate::recipe::{AutoencoderRecipe, Init, Layer, Loss, Recipe, Train, Units, Weights};
 
 impl Model {
     /// Converts a fitted PCA to a network with two dense layers, equal to it up to rounding to single precision. `train` has
@@ -28,7 +28,7 @@ impl Model {
             loss: Loss::Mse,
             sparsity: None,
             pretrain: None,
-            weights: Weights { start: Start::ClosedForm, ..Weights::default() },
+            weights: Weights { init: Init::ClosedForm, ..Weights::default() },
             train,
         };
         let plan = Plan::new(&network, self.shape)?;

@@ -6,8 +6,8 @@ use super::metrics::RowScores;
 use super::{Fitted, Model};
 use crate::data::Source;
 use crate::error::Result;
-use crate::network::engine::Walk;
-use crate::network::noise::{Corruption, Occasion};
+use crate::network::engine::Inference;
+use crate::network::noise::{Corruption, Mode};
 use crate::network::plan::{Op, Plan};
 use crate::pca::Pca;
 use crate::recipe::Loss;
@@ -18,10 +18,10 @@ impl Model {
         let method = match &self.fitted {
             Fitted::Network { plan, parameters } => {
                 let encoder = match plan.divergence() {
-                    Some(_) => Walk::moments(level, plan, parameters),
-                    None => Walk::encoder(level, plan, parameters),
+                    Some(_) => Inference::code_distribution(level, plan, parameters),
+                    None => Inference::encoder(level, plan, parameters),
                 };
-                let decoder = Walk::decoder(level, plan, parameters);
+                let decoder = Inference::decoder(level, plan, parameters);
                 let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
                 EvaluatedMethod::Network(Box::new(NetworkPass { plan, level, encoder, decoder, noise }))
             }
@@ -80,8 +80,8 @@ fn evaluate_pca(pca: &Pca, rows: Vec<f64>, n: usize, level: Level) -> EvaluatedR
 struct NetworkPass<'a> {
     plan: &'a Plan,
     level: Level,
-    encoder: Walk<'a>,
-    decoder: Walk<'a>,
+    encoder: Inference<'a>,
+    decoder: Inference<'a>,
     noise: Corruption<'a>,
 }
 
@@ -110,7 +110,7 @@ impl NetworkPass<'_> {
     fn add_noise(&mut self, rows: &[f32], indices: &[usize]) -> Vec<f32> {
         let mut inputs = rows.to_vec();
         for (row, &index) in inputs.chunks_exact_mut(self.plan.input.len()).zip(indices) {
-            self.noise.apply(self.level, row, index, Occasion::Judging);
+            self.noise.apply(self.level, row, index, Mode::Evaluate);
         }
         inputs
     }

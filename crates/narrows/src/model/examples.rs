@@ -27,10 +27,7 @@ impl Model {
         self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
-        let count = rows.rows();
-        if let Some(row) = indices.iter().find(|&&row| row >= count) {
-            return Err(Error::data(format!("there is no row {}: there are {count}", row + 1)));
-        }
+        check_indices(rows, indices)?;
         let evaluated = self.evaluator(self.compute.level).rows(rows, indices)?;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
         Ok(ScaledRows {
@@ -38,6 +35,28 @@ impl Model {
             inputs: evaluated.inputs,
             outputs: narrow(evaluated.outputs),
         })
+    }
+
+    /// Reads the rows with the given indices (from 0) and scales them: n x d.
+    ///
+    /// # Errors
+    /// If the rows do not fit the model or cannot be read, or an index is out of range.
+    pub fn scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<Vec<f32>> {
+        self.check_rows(rows)?;
+        check_indices(rows, indices)?;
+        let mut scaled = vec![0.0; indices.len() * self.shape.len()];
+        self.scaling.gather(rows, indices, &mut scaled, self.compute.level)?;
+        Ok(scaled)
+    }
+
+    /// Converts rows (n x d) to the model's scale, in place.
+    pub fn scale(&self, rows: &mut [f32]) {
+        self.scaling.apply(self.compute.level, rows, self.shape.len());
+    }
+
+    /// Converts rows (n x d) from the model's scale to the units of the training rows, in place.
+    pub fn unscale(&self, rows: &mut [f32]) {
+        self.scaling.undo(self.compute.level, rows, self.shape.len());
     }
 
     /// Whether the model is a variational autoencoder, whose codes follow the standard normal distribution.
@@ -53,5 +72,13 @@ impl Model {
     pub fn sample_codes(&self, count: usize) -> Vec<f32> {
         let mut stream = generator(self.recipe.seed(), Purpose::Picture, 0);
         (0..count * self.code_shape().len()).map(|_| normal(&mut stream) as f32).collect()
+    }
+}
+
+fn check_indices(rows: &dyn Source, indices: &[usize]) -> Result<()> {
+    let count = rows.rows();
+    match indices.iter().find(|&&row| row >= count) {
+        Some(row) => Err(Error::data(format!("there is no row {}: there are {count}", row + 1))),
+        None => Ok(()),
     }
 }

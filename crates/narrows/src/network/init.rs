@@ -1,11 +1,11 @@
-//! Where the parameters of a network start: weights by the recipe's `weights.start`, biases 0, scales 1.
+//! Where the parameters of a network start: weights by the recipe's `weights.init`, biases 0, scales 1.
 
 use narrows_kernels::Activation;
 
 use crate::base::linalg::orthonormal_rows;
 use crate::base::random::{Purpose, below, generator, normal, uniform};
 use crate::network::plan::{Op, Parameter, ParameterKind, Plan};
-use crate::recipe::Start;
+use crate::recipe::Init;
 
 /// Inputs that a unit is connected to at the start, of a sparse one.
 const CONNECTIONS: usize = 15;
@@ -34,16 +34,16 @@ pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
                 *weight = (2.0 * uniform(&mut generator) - 1.0) * limit;
             }
         };
-        match plan.weights.start {
-            Start::Auto if ends_in_rectifier(plan, parameter) => {
+        match plan.weights.init {
+            Init::Auto if ends_in_rectifier(plan, parameter) => {
                 // Weights that are shared also lead back: a layer that widens would give back far too much.
                 let fan = if is_shared(plan, parameter) { fan_in.max(fan_out) } else { fan_in };
                 within(6.0 / fan as f64);
             }
-            Start::Auto | Start::Glorot | Start::ClosedForm => within(6.0 / (fan_in + fan_out) as f64),
-            Start::He => within(6.0 / fan_in as f64),
-            Start::Lecun => within(3.0 / fan_in as f64),
-            Start::Orthogonal => {
+            Init::Auto | Init::Glorot | Init::ClosedForm => within(6.0 / (fan_in + fan_out) as f64),
+            Init::He => within(6.0 / fan_in as f64),
+            Init::Lecun => within(3.0 / fan_in as f64),
+            Init::Orthogonal => {
                 let columns = parameter.shape[parameter.shape.len() - 1];
                 let rows = weights.len() / columns;
                 // The smaller side is orthonormal: rows of a wide matrix, columns of a tall one.
@@ -57,7 +57,7 @@ pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
                     }
                 }
             }
-            Start::Sparse => {
+            Init::Sparse => {
                 let columns = parameter.shape[parameter.shape.len() - 1];
                 let rows = weights.len() / columns;
                 let mut order: Vec<usize> = (0..rows).collect();

@@ -13,7 +13,7 @@ pub(crate) fn closed_form(plan: &Plan, moments: &Moments, level: Level) -> Resul
     let most = moments.rows.min(moments.width);
     if k > most {
         return Err(Error::recipe(format!(
-            "weights.start: {} rows of {} numbers allow a closed form of 1 to {most} code units, not {k}",
+            "weights.init: {} rows of {} numbers allow a closed form of 1 to {most} code units, not {k}",
             moments.rows, moments.width
         ))
         .hint("a smaller `code_size`"));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Pretrain, Scale, Start, Train, Units, Weights, check_normalized};
+use super::{Init, Layer, Pretrain, Scale, Train, Units, Weights, check_normalized};
 use crate::error::{Error, Result};
 
 /// Settings of a classifier. It has as many outputs as the training rows have classes.
@@ -43,9 +43,9 @@ impl ClassifierRecipe {
             return Err(Error::recipe("train.epochs: must be at least 1"));
         }
         self.weights.validate()?;
-        if self.weights.start == Start::ClosedForm {
-            return Err(Error::recipe("weights.start: closed_form is for linear autoencoders")
-                .hint("weights.start = \"auto\""));
+        if self.weights.init == Init::ClosedForm {
+            return Err(Error::recipe("weights.init: closed_form is for linear autoencoders")
+                .hint("weights.init = \"auto\""));
         }
         if self.labelled == Some(0) {
             return Err(Error::recipe("labelled: there must be at least one labelled row"));

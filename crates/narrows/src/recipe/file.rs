@@ -93,10 +93,10 @@ impl RecipeFile {
         self.insert(path, value)
     }
 
-    /// Sets one field, named by its path: `train.rate=0.5`. The value is read as TOML; what is not TOML is text.
+    /// Sets one field, named by its path: `train.learning_rate=0.5`. The value is read as TOML; what is not TOML is text.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let (path, value) = assignment.split_once('=').ok_or_else(|| {
-            Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.rate=0.5"))
+            Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.learning_rate=0.5"))
         })?;
         let value = value.trim();
         let value = format!("value = {value}")

@@ -7,6 +7,7 @@
 mod classifier;
 mod file;
 mod layer;
+mod layer_text;
 mod pretrain;
 mod regularizer;
 mod short_forms;
@@ -19,10 +20,11 @@ pub use file::{RecipeFile, to_toml};
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub(crate) use pretrain::layer_functions;
 pub use pretrain::{PerLayer, Pretrain, PretrainKind};
-pub use regularizer::{Sparsity, Start, Weights};
+pub use regularizer::{Init, Sparsity, Weights};
 pub(crate) use suggest::suggestion;
 use suggest::unknown;
-pub use train::{Keep, Optimizer, OptimizerName, Schedule, Train};
+pub(crate) use train::Optimizer;
+pub use train::{Keep, OptimizerName, Schedule, Train};
 
 use serde::{Deserialize, Serialize};
 
@@ -250,9 +252,9 @@ impl Recipe {
             }
             Self::Autoencoder(recipe) => {
                 recipe.train.validate()?;
-                if recipe.train.epochs == 0 && recipe.weights.start != Start::ClosedForm {
+                if recipe.train.epochs == 0 && recipe.weights.init != Init::ClosedForm {
                     return Err(Error::recipe("train.epochs: must be at least 1")
-                        .hint("only weights.start = \"closed_form\" needs no training"));
+                        .hint("only weights.init = \"closed_form\" needs no training"));
                 }
                 recipe.weights.validate()?;
                 if let Some(pretrain) = &recipe.pretrain {
@@ -372,8 +374,8 @@ fn check_normalized(pretrain: Option<&Pretrain>, weights: &Weights, train: &Trai
         )
         .hint("leave out one of the two"));
     }
-    if train.batch < 2 {
-        return Err(Error::recipe("train.batch: batch_norm needs batches of at least 2 rows")
+    if train.batch_size < 2 {
+        return Err(Error::recipe("train.batch_size: batch_norm needs batches of at least 2 rows")
             .hint("a single row has no spread"));
     }
     Ok(())

@@ -19,8 +19,8 @@ pub struct Pretrain {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<PerLayer<usize>>,
     /// The step size: one for all layers, or a list.
-    #[serde(alias = "learning_rate", skip_serializing_if = "Option::is_none")]
-    pub rate: Option<PerLayer<f32>>,
+    #[serde(rename = "rate", alias = "learning_rate", skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<PerLayer<f32>>,
     /// Noise on what comes into a layer, which it learns to take off (Vincent et al. 2010): one for all layers, or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<PerLayer<Layer>>,
@@ -113,10 +113,11 @@ impl Pretrain {
     /// How layer number `layer` (from 0) is trained, where all together are trained by `train`.
     pub(crate) fn train(&self, train: &Train, layer: usize) -> Train {
         let epochs = self.epochs.as_ref().and_then(|epochs| epochs.of(layer)).unwrap_or(USUAL_EPOCHS);
-        let rate = self.rate.as_ref().and_then(|rate| rate.of(layer)).or(train.rate);
+        let learning_rate =
+            self.learning_rate.as_ref().and_then(|rate| rate.of(layer)).or(train.learning_rate);
         // Each layer has chance of its own.
         let seed = train.seed.wrapping_add((layer as u64 + 1) << 32);
-        Train { epochs, rate, seed, patience: None, min_delta: None, warm_up: None, ..train.clone() }
+        Train { epochs, learning_rate, seed, patience: None, min_delta: None, warm_up: None, ..train.clone() }
     }
 
     /// Updates that training `layers` layers alone on so many rows takes, where all together are trained by `train`.
@@ -189,7 +190,7 @@ impl Pretrain {
     fn counts(&self) -> impl Iterator<Item = usize> {
         let counts = [
             self.epochs.as_ref().and_then(PerLayer::count),
-            self.rate.as_ref().and_then(PerLayer::count),
+            self.learning_rate.as_ref().and_then(PerLayer::count),
             self.noise.as_ref().and_then(PerLayer::count),
         ];
         counts.into_iter().flatten()

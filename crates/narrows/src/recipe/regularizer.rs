@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 #[serde(deny_unknown_fields, default)]
 pub struct Weights {
     /// Where they start.
-    #[serde(alias = "init", skip_serializing_if = "Start::is_auto")]
-    pub start: Start,
+    #[serde(rename = "start", alias = "init", skip_serializing_if = "Init::is_auto")]
+    pub init: Init,
     /// Weight decay: `l2` times the sum of w^2 over all weights is added to the loss. The losses that are reported are
     /// without it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub struct Weights {
 /// Where weights start. A unit has `fan_in` inputs, and an input reaches `fan_out` outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Start {
+pub enum Init {
     /// He where a layer ends in relu, leaky relu, elu, gelu, silu or softplus, else Glorot.
     #[default]
     Auto,
@@ -48,7 +48,7 @@ pub enum Start {
     ClosedForm,
 }
 
-impl Start {
+impl Init {
     fn is_auto(&self) -> bool {
         *self == Self::Auto
     }

@@ -88,8 +88,8 @@ impl AutoencoderRecipe {
             .take_while(|layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. }))
             .cloned()
             .collect();
-        let divergence = self.encoder.iter().find_map(|layer| match layer {
-            Layer::Variational { divergence, .. } => Some(*divergence),
+        let beta = self.encoder.iter().find_map(|layer| match layer {
+            Layer::Variational { beta, .. } => Some(*beta),
             _ => None,
         });
         let dense = |units, bias| Layer::Dense { units, bias };
@@ -104,8 +104,8 @@ impl AutoencoderRecipe {
         };
         let deeper =
             between_widths.iter().flat_map(|&width| hidden(Units::Count(width), biases.0, &normalized.0));
-        let code = match divergence {
-            Some(divergence) => vec![Layer::Variational { units: *code, divergence }],
+        let code = match beta {
+            Some(beta) => vec![Layer::Variational { units: *code, beta }],
             None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
         };
         self.encoder = before.into_iter().chain(deeper).chain(code).collect();

@@ -1,6 +1,6 @@
-//! The nearest valid name to a misspelt one.
+//! Suggestions for misspelt names.
 
-/// `did you mean` for a name that is close to a valid one.
+/// The valid name nearest to a misspelt one (Damerau-Levenshtein distance), if it is near enough to be meant.
 pub(crate) fn suggestion<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     valid
         .into_iter()
@@ -10,6 +10,7 @@ pub(crate) fn suggestion<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a st
         .map(|(_, name)| name)
 }
 
+/// The message for an unknown name: ``unknown layer `cnov`; did you mean `conv`? (allowed: ...)``.
 pub(super) fn unknown(what: &str, wrong: &str, valid: &[&str]) -> String {
     let list = valid.join(", ");
     match suggestion(wrong, valid.iter().copied()) {

@@ -1,78 +1,83 @@
-//! How a network is trained: the optimiser and its settings.
+//! Settings of training: the optimizer, the learning-rate schedule, early stopping.
 
 use narrows_kernels::optimizer;
-pub use narrows_kernels::optimizer::Optimizer;
+pub(crate) use narrows_kernels::optimizer::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a network is trained.
+/// Settings of training. Where an optional field is `None`, the value in parentheses is used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Train {
-    /// The rule that turns gradients into steps.
+    /// The optimizer.
     pub optimizer: OptimizerName,
-    /// Its step size; without it the optimiser's usual one.
-    #[serde(alias = "learning_rate", skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f32>,
-    /// Times that all rows are seen.
+    /// Learning rate (the default of the optimizer: see [`OptimizerName`]).
+    #[serde(rename = "rate", alias = "learning_rate", skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f32>,
+    /// Number of passes over the training rows.
     pub epochs: usize,
-    /// Rows between two steps.
-    #[serde(alias = "batch_size")]
-    pub batch: usize,
-    /// Where all chance comes from: first weights, the order of the rows, what is held out.
+    /// Batch size: rows of an optimizer step. The last batch of an epoch may be smaller.
+    #[serde(rename = "batch", alias = "batch_size")]
+    pub batch_size: usize,
+    /// Random seed: initial weights, shuffling, noise, hold-out split.
     pub seed: u64,
-    /// Whether the parameters after the last epoch are kept, or those of the epoch with the least loss on the held-out rows.
+    /// The epoch whose parameters are kept.
     #[serde(skip_serializing_if = "Keep::is_last")]
     pub keep: Keep,
-    /// Epochs without a lower loss on the held-out rows after which training stops; the best are kept.
+    /// Early stopping: training ends after this many epochs without a lower held-out loss, and the best parameters are kept.
+    /// Without it, all epochs are run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// By how much a loss must be lower to count, for `patience` (0).
+    /// Smallest decrease of the held-out loss that counts as an improvement for `patience` (0).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_delta: Option<f64>,
-    /// How the rate goes on from step to step.
+    /// Learning-rate schedule.
     #[serde(skip_serializing_if = "Schedule::is_constant")]
     pub schedule: Schedule,
-    /// The rate at the end, as a share of `rate` (0; 0.01 of an exponential schedule).
+    /// Learning rate of the last step, as a fraction of `learning_rate` (0; 0.01 for an exponential schedule, 4e-6 for
+    /// `one_cycle`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_rate: Option<f32>,
-    /// Epochs in which the rate climbs from 0, before the schedule (0).
+    /// Epochs of linear warm-up, from 0 to `learning_rate`, before the schedule (0).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<usize>,
-    /// The largest length of the gradient of all parameters together: a longer one is shortened (Pascanu et al. 2013).
+    /// Gradient clipping: a gradient with a larger Euclidean norm, over all parameters, is scaled down to this norm (Pascanu
+    /// et al. 2013). Without it, gradients are not clipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f32>,
-    /// adadelta, rmsprop: how much of a running mean is kept (0.95; 0.9).
+    /// adadelta, rmsprop: decay rate of the running means (0.95; 0.9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rho: Option<f32>,
-    /// adadelta, rmsprop, adam, adamw: added to a root (1e-7).
+    /// adadelta, rmsprop, adam, adamw: constant added to a square root for stability (1e-7).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f32>,
-    /// sgd: how much of the velocity is kept (0).
+    /// sgd: momentum (0).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
-    /// sgd: whether to look ahead along the velocity (false).
+    /// sgd: Nesterov momentum (false).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// adam, adamw: how much of the mean gradient is kept (0.9).
+    /// adam, adamw: decay rate of the first moment of the gradient (0.9).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f32>,
-    /// adam, adamw: how much of the mean squared gradient is kept (0.999).
+    /// adam, adamw: decay rate of the second moment of the gradient (0.999).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f32>,
-    /// adamw: share of each weight taken off at each step, times the rate (0.01). Biases are left alone.
+    /// adamw: decoupled weight decay: each step multiplies the weights by 1 - learning rate x `weight_decay` (0.01). Biases
+    /// are not decayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
 }
 
+/// Adam with batches of 128 rows, for 50 epochs.
 impl Default for Train {
     fn default() -> Self {
         Self {
-            optimizer: OptimizerName::Adam,
-            rate: None,
+            optimizer: OptimizerName::default(),
+            learning_rate: None,
             epochs: 50,
-            batch: 128,
+            batch_size: 128,
             seed: 0,
             keep: Keep::Last,
             patience: None,
@@ -92,14 +97,14 @@ impl Default for Train {
     }
 }
 
-/// Which parameters training keeps.
+/// The epoch whose parameters are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
-    /// Those after the last epoch.
+    /// The last epoch.
     #[default]
     Last,
-    /// Those of the epoch with the least loss on the held-out rows.
+    /// The epoch of the lowest held-out loss.
     Best,
 }
 
@@ -109,21 +114,22 @@ impl Keep {
     }
 }
 
-/// How the rate goes on from step to step, after the warm-up.
+/// Learning-rate schedule after the warm-up, from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
-    /// The same all the time.
+    /// Constant learning rate.
     #[default]
     Constant,
-    /// Down in a straight line.
+    /// Linear decay.
     Linear,
-    /// Down along half a cosine (Loshchilov and Hutter 2017).
+    /// Cosine decay (Loshchilov and Hutter 2017).
     Cosine,
-    /// Down by the same factor at each step.
+    /// Exponential decay: the same factor at each step.
     Exponential,
-    /// Up from a 25th over the first three tenths, then down to `final_rate` (1e-4 of the 25th), each along half a cosine
-    /// (Smith 2018).
+    /// One cycle (Smith 2018): from 1/25 up to the learning rate over the first 30 % of the steps, then down to `final_rate`
+    /// (1e-4 of 1/25), both along half a cosine.
     OneCycle,
 }
 
@@ -133,109 +139,169 @@ impl Schedule {
     }
 }
 
-/// The rules that turn gradients into steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The optimizers, each with its default learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum OptimizerName {
-    /// Zeiler 2012; rate 1.
+    /// Adadelta (Zeiler 2012); learning rate 1.
     Adadelta,
-    /// Gradient descent, with momentum where asked; rate 0.01.
+    /// Stochastic gradient descent, optionally with momentum; learning rate 0.01.
     Sgd,
-    /// Tieleman and Hinton 2012; rate 0.001.
+    /// RMSprop (Tieleman and Hinton 2012); learning rate 0.001.
     Rmsprop,
-    /// Kingma and Ba 2015; rate 0.001.
+    /// Adam (Kingma and Ba 2015); learning rate 0.001.
+    #[default]
     Adam,
-    /// Loshchilov and Hutter 2019; rate 0.001.
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019); learning rate 0.001.
     Adamw,
 }
 
-impl Train {
-    /// Steps that so many epochs over so many rows take.
-    pub(crate) fn steps(&self, epochs: usize, rows: usize) -> usize {
-        epochs * rows.div_ceil(self.batch)
+impl OptimizerName {
+    /// The name in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adadelta => "adadelta",
+            Self::Sgd => "sgd",
+            Self::Rmsprop => "rmsprop",
+            Self::Adam => "adam",
+            Self::Adamw => "adamw",
+        }
     }
 
-    /// Whether the parameters of the best epoch are kept, not those of the last.
+    fn default_learning_rate(self) -> f32 {
+        match self {
+            Self::Adadelta => 1.0,
+            Self::Sgd => 0.01,
+            Self::Rmsprop | Self::Adam | Self::Adamw => 0.001,
+        }
+    }
+}
+
+impl Train {
+    /// Optimizer steps of `epochs` epochs over `rows` rows.
+    pub(crate) fn steps(&self, epochs: usize, rows: usize) -> usize {
+        epochs * rows.div_ceil(self.batch_size)
+    }
+
+    /// Whether the parameters of the best epoch are kept instead of those of the last.
     pub fn keeps_best(&self) -> bool {
         self.keep == Keep::Best || self.patience.is_some()
     }
 
-    /// The share of the rate at a step (from 1) of `steps` in all, `per_epoch` in each epoch.
+    /// The learning rate of a step (from 1) of `steps` steps, `per_epoch` in each epoch, as a fraction of `learning_rate`.
     pub(crate) fn rate_share(&self, step: u64, steps: u64, per_epoch: u64) -> f32 {
         let warm_up = (self.warm_up.unwrap_or(0) as u64).saturating_mul(per_epoch).min(steps);
         if step <= warm_up {
             return (step as f64 / warm_up as f64) as f32;
         }
-        // From 0 at the first step to 1 at the last.
-        let way = (step - warm_up - 1) as f64 / (steps - warm_up).saturating_sub(1).max(1) as f64;
-        let way = way.min(1.0);
-        let half_cosine = |from: f64, to: f64, way: f64| {
-            to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * way).cos())
+        // 0 at the first step of the schedule, 1 at the last.
+        let position = (step - warm_up - 1) as f64 / (steps - warm_up).saturating_sub(1).max(1) as f64;
+        let position = position.min(1.0);
+        let half_cosine = |from: f64, to: f64, position: f64| {
+            to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * position).cos())
         };
-        let last = |usual: f64| self.final_rate.map_or(usual, f64::from);
-        let share = match self.schedule {
+        let last = |default: f64| self.final_rate.map_or(default, f64::from);
+        let fraction = match self.schedule {
             Schedule::Constant => 1.0,
-            Schedule::Linear => 1.0 + (last(0.0) - 1.0) * way,
-            Schedule::Cosine => half_cosine(1.0, last(0.0), way),
-            Schedule::Exponential => last(0.01).powf(way),
-            Schedule::OneCycle if way < 0.3 => half_cosine(1.0 / 25.0, 1.0, way / 0.3),
-            Schedule::OneCycle => half_cosine(1.0, last(1e-4 / 25.0), (way - 0.3) / 0.7),
+            Schedule::Linear => 1.0 + (last(0.0) - 1.0) * position,
+            Schedule::Cosine => half_cosine(1.0, last(0.0), position),
+            Schedule::Exponential => last(0.01).powf(position),
+            Schedule::OneCycle if position < 0.3 => half_cosine(1.0 / 25.0, 1.0, position / 0.3),
+            Schedule::OneCycle => half_cosine(1.0, last(1e-4 / 25.0), (position - 0.3) / 0.7),
         };
-        share as f32
+        fraction as f32
     }
 
-    /// Checks what has nothing to do with the optimiser, and the optimiser's settings.
+    /// Checks all settings, alone and together.
     pub(super) fn validate(&self) -> Result<()> {
-        let wrong = |field: &str, message: String| Err(Error::recipe(format!("train.{field}: {message}")));
-        if self.batch == 0 {
-            return wrong("batch", "must be at least 1".into());
+        if self.batch_size == 0 {
+            return wrong("batch_size", "must be at least 1");
         }
-        if self.patience == Some(0) {
-            return wrong("patience", "must be at least 1 epoch".into());
-        }
-        match self.min_delta {
-            Some(_) if self.patience.is_none() => {
-                return wrong("min_delta", "means nothing without train.patience".into());
-            }
-            Some(least) if !(least >= 0.0 && least.is_finite()) => {
-                return wrong("min_delta", format!("{least} is not a number of at least 0"));
-            }
-            _ => {}
-        }
-        let least = if self.schedule == Schedule::Exponential { f32::MIN_POSITIVE } else { 0.0 };
-        match self.final_rate {
-            Some(_) if self.schedule == Schedule::Constant => {
-                return wrong("final_rate", "a constant schedule has none".into());
-            }
-            Some(share) if !(least..=1.0).contains(&share) => {
-                let range = if least > 0.0 { "above 0 and at most 1" } else { "from 0 to 1" };
-                return wrong("final_rate", format!("{share} is not a share {range} of the rate"));
-            }
-            _ => {}
-        }
-        if self.warm_up.is_some_and(|epochs| epochs > 0 && epochs >= self.epochs) {
-            return wrong("warm_up", "must be fewer epochs than train.epochs".into());
-        }
+        self.check_early_stopping()?;
+        self.check_schedule()?;
         match self.clip_norm {
             Some(norm) if !(norm > 0.0 && norm.is_finite()) => {
-                return wrong("clip_norm", format!("{norm} is not a positive number"));
+                return wrong("clip_norm", format_args!("{norm} is not a positive number"));
             }
             _ => {}
         }
         self.optimizer().map(|_| ())
     }
 
-    /// The optimiser with the usual values where the recipe is silent. A setting that the optimiser does not have, or a
-    /// value outside its range, is refused.
-    pub fn optimizer(&self) -> Result<Optimizer> {
+    fn check_early_stopping(&self) -> Result<()> {
+        if self.patience == Some(0) {
+            return wrong("patience", "must be at least 1 epoch");
+        }
+        match self.min_delta {
+            Some(_) if self.patience.is_none() => wrong("min_delta", "means nothing without train.patience"),
+            Some(least) if !(least >= 0.0 && least.is_finite()) => {
+                wrong("min_delta", format_args!("{least} is not a number of at least 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_schedule(&self) -> Result<()> {
+        // An exponential decay cannot reach 0.
+        let least = if self.schedule == Schedule::Exponential { f32::MIN_POSITIVE } else { 0.0 };
+        match self.final_rate {
+            Some(_) if self.schedule == Schedule::Constant => {
+                return wrong("final_rate", "a constant schedule has none");
+            }
+            Some(fraction) if !(least..=1.0).contains(&fraction) => {
+                let range = if least > 0.0 { "above 0 and at most 1" } else { "from 0 to 1" };
+                return wrong("final_rate", format_args!("{fraction} is not a share {range} of the rate"));
+            }
+            _ => {}
+        }
+        if self.warm_up.is_some_and(|epochs| epochs > 0 && epochs >= self.epochs) {
+            return wrong("warm_up", "must be fewer epochs than train.epochs");
+        }
+        Ok(())
+    }
+
+    /// The optimizer with its settings, defaults filled in.
+    ///
+    /// # Errors
+    /// Where a setting is given that the optimizer does not have, or a value is outside its range.
+    pub(crate) fn optimizer(&self) -> Result<Optimizer> {
+        self.check_optimizer_settings()?;
+        let rate = self.learning_rate.unwrap_or_else(|| self.optimizer.default_learning_rate());
+        let rate = positive("learning_rate", rate)?;
+        let epsilon = positive("epsilon", self.epsilon.unwrap_or(1e-7))?;
+        Ok(match self.optimizer {
+            OptimizerName::Adadelta => {
+                let rho = decay_rate("rho", self.rho, 0.95)?;
+                Optimizer::Adadelta(optimizer::Adadelta { rate, rho, epsilon })
+            }
+            OptimizerName::Sgd => {
+                let momentum = decay_rate("momentum", self.momentum, 0.0)?;
+                Optimizer::Sgd(optimizer::Sgd { rate, momentum, nesterov: self.nesterov.unwrap_or(false) })
+            }
+            OptimizerName::Rmsprop => {
+                let rho = decay_rate("rho", self.rho, 0.9)?;
+                Optimizer::RmsProp(optimizer::RmsProp { rate, rho, epsilon })
+            }
+            OptimizerName::Adam => Optimizer::Adam(self.adam(rate, epsilon, 0.0)?),
+            OptimizerName::Adamw => Optimizer::Adam(self.adam(rate, epsilon, 0.01)?),
+        })
+    }
+
+    fn adam(&self, rate: f32, epsilon: f32, default_decay: f32) -> Result<optimizer::Adam> {
+        Ok(optimizer::Adam {
+            rate,
+            beta1: decay_rate("beta1", self.beta1, 0.9)?,
+            beta2: decay_rate("beta2", self.beta2, 0.999)?,
+            epsilon,
+            weight_decay: decay_rate("weight_decay", self.weight_decay, default_decay)?,
+            step: 1,
+        })
+    }
+
+    /// Refuses settings of other optimizers.
+    fn check_optimizer_settings(&self) -> Result<()> {
         use OptimizerName::*;
-        let name = match self.optimizer {
-            Adadelta => "adadelta",
-            Sgd => "sgd",
-            Rmsprop => "rmsprop",
-            Adam => "adam",
-            Adamw => "adamw",
-        };
         let settings: [(&str, bool, &[OptimizerName]); 7] = [
             ("rho", self.rho.is_some(), &[Adadelta, Rmsprop]),
             ("epsilon", self.epsilon.is_some(), &[Adadelta, Rmsprop, Adam, Adamw]),
@@ -247,60 +313,33 @@ impl Train {
         ];
         for (field, given, optimizers) in settings {
             if given && !optimizers.contains(&self.optimizer) {
-                return Err(Error::recipe(format!(
-                    "train.{field}: the optimizer {name} has no such setting"
-                )));
+                let name = self.optimizer.name();
+                return wrong(field, format_args!("the optimizer {name} has no such setting"));
             }
         }
-        let positive = |field: &str, value: f32| {
-            if value > 0.0 && value.is_finite() {
-                Ok(value)
-            } else {
-                Err(Error::recipe(format!("train.{field}: {value} is not a positive number")))
-            }
-        };
-        let share = |field: &str, value: f32| {
-            if (0.0..1.0).contains(&value) {
-                Ok(value)
-            } else {
-                Err(Error::recipe(format!("train.{field}: {value} is not at least 0 and below 1")))
-            }
-        };
-        let usual_rate = match self.optimizer {
-            Adadelta => 1.0,
-            Sgd => 0.01,
-            Rmsprop | Adam | Adamw => 0.001,
-        };
-        let rate = positive("rate", self.rate.unwrap_or(usual_rate))?;
-        let epsilon = positive("epsilon", self.epsilon.unwrap_or(1e-7))?;
-        Ok(match self.optimizer {
-            Adadelta => Optimizer::Adadelta(optimizer::Adadelta {
-                rate,
-                rho: share("rho", self.rho.unwrap_or(0.95))?,
-                epsilon,
-            }),
-            Sgd => Optimizer::Sgd(optimizer::Sgd {
-                rate,
-                momentum: share("momentum", self.momentum.unwrap_or(0.0))?,
-                nesterov: self.nesterov.unwrap_or(false),
-            }),
-            Rmsprop => Optimizer::RmsProp(optimizer::RmsProp {
-                rate,
-                rho: share("rho", self.rho.unwrap_or(0.9))?,
-                epsilon,
-            }),
-            Adam | Adamw => {
-                let usual = if self.optimizer == Adamw { 0.01 } else { 0.0 };
-                Optimizer::Adam(optimizer::Adam {
-                    rate,
-                    beta1: share("beta1", self.beta1.unwrap_or(0.9))?,
-                    beta2: share("beta2", self.beta2.unwrap_or(0.999))?,
-                    epsilon,
-                    weight_decay: share("weight_decay", self.weight_decay.unwrap_or(usual))?,
-                    step: 1,
-                })
-            }
-        })
+        Ok(())
+    }
+}
+
+fn wrong<T>(field: &str, message: impl std::fmt::Display) -> Result<T> {
+    Err(Error::recipe(format!("train.{field}: {message}")))
+}
+
+fn positive(field: &str, value: f32) -> Result<f32> {
+    if value > 0.0 && value.is_finite() {
+        Ok(value)
+    } else {
+        wrong(field, format_args!("{value} is not a positive number"))
+    }
+}
+
+/// A setting in [0, 1), or its default.
+fn decay_rate(field: &str, value: Option<f32>, default: f32) -> Result<f32> {
+    let value = value.unwrap_or(default);
+    if (0.0..1.0).contains(&value) {
+        Ok(value)
+    } else {
+        wrong(field, format_args!("{value} is not at least 0 and below 1"))
     }
 }
 

@@ -22,8 +22,8 @@ use super::Job;
 use super::executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
 use super::state::State;
 use crate::error::Result;
-use crate::network::engine::{Engine, Scratch, Setup};
-use crate::network::noise::Occasion;
+use crate::network::engine::{Batch, Engine, OptimizerStep, Setup, Workspace};
+use crate::network::noise::Mode;
 use crate::network::plan::{Op, Plan};
 
 /// Multiply-adds of a step that justify a further thread: at about 20 a nanosecond, twenty times the cost of a barrier.
@@ -102,7 +102,7 @@ impl<'a> Team<'a> {
     /// Starts the threads, runs `policy` on this one with the team as its executor, and disbands the team.
     pub fn run<R: Send>(&self, policy: impl FnOnce(&mut dyn Executor) -> R + Send) -> R {
         let result = team::run(self.threads, policy, |member, policy| {
-            let mut worker = Worker { team: self, member, scratch: self.engine.scratch() };
+            let mut worker = TeamThread { team: self, member, workspace: self.engine.workspace() };
             let Some(policy) = policy else {
                 worker.follow();
                 return None;
@@ -116,13 +116,13 @@ impl<'a> Team<'a> {
 }
 
 /// One thread of the team.
-struct Worker<'t, 'a> {
+struct TeamThread<'t, 'a> {
     team: &'t Team<'a>,
     member: team::Worker<'t>,
-    scratch: Scratch<'a>,
+    workspace: Workspace<'a>,
 }
 
-impl Worker<'_, '_> {
+impl TeamThread<'_, '_> {
     /// Carries out the leader's commands until the run is over.
     fn follow(&mut self) {
         let team = self.team;
@@ -157,15 +157,16 @@ impl Worker<'_, '_> {
         epoch: Epoch<'_>,
         mut after_batch: Option<&mut dyn FnMut(usize, f64) -> ControlFlow<()>>,
     ) {
-        let Self { team, member, scratch } = self;
+        let Self { team, member, workspace } = self;
         let (engine, rows) = (&team.engine, team.job.rows);
-        let occasion = Occasion::Training { epoch: epoch.number };
+        let mode = Mode::Train { epoch: epoch.number };
         let steps = epoch.steps_before + 1..;
-        for ((indices, &rate), step) in epoch.order.chunks(team.batch).zip(epoch.rates).zip(steps) {
-            engine.activities(member, scratch, rows, indices, occasion);
-            engine.pass(member, scratch, rows, indices, occasion);
+        for ((indices, &rate), number) in epoch.order.chunks(team.batch).zip(epoch.rates).zip(steps) {
+            let batch = Batch { rows, indices };
+            engine.measure_activity(member, workspace, batch, mode);
+            engine.pass(member, workspace, batch, mode);
             member.wait();
-            engine.learn(member, scratch, indices.len(), step, rate);
+            engine.update(member, workspace, OptimizerStep { number, rate, rows: indices.len() });
             if let Some(after_batch) = &mut after_batch {
                 let loss = engine.finish_pass(indices.len());
                 // An unreadable batch has no loss to report.
@@ -174,7 +175,7 @@ impl Worker<'_, '_> {
                 }
             }
             member.wait();
-            if engine.is_broken() || team.stop.load(Ordering::Relaxed) {
+            if engine.has_diverged() || team.stop.load(Ordering::Relaxed) {
                 return;
             }
         }
@@ -182,10 +183,11 @@ impl Worker<'_, '_> {
 
     /// The part of this thread in an evaluation. The leader passes `after_batch`, which gets the sum of the losses.
     fn evaluate(&mut self, mut after_batch: Option<&mut dyn FnMut(f64)>) {
-        let Self { team, member, scratch } = self;
+        let Self { team, member, workspace } = self;
         let engine = &team.engine;
         for indices in team.held_out.chunks(team.batch) {
-            engine.pass(member, scratch, team.job.held_out, indices, Occasion::Judging);
+            let batch = Batch { rows: team.job.held_out, indices };
+            engine.pass(member, workspace, batch, Mode::Evaluate);
             member.wait();
             if let Some(after_batch) = &mut after_batch {
                 after_batch(engine.finish_pass(indices.len()));
@@ -198,14 +200,14 @@ impl Worker<'_, '_> {
                 return;
             }
         }
-        engine.gather_extremes(scratch);
+        engine.merge_unit_ranges(workspace);
         member.wait();
     }
 }
 
 /// The first thread, with the policy above it.
 struct Leader<'w, 't, 'a> {
-    worker: &'w mut Worker<'t, 'a>,
+    worker: &'w mut TeamThread<'t, 'a>,
 }
 
 impl Executor for Leader<'_, '_, '_> {
@@ -231,7 +233,7 @@ impl Executor for Leader<'_, '_, '_> {
                 loss_sum += loss;
                 steps += 1;
                 if !loss_sum.is_finite() {
-                    engine.set_broken();
+                    engine.set_diverged();
                     return ControlFlow::Break(());
                 }
                 on_step(StepReport { rows, loss_sum })
@@ -240,7 +242,7 @@ impl Executor for Leader<'_, '_, '_> {
         if let Some(error) = engine.take_failure() {
             return Err(error);
         }
-        let end = if engine.is_broken() {
+        let end = if engine.has_diverged() {
             EpochEnd::Diverged
         } else if team.stop.load(Ordering::Relaxed) {
             EpochEnd::Stopped
@@ -262,7 +264,7 @@ impl Executor for Leader<'_, '_, '_> {
         Ok(EvaluationOutcome {
             loss_sum,
             active_units: engine.take_active_units(),
-            misclassified: engine.take_misses(),
+            misclassified: engine.take_misclassified(),
             parameters_are_finite: engine.parameters_are_finite(),
         })
     }
@@ -272,6 +274,6 @@ impl Executor for Leader<'_, '_, '_> {
     }
 
     fn non_finite_parameter(&self) -> Option<String> {
-        self.worker.team.engine.broken_parameter().map(str::to_owned)
+        self.worker.team.engine.non_finite_parameter().map(str::to_owned)
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// Rows of a batch; the last one of an epoch may have fewer.
     fn batch(&self) -> usize {
-        self.settings.batch.min(self.rows.source.rows())
+        self.settings.batch_size.min(self.rows.source.rows())
     }
 
     fn steps_per_epoch(&self) -> u64 {

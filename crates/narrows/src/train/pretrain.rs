@@ -12,7 +12,7 @@ use crate::data::Access;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
-use crate::network::engine::{Rows, Walk, each_chunk};
+use crate::network::engine::{Inference, Rows, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
 use crate::progress::{Ended, EpochRecord, Event, notify};
@@ -407,7 +407,7 @@ impl Streamed<'_> {
     /// Takes scaled rows through all encoders.
     fn encode(&self, mut numbers: Vec<f32>, out: &mut [f32]) {
         for Encoder { plan, parameters } in self.encoders {
-            numbers = Walk::encoder(self.level, plan, parameters).forward(&numbers, false).to_vec();
+            numbers = Inference::encoder(self.level, plan, parameters).forward(&numbers, false).to_vec();
         }
         out.copy_from_slice(&numbers);
     }

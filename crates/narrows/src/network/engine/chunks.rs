@@ -1,22 +1,18 @@
-//! Work on many rows in chunks, and the network applied to them: encode, decode, reconstruct, judge.
+//! Work on many rows in chunks, on several threads.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
-use narrows_kernels::{Level, team};
+use narrows_kernels::team;
 
-use super::layout::Layout;
-use super::ops::{Chain, Weights, put, take};
-use super::workspace::{Aligned, Space};
-use crate::data::Shape;
 use crate::error::Result;
-use crate::network::plan::{Plan, Step};
 
 /// Rows of a chunk.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
-/// Does some work for each chunk of `rows` rows on several threads, and answers what it gives, in order: `work(state, rows)`.
-/// Each thread makes its own `state` once. The chunks do not depend on the number of threads. The first error stops it.
+/// Calls `work(state, rows)` for each chunk of `rows` rows on several threads, and returns the results in order. Each thread
+/// makes its own `state` once. The chunks do not depend on the number of threads. A thread stops at its first error; the
+/// first of all errors is returned.
 pub(crate) fn map_chunks<R: Send, S>(
     rows: usize,
     threads: usize,
@@ -31,8 +27,8 @@ pub(crate) fn map_chunks<R: Send, S>(
     Ok(out.into_iter().flatten().collect())
 }
 
-/// Fills `out` (rows of `width` numbers), a chunk of rows at a time, on several threads: `work(state, first row, chunk)`.
-/// Each thread makes its own `state` once. The chunks do not depend on the number of threads. The first error stops it.
+/// Fills `out` (rows of `width` numbers) by `work(state, first row, chunk)`, a chunk of rows at a time, on several threads.
+/// Otherwise as [`map_chunks`].
 pub(crate) fn each_chunk<T: Send, S>(
     out: &mut [T],
     width: usize,
@@ -43,7 +39,7 @@ pub(crate) fn each_chunk<T: Send, S>(
     each_piece(out, CHUNK * width, threads, state, |state, index, chunk| work(state, index * CHUNK, chunk))
 }
 
-/// Fills `out`, `size` entries at a time: `work(state, number of the piece, piece)`. As [`each_chunk`] otherwise.
+/// Fills `out` by `work(state, number of the piece, piece)`, `size` entries at a time. Otherwise as [`map_chunks`].
 pub(crate) fn each_piece<T: Send, S>(
     out: &mut [T],
     size: usize,
@@ -67,68 +63,5 @@ pub(crate) fn each_piece<T: Send, S>(
     match failure.into_inner().expect("no thread panics with the failure") {
         Some(error) => Err(error),
         None => Ok(()),
-    }
-}
-
-/// A part of a network, and one thread's memory for taking rows through it.
-pub(crate) struct Walk<'a> {
-    level: Level,
-    chain: Chain<'a>,
-    parameters: &'a [f32],
-    packed: Aligned,
-    slot: Aligned,
-    scratch: Vec<f32>,
-    outputs: Vec<f32>,
-    width: (usize, usize),
-}
-
-impl<'a> Walk<'a> {
-    /// For the steps left of the cut.
-    pub fn encoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
-        Self::new(level, &plan.steps[..plan.cut], plan.input, parameters)
-    }
-
-    /// For the steps left of the cut but the last, which draws the code: to the means and the logarithms of the variances.
-    pub fn moments(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
-        Self::new(level, &plan.steps[..plan.cut - 1], plan.input, parameters)
-    }
-
-    /// For the steps right of the cut.
-    pub fn decoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
-        Self::new(level, &plan.steps[plan.cut..], plan.code(), parameters)
-    }
-
-    fn new(level: Level, steps: &'a [Step], input: Shape, parameters: &'a [f32]) -> Self {
-        let chain = Chain::new(steps, Layout::inference(steps, input, CHUNK), false);
-        let mut packed = Aligned::new(chain.packed_len);
-        let mut scratch = vec![0.0; chain.scratch_len];
-        chain.pack(level, parameters, packed.get(), &mut scratch);
-        let slot = Aligned::new(chain.layout.slot_len);
-        let width = (input.len(), steps.last().map_or(input, |step| step.output).len());
-        Self { level, chain, parameters, packed, slot, scratch, outputs: Vec::new(), width }
-    }
-
-    /// Takes rows through the steps. With `logits` the last step stops before its last function.
-    pub fn forward(&mut self, rows: &[f32], logits: bool) -> &[f32] {
-        let (inputs, outputs) = self.width;
-        let block = self.chain.layout.block;
-        self.outputs.resize(rows.len() / inputs * outputs, 0.0);
-        let last = self.chain.steps.len();
-        let (first_value, last_value) = (self.chain.layout.values[0], self.chain.layout.values[last]);
-        for (rows, out) in rows.chunks(block * inputs).zip(self.outputs.chunks_mut(block * outputs)) {
-            let rows_of_block = rows.len() / inputs;
-            let slot = self.slot.get();
-            let mut space = Space { batch: None, first: 0, slot, rows: rows_of_block, chance: None };
-            let [input] = space.tensors([first_value]);
-            put(first_value, input, rows);
-            let weights = Weights { parameters: self.parameters, packed: self.packed.get() };
-            for i in 0..last {
-                let logits = logits && i + 1 == last;
-                self.chain.forward(self.level, i, &mut space, weights, logits, &mut self.scratch);
-            }
-            let [output] = space.tensors([last_value]);
-            take(last_value, out, output);
-        }
-        &self.outputs
     }
 }

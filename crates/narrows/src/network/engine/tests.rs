@@ -8,8 +8,7 @@ use crate::base::random::Purpose;
 use crate::data::{Shape, Table, Values};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{EPSILON, Op, ParameterKind, Step, image};
-use crate::recipe::RecipeFile;
-use crate::recipe::{Recipe, Sparsity};
+use crate::recipe::{Recipe, RecipeFile, Sparsity};
 
 /// The network's loss in double precision, from the plain functions alone; with what rows of a code that is drawn pay.
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
@@ -92,7 +91,7 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usi
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     // Which numbers are drawn is not what is tested here.
     let mut words = Vec::new();
-    let mut chance = Chance { seed: 0, epoch: 1, indices: &[place.1], words: &mut words };
+    let mut rng = RngContext { seed: 0, epoch: 1, indices: &[place.1], words: &mut words };
     let mut drawn = vec![0.0; step.output.len()];
     let y: Vec<f64> = match &step.op {
         Op::Dense { weights, bias, tied } => {
@@ -129,12 +128,12 @@ fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usi
         Op::Reshape | Op::Identity => x.to_vec(),
         Op::Function(function) => x.iter().map(|&x| reference::pointwise(*function, x)).collect(),
         Op::Dropout { share } => {
-            let words = chance.words(Purpose::Dropout, place.0, 0, x.len());
+            let words = rng.words(Purpose::Dropout, place.0, 0, x.len());
             noise::dropout_mask(Level::detect(), &mut drawn, words, *share);
             x.iter().zip(wide(&drawn)).map(|(x, factor)| x * factor).collect()
         }
         Op::Sample { .. } => {
-            chance.normal(Level::detect(), &mut drawn, place.0, 0);
+            rng.normal(Level::detect(), &mut drawn, place.0, 0);
             reference::sample(x, &wide(&drawn))
         }
         Op::BatchNorm { .. } => unreachable!("not of one row alone"),
@@ -150,11 +149,11 @@ fn squares(size: usize, large: Shape, small: Shape) -> PoolGeometry {
 
 fn network(encoder: &str, decoder: &str, loss: &str, shape: Shape) -> Plan {
     let text = format!("method='autoencoder'\nloss='{loss}'\nencoder=[{encoder}]\ndecoder=[{decoder}]");
-    let Recipe::Autoencoder(recipe) = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
+    let Recipe::Autoencoder(spec) = RecipeFile::parse("test", "test", &text).unwrap().recipe().unwrap()
     else {
         panic!()
     };
-    Plan::new(&recipe, shape).unwrap()
+    Plan::new(&spec, shape).unwrap()
 }
 
 /// Rows that are shares: in 0..1, each row's sum 1.
@@ -185,12 +184,12 @@ fn gradients(
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling, classes: None };
     narrows_kernels::team::run(threads, (), |member, _| {
-        let mut scratch = engine.scratch();
-        let occasion = Occasion::Training { epoch: 1 };
-        engine.activities(&member, &mut scratch, rows, &indices, occasion);
-        engine.pass(&member, &mut scratch, rows, &indices, occasion);
+        let mut workspace = engine.workspace();
+        let (batch, mode) = (Batch { rows, indices: &indices }, Mode::Train { epoch: 1 });
+        engine.measure_activity(&member, &mut workspace, batch, mode);
+        engine.pass(&member, &mut workspace, batch, mode);
         member.wait();
-        engine.gradients(member.index(), &mut scratch, indices.len());
+        engine.gradient(member.index(), &mut workspace, indices.len());
     });
     let mut out = vec![0.0; plan.buffer_len];
     engine.copy_gradients(&mut out);
@@ -561,19 +560,20 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
     let engine = Engine::new(setup, start, &memory);
     let indices: Vec<usize> = (0..count).collect();
     narrows_kernels::team::run(threads, (), |member, _| {
-        let mut scratch = engine.scratch();
+        let mut workspace = engine.workspace();
         let rows = Rows { source: &table, scaling: &scaling, classes: None };
         // Twice, so that the second step finds the first one's running moments.
         for step in 1..=2 {
-            engine.pass(&member, &mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
+            let batch = Batch { rows, indices: &indices };
+            engine.pass(&member, &mut workspace, batch, Mode::Train { epoch: 1 });
             member.wait();
-            engine.learn(&member, &mut scratch, count, step, 1.0);
+            engine.update(&member, &mut workspace, OptimizerStep { number: step, rate: 1.0, rows: count });
             member.wait();
         }
     });
     let mut parameters = vec![0.0; plan.buffer_len];
-    engine.copy_parameters(&mut parameters);
-    assert!(!engine.is_broken() && engine.parameters_are_finite());
+    engine.copy_state(&mut parameters, &mut []);
+    assert!(!engine.has_diverged() && engine.parameters_are_finite());
     parameters
 }
 
@@ -624,11 +624,10 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
         let text = format!(
             "method='autoencoder'\nloss='mse'\nencoder=[{{dense=5}}]\ndecoder=[{{dense='input'}}]\n[train]\noptimizer='{name}'\nrate=0.1"
         );
-        let Recipe::Autoencoder(recipe) = RecipeFile::parse("t", "t", &text).unwrap().recipe().unwrap()
-        else {
+        let Recipe::Autoencoder(spec) = RecipeFile::parse("t", "t", &text).unwrap().recipe().unwrap() else {
             panic!()
         };
-        recipe.train.optimizer().unwrap()
+        spec.train.optimizer().unwrap()
     };
     for name in ["adadelta", "sgd", "rmsprop", "adam", "adamw"] {
         let optimizer = train(name);
@@ -650,14 +649,15 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
             let engine = Engine::new(setup, &start, &vec![vec![0.0; start.len()]; optimizer.state_slots()]);
             let indices: Vec<usize> = (0..7).collect();
             narrows_kernels::team::run(threads, (), |member, _| {
-                let mut scratch = engine.scratch();
+                let mut workspace = engine.workspace();
                 let rows = Rows { source: &table, scaling: &scaling, classes: None };
-                engine.pass(&member, &mut scratch, rows, &indices, Occasion::Training { epoch: 1 });
+                let batch = Batch { rows, indices: &indices };
+                engine.pass(&member, &mut workspace, batch, Mode::Train { epoch: 1 });
                 member.wait();
-                engine.learn(&member, &mut scratch, 7, 1, 1.0);
+                engine.update(&member, &mut workspace, OptimizerStep { number: 1, rate: 1.0, rows: 7 });
             });
             let mut got = vec![0.0; plan.buffer_len];
-            engine.copy_parameters(&mut got);
+            engine.copy_state(&mut got, &mut []);
             for parameter in &plan.parameters {
                 for at in parameter.range.clone() {
                     // Weight decay spares biases.
@@ -672,6 +672,84 @@ fn steps_are_those_of_the_plain_twin(plan: &Plan) {
                         got[at]
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Three steps on the same rows: with the gradients stored between pass and step, or with the two fused.
+fn three_steps(plan: &Plan, optimizer: Optimizer, threads: usize, is_fused: bool) -> Vec<f32> {
+    let start = initial_parameters(plan, 1);
+    let state = vec![vec![0.0; start.len()]; optimizer.state_slots()];
+    let data = rows(7, plan.input.len());
+    let table = Table::new(Values::F32(data), plan.input).unwrap();
+    let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
+    let setup =
+        Setup { plan, level: Level::detect(), optimizer, seed: 0, clip_norm: None, batch: 7, threads };
+    let engine = Engine::new(setup, &start, &state);
+    let indices: Vec<usize> = (0..7).collect();
+    let batch = Batch { rows: Rows { source: &table, scaling: &scaling, classes: None }, indices: &indices };
+    narrows_kernels::team::run(threads, (), |member, _| {
+        let mut workspace = engine.workspace();
+        for number in 1..=3 {
+            let step = OptimizerStep { number, rate: 0.5, rows: 7 };
+            engine.pass(&member, &mut workspace, batch, Mode::Train { epoch: 1 });
+            member.wait();
+            if is_fused {
+                engine.update(&member, &mut workspace, step);
+            } else {
+                engine.gradient(member.index(), &mut workspace, 7);
+                member.wait();
+                engine.apply(member.index(), step);
+            }
+            member.wait();
+            if member.index() == 0 {
+                engine.finish_pass(7);
+            }
+            member.wait();
+        }
+    });
+    assert!(!engine.has_diverged());
+    let mut parameters = vec![0.0; plan.buffer_len];
+    engine.copy_state(&mut parameters, &mut []);
+    assert!(parameters != start);
+    parameters
+}
+
+#[test]
+fn gradients_stored_and_applied_give_the_bits_of_the_fused_update() {
+    let mut plans = vec![
+        // Large enough for gradients that are never stored.
+        network("{dense=600}, 'tanh'", "{dense='input'}", "mse", Shape::flat(400)),
+        network("{dense=5}, 'tanh'", "{dense='tied'}", "mse", Shape::flat(9)),
+        network(
+            "{conv=3}, 'relu', {max_pool=2}, 'flatten', {dense=4}",
+            "{dense='flatten'}, 'unflatten', {upsample=2}, {conv='input'}, 'sigmoid'",
+            "bce",
+            Shape::image(6, 5, 2),
+        ),
+        network("{dense=6}, 'batch_norm', 'tanh', {dense=3}", "{dense='input'}", "mse", Shape::flat(9)),
+    ];
+    let mut penalized = plans[0].clone();
+    penalized.weights.l2 = Some(0.01);
+    penalized.weights.elimination = Some(0.01);
+    plans.push(penalized);
+    for plan in &plans {
+        for optimizer in [
+            Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.9, nesterov: true }),
+            Optimizer::Adam(optimizer::Adam {
+                rate: 0.01,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: 0.1,
+                step: 1,
+            }),
+        ] {
+            let want = three_steps(plan, optimizer, 1, true);
+            for threads in [1, 3] {
+                assert_eq!(want, three_steps(plan, optimizer, threads, false));
+                assert_eq!(want, three_steps(plan, optimizer, threads, true));
             }
         }
     }

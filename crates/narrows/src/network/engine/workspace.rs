@@ -1,14 +1,14 @@
-//! A thread's own memory, and the tensors of a block in both homes.
+//! The memory of one thread, and access to the tensors of a block in both memories.
 
 use narrows_kernels::shared::Piece;
 use narrows_kernels::{Level, noise};
 
-use super::layout::{Home, Tensor};
+use super::layout::{Memory, TensorLayout};
 use crate::base::random::{Purpose, fill_words, row_generator};
 
-/// Zeros that begin at a cache line.
-pub(super) struct Aligned {
-    memory: Vec<f32>,
+/// A buffer of zeros that begins at a cache line.
+pub(super) struct AlignedBuffer {
+    numbers: Vec<f32>,
     start: usize,
     len: usize,
 }
@@ -16,34 +16,80 @@ pub(super) struct Aligned {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-impl Aligned {
+impl AlignedBuffer {
     pub fn new(len: usize) -> Self {
         let padding = LINE / size_of::<f32>();
-        let memory = vec![0.0; len + padding];
-        let start = memory.as_ptr().align_offset(LINE).min(padding);
-        Self { memory, start, len }
+        let numbers = vec![0.0; len + padding];
+        let start = numbers.as_ptr().align_offset(LINE).min(padding);
+        Self { numbers, start, len }
     }
 
     pub fn get(&mut self) -> &mut [f32] {
-        &mut self.memory[self.start..self.start + self.len]
+        &mut self.numbers[self.start..self.start + self.len]
     }
 }
 
-/// The tensors of `rows` rows: of a group of the shared memory, where there is one, and of a thread's slot.
-pub(super) struct Space<'a, 'b> {
-    /// The group's rows of each matrix.
-    pub batch: Option<&'a mut Piece<'b, f32>>,
+/// The tensors of the rows of a block.
+pub(super) struct Block<'a, 'b> {
+    /// The rows of the group in each shared matrix; None where all tensors lie in the arena.
+    pub shared: Option<&'a mut Piece<'b, f32>>,
     /// The block's first row, counted from the group's.
     pub first: usize,
-    pub slot: &'a mut [f32],
+    pub arena: &'a mut [f32],
     pub rows: usize,
-    /// What is drawn at random in training; nothing is when rows are judged.
-    pub chance: Option<Chance<'a>>,
 }
 
-/// Random numbers for the steps of a network in training: those of a row depend on the seed, the step of the chain, the
-/// epoch and the number of the row alone.
-pub(super) struct Chance<'a> {
+impl Block<'_, '_> {
+    /// The rows of several tensors at once. None may be named twice.
+    pub fn tensors<const N: usize>(&mut self, tensors: [TensorLayout; N]) -> [&mut [f32]; N] {
+        let (first, rows) = (self.first, self.rows);
+        let in_arena = tensors.map(|tensor| match tensor.memory {
+            Memory::Arena(start) => start..start + rows * tensor.stride,
+            Memory::Shared(_) => 0..0,
+        });
+        let in_arena = self.arena.get_disjoint_mut(in_arena).expect("tensors of an arena do not overlap");
+        let in_shared = tensors.map(|tensor| match tensor.memory {
+            Memory::Arena(_) => None,
+            Memory::Shared(matrix) => Some(matrix),
+        });
+        let in_shared = match &mut self.shared {
+            Some(shared) => shared.some_ranges(in_shared),
+            None => [(); N].map(|()| Default::default()),
+        };
+        let mut both = in_arena.into_iter().zip(in_shared);
+        tensors.map(|tensor| {
+            let (arena, shared) = both.next().expect("as many as tensors");
+            match tensor.memory {
+                Memory::Arena(_) => arena,
+                Memory::Shared(_) => &mut shared[first * tensor.stride..(first + rows) * tensor.stride],
+            }
+        })
+    }
+
+    /// Calls `work` with the number of each row of the block and that row of several tensors. None may be named twice.
+    pub fn each_row<const N: usize>(
+        &mut self,
+        tensors: [TensorLayout; N],
+        mut work: impl FnMut(usize, [&mut [f32]; N]),
+    ) {
+        let rows = self.rows;
+        let mut numbers = self.tensors(tensors);
+        for row in 0..rows {
+            let mut layouts = tensors.iter();
+            work(
+                row,
+                numbers.each_mut().map(|numbers| {
+                    let tensor = layouts.next().expect("as many as tensors");
+                    tensor.row_mut(numbers, row)
+                }),
+            );
+        }
+    }
+}
+
+/// The random numbers of dropout and sampled codes: those of a row depend on the seed, the step of the chain, the epoch and
+/// the number of the row alone.
+pub(super) struct RngContext<'a> {
     pub seed: u64,
     pub epoch: usize,
     /// The numbers of the block's rows.
@@ -51,12 +97,12 @@ pub(super) struct Chance<'a> {
     pub words: &'a mut Vec<u32>,
 }
 
-impl Chance<'_> {
+impl RngContext<'_> {
     /// Random words for a step and a row of the block.
     pub fn words(&mut self, purpose: Purpose, step: usize, row: usize, count: usize) -> &[u32] {
         // Normal numbers come in pairs.
         self.words.resize(count.next_multiple_of(2), 0);
-        // Epochs are counted in 32 bits.
+        // The epoch takes the lower 32 bits, so that no step shares a stream with another.
         let stream = (step as u64) << 32 | self.epoch as u64;
         let mut generator = row_generator(self.seed, purpose, stream, self.indices[row] as u64);
         fill_words(&mut generator, self.words);
@@ -73,33 +119,5 @@ impl Chance<'_> {
             noise::normal(level, &mut last, &self.words[pairs..words]);
             out[pairs] = last[0];
         }
-    }
-}
-
-impl Space<'_, '_> {
-    /// The rows of several tensors at once. None may be named twice.
-    pub fn tensors<const N: usize>(&mut self, tensors: [Tensor; N]) -> [&mut [f32]; N] {
-        let (first, rows) = (self.first, self.rows);
-        let in_slot = tensors.map(|tensor| match tensor.home {
-            Home::Slot(start) => start..start + rows * tensor.stride,
-            Home::Batch(_) => 0..0,
-        });
-        let in_slot = self.slot.get_disjoint_mut(in_slot).expect("tensors of a slot do not overlap");
-        let in_batch = tensors.map(|tensor| match tensor.home {
-            Home::Slot(_) => None,
-            Home::Batch(matrix) => Some(matrix),
-        });
-        let in_batch = match &mut self.batch {
-            Some(batch) => batch.some_ranges(in_batch),
-            None => [(); N].map(|()| Default::default()),
-        };
-        let mut both = in_slot.into_iter().zip(in_batch);
-        tensors.map(|tensor| {
-            let (slot, batch) = both.next().expect("as many as tensors");
-            match tensor.home {
-                Home::Slot(_) => slot,
-                Home::Batch(_) => &mut batch[first * tensor.stride..(first + rows) * tensor.stride],
-            }
-        })
     }
 }

@@ -13,7 +13,7 @@ use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
 use crate::data::Shape;
 use crate::error::{Error, Result};
 use crate::recipe::{
-    AutoencoderRecipe, ClassifierRecipe, Function, Layer, Loss, Padding, Sparsity, Start, Units, Weights,
+    AutoencoderRecipe, ClassifierRecipe, Function, Init, Layer, Loss, Padding, Sparsity, Units, Weights,
 };
 
 /// Parameters begin at multiples of this many numbers: one cache line.
@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
 
     /// A closed form there is for one dense layer on each side, without functions, both with biases or both without.
     fn check_start(&self) -> Result<()> {
-        if self.plan.weights.start != Start::ClosedForm {
+        if self.plan.weights.init != Init::ClosedForm {
             return Ok(());
         }
         let is_linear = |step: &Step| step.activation == Activation::Linear;
@@ -202,13 +202,13 @@ impl<'a> Builder<'a> {
                             return Ok(());
                         }
                         return Err(Error::recipe(format!(
-                            "weights.start: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
+                            "weights.init: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
                         ))
                         .hint("a smaller `code_size`"));
                     }
                     (Op::Dense { .. }, Op::Dense { .. }) => {
                         return Err(Error::recipe(
-                            "weights.start: closed_form needs biases in both layers (the PCA), or in neither",
+                            "weights.init: closed_form needs biases in both layers (the PCA), or in neither",
                         ));
                     }
                     _ => {}
@@ -216,8 +216,8 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
-        Err(Error::recipe("weights.start: closed_form is for linear networks: one dense layer on each side, no functions, loss = \"mse\"")
-            .hint("or weights.start = \"auto\""))
+        Err(Error::recipe("weights.init: closed_form is for linear networks: one dense layer on each side, no functions, loss = \"mse\"")
+            .hint("or weights.init = \"auto\""))
     }
 
     /// Makes the output the shape of the input, or says why it cannot be.
@@ -293,7 +293,7 @@ impl<'a> Builder<'a> {
                 Layer::Dropout { share } => {
                     self.push(part, Op::Dropout { share }, input);
                 }
-                Layer::Variational { units, divergence } => {
+                Layer::Variational { units, beta } => {
                     if part != "encoder" || index + 1 != layers.len() {
                         return Err(place.error("a variational code is the last layer of the encoder"));
                     }
@@ -301,7 +301,7 @@ impl<'a> Builder<'a> {
                     // Also where it has the length of a row it is none.
                     let moments = Shape::flat(2 * units);
                     self.plan.steps.last_mut().expect("just pushed").output = moments;
-                    self.push(part, Op::Sample { divergence }, Shape::flat(units));
+                    self.push(part, Op::Sample { divergence: beta }, Shape::flat(units));
                     self.image = false;
                 }
                 Layer::TransposedConvolution { channels: Units::Tied, bias, .. } => {

@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::data::Shape;
-    use crate::network::engine::Walk;
+    use crate::network::engine::Inference;
     use crate::network::init::initial_parameters;
     use crate::recipe::Recipe;
     use crate::recipe::RecipeFile;
@@ -266,15 +266,15 @@ mod tests {
         assert_eq!(found, Plan::new(&found_spec, Shape::flat(9)).unwrap());
         assert!(!found.is_normalized() && folded.len() == found.buffer_len);
         let level = Level::detect();
-        let codes = Walk::encoder(level, &plan, &parameters).forward(&rows, false).to_vec();
+        let codes = Inference::encoder(level, &plan, &parameters).forward(&rows, false).to_vec();
         let near = |got: &[f32], want: &[f32]| {
             assert_eq!(got.len(), want.len());
             let largest = want.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
             assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5 * largest), "{got:?} {want:?}");
         };
-        near(Walk::encoder(level, &found, &folded).forward(&rows, false), &codes);
-        let want = Walk::decoder(level, &plan, &parameters).forward(&codes, false).to_vec();
-        near(Walk::decoder(level, &found, &folded).forward(&codes, false), &want);
+        near(Inference::encoder(level, &found, &folded).forward(&rows, false), &codes);
+        let want = Inference::decoder(level, &plan, &parameters).forward(&codes, false).to_vec();
+        near(Inference::decoder(level, &found, &folded).forward(&codes, false), &want);
         (found_spec.encoder, found_spec.decoder)
     }
 

@@ -1,4 +1,4 @@
-//! Charts of bars: the errors of several methods, and the spectrum of a PCA.
+//! Bar charts: the errors of several methods, and the spectrum of a PCA.
 
 use kuva::TickFormat;
 use kuva::plot::bar::BarPlot;
@@ -8,66 +8,81 @@ use kuva::plot::scatter::ScatterPlot;
 use kuva::render::color::Color;
 use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
-
-use super::Figure;
-use super::charts::{COLOURS, FONT, INK, PAPER, drawable, entry, figure, finish, frame, whole_step};
 use narrows::base::text::{figure_text, short_text};
 
-/// Bars that step back behind the highlighted one.
+use super::Figure;
+use super::axes::{COLOURS, FONT, INK, PAPER, drawable, entry, figure, finish, frame, whole_step};
+
+/// The colour of bars that are not highlighted.
 const QUIET: &str = "#a9b4c2";
-/// Components drawn at most.
+/// Largest number of components drawn.
 const COMPONENTS: usize = 200;
-/// Components up to which each is marked with a dot.
+/// Largest number of components marked by dots.
 const DOTTED_COMPONENTS: usize = 40;
 
-/// Squared error per row of each method, the last one highlighted.
-pub(super) fn comparison(errors: &[(String, f64)]) -> Option<Figure> {
+/// Squared errors per row by method. The last one, the model, is highlighted.
+pub(crate) fn comparison(errors: &[(String, f64)]) -> Option<Figure> {
     let model = errors.len().checked_sub(1)?;
-    let bars: Vec<(bool, String, f64)> = errors
-        .iter()
-        .enumerate()
-        .filter_map(|(at, (name, error))| {
-            Some((at == model, short_text(name, 32), drawable(*error)?.max(0.0)))
-        })
-        .collect();
-    let largest = bars.iter().fold(0.0, |largest: f64, bar| largest.max(bar.2));
-    if bars.is_empty() {
-        return None;
-    }
-
-    let scene = draw(&bars, largest);
-    let list: Vec<String> =
-        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
-    let left_out = errors.len() - bars.len();
-    let left_out =
-        if left_out > 0 { format!(" Not drawn, as not finite: {left_out}.") } else { String::new() };
+    let bars: Vec<Bar> =
+        errors.iter().enumerate().filter_map(|(at, (name, error))| bar(at == model, name, *error)).collect();
+    let left_out = match errors.len() - bars.len() {
+        0 => String::new(),
+        count => format!(" Not drawn, as not finite: {count}."),
+    };
     let caption = format!(
         "Squared error per row on the same held-out rows: shorter is better. The scale starts at 0.{left_out}"
     );
-    let alternative = format!("Bars of squared error per row: {}.", list.join(", "));
-    finish("comparison", "Comparison", caption, alternative, &scene)
+    let what = "Bars of squared error per row";
+    bar_chart("comparison", "Comparison", caption, what, &bars)
 }
 
-/// The share of rows whose class each method tells wrong, the last one highlighted.
-pub(super) fn errors(errors: &[(String, f64)]) -> Option<Figure> {
+/// Error rates by method. The last one, the model, is highlighted.
+pub(crate) fn error_rates(errors: &[(String, f64)]) -> Option<Figure> {
     let model = errors.len().checked_sub(1)?;
-    let bars: Vec<(bool, String, f64)> = errors
+    let bars: Vec<Bar> = errors
         .iter()
         .enumerate()
         .map(|(at, (name, error))| (at == model, short_text(name, 32), error * 100.0))
         .collect();
-    let largest = bars.iter().fold(0.0, |largest: f64, bar| largest.max(bar.2));
-    let list: Vec<String> =
-        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
     let caption =
         "Per cent of the held-out rows whose class is told wrong: shorter is better. The scale starts at 0.";
-    let alternative = format!("Bars of the error in per cent: {}.", list.join(", "));
-    finish("errors", "Errors", caption.into(), alternative, &draw(&bars, largest))
+    bar_chart("errors", "Errors", caption.into(), "Bars of the error in per cent", &bars)
 }
 
-/// Bars with their names to the left and their figures beside them; some are highlighted.
-pub(super) fn draw(bars: &[(bool, String, f64)], largest: f64) -> Scene {
-    // Few bars with their figures beside them need no axis, so the scene is drawn directly.
+/// The squared error per row of each recipe, highlighted, above that of the PCA with its code size, where there is one.
+pub(crate) fn beside_pca(errors: &[(String, f64, Option<(String, f64)>)]) -> Option<Figure> {
+    let bars: Vec<Bar> = errors
+        .iter()
+        .flat_map(|(recipe, error, pca)| {
+            let pca = pca.as_ref().and_then(|(name, error)| bar(false, name, *error));
+            bar(true, recipe, *error).into_iter().chain(pca)
+        })
+        .collect();
+    let caption = "Squared error per row on the same held-out rows: shorter is better. Below each recipe, in grey, \
+                   the PCA with a code of the same size. The scale starts at 0.";
+    bar_chart("errors", "Squared errors", caption.into(), "Bars of squared error per row", &bars)
+}
+
+fn bar(highlighted: bool, name: &str, error: f64) -> Option<Bar> {
+    Some((highlighted, short_text(name, 32), drawable(error)?.max(0.0)))
+}
+
+/// `what` begins the description, which goes on with the list of the bars.
+fn bar_chart(name: &str, heading: &'static str, caption: String, what: &str, bars: &[Bar]) -> Option<Figure> {
+    if bars.is_empty() {
+        return None;
+    }
+    let list: Vec<String> =
+        bars.iter().map(|(_, name, error)| format!("{name} {}", figure_text(*error))).collect();
+    finish(name, heading, caption, format!("{what}: {}.", list.join(", ")), &draw(bars))
+}
+
+/// A bar: whether it is highlighted, its name, its length.
+type Bar = (bool, String, f64);
+
+/// Bars with their names on the left and their numbers on the right. With the numbers beside them they need no axis.
+fn draw(bars: &[Bar]) -> Scene {
+    let largest = bars.iter().fold(0.0, |largest: f64, bar| largest.max(bar.2));
     const WIDTH: f64 = 760.0;
     const PITCH: f64 = 38.0;
     const BAR: f64 = 24.0;
@@ -93,7 +108,7 @@ pub(super) fn draw(bars: &[(bool, String, f64)], largest: f64) -> Scene {
         scene.add(Primitive::Rect {
             x: left,
             y: top,
-            // Nothing to lose still shows as a line.
+            // An error of 0 still shows as a line.
             width: length.max(2.0),
             height: BAR,
             fill: Color::from(if *highlighted { COLOURS[0] } else { QUIET }),
@@ -107,8 +122,8 @@ pub(super) fn draw(bars: &[(bool, String, f64)], largest: f64) -> Scene {
     scene
 }
 
-/// The share of the variance that each component explains, and their running sum.
-pub(super) fn spectrum(ratios: &[f64]) -> Option<Figure> {
+/// The share of the variance that each component explains, and the cumulative sum.
+pub(crate) fn spectrum(ratios: &[f64]) -> Option<Figure> {
     let drawn = &ratios[..ratios.len().min(COMPONENTS)];
     let shares: Vec<f64> =
         drawn.iter().map(|&ratio| drawable(ratio).unwrap_or(0.0).clamp(0.0, 1.0)).collect();
@@ -154,8 +169,15 @@ pub(super) fn spectrum(ratios: &[f64]) -> Option<Figure> {
         .with_legend_position(LegendPosition::OutsideRightTop)
         .with_legend_box(false);
 
-    let which = if count < ratios.len() {
-        format!("The first {count} of {} components", ratios.len())
+    let (caption, alternative) = spectrum_texts(count, ratios.len(), shares[0], last);
+    figure("spectrum", "Spectrum", caption, alternative, plots, layout)
+}
+
+/// The caption and the description of the spectrum: `count` of `all` components, of which the first explains `first` and
+/// all together `last` of the variance.
+fn spectrum_texts(count: usize, all: usize, first: f64, last: f64) -> (String, String) {
+    let which = if count < all {
+        format!("The first {count} of {} components", all)
     } else if count == 1 {
         "The one component".into()
     } else {
@@ -164,13 +186,13 @@ pub(super) fn spectrum(ratios: &[f64]) -> Option<Figure> {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let caption = format!(
         "{which}: the share of the variance that each explains, as bars, and the sum of all up to it, as a line. The first explains {}, together they explain {}.",
-        percent(shares[0]),
+        percent(first),
         percent(last)
     );
     let alternative = format!(
         "Bars and a rising line: the first component explains {}, {count} together {}.",
-        percent(shares[0]),
+        percent(first),
         percent(last)
     );
-    figure("spectrum", "Spectrum", caption, alternative, plots, layout)
+    (caption, alternative)
 }

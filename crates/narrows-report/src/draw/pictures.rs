@@ -1,28 +1,32 @@
-//! Grids of images, pixel by pixel.
+//! Pictures of images and weights, drawn pixel by pixel.
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{DecodedCodes, Examples, Figure, LayerAlone, WeightImages};
+use narrows::Shape;
 use narrows::base::text::figure_text;
-use narrows::data::Shape;
 
-/// Examples shown at most.
+use super::Figure;
+
+/// The scale of images of rows: 0 is black, 1 is white.
+pub(crate) const UNIT: (f32, f32) = (0.0, 1.0);
+/// Images are enlarged to about this many pixels a side.
+pub(crate) const TILE_SIDE: usize = 112;
+/// The same for the filters of a pre-trained layer, which are many.
+pub(crate) const FILTER_SIDE: usize = 60;
+
+/// Largest number of examples.
 const EXAMPLES: usize = 10;
-/// Code units shown at most; more would be too small to see.
+/// Largest number of units; more would be too small to see.
 const TILES: usize = 400;
-/// Small images are enlarged to about this many pixels a side.
-const TILE_SIDE: usize = 112;
-/// As much for the units of a layer that was trained alone: of those there are many.
-const FILTER_SIDE: usize = 60;
-/// A picture stays within this many pixels a side while it holds more than one image in that direction.
+/// Largest side of a picture in pixels, where it holds more than one image in that direction.
 const CANVAS_SIDE: usize = 2400;
-/// What is not a number is drawn in a colour that grey images do not have.
+/// The colour of NaN, which no grey image has.
 const NOT_A_NUMBER: [u8; 3] = [255, 0, 255];
 
-/// The bytes of a PNG, and its width and height.
-type Picture = (Vec<u8>, (u32, u32));
+/// The bytes of a PNG, its width and its height.
+pub(crate) type Picture = (Vec<u8>, (u32, u32));
 
-/// Images side by side on a transparent ground, each pixel enlarged to a square.
+/// A grid of images on a transparent ground, each pixel enlarged to a square.
 struct Canvas {
     width: usize,
     height: usize,
@@ -40,14 +44,14 @@ impl Canvas {
         Self { width, height, pixels: vec![0; width * height * 4], shape, scale, gap }
     }
 
-    /// Lines and empty places in a colour of their own: a ground on which white images still have an edge.
+    /// Fills the gaps and the empty tiles with a colour, against which white images have an edge.
     fn on(mut self, ground: [u8; 3]) -> Self {
         let [red, green, blue] = ground;
         self.pixels.chunks_exact_mut(4).for_each(|pixel| pixel.copy_from_slice(&[red, green, blue, 255]));
         self
     }
 
-    /// Draws an image whose pixels `colour` turns from their `channels` numbers into a colour.
+    /// Draws an image. `colour` maps the numbers of a pixel, one per channel, to its colour.
     fn draw(&mut self, column: usize, row: usize, image: &[f32], colour: impl Fn(&[f32]) -> [u8; 3]) {
         let Shape { height, width, channels } = self.shape;
         let left = column * (width * self.scale + self.gap);
@@ -74,8 +78,8 @@ impl Canvas {
     }
 }
 
-/// Images in rows of `columns`, on a fixed scale, as a PNG. None where there is no room for any.
-pub(super) fn grid(shape: Shape, images: &[f32], columns: usize, (low, high): (f32, f32)) -> Option<Picture> {
+/// A grid of images in rows of `columns`, on a fixed scale. None where there are none, or no room for any.
+pub(crate) fn grid(shape: Shape, images: &[f32], columns: usize, (low, high): (f32, f32)) -> Option<Picture> {
     let count = images.len().checked_div(shape.len()).filter(|&count| count > 0)?;
     let columns = columns.clamp(1, count).min((CANVAS_SIDE / shape.width).max(1));
     let rows = count.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
@@ -88,147 +92,105 @@ pub(super) fn grid(shape: Shape, images: &[f32], columns: usize, (low, high): (f
     Some(canvas.finish())
 }
 
-/// The figure of images that the decoder makes of codes.
-pub(super) fn decoded(decoded: &DecodedCodes) -> Option<Figure> {
-    if !decoded.shape.is_image() {
-        return None;
-    }
-    let (png, size) = grid(decoded.shape, decoded.images, decoded.columns, (decoded.low, decoded.high))?;
-    let (low, high) = (figure_text(f64::from(decoded.low)), figure_text(f64::from(decoded.high)));
-    Some(Figure {
-        name: "decoded".to_owned(),
-        heading: "Decoded codes",
-        caption: format!("{} Fixed scale: {low} is black, {high} is white.", decoded.what),
-        alternative: format!("Images of {} in {} columns. {}", decoded.shape, decoded.columns, decoded.what),
-        svg: None,
-        png,
-        size,
-    })
-}
-
-/// Each original above what the model saw, where that differs, above what it rebuilt.
-pub(super) fn reconstructions(examples: &Examples) -> Option<Figure> {
-    let shape = examples.shape;
+/// Images above their reconstructions. `corrupted` are the images with the noise that the model was given.
+pub(crate) fn reconstructions(
+    shape: Shape,
+    originals: &[f32],
+    corrupted: Option<&[f32]>,
+    reconstructions: &[f32],
+) -> Option<Figure> {
     if shape.len() == 0 {
         return None;
     }
-    let mut rows = vec![("the originals", examples.originals)];
-    rows.extend(examples.corrupted.map(|corrupted| ("what the model was given", corrupted)));
-    rows.push(("the reconstructions", examples.reconstructions));
-
-    let values: Vec<&[f32]> = rows.iter().map(|(_, values)| *values).collect();
-    let columns = columns(shape, &values);
+    let mut rows = vec![originals];
+    rows.extend(corrupted);
+    rows.push(reconstructions);
+    let columns = columns(shape, &rows);
     if columns == 0 {
         return None;
     }
-    let (png, size) = strips(shape, &values, columns, (examples.low, examples.high));
-
-    let mut names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
-    names[0] = "Top: the originals";
-    let order = match names[..] {
-        [first, middle, last] => format!("{first}. Middle: {middle}. Bottom: {last}."),
-        _ => format!("{}. Bottom: {}.", names[0], names[names.len() - 1]),
-    };
-    let (low, high) = (figure_text(f64::from(examples.low)), figure_text(f64::from(examples.high)));
+    let (png, size) = strips(shape, &rows, columns);
+    let middle = if corrupted.is_some() { " Middle: what the model was given." } else { "" };
+    let order = format!("Top: the originals.{middle} Bottom: the reconstructions.");
     Some(Figure {
         name: "reconstructions".to_owned(),
         heading: "Reconstructions",
-        caption: format!("{order} Fixed scale: {low} is black, {high} is white; values outside are clipped."),
-        alternative: format!("{} images of {shape}, one a column. {order}", columns),
+        caption: format!("{order} Fixed scale: 0 is black, 1 is white; values outside are clipped."),
+        alternative: format!("{columns} images of {shape}, one a column. {order}"),
         svg: None,
         png,
         size,
     })
 }
 
-/// The images that one strip holds: as many as all slices have, as fit, and as are worth showing.
-pub(super) fn columns(shape: Shape, rows: &[&[f32]]) -> usize {
+/// The number of images in a strip: limited by the shortest of `rows`, by the width of a picture, and by [`EXAMPLES`].
+pub(crate) fn columns(shape: Shape, rows: &[&[f32]]) -> usize {
     let shown = rows.iter().map(|values| values.len() / shape.len().max(1)).min().unwrap_or(0).min(EXAMPLES);
     shown.min((CANVAS_SIDE / shape.width.max(1)).max(1))
 }
 
-/// Strips of images below each other, `columns` images each (at least one, of at least one number).
-pub(super) fn strips(
-    shape: Shape,
-    rows: &[&[f32]],
-    columns: usize,
-    (low, high): (f32, f32),
-) -> (Vec<u8>, (u32, u32)) {
+/// Strips of images below each other, `columns` images each, from 0 (black) to 1 (white).
+///
+/// # Panics
+/// Where there is no image, or an image has no numbers.
+pub(crate) fn strips(shape: Shape, rows: &[&[f32]], columns: usize) -> Picture {
     let side = shape.height.max(shape.width);
     let scale = ((TILE_SIDE + side / 2) / side).clamp(1, 16);
     let mut canvas = Canvas::new(shape, columns, rows.len(), scale, 8);
     for (row, values) in rows.iter().enumerate() {
         for (column, image) in values.chunks_exact(shape.len()).take(columns).enumerate() {
-            canvas.draw(column, row, image, |pixel| intensity(pixel, low, high));
+            canvas.draw(column, row, image, |pixel| intensity(pixel, UNIT.0, UNIT.1));
         }
     }
     canvas.finish()
 }
 
-/// One tile per unit next to the rows.
-pub(super) fn weights(weights: &WeightImages) -> Option<Figure> {
-    let count = weights.images.len().checked_div(weights.shape.len())?;
-    tiles("weights".to_owned(), weights, count, "", TILE_SIDE)
+/// The weights of some units as images, one after the other.
+pub(crate) struct Weights<'a> {
+    /// The shape of each image.
+    pub shape: Shape,
+    /// `shape.len()` numbers for each image.
+    pub images: &'a [f32],
+    /// The number of units; there may be more of them than images.
+    pub count: usize,
+    /// The name of one unit, and of several.
+    pub called: [&'static str; 2],
+    /// Goes on from "one tile each" in the caption.
+    pub what: &'a str,
 }
 
-/// One tile for each of the first units of layer number `place` (from 0), which was trained alone.
-pub(super) fn filters(name: String, place: usize, layer: &LayerAlone) -> Option<Figure> {
-    let what = match place {
-        0 => ": the weights with which a unit adds up the numbers of a row".to_owned(),
-        _ => format!(
-            ": what a unit looks for in a row, as the sum of the images of layer {place}, weighted as it weights \
-             the units of that layer (Lee et al. 2008); the functions between are left out"
-        ),
-    };
-    tiles(name, &layer.filters?, layer.widths.1, &what, FILTER_SIDE)
-}
-
-/// One tile per unit, all on one scale about zero. `count` is how many units there are, `what` goes on from "one tile
-/// each", `side` is that of a small image when it is enlarged.
-fn tiles(name: String, weights: &WeightImages, count: usize, what: &str, side: usize) -> Option<Figure> {
-    let shape = weights.shape;
-    if shape.len() == 0 || !shape.is_image() || weights.images.len() < shape.len() {
+/// One tile for each unit, all on one scale about zero; small images are enlarged to `side` pixels. None where the weights
+/// are no images. `name` is the stem of its file.
+pub(crate) fn weights(name: &str, weights: &Weights<'_>, side: usize) -> Option<Figure> {
+    let Weights { shape, images, count, called: [one, several], what } = *weights;
+    if shape.len() == 0 || !shape.is_image() || images.len() < shape.len() {
         return None;
     }
-    let shown = (weights.images.len() / shape.len()).min(TILES);
+    let shown = (images.len() / shape.len()).min(TILES);
     let columns = near_square(shown).min((CANVAS_SIDE / shape.width).max(1));
     let rows = shown.div_ceil(columns).min((CANVAS_SIDE / shape.height).max(1));
     let shown = shown.min(rows * columns);
-    let scale = (side.min(1200 / columns) / shape.height.max(shape.width)).clamp(1, 16);
-    let drawn = &weights.images[..shown * shape.len()];
+    let drawn = &images[..shown * shape.len()];
     let largest = drawn
         .iter()
         .filter(|weight| weight.is_finite())
         .fold(0f32, |largest, weight| largest.max(weight.abs()));
-
-    let mut canvas = Canvas::new(shape, columns, rows, scale, 3).on([222, 226, 232]);
-    for (unit, image) in drawn.chunks_exact(shape.len()).enumerate() {
-        canvas.draw(unit % columns, unit / columns, image, |pixel| match pixel {
-            // Weights of a colour image are colours themselves: mid-grey is zero.
-            [_, _, _] => intensity(pixel, -largest, largest),
-            _ => diverging(mean(pixel), largest),
-        });
-    }
-    let (png, size) = canvas.finish();
-
-    let [one, several] = weights.called;
+    let scale = (side.min(1200 / columns) / shape.height.max(shape.width)).clamp(1, 16);
+    let (png, size) = tiles(shape, drawn, (columns, rows), scale, largest);
     let which = match count {
         1 => format!("The one {one}"),
         _ if shown < count => format!("The first {shown} of {count} {several}"),
         _ => format!("All {count} {several}"),
     };
-    let colours = if shape.channels == 3 {
-        "mid-grey is 0, full colour"
-    } else {
-        "blue is negative, white 0, red positive, full colour"
+    let colours = match shape.channels {
+        3 => "mid-grey is 0, full colour",
+        _ => "blue is negative, white 0, red positive, full colour",
     };
+    let largest = figure_text(f64::from(largest));
     Some(Figure {
-        name,
+        name: name.to_owned(),
         heading: "Weights",
-        caption: format!(
-            "{which}, one tile each{what}. One scale for all: {colours} at ±{}.",
-            figure_text(f64::from(largest))
-        ),
+        caption: format!("{which}, one tile each{what}. One scale for all: {colours} at ±{largest}."),
         alternative: format!("{which}, drawn as images of {shape} in {columns} columns."),
         svg: None,
         png,
@@ -236,13 +198,32 @@ fn tiles(name: String, weights: &WeightImages, count: usize, what: &str, side: u
     })
 }
 
-/// Columns of a grid that is nearly square, or up to twice as wide as high, and leaves the fewest tiles empty.
+/// Draws weights in a grid of (columns, rows); `largest` has the full colour.
+fn tiles(
+    shape: Shape,
+    images: &[f32],
+    (columns, rows): (usize, usize),
+    scale: usize,
+    largest: f32,
+) -> Picture {
+    let mut canvas = Canvas::new(shape, columns, rows, scale, 3).on([222, 226, 232]);
+    for (unit, image) in images.chunks_exact(shape.len()).enumerate() {
+        canvas.draw(unit % columns, unit / columns, image, |pixel| match pixel {
+            // The weights of a colour image are drawn as a colour: mid-grey is zero.
+            [_, _, _] => intensity(pixel, -largest, largest),
+            _ => diverging(mean(pixel), largest),
+        });
+    }
+    canvas.finish()
+}
+
+/// The number of columns of a grid with the fewest empty tiles, from square to twice as wide as high.
 fn near_square(count: usize) -> usize {
     let least = (1..).find(|side| side * side >= count).unwrap_or(1);
     (least..=2 * least).min_by_key(|&columns| count.div_ceil(columns) * columns - count).unwrap_or(least)
 }
 
-/// Three channels are red, green and blue; any other number is drawn as its mean, in grey.
+/// The colour of a pixel: three channels are red, green and blue; of another number of channels the mean is drawn in grey.
 fn intensity(pixel: &[f32], low: f32, high: f32) -> [u8; 3] {
     match *pixel {
         [red, green, blue] if red.is_nan() || green.is_nan() || blue.is_nan() => NOT_A_NUMBER,
@@ -258,10 +239,10 @@ fn mean(pixel: &[f32]) -> f32 {
     if let [value] = *pixel { value } else { pixel.iter().sum::<f32>() / pixel.len() as f32 }
 }
 
-/// `low` and below to 0, `high` and above to 255. An empty scale is cut at its one value.
+/// Maps `low` and below to 0, `high` and above to 255.
 fn byte(value: f32, low: f32, high: f32) -> u8 {
     let share = (value - low) / (high - low).max(f32::MIN_POSITIVE);
-    // A cast takes what is not a number to 0.
+    // The cast maps NaN to 0.
     (share.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 

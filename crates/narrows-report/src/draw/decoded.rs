@@ -1,9 +1,9 @@
-//! Codes whose decoded images show the meaning of the code.
+//! Decoded codes, whose images show the meaning of the code.
 
-use narrows::compute::Compute;
-use narrows::data::{Shape, Table, Values};
-use narrows::error::Result;
-use narrows::model::Model;
+use narrows::data::{Table, Values};
+use narrows::{Model, Result, Shape};
+
+use super::{Figure, pictures};
 
 /// Images along each side of a grid.
 const GRID: usize = 15;
@@ -11,19 +11,43 @@ const GRID: usize = 15;
 /// Number of sampled codes.
 const SAMPLES: usize = 60;
 
+/// The images that a model decodes from chosen codes; None where the rows are no images, or no codes are worth decoding.
+/// `codes` are those of some rows.
+pub(crate) fn images(model: &Model, codes: &[f32]) -> Result<Option<Figure>> {
+    if !model.shape().is_image() {
+        return Ok(None);
+    }
+    let Some(Chosen { codes, columns, what }) = chosen_codes(model, codes) else { return Ok(None) };
+    let images = decode(model, codes)?;
+    Ok(picture(model.shape(), &images, columns, &what))
+}
+
+fn picture(shape: Shape, images: &[f32], columns: usize, what: &str) -> Option<Figure> {
+    let (png, size) = pictures::grid(shape, images, columns, pictures::UNIT)?;
+    Some(Figure {
+        name: "decoded".to_owned(),
+        heading: "Decoded codes",
+        caption: format!("{what} Fixed scale: 0 is black, 1 is white."),
+        alternative: format!("Images of {shape} in {columns} columns. {what}"),
+        svg: None,
+        png,
+        size,
+    })
+}
+
 /// Codes to decode, and a description of them.
-pub(crate) struct Chosen {
+struct Chosen {
     /// n x code size.
-    pub codes: Vec<f32>,
+    codes: Vec<f32>,
     /// Images in a row of the picture.
-    pub columns: usize,
+    columns: usize,
     /// A sentence that describes the choice of the codes.
-    pub what: String,
+    what: String,
 }
 
 /// Chooses codes to decode: a grid for codes of two numbers, else samples of the prior of a variational autoencoder. None for
 /// other codes. `codes` are those of some rows; the grid covers their range.
-pub(crate) fn chosen_codes(model: &Model, codes: &[f32]) -> Option<Chosen> {
+fn chosen_codes(model: &Model, codes: &[f32]) -> Option<Chosen> {
     if model.code_shape().len() == 2 {
         return grid(codes, model.is_variational());
     }
@@ -59,12 +83,12 @@ fn grid(codes: &[f32], is_variational: bool) -> Option<Chosen> {
     finite.then(|| Chosen { codes, columns: GRID, what: what.to_owned() })
 }
 
-/// Decodes codes; the rows are on the model's scale: n x row length.
-pub(crate) fn decode_scaled(model: &Model, codes: &[f32], compute: Compute) -> Result<Vec<f32>> {
-    let codes = Table::new(Values::F32(codes.to_vec()), Shape::flat(model.code_shape().len()))?;
-    let mut rows = model.decode(&codes, compute)?.into_f32();
-    model.scaling.apply(compute.level, &mut rows, model.shape.len());
-    Ok(rows)
+/// Decodes codes to images on the model's scale: n x row length.
+fn decode(model: &Model, codes: Vec<f32>) -> Result<Vec<f32>> {
+    let codes = Table::new(Values::F32(codes), model.code_shape())?;
+    let mut images = model.decode(codes)?.into_values().into_f32();
+    model.scale(&mut images);
+    Ok(images)
 }
 
 /// The quantile function of the standard normal distribution.

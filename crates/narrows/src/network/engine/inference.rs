@@ -1,0 +1,76 @@
+//! Rows through a part of a network: encode, decode, reconstruct.
+
+use narrows_kernels::Level;
+
+use super::chunks::CHUNK;
+use super::layout::Layout;
+use super::ops::{Chain, ParameterView, copy_from, copy_into};
+use super::workspace::{AlignedBuffer, Block};
+use crate::data::Shape;
+use crate::network::plan::{Plan, Step};
+
+/// A part of a network with the memory of one thread for it.
+pub(crate) struct Inference<'a> {
+    chain: Chain<'a>,
+    parameters: &'a [f32],
+    packed: AlignedBuffer,
+    arena: AlignedBuffer,
+    scratch: Vec<f32>,
+    outputs: Vec<f32>,
+    /// Numbers of a row that goes in and of one that comes out.
+    widths: (usize, usize),
+}
+
+impl<'a> Inference<'a> {
+    /// The steps left of the cut.
+    pub fn encoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
+        Self::new(level, &plan.steps[..plan.cut], plan.input, parameters)
+    }
+
+    /// The steps left of the cut except the last, which draws the code: their outputs are the means and the logarithms of
+    /// the variances of the code's distribution.
+    pub fn code_distribution(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
+        Self::new(level, &plan.steps[..plan.cut - 1], plan.input, parameters)
+    }
+
+    /// The steps right of the cut.
+    pub fn decoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
+        Self::new(level, &plan.steps[plan.cut..], plan.code(), parameters)
+    }
+
+    fn new(level: Level, steps: &'a [Step], input: Shape, parameters: &'a [f32]) -> Self {
+        let chain = Chain::inference(level, steps, Layout::inference(steps, input, CHUNK));
+        let mut packed = AlignedBuffer::new(chain.packed_len);
+        let mut scratch = vec![0.0; chain.scratch_len];
+        chain.pack(parameters, packed.get(), &mut scratch);
+        let arena = AlignedBuffer::new(chain.layout.arena_len);
+        let output = steps.last().map_or(input, |step| step.output);
+        let widths = (input.len(), output.len());
+        Self { chain, parameters, packed, arena, scratch, outputs: Vec::new(), widths }
+    }
+
+    /// Takes rows through the steps. With `logits` the last function is left out.
+    pub fn forward(&mut self, rows: &[f32], logits: bool) -> &[f32] {
+        let (inputs, outputs) = self.widths;
+        let chain = &self.chain;
+        let block_len = chain.layout.block;
+        self.outputs.resize(rows.len() / inputs * outputs, 0.0);
+        let last = chain.steps.len();
+        let (first_value, last_value) = (chain.layout.values[0], chain.layout.values[last]);
+        for (rows, out) in rows.chunks(block_len * inputs).zip(self.outputs.chunks_mut(block_len * outputs)) {
+            let rows_of_block = rows.len() / inputs;
+            let mut block = Block { shared: None, first: 0, arena: self.arena.get(), rows: rows_of_block };
+            let [input] = block.tensors([first_value]);
+            copy_into(first_value, input, rows);
+            let (parameters, packed) = (self.parameters, &*self.packed.get());
+            let weights = ParameterView { parameters, packed, statistics: None };
+            for i in 0..last {
+                let logits = logits && i + 1 == last;
+                chain.forward(i, &mut block, weights, None, logits, &mut self.scratch);
+            }
+            let [output] = block.tensors([last_value]);
+            copy_from(last_value, out, output);
+        }
+        &self.outputs
+    }
+}
