@@ -10,7 +10,7 @@ use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::evaluate_with_codes;
-use crate::evaluation::verdict::Training;
+use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::{Fitted, Model, Part};
 use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
@@ -56,7 +56,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: Job<'_>) -> Result<Fit> {
         Some(loss) => loss,
         None => evaluate_with_codes(&model, rows, 0)?.0.loss,
     };
-    let training = Training { loss, history: &found.history, steps: steps.training };
+    let training = TrainingOutcome { loss, history: &found.history, steps: steps.training };
     let (model, held_out_codes) = job.measure(model, &recipe, &moments, training)?;
     let Found { history, seconds, pretraining, ended, .. } = found;
     Ok(Fit { model, recipe, history, seconds, pretraining, steps, ended, held_out_codes })

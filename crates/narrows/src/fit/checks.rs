@@ -150,7 +150,7 @@ pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
         }
         Fitted::Network { .. } => model,
     };
-    model.must_rebuild("be trained on as an autoencoder")?;
+    model.must_reconstruct("be trained on as an autoencoder")?;
     model.must_have(Part::Whole, "be trained on")?;
     let Fitted::Network { plan: own, parameters } = &model.fitted else {
         unreachable!("made a network above")

@@ -24,7 +24,7 @@ use crate::data::stats::Measured;
 use crate::data::{Dataset, hold_out};
 use crate::error::Result;
 use crate::evaluation::reconstruction::evaluate_with_codes;
-use crate::evaluation::verdict::{Sizes, Training, verdict};
+use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Model, Summary};
 pub use crate::network::engine::Footprint;
@@ -220,14 +220,17 @@ impl Job<'_> {
         mut model: Model,
         recipe: &Recipe,
         moments: &Moments,
-        training: Training<'_>,
+        training: TrainingOutcome<'_>,
     ) -> Result<(Model, Vec<f32>)> {
         notify(&mut *self.watch, Event::Stage(Stage::Baselines));
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
         let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;
-        let sizes =
-            Sizes { width: model.shape.len(), code: model.code_shape().len(), units: model.code_units() };
+        let sizes = ModelSizes {
+            width: model.shape.len(),
+            code: model.code_shape().len(),
+            units: model.code_units(),
+        };
         model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
             training_rows: self.training.rows.rows(),
             epochs: training.history.len(),

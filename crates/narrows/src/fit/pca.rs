@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Fit, Job, Steps};
 use crate::error::{Error, Result};
-use crate::evaluation::verdict::Training;
+use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::{Fitted, Model, Part};
 use crate::pca::{Moments, Pca};
 use crate::progress::Ended;
@@ -38,7 +38,7 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: Job<'_>) -> Result<Fit> {
         scaling,
         compute: job.compute,
     };
-    let training = Training { loss, history: &[], steps: 0 };
+    let training = TrainingOutcome { loss, history: &[], steps: 0 };
     let (model, held_out_codes) = job.measure(model, &recipe, &moments, training)?;
     Ok(Fit {
         model,
