@@ -67,7 +67,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single iris --layers 5-3", &["5-3", "4 numbers"]),
         ("fit single iris --layers 4", &["expected widths", "4-128-32"]),
         ("fit single iris --layers 4-x", &["4-x", "expected widths"]),
-        ("fit single iris --code-size 0", &["code size", "at least 1"]),
+        ("fit single iris --code-size 0", &["code_size", "at least 1"]),
         (
             "fit stacked mnist:test --pretrain rellu",
             &["--pretrain", "rellu", "did you mean `relu`", "denoising"],
