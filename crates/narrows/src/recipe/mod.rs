@@ -107,6 +107,17 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bce => "bce",
+            Self::Mse => "mse",
+            Self::CrossEntropy => "cross_entropy",
+            Self::Mae => "mae",
+            Self::Huber => "huber",
+        }
+    }
+
     /// What charts and tables call it.
     pub fn title(self) -> &'static str {
         match self {
