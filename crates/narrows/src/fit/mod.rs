@@ -110,6 +110,7 @@ pub type Watch<'a> = dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a;
 
 /// The rows that a model is evaluated on.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum HeldOut<'a> {
     /// A fraction of the training rows (above 0, below 1), chosen at random with the recipe's seed; see [`hold_out`].
     Share(f64),
