@@ -112,7 +112,18 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The title in charts and tables.
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bce => "bce",
+            Self::Mse => "mse",
+            Self::CrossEntropy => "cross_entropy",
+            Self::Mae => "mae",
+            Self::Huber => "huber",
+        }
+    }
+
+    /// What charts and tables call it.
     pub fn title(self) -> &'static str {
         match self {
             Self::Bce => "BCE",

@@ -187,12 +187,12 @@ fn softmax_loss(logits: &mut [f32], class: usize) -> f64 {
 fn minimise(x: &mut Vec<f64>, mut function: impl FnMut(&[f64], &mut [f64]) -> f64) {
     let mut gradient = vec![0.0; x.len()];
     let mut value = function(x, &mut gradient);
-    let mut memory = Memory::new();
+    let mut pairs = CurvaturePairs::new();
     for _ in 0..ITERATIONS {
         if gradient.iter().all(|part| part.abs() <= TOLERANCE) {
             return;
         }
-        let direction = memory.direction(&gradient);
+        let direction = pairs.direction(&gradient);
         let slope = dot(&direction, &gradient);
         // Backtracking: halve the step until the function falls by a fraction of what the slope promises (Armijo).
         let accepted = (0..30).map(|halvings| 0.5f64.powi(halvings)).find_map(|length| {
@@ -203,15 +203,15 @@ fn minimise(x: &mut Vec<f64>, mut function: impl FnMut(&[f64], &mut [f64]) -> f6
         });
         // No step is accepted once the gain is below the rounding error.
         let Some((new, new_value, new_gradient)) = accepted else { return };
-        memory.push(difference(&new, x), difference(&new_gradient, &gradient));
+        pairs.push(difference(&new, x), difference(&new_gradient, &gradient));
         (*x, value, gradient) = (new, new_value, new_gradient);
     }
 }
 
 /// The last steps of L-BFGS with the changes of the gradient along them, oldest first.
-struct Memory(Vec<(Vec<f64>, Vec<f64>)>);
+struct CurvaturePairs(Vec<(Vec<f64>, Vec<f64>)>);
 
-impl Memory {
+impl CurvaturePairs {
     fn new() -> Self {
         Self(Vec::new())
     }
