@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         // A reader that has seen enough (`narrows recipes | head -1`) is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", shared::flags_of_hints::with_flags(&format!("{error:#}")));
+            eprintln!("error: {}", shared::flags_of_hints::error_text(&error));
             ExitCode::FAILURE
         }
     }

@@ -67,6 +67,11 @@ impl Error {
         self
     }
 
+    /// What the user can do, where the error says so.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
     /// Puts a place in front of the message: `place: message`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {

@@ -3,8 +3,7 @@
 use narrows::model::metrics::{Classification, ClassificationSummary};
 use narrows::{Dataset, Fit};
 
-use super::fit::layer_text;
-use super::table;
+use super::{layer_text, table};
 
 /// Classes up to which the confusion matrix is printed.
 const PRINTED_CLASSES: usize = 20;

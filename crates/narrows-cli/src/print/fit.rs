@@ -6,11 +6,10 @@ use narrows::experiments::random_baseline::RandomBaseline;
 use narrows::fit::Elimination;
 use narrows::model::Summary;
 use narrows::model::metrics::ReconstructionSummary;
-use narrows::train::pretrain::PretrainedLayer;
 use narrows::{Dataset, Fit};
 use serde::Serialize;
 
-use super::{classifier, table};
+use super::{classifier, layer_text, table};
 
 /// A fit that is done, and what was written.
 pub struct Done<'a> {
@@ -114,14 +113,4 @@ fn reconstruction(
     }
     add(super::dead_units(&fit.model), format!("{} of {}", found.dead_units, fit.model.code_units()));
     pairs
-}
-
-/// A pre-trained layer in a table.
-pub fn layer_text(layer: &PretrainedLayer) -> String {
-    let (inputs, units) = layer.widths;
-    let end = layer.kept().map_or_else(String::new, |record| {
-        format!(", {} {:.4} held out", layer.loss_name, record.held_out_loss)
-    });
-    let dead = layer.dead_units().map_or_else(String::new, |dead| format!(", {dead} of {units} units dead"));
-    format!("{inputs}-{units}: {:.1} s, {} epochs{end}{dead}", layer.seconds, layer.history.len())
 }

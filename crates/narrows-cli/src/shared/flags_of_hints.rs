@@ -26,6 +26,16 @@ pub fn with_flags(message: &str) -> String {
     text
 }
 
+/// The message of an error, its hint with flags. A hint that corrects the spelling of a field means the field of a file, not
+/// the flag.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    match error.chain().find_map(|cause| cause.downcast_ref::<narrows::Error>()?.hint_text()) {
+        Some(hint) if !hint.starts_with("did you mean") => text.replace(hint, &with_flags(hint)),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +46,8 @@ mod tests {
         assert_eq!(with_flags("`train.epochs` = 30 makes them 3000"), "--epochs 30 makes them 3000");
         let other = "unknown field `code_sise` (did you mean something else?)";
         assert_eq!(with_flags(other), other);
+        let error = |hint: &str| error_text(&narrows::Error::recipe("no `layers`").hint(hint).into());
+        assert_eq!(error("a smaller `code_size`"), "no `layers` (a smaller --code-size)");
+        assert_eq!(error("did you mean `code_size`?"), "no `layers` (did you mean `code_size`?)");
     }
 }

@@ -61,7 +61,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single iris --set train.epochs", &["train.epochs", "FIELD=VALUE"]),
         ("fit single iris --set loss=hubert", &["loss", "did you mean `huber`"]),
         ("fit single iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
-        ("fit linear iris", &["weights.start", "32 code units", "--code-size"]),
+        ("fit linear iris", &["weights.init", "32 code units", "--code-size"]),
         ("fit single iris --epochs 0", &["train.epochs", "at least 1"]),
         ("fit single iris --batch 0", &["train.batch", "at least 1"]),
         ("fit single iris --layers 5-3", &["5-3", "4 numbers"]),

@@ -288,7 +288,25 @@ fn read(bytes: &[u8]) -> Result<Model> {
     head.into_model(tensors)
 }
 
-/// The first version that has a layer. There is no wildcard: a new layer must get the version that introduces it.
+// There are no wildcards below: a new layer, function, loss or scale must get the version that introduces it.
+
+/// The first version that has an activation function.
+fn version_of_function(function: Function) -> u64 {
+    match function {
+        Function::Linear | Function::Relu | Function::Sigmoid | Function::Tanh | Function::Softmax => 1,
+        Function::LeakyRelu | Function::Elu | Function::Gelu | Function::Silu | Function::Softplus => 3,
+    }
+}
+
+/// The first version that has a loss.
+fn version_of_loss(loss: Loss) -> u64 {
+    match loss {
+        Loss::Bce | Loss::Mse | Loss::CrossEntropy => 1,
+        Loss::Mae | Loss::Huber => 3,
+    }
+}
+
+/// The first version that has a layer.
 fn version_of_layer(layer: &Layer) -> u64 {
     match layer {
         Layer::Dense { units: Units::Tied, .. }
@@ -310,12 +328,7 @@ fn version_of_layer(layer: &Layer) -> u64 {
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
         // In no version: refused when it is read.
         Layer::BatchNorm => 1,
-        Layer::Function(
-            Function::Linear | Function::Relu | Function::Sigmoid | Function::Tanh | Function::Softmax,
-        ) => 1,
-        Layer::Function(
-            Function::LeakyRelu | Function::Elu | Function::Gelu | Function::Silu | Function::Softplus,
-        ) => 3,
+        Layer::Function(function) => version_of_function(*function),
     }
 }
 
@@ -335,10 +348,14 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         || network.train.epochs == 0
         || network.weights != Weights::default()
         || network.pretrain.is_some()
-        || matches!(network.loss, Loss::Mae | Loss::Huber)
         || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
     let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
-    of_layers.max(if is_third { 3 } else { 1 }).max(if is_second { 2 } else { 1 })
+    let of_settings = match (is_third, is_second) {
+        (true, _) => 3,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
+    of_layers.max(version_of_loss(network.loss)).max(of_settings)
 }
 
 impl ModelHead {
@@ -359,9 +376,12 @@ impl ModelHead {
                 1
             }
         });
-        let has_new_scale = matches!(self.recipe.scale(), Scale::Auto | Scale::Center);
-        let of_head = if self.part != Part::Whole || has_new_scale { 3 } else { 1 };
-        of_head.max(of_recipe).max(of_summary)
+        let of_scale = match self.recipe.scale() {
+            Scale::None | Scale::Unit | Scale::MinMax | Scale::Standard => 1,
+            Scale::Auto | Scale::Center => 3,
+        };
+        let of_part = if self.part == Part::Whole { 1 } else { 3 };
+        of_part.max(of_scale).max(of_recipe).max(of_summary)
     }
 
     /// The model of this head and the file's tensors. Everything is checked: a file may be damaged or written by hand.

@@ -1,42 +1,46 @@
-//! A network that tells classes: layers from the rows to features, then one softmax layer.
+//! Settings of a classifier.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Init, Layer, Pretrain, Scale, Train, Units, Weights, check_normalized};
 use crate::error::{Error, Result};
 
-/// Settings of a classifier. It has as many outputs as the training rows have classes.
+/// Settings of a classifier: an encoder, then a softmax layer with one output for each class of the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifierRecipe {
-    /// One line for people.
+    /// A description in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// How numbers are scaled before the network sees them.
+    /// Scaling of the columns.
     #[serde(default)]
     pub scale: Scale,
-    /// Layers from the input to the features that the softmax layer tells classes by; none for softmax regression.
+    /// Layers from the input to the features that the softmax layer reads; empty for softmax regression.
     pub encoder: Vec<Layer>,
-    /// Whether only the softmax layer learns, and the encoder stays as pre-training or another model left it.
+    /// Whether the encoder keeps the parameters of pre-training or of the model that training starts from; then only the
+    /// softmax layer is trained.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
-    /// So many of the rows are learned from with their labels, of each class its share; without it all. Pre-training sees
-    /// all rows, and no labels.
+    /// Number of training rows whose labels are used, chosen in proportion to the classes; `None` for all. Pre-training uses all
+    /// rows, without labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labelled: Option<usize>,
-    /// How the weights start, and what they pay for their size.
+    /// Initialisation and regularisation of the weights.
     #[serde(default, skip_serializing_if = "Weights::is_default")]
     pub weights: Weights,
-    /// How each layer of the encoder is trained alone, as an autoencoder, before all are trained on labels.
+    /// Layer-wise pre-training of the encoder, without labels; `None` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrain: Option<Pretrain>,
-    /// How it is trained.
+    /// Settings of training.
     #[serde(default)]
     pub train: Train,
 }
 
 impl ClassifierRecipe {
-    /// Checks what can be checked without data.
+    /// Checks the settings that can be checked without data.
+    ///
+    /// # Errors
+    /// Where a setting is invalid, or settings contradict each other; the message names the field.
     pub fn validate(&self) -> Result<()> {
         self.train.validate()?;
         if self.train.epochs == 0 {
@@ -64,12 +68,12 @@ impl ClassifierRecipe {
         Ok(())
     }
 
-    /// Whether batches are normalised in training.
+    /// Whether the network has batch normalisation in training.
     pub fn is_normalized(&self) -> bool {
         self.encoder.contains(&Layer::BatchNorm)
     }
 
-    /// Dense layers of the encoder.
+    /// Number of dense layers of the encoder.
     pub(crate) fn dense_layers(&self) -> usize {
         self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
     }

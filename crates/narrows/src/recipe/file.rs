@@ -1,4 +1,4 @@
-//! Recipes: specs as TOML files, the built-in ones compiled in.
+//! Recipes as TOML files, and the built-in recipes.
 
 use std::path::Path;
 
@@ -24,18 +24,21 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("classifier", include_str!("../../recipes/classifier.toml")),
 ];
 
-/// A recipe, its fields still open to be changed one by one.
+/// A recipe as a table of fields, which can be changed one by one before it is read.
 #[derive(Debug, Clone)]
 pub struct RecipeFile {
-    /// `single`, or the file's name without its ending.
+    /// The name of the recipe: `single`, or the name of the file without its extension.
     pub name: String,
-    /// What errors call it: `single`, or the path.
+    /// The place in error messages: `single`, or the path.
     place: String,
     table: toml::Table,
 }
 
 impl RecipeFile {
-    /// Finds a built-in recipe by its name, or reads a TOML file.
+    /// Opens a built-in recipe by its name, or a TOML file by its path.
+    ///
+    /// # Errors
+    /// Where there is neither such a recipe nor such a file, or the file is not TOML.
     pub fn open(name: &str) -> Result<Self> {
         if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
             return Self::parse(name, name, text);
@@ -55,7 +58,10 @@ impl RecipeFile {
         Self::parse(&stem, name, &text)
     }
 
-    /// Reads TOML text. `place` is what errors call it.
+    /// Reads TOML text. Error messages begin with `place`.
+    ///
+    /// # Errors
+    /// Where the text is not TOML; the message gives line and column.
     pub fn parse(name: &str, place: &str, text: &str) -> Result<Self> {
         let table = text.parse::<toml::Table>().map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -67,7 +73,7 @@ impl RecipeFile {
         Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
     }
 
-    /// A recipe whose fields are read already.
+    /// A recipe from its table of fields.
     pub(crate) fn from_table(place: &str, table: toml::Table) -> Self {
         Self { name: place.to_owned(), place: place.to_owned(), table }
     }
@@ -77,23 +83,27 @@ impl RecipeFile {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// The text of a recipe, to change fields by their names.
+    /// The table of a recipe, to change fields by their names.
     pub(crate) fn of(recipe: &Recipe) -> Result<Self> {
         let table = toml::Table::try_from(recipe).map_err(|error| Error::recipe(error.to_string()))?;
         Ok(Self::from_table("recipe", table))
     }
 
-    /// Sets one field, named by its path, to a value.
+    /// Sets a field, named by its path such as `train.epochs`.
     ///
     /// # Errors
-    /// Where the path is empty or goes through a field that has no fields, or the value has no TOML form.
+    /// Where a name in the path is empty, the path goes through a field that is not a table, or the value has no TOML form.
     pub fn set_value(&mut self, path: &str, value: impl Serialize) -> Result<()> {
         let value = toml::Value::try_from(value)
             .map_err(|error| Error::recipe(format!("{path}: not a value of a recipe: {error}")))?;
         self.insert(path, value)
     }
 
-    /// Sets one field, named by its path: `train.learning_rate=0.5`. The value is read as TOML; what is not TOML is text.
+    /// Sets a field by an assignment such as `train.learning_rate=0.5`. The value is read as TOML, or as text where it is not
+    /// TOML.
+    ///
+    /// # Errors
+    /// Where there is no `=`, or the path is invalid as for [`RecipeFile::set_value`].
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let (path, value) = assignment.split_once('=').ok_or_else(|| {
             Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.learning_rate=0.5"))
@@ -115,13 +125,13 @@ impl RecipeFile {
                 return Err(Error::recipe(format!("`{path}`: an empty field name")));
             }
             if parts.peek().is_none() {
-                // The other name of the same field must not stand beside it.
+                // A field that is set under one of its names must not remain under the other.
                 if let Some(other) = other_name(part) {
                     table.remove(other);
                 }
                 table.insert(part.to_owned(), value);
                 if matches!(part, "encoder" | "decoder") {
-                    // What it says is not of these layers.
+                    // The description is of the layers that are replaced.
                     table.remove("about");
                 }
                 break;
@@ -135,20 +145,23 @@ impl RecipeFile {
         Ok(())
     }
 
-    /// Leaves out a field of the recipe, as if it had never been written.
+    /// Removes a field of the outermost table.
     pub fn unset(&mut self, field: &str) {
         self.table.remove(field);
     }
 
-    /// The method, where the recipe names one.
+    /// The value of the field `method`.
     pub fn method(&self) -> Option<&str> {
         self.table.get("method")?.as_str()
     }
 
-    /// The spec that the fields make, checked. Errors name the recipe and the field.
+    /// Reads and validates the fields.
+    ///
+    /// # Errors
+    /// Where a field is unknown or invalid, or fields contradict each other. The message names the recipe and the field.
     pub fn recipe(&self) -> Result<Recipe> {
         self.read_recipe()
-            .and_then(|spec| spec.validate().map(|()| spec))
+            .and_then(|recipe| recipe.validate().map(|()| recipe))
             .map_err(|error| error.at(&self.place))
     }
 
@@ -186,19 +199,24 @@ impl RecipeFile {
     }
 }
 
-/// Fields that have two names: the field's term, and the one of older recipes and of model files.
+/// Fields with two names: the present one, and that of older recipes and of model files. Both are read.
 const OTHER_NAMES: [(&str, &str); 3] =
     [("learning_rate", "rate"), ("batch_size", "batch"), ("init", "start")];
 
+/// The second name of a field that has two.
 fn other_name(field: &str) -> Option<&'static str> {
-    OTHER_NAMES.iter().find_map(|&(name, old)| match field {
-        _ if field == name => Some(old),
-        _ if field == old => Some(name),
-        _ => None,
+    OTHER_NAMES.iter().find_map(|&(name, old)| {
+        if field == name {
+            Some(old)
+        } else if field == old {
+            Some(name)
+        } else {
+            None
+        }
     })
 }
 
-/// Takes `code_size` out of a recipe that has layers: it sets the units of the encoder's last layer.
+/// Removes `code_size` from the table of a network, where it is a short form for the units of the encoder's last layer.
 fn take_code_size(table: &mut toml::Table) -> Result<Option<usize>> {
     if table.get("method").and_then(toml::Value::as_str) == Some("pca") {
         return Ok(None);
@@ -210,7 +228,7 @@ fn take_code_size(table: &mut toml::Table) -> Result<Option<usize>> {
     })
 }
 
-/// Writes the fields of a table, and of those in it, by the field's terms.
+/// Replaces old names of fields by the present ones, in a table and all tables in it.
 fn rename_fields(value: &mut toml::Value) {
     match value {
         toml::Value::Table(table) => {
@@ -237,7 +255,7 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
     let value = toml::Value::Table(table);
     T::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
         let path = track.path().to_string();
-        // Without the parser's second line, which says the path again.
+        // `message()` leaves out the path, which the error gets as its place below.
         let message = plain_types(&one_line(error.message()));
         // `unknown field `epoch`, expected one of `rate`, `epochs`, ...`: name the nearest.
         let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -255,7 +273,7 @@ fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T> {
     })
 }
 
-/// What the parser calls by the names of the program's types, in words.
+/// Replaces Rust types in a message of the parser by words.
 fn plain_types(message: &str) -> String {
     let types = [
         ("a boolean", "true or false"),
@@ -280,12 +298,12 @@ fn plain_types(message: &str) -> String {
     }
 }
 
-/// An error is one line, whatever the parser says and the recipe holds.
+/// Joins the lines of a message of the parser: an error is one line.
 fn one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// A recipe as the text of its file.
+/// The TOML text of a recipe, with the present names of all fields.
 pub fn to_toml(recipe: &Recipe) -> String {
     let text = toml::Value::try_from(recipe).map_err(|error| error.to_string()).and_then(|mut value| {
         rename_fields(&mut value);
@@ -340,7 +358,7 @@ mod tests {
         refused(&whole("[train]\nepochs = 0"), &["train.epochs", "at least 1"]);
         refused(&whole("[train]\noptimizer = 'adm'"), &["train.optimizer", "did you mean `adam`"]);
         refused(&whole("[train]\noptimizer = 'sgd'\nrho = 0.5"), &["train.rho", "sgd"]);
-        refused(&whole("[train]\nrate = -1.0"), &["train.rate", "-1"]);
+        refused(&whole("[train]\nrate = -1.0"), &["train.learning_rate", "-1"]);
         refused(&whole("[train]\nbeta1 = 1.0"), &["train.beta1", "below 1"]);
         let layers = |layers: &str| whole("").replace("{ dense = 2 }", layers);
         refused(&layers("'rellu'"), &["encoder[0]", "did you mean `relu`"]);
@@ -421,7 +439,7 @@ mod tests {
             recipe.set(assignment).unwrap();
         }
         let Recipe::Autoencoder(spec) = recipe.recipe().unwrap() else { panic!("an autoencoder") };
-        assert_eq!((spec.train.epochs, spec.train.rate), (3, Some(0.5)));
+        assert_eq!((spec.train.epochs, spec.train.learning_rate), (3, Some(0.5)));
         assert!(recipe.set("train.epochs").is_err());
         assert!(recipe.set("loss.deep=3").is_err());
         recipe.set("train.epohcs=3").unwrap();

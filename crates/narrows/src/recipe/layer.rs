@@ -161,6 +161,11 @@ impl Layer {
         Self::Function(Function::Tanh)
     }
 
+    /// The activation function, if the layer is one.
+    pub(crate) fn function(&self) -> Option<Function> {
+        if let Self::Function(function) = self { Some(*function) } else { None }
+    }
+
     /// The outputs of a dense layer or the output channels of a convolution, as the recipe states them.
     pub(crate) fn units(&self) -> Option<Units> {
         match self {

@@ -1,8 +1,10 @@
-//! A network as plain data: what a recipe says, before anything is known about the rows.
+//! Recipes: a method with all its settings as plain data, before anything is known about the rows.
 //!
-//! A [`Recipe`] is read from TOML (a recipe) or JSON (a model file). It has no behaviour: [`crate::network::plan`] gives it shapes,
-//! [`crate::fit`] finds its parameters. Unknown fields are refused everywhere, so a misspelt setting is never silently
-//! ignored.
+//! A [`Recipe`] is built in Rust, read from a TOML file ([`RecipeFile`]) or read from the JSON of a model file. It has no
+//! behaviour: [`crate::network::plan`] compiles it for rows of a shape, [`crate::fit`] fits its parameters. Unknown fields are
+//! refused everywhere, so that a misspelt setting is never silently ignored.
+//!
+//! This room uses [`crate::data`] for the scaling of columns; the rooms that follow it in the list of [`crate`] may use it.
 
 mod classifier;
 mod file;
@@ -30,32 +32,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A method with all its settings.
+/// A method with all its settings. The code size is the latent dimension of a network, or the number of components of a PCA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Recipe {
     /// Principal component analysis.
     Pca(PcaRecipe),
-    /// A network with a narrow middle, trained to give back its input.
+    /// An autoencoder: a network trained to reconstruct its input from a code.
     Autoencoder(AutoencoderRecipe),
-    /// A network that tells classes.
+    /// A classifier: an encoder and a softmax layer.
     Classifier(ClassifierRecipe),
 }
 
 /// Settings of a principal component analysis.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PcaRecipe {
-    /// One line for people.
+    /// A description in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// How numbers are scaled before the method sees them.
+    /// Scaling of the columns.
     #[serde(default)]
     pub scale: Scale,
-    /// Components kept; without it 32, or as many as rows and columns allow.
+    /// Number of components; `None` for 32, or as many as rows and columns allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_size: Option<usize>,
-    /// Whether codes are divided by their standard deviation.
+    /// Whether codes are whitened: each component is divided by its standard deviation.
     #[serde(default)]
     pub whiten: bool,
 }
@@ -64,45 +66,48 @@ pub struct PcaRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderRecipe {
-    /// One line for people.
+    /// A description in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// How numbers are scaled before the network sees them.
+    /// Scaling of the columns.
     #[serde(default)]
     pub scale: Scale,
     /// Layers from the input to the code.
     pub encoder: Vec<Layer>,
     /// Layers from the code to the output.
     pub decoder: Vec<Layer>,
-    /// What training makes small.
+    /// Loss.
     pub loss: Loss,
-    /// What the code pays for being active.
+    /// Sparsity penalty on the code; `None` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<Sparsity>,
-    /// How the weights start, and what they pay for their size.
+    /// Initialisation and regularisation of the weights.
     #[serde(default, skip_serializing_if = "Weights::is_default")]
     pub weights: Weights,
-    /// How each layer is trained alone, before all are trained together.
+    /// Layer-wise pre-training; `None` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrain: Option<Pretrain>,
-    /// How it is trained.
+    /// Settings of training.
     #[serde(default)]
     pub train: Train,
 }
 
-/// What training makes small: a mean over the rows of a batch and the numbers of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Loss functions: means over the rows of a batch and the columns of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Loss {
-    /// Binary cross-entropy; needs data in 0..1 and a sigmoid at the end.
+    /// Binary cross-entropy; needs data in 0..1 and a decoder that ends in sigmoid.
     Bce,
     /// Mean squared error.
+    #[default]
     Mse,
-    /// Cross-entropy against rows that are shares; needs data in 0..1 and a softmax at the end.
+    /// Cross-entropy between rows and a softmax; needs data in 0..1, such as rows of probabilities, and a decoder that ends in
+    /// softmax.
     CrossEntropy,
-    /// Mean absolute error: outliers count less.
+    /// Mean absolute error; less sensitive to outliers than the squared error.
     Mae,
-    /// Half the squared error where it is below 1 away, else the distance less 1/2 (Huber 1964).
+    /// Huber loss (Huber 1964): e^2 / 2 where |e| < 1, else |e| - 1/2.
     Huber,
 }
 
@@ -118,7 +123,7 @@ impl Loss {
         }
     }
 
-    /// What charts and tables call it.
+    /// The title in charts and tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Bce => "BCE",
@@ -129,38 +134,33 @@ impl Loss {
         }
     }
 
-    /// Whether it is made for numbers in 0..1 only.
+    /// Whether the loss needs data in 0..1.
     pub fn needs_shares(self) -> bool {
         matches!(self, Self::Bce | Self::CrossEntropy)
     }
 }
 
 impl Recipe {
-    /// A built-in recipe (see [`RecipeFile::names`]) or a TOML file.
+    /// Opens a built-in recipe by its name (see [`RecipeFile::names`]), or a TOML file by its path.
     ///
     /// # Errors
-    /// Where there is no such recipe, or a field of the file is wrong; the message names it.
+    /// Where there is no such recipe, or a field of the file is invalid; the message names the field.
     pub fn open(name: &str) -> Result<Self> {
         RecipeFile::open(name)?.recipe()
     }
 
-    /// A PCA with so many components, of rows as they are (bytes as shares of 255).
+    /// A PCA with `code_size` components, without whitening. Bytes are scaled to 0..1, other numbers are not scaled.
     pub fn pca(code_size: usize) -> Self {
-        Self::Pca(PcaRecipe {
-            about: None,
-            scale: Scale::default(),
-            code_size: Some(code_size),
-            whiten: false,
-        })
+        Self::Pca(PcaRecipe { code_size: Some(code_size), ..PcaRecipe::default() })
     }
 
-    /// An autoencoder of dense layers of these widths from the row to the code, and mirrored back: `[784, 128, 32]`. ReLU
-    /// between layers; the code and the output are linear. Rows are scaled as suits them, the loss is mean squared error.
+    /// An autoencoder of dense layers with these widths from the row to the code, such as `[784, 128, 32]`, and a mirrored
+    /// decoder. Hidden layers are ReLU, code and output are linear, the scaling is [`Scale::Auto`], the loss [`Loss::Mse`].
     pub fn autoencoder(widths: &[usize]) -> Self {
         Self::Autoencoder(AutoencoderRecipe::dense(widths))
     }
 
-    /// The same recipe with one field set, named by its path in a recipe file.
+    /// Returns the recipe with one field changed, named by its path in a recipe file.
     ///
     /// ```
     /// # use narrows::Recipe;
@@ -170,14 +170,14 @@ impl Recipe {
     /// ```
     ///
     /// # Errors
-    /// Where there is no such field, or the value is not one that it can have.
+    /// Where there is no such field, or the value is invalid for it.
     pub fn with(&self, field: &str, value: impl Serialize) -> Result<Self> {
         let mut file = RecipeFile::of(self)?;
         file.set_value(field, value)?;
         file.recipe()
     }
 
-    /// How numbers are scaled.
+    /// The scaling of the columns.
     pub fn scale(&self) -> Scale {
         match self {
             Self::Pca(recipe) => recipe.scale,
@@ -186,7 +186,7 @@ impl Recipe {
         }
     }
 
-    /// Sets how numbers are scaled.
+    /// Sets the scaling of the columns.
     pub fn set_scale(&mut self, scale: Scale) {
         match self {
             Self::Pca(recipe) => recipe.scale = scale,
@@ -195,7 +195,7 @@ impl Recipe {
         }
     }
 
-    /// One line for people.
+    /// The description in one line.
     pub fn about(&self) -> Option<&str> {
         match self {
             Self::Pca(recipe) => recipe.about.as_deref(),
@@ -204,7 +204,7 @@ impl Recipe {
         }
     }
 
-    /// Where all chance comes from; 0 where the method has none.
+    /// The random seed; 0 for a method without random numbers.
     pub fn seed(&self) -> u64 {
         self.train().map_or(0, |train| train.seed)
     }
@@ -218,7 +218,7 @@ impl Recipe {
         }
     }
 
-    /// How the method is trained, where it is.
+    /// The settings of training; `None` for a PCA.
     pub fn train(&self) -> Option<&Train> {
         match self {
             Self::Pca(_) => None,
@@ -227,7 +227,7 @@ impl Recipe {
         }
     }
 
-    /// As [`Recipe::train`], to be changed.
+    /// As [`Recipe::train`], mutable.
     pub fn train_mut(&mut self) -> Option<&mut Train> {
         match self {
             Self::Pca(_) => None,
@@ -236,14 +236,14 @@ impl Recipe {
         }
     }
 
-    /// Sets where all chance comes from, where the method has any.
+    /// Sets the random seed; without effect for a PCA.
     pub fn set_seed(&mut self, seed: u64) {
         if let Some(train) = self.train_mut() {
             train.seed = seed;
         }
     }
 
-    /// The loss; squared error where the method has no other.
+    /// The loss that the method minimises.
     pub fn loss(&self) -> Loss {
         match self {
             Self::Pca(_) => Loss::Mse,
@@ -252,58 +252,30 @@ impl Recipe {
         }
     }
 
-    /// Checks what can be checked without data.
+    /// Checks the settings that can be checked without data.
+    ///
+    /// # Errors
+    /// Where a setting is invalid, or settings contradict each other; the message names the field.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Classifier(recipe) => recipe.validate()?,
-            Self::Pca(recipe) => {
-                if recipe.code_size == Some(0) {
-                    return Err(Error::recipe("code_size: there must be at least one component"));
-                }
-            }
-            Self::Autoencoder(recipe) => {
-                recipe.train.validate()?;
-                if recipe.train.epochs == 0 && recipe.weights.init != Init::ClosedForm {
-                    return Err(Error::recipe("train.epochs: must be at least 1")
-                        .hint("only weights.init = \"closed_form\" needs no training"));
-                }
-                recipe.weights.validate()?;
-                if let Some(pretrain) = &recipe.pretrain {
-                    pretrain.validate(&recipe.train)?;
-                }
-                if recipe.is_normalized() {
-                    check_normalized(recipe.pretrain.as_ref(), &recipe.weights, &recipe.train)?;
-                }
-                if let Some(sparsity) = recipe.sparsity {
-                    sparsity.validate()?;
-                    if sparsity.kl.is_some() && recipe.code_function() != Some(Function::Sigmoid) {
-                        return Err(Error::recipe("sparsity.kl: needs an encoder that ends in \"sigmoid\"")
-                            .hint("or use sparsity.l1"));
-                    }
-                }
-                let end = recipe.decoder.last();
-                let ends_in = |function| end == Some(&Layer::Function(function));
-                match recipe.loss {
-                    Loss::Bce if !ends_in(Function::Sigmoid) => {
-                        return Err(Error::recipe("loss: bce needs a decoder that ends in \"sigmoid\"")
-                            .hint("or use loss = \"mse\""));
-                    }
-                    Loss::CrossEntropy if !ends_in(Function::Softmax) => {
-                        return Err(Error::recipe(
-                            "loss: cross_entropy needs a decoder that ends in \"softmax\"",
-                        )
-                        .hint("or use loss = \"mse\""));
-                    }
-                    _ => {}
-                }
-            }
+            Self::Pca(recipe) => recipe.validate(),
+            Self::Autoencoder(recipe) => recipe.validate(),
+            Self::Classifier(recipe) => recipe.validate(),
+        }
+    }
+}
+
+impl PcaRecipe {
+    fn validate(&self) -> Result<()> {
+        if self.code_size == Some(0) {
+            return Err(Error::recipe("code_size: there must be at least one component"));
         }
         Ok(())
     }
 }
 
 impl AutoencoderRecipe {
-    /// Layers from the row to the code, and from the code to the row; see [`Recipe::autoencoder`] for the other settings.
+    /// An autoencoder of these layers, with the other settings of [`Recipe::autoencoder`].
     pub fn new(encoder: Vec<Layer>, decoder: Vec<Layer>) -> Self {
         Self {
             about: None,
@@ -328,13 +300,47 @@ impl AutoencoderRecipe {
         Self::new(encoder, decoder)
     }
 
-    /// The function that a code comes out of.
-    pub(crate) fn code_function(&self) -> Option<Function> {
-        let mut layers = self.encoder.iter().rev().filter(|layer| !matches!(layer, Layer::Dropout { .. }));
-        match layers.next() {
-            Some(Layer::Function(function)) => Some(*function),
-            _ => None,
+    fn validate(&self) -> Result<()> {
+        self.train.validate()?;
+        if self.train.epochs == 0 && self.weights.init != Init::ClosedForm {
+            return Err(Error::recipe("train.epochs: must be at least 1")
+                .hint("only weights.init = \"closed_form\" needs no training"));
         }
+        self.weights.validate()?;
+        if let Some(pretrain) = &self.pretrain {
+            pretrain.validate(&self.train)?;
+        }
+        if self.is_normalized() {
+            check_normalized(self.pretrain.as_ref(), &self.weights, &self.train)?;
+        }
+        if let Some(sparsity) = self.sparsity {
+            sparsity.validate()?;
+            if sparsity.kl.is_some() && self.code_function() != Some(Function::Sigmoid) {
+                return Err(Error::recipe("sparsity.kl: needs an encoder that ends in \"sigmoid\"")
+                    .hint("or use sparsity.l1"));
+            }
+        }
+        self.check_loss()
+    }
+
+    /// Refuses a loss that needs another last layer.
+    fn check_loss(&self) -> Result<()> {
+        let (name, needed) = match self.loss {
+            Loss::Bce => ("bce", Function::Sigmoid),
+            Loss::CrossEntropy => ("cross_entropy", Function::Softmax),
+            Loss::Mse | Loss::Mae | Loss::Huber => return Ok(()),
+        };
+        if self.decoder.last() == Some(&Layer::Function(needed)) {
+            return Ok(());
+        }
+        let needed = needed.name();
+        Err(Error::recipe(format!("loss: {name} needs a decoder that ends in \"{needed}\""))
+            .hint("or use loss = \"mse\""))
+    }
+
+    /// The activation function of the code, if the encoder ends in one.
+    pub(crate) fn code_function(&self) -> Option<Function> {
+        self.encoder.iter().rfind(|layer| !matches!(layer, Layer::Dropout { .. }))?.function()
     }
 
     /// The random-initialisation baseline: the same network without pre-training, with as many optimizer steps, because the
@@ -347,33 +353,33 @@ impl AutoencoderRecipe {
         Some(Self { pretrain: None, train, ..self.clone() })
     }
 
-    /// Dense layers of the encoder.
+    /// Number of dense layers of the encoder.
     pub(crate) fn dense_layers(&self) -> usize {
         self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
     }
 
-    /// Whether the decoder's weights are the encoder's.
+    /// Whether the decoder has tied weights.
     pub fn is_tied(&self) -> bool {
         self.decoder.iter().any(|layer| layer.units() == Some(Units::Tied))
     }
 
-    /// Whether its codes are drawn at random in training.
+    /// Whether it is a variational autoencoder.
     pub fn is_variational(&self) -> bool {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Variational { .. }))
     }
 
-    /// Whether a layer normalises batches while it is trained.
+    /// Whether the network has batch normalisation in training.
     pub fn is_normalized(&self) -> bool {
         self.encoder.iter().chain(&self.decoder).any(|layer| *layer == Layer::BatchNorm)
     }
 
-    /// Whether it learns to undo noise.
+    /// Whether it is a denoising autoencoder.
     pub fn is_shown_noise(&self) -> bool {
         self.encoder.iter().any(|layer| matches!(layer, Layer::Noise(_)))
     }
 }
 
-/// Refuses what makes no sense together with batch normalisation. Where its layers may stand, the plan knows.
+/// Refuses settings that contradict batch normalisation. The position of its layers is checked when the plan is built.
 fn check_normalized(pretrain: Option<&Pretrain>, weights: &Weights, train: &Train) -> Result<()> {
     if pretrain.is_some() {
         return Err(Error::recipe("pretrain: layers that are trained alone have no batch_norm")

@@ -1,5 +1,5 @@
-//! Greedy layer-wise pre-training: each layer of the encoder learns to give back what comes into it, before all are trained
-//! together.
+//! Settings of greedy layer-wise pre-training: each layer of the encoder is trained as an autoencoder of its own input before
+//! all layers are trained together (Bengio et al. 2007).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,42 +8,43 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Function, Layer, Noise, NoiseKind, Sparsity, Train, unknown};
+use super::{Function, Layer, Sparsity, Train, unknown};
 use crate::error::{Error, Result};
 
-/// How each layer is trained alone, from the first to the code. Where a setting is missing, it is that of `train`.
+/// Settings of layer-wise pre-training, from the first layer to the code. Settings that are not listed here are those of
+/// [`Train`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pretrain {
-    /// Times that all rows are seen by a layer (10): one number for all layers, or a list with one for each.
+    /// Epochs of each layer (10).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<PerLayer<usize>>,
-    /// The step size: one for all layers, or a list.
+    /// Learning rate of each layer (that of [`Train`]).
     #[serde(rename = "rate", alias = "learning_rate", skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<PerLayer<f32>>,
-    /// Noise on what comes into a layer, which it learns to take off (Vincent et al. 2010): one for all layers, or a list.
+    /// Noise on the input of each layer, which makes it a denoising autoencoder (Vincent et al. 2010). A [`Layer::Noise`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<PerLayer<Layer>>,
-    /// Whether a layer's decoder shares its weights, transposed (true).
+    /// Whether the decoder of a layer has tied weights: those of the layer, transposed (true).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tied: Option<bool>,
-    /// What a layer's outputs pay for being active: `kl` those of layers that end in sigmoid, `l1` those of the others, and of
-    /// all where there is no `kl`.
+    /// Sparsity penalty on the output of each layer: `kl` for layers that end in sigmoid, `l1` for the others; without `kl`,
+    /// `l1` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<Sparsity>,
 }
 
-/// A setting for all layers, or one for each.
+/// A setting of pre-training: one value for all layers, or a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum PerLayer<T> {
-    /// The same for all.
+    /// One value for all layers.
     All(T),
-    /// From the first layer to the code.
+    /// One value for each layer, from the first to the code.
     Each(Vec<T>),
 }
 
-/// Read by hand: an untagged enum would forget what was wrong with a value.
+/// Written by hand: the derived code of an untagged enum discards the error of the inner value.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerLayer<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct PerLayerVisitor<T>(PhantomData<T>);
@@ -84,11 +85,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerLayer<T> {
     }
 }
 
-/// Epochs of a layer where nothing else is said.
-const USUAL_EPOCHS: usize = 10;
+/// Default number of epochs of a layer.
+const DEFAULT_EPOCHS: usize = 10;
 
 impl<T: Clone> PerLayer<T> {
-    /// That of a layer.
+    /// The value for a layer (from 0).
     fn of(&self, layer: usize) -> Option<T> {
         match self {
             Self::All(value) => Some(value.clone()),
@@ -96,6 +97,7 @@ impl<T: Clone> PerLayer<T> {
         }
     }
 
+    /// The length of the list.
     fn count(&self) -> Option<usize> {
         match self {
             Self::All(_) => None,
@@ -105,22 +107,22 @@ impl<T: Clone> PerLayer<T> {
 }
 
 impl Pretrain {
-    /// Whether a layer's decoder shares its weights.
+    /// Whether the decoder of a layer has tied weights.
     pub fn is_tied(&self) -> bool {
         self.tied.unwrap_or(true)
     }
 
-    /// How layer number `layer` (from 0) is trained, where all together are trained by `train`.
+    /// The settings of training for layer `layer` (from 0) of a network that is trained with `train`.
     pub(crate) fn train(&self, train: &Train, layer: usize) -> Train {
-        let epochs = self.epochs.as_ref().and_then(|epochs| epochs.of(layer)).unwrap_or(USUAL_EPOCHS);
+        let epochs = self.epochs.as_ref().and_then(|epochs| epochs.of(layer)).unwrap_or(DEFAULT_EPOCHS);
         let learning_rate =
             self.learning_rate.as_ref().and_then(|rate| rate.of(layer)).or(train.learning_rate);
-        // Each layer has chance of its own.
+        // Each layer has random numbers of its own.
         let seed = train.seed.wrapping_add((layer as u64 + 1) << 32);
         Train { epochs, learning_rate, seed, patience: None, min_delta: None, warm_up: None, ..train.clone() }
     }
 
-    /// Updates that training `layers` layers alone on so many rows takes, where all together are trained by `train`.
+    /// Optimizer steps of pre-training `layers` layers on `rows` rows.
     pub(crate) fn steps(&self, train: &Train, layers: usize, rows: usize) -> usize {
         (0..layers)
             .map(|layer| {
@@ -130,12 +132,12 @@ impl Pretrain {
             .sum()
     }
 
-    /// The noise on what comes into a layer.
+    /// The noise on the input of a layer (from 0).
     pub fn noise(&self, layer: usize) -> Option<Layer> {
         self.noise.as_ref()?.of(layer)
     }
 
-    /// What the outputs of a layer that ends in `function` pay.
+    /// The sparsity penalty on the output of a layer that ends in `function`.
     pub(crate) fn sparsity(&self, function: Function) -> Option<Sparsity> {
         let Sparsity { l1, kl, target } = self.sparsity?;
         if kl.is_some() && function == Function::Sigmoid {
@@ -144,7 +146,7 @@ impl Pretrain {
         l1.map(|l1| Sparsity { l1: Some(l1), ..Sparsity::default() })
     }
 
-    /// Checks what can be checked before the layers are known.
+    /// Checks the settings that can be checked before the layers are known.
     pub(super) fn validate(&self, train: &Train) -> Result<()> {
         self.sparsity.map_or(Ok(()), |sparsity| sparsity.validate()).map_err(|error| error.at("pretrain"))?;
         let listed = match &self.noise {
@@ -166,7 +168,7 @@ impl Pretrain {
         Ok(())
     }
 
-    /// Checks what layers pay against the functions that they end in.
+    /// Checks the sparsity penalty against the functions that the layers end in.
     pub(crate) fn check_functions(&self, functions: &[Function]) -> Result<()> {
         match self.sparsity {
             Some(Sparsity { kl: Some(_), .. }) if !functions.contains(&Function::Sigmoid) => {
@@ -177,7 +179,7 @@ impl Pretrain {
         }
     }
 
-    /// Checks the lists against the number of layers.
+    /// Checks the lengths of the lists against the number of layers.
     pub(crate) fn check_layers(&self, layers: usize) -> Result<()> {
         match self.counts().find(|&count| count != layers) {
             Some(count) => Err(Error::recipe(format!(
@@ -187,6 +189,7 @@ impl Pretrain {
         }
     }
 
+    /// The lengths of all lists.
     fn counts(&self) -> impl Iterator<Item = usize> {
         let counts = [
             self.epochs.as_ref().and_then(PerLayer::count),
@@ -197,8 +200,9 @@ impl Pretrain {
     }
 }
 
-/// A short form of how layers are trained alone; several go together, such as `relu,denoising`.
+/// Short forms of settings of layer-wise pre-training. Several can be combined: `relu,denoising`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PretrainKind {
     /// Hidden layers end in sigmoid.
     Sigmoid,
@@ -206,29 +210,29 @@ pub enum PretrainKind {
     Tanh,
     /// Hidden layers end in relu.
     Relu,
-    /// Each layer learns to take masking noise off what comes into it (Vincent et al. 2010).
+    /// Each layer is a denoising autoencoder with masking noise (Vincent et al. 2010).
     Denoising,
-    /// The outputs of each layer pay for being active.
+    /// The output of each layer has a sparsity penalty.
     Sparse,
-    /// No layer is trained alone.
+    /// No pre-training.
     None,
 }
 
-/// The share of the numbers that denoising layers lose (Vincent et al. 2010 use 0.1 to 0.4).
+/// Probability of masking noise for `denoising` (Vincent et al. 2010 use 0.1 to 0.4).
 const MASKED: f32 = 0.25;
-/// What sparse layers that end in sigmoid pay.
+/// KL penalty for `sparse`, for layers that end in sigmoid.
 const SPARSE_KL: f32 = 3e-4;
-/// The mean activity that they are drawn to.
+/// Target of the KL penalty for `sparse`.
 const SPARSE_TARGET: f32 = 0.1;
-/// What other sparse layers pay.
+/// L1 penalty for `sparse`, for layers with other functions.
 const SPARSE_L1: f32 = 1e-4;
 
 impl PretrainKind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 6] =
         [Self::Sigmoid, Self::Tanh, Self::Relu, Self::Denoising, Self::Sparse, Self::None];
 
-    /// What it is called.
+    /// The name in the list that [`PretrainKind::parse_list`] reads.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sigmoid => "sigmoid",
@@ -240,7 +244,10 @@ impl PretrainKind {
         }
     }
 
-    /// Reads names with commas between them: `relu,denoising`.
+    /// Reads names separated by commas: `relu,denoising`.
+    ///
+    /// # Errors
+    /// For a name that is unknown.
     pub fn parse_list(text: &str) -> Result<Vec<Self>> {
         let parse = |name: &str| {
             Self::ALL
@@ -251,7 +258,7 @@ impl PretrainKind {
         text.split(',').map(|name| parse(name.trim())).collect()
     }
 
-    /// The function that hidden layers end in.
+    /// The function that hidden layers end in, where the kind sets one.
     fn function(self) -> Option<Function> {
         match self {
             Self::Sigmoid => Some(Function::Sigmoid),
@@ -261,100 +268,111 @@ impl PretrainKind {
         }
     }
 
-    /// Changes a network as `kinds` say. `decoder` is empty where a network has none.
+    /// Applies kinds to the layers and the pre-training of a network. `decoder` is empty for a network without one.
     ///
-    /// A function becomes that of all hidden layers: those that another dense layer follows, on the same side. Noise and
-    /// sparsity that `pretrain` has already stay.
+    /// A function replaces that of all hidden layers: dense layers that another dense layer follows on the same side. Noise and
+    /// sparsity that `pretrain` already has are kept.
     ///
     /// # Errors
-    /// Where the kinds contradict one another, or no layer is hidden whose function could change. Then nothing is changed.
+    /// Where the kinds contradict each other, or a function is given and no layer is hidden. Then nothing is changed.
     pub fn apply(
         kinds: &[Self],
         encoder: &mut Vec<Layer>,
         decoder: &mut Vec<Layer>,
         pretrain: &mut Option<Pretrain>,
     ) -> Result<()> {
-        let mut functions = kinds.iter().filter(|kind| kind.function().is_some());
-        let function = functions.next();
-        if let (Some(first), Some(second)) = (function, functions.find(|&kind| Some(kind) != function)) {
+        let with_function = Self::check_together(kinds)?;
+        if let Some((kind, function)) = with_function
+            && set_hidden_functions(encoder, function) + set_hidden_functions(decoder, function) == 0
+        {
+            return Err(Error::recipe(format!("{}: no layer is hidden between two dense ones", kind.name()))
+                .hint("give the recipe more `layers`"));
+        }
+        if kinds.contains(&Self::None) {
+            *pretrain = None;
+            return Ok(());
+        }
+        let settings = pretrain.get_or_insert_default();
+        if kinds.contains(&Self::Denoising) && settings.noise.is_none() {
+            settings.noise = Some(PerLayer::All(Layer::masking_noise(MASKED)));
+        }
+        if kinds.contains(&Self::Sparse) && settings.sparsity.is_none() {
+            settings.sparsity = Some(default_sparsity(encoder));
+        }
+        Ok(())
+    }
+
+    /// Refuses kinds that contradict each other. Returns the one that sets a function.
+    fn check_together(kinds: &[Self]) -> Result<Option<(Self, Function)>> {
+        let mut with_function = kinds.iter().filter_map(|&kind| Some((kind, kind.function()?)));
+        let first = with_function.next();
+        if let (Some((first, _)), Some((second, _))) =
+            (first, with_function.find(|&kind| Some(kind) != first))
+        {
             return Err(Error::recipe(format!(
                 "{} and {}: a layer has one function",
                 first.name(),
                 second.name()
             )));
         }
-        let has = |kind: Self| kinds.contains(&kind);
-        if let (true, Some(other)) =
-            (has(Self::None), [Self::Denoising, Self::Sparse].into_iter().find(|&kind| has(kind)))
-        {
-            return Err(Error::recipe(format!("none and {}: no layer is trained alone", other.name())));
+        let other = [Self::Denoising, Self::Sparse].into_iter().find(|kind| kinds.contains(kind));
+        match other {
+            Some(other) if kinds.contains(&Self::None) => {
+                Err(Error::recipe(format!("none and {}: no layer is trained alone", other.name())))
+            }
+            _ => Ok(first),
         }
-        if let Some(kind) = function
-            && let Some(function) = kind.function()
-            && set_hidden_functions(encoder, function) + set_hidden_functions(decoder, function) == 0
-        {
-            return Err(Error::recipe(format!("{}: no layer is hidden between two dense ones", kind.name()))
-                .hint("give the recipe more `layers`"));
-        }
-        if has(Self::None) {
-            *pretrain = None;
-            return Ok(());
-        }
-        let settings = pretrain.get_or_insert_default();
-        if has(Self::Denoising) && settings.noise.is_none() {
-            let noise = Noise { kind: NoiseKind::Masking { share: MASKED }, fresh: true };
-            settings.noise = Some(PerLayer::All(Layer::Noise(noise)));
-        }
-        if has(Self::Sparse) && settings.sparsity.is_none() {
-            let is_sigmoid = |function: &Function| *function == Function::Sigmoid;
-            let ends = layer_functions(encoder);
-            let kl = ends.iter().any(is_sigmoid);
-            settings.sparsity = Some(Sparsity {
-                l1: (!ends.iter().all(is_sigmoid)).then_some(SPARSE_L1),
-                kl: kl.then_some(SPARSE_KL),
-                target: kl.then_some(SPARSE_TARGET),
-            });
-        }
-        Ok(())
     }
 }
 
-/// The functions that the dense layers of a list end in.
+/// The penalties of `sparse`: KL for layers that end in sigmoid, L1 where there are others.
+fn default_sparsity(encoder: &[Layer]) -> Sparsity {
+    let is_sigmoid = |function: &Function| *function == Function::Sigmoid;
+    let functions = layer_functions(encoder);
+    let has_sigmoid = functions.iter().any(is_sigmoid);
+    Sparsity {
+        l1: (!functions.iter().all(is_sigmoid)).then_some(SPARSE_L1),
+        kl: has_sigmoid.then_some(SPARSE_KL),
+        target: has_sigmoid.then_some(SPARSE_TARGET),
+    }
+}
+
+/// The function that each dense layer of a list ends in: the last one before the next dense layer, else linear.
 pub(crate) fn layer_functions(layers: &[Layer]) -> Vec<Function> {
-    let mut ends = Vec::new();
+    let mut functions = Vec::new();
     for layer in layers {
-        match (layer, ends.last_mut()) {
-            (Layer::Dense { .. }, _) => ends.push(Function::Linear),
-            (Layer::Function(function), Some(end)) => *end = *function,
-            _ => {}
+        if matches!(layer, Layer::Dense { .. }) {
+            functions.push(Function::Linear);
+        } else if let (Layer::Function(function), Some(last)) = (layer, functions.last_mut()) {
+            *last = *function;
         }
     }
-    ends
+    functions
 }
 
-/// Makes every dense layer that another one follows end in `function`. Answers how many there are.
+/// Makes every hidden dense layer, one that another dense layer follows, end in `function`. Returns the number of hidden layers.
 fn set_hidden_functions(layers: &mut Vec<Layer>, function: Function) -> usize {
     let is_dense = |layer: &Layer| matches!(layer, Layer::Dense { .. });
     let Some(last) = layers.iter().rposition(is_dense) else { return 0 };
     let mut hidden = 0;
-    // Behind a hidden layer that has no function yet.
-    let mut open = None;
+    // The place directly after a hidden layer whose function is not written yet.
+    let mut without_function = None;
     let mut changed = Vec::with_capacity(layers.len());
     for (place, layer) in layers.drain(..).enumerate() {
         match layer {
             Layer::Function(_) if hidden > 0 && place < last => {
-                // In the place of its first; it needs no second one.
-                changed.extend(open.take().map(|_| Layer::Function(function)));
+                // The new function replaces the first old one; further ones are dropped.
+                changed.extend(without_function.take().map(|_| Layer::Function(function)));
             }
             layer => {
-                let starts = is_dense(&layer);
-                if let Some(behind) = open.take_if(|_| starts) {
-                    changed.insert(behind, Layer::Function(function));
+                let is_next = is_dense(&layer);
+                if let Some(place) = without_function.take_if(|_| is_next) {
+                    changed.insert(place, Layer::Function(function));
                 }
                 changed.push(layer);
-                if starts && place < last {
+                if is_next && place < last {
                     hidden += 1;
-                    open = Some(changed.len());
+                    without_function = Some(changed.len());
                 }
             }
         }

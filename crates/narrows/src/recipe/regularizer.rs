@@ -1,50 +1,51 @@
-//! What keeps a network from growing wild: where its weights start, what they pay for their size, and what a code pays for
-//! being active.
+//! Initial weights and regularisation: weight decay, max-norm constraint, sparsity of the code.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How the weights start, and what they pay. Biases start at 0 and pay nothing.
+/// Initialisation and regularisation of the weights. Biases start at 0 and are not regularised.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Weights {
-    /// Where they start.
+    /// Initial weights.
     #[serde(rename = "start", alias = "init", skip_serializing_if = "Init::is_auto")]
     pub init: Init,
-    /// Weight decay: `l2` times the sum of w^2 over all weights is added to the loss. The losses that are reported are
-    /// without it.
+    /// Weight decay (L2 penalty): `l2` times the sum of w^2 over all weights is added to the loss. Reported losses do not
+    /// include it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l2: Option<f32>,
-    /// Weight elimination (Weigend, Rumelhart and Huberman 1991): `elimination` times the sum of w^2 / (1 + w^2) is added
-    /// to the loss: small weights pay as with decay, large ones hardly more than middling ones.
+    /// Weight elimination (Weigend, Rumelhart and Huberman 1991): `elimination` times the sum of w^2 / (1 + w^2) is added to
+    /// the loss. Small weights decay as with `l2`; the penalty of large weights is bounded. Reported losses do not include it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elimination: Option<f32>,
-    /// The largest length that the weights into one unit may have (Srebro and Shraibman 2005): after each step longer
-    /// ones are shortened.
+    /// Max-norm constraint (Srebro and Shraibman 2005): after each step, the vector of weights into a unit is scaled down to
+    /// this Euclidean norm if it is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f32>,
 }
 
-/// Where weights start. A unit has `fan_in` inputs, and an input reaches `fan_out` outputs.
+/// Distribution of the initial weights. `fan_in` is the number of inputs of a unit, `fan_out` the number of outputs that an
+/// input reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Init {
-    /// He where a layer ends in relu, leaky relu, elu, gelu, silu or softplus, else Glorot.
+    /// [`Init::He`] for layers followed by relu, leaky relu, elu, gelu, silu or softplus, else [`Init::Glorot`].
     #[default]
     Auto,
-    /// Uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+    /// Uniform in ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
     Glorot,
-    /// Uniform within sqrt(6 / fan_in) (He et al. 2015).
+    /// Uniform in ±sqrt(6 / fan_in) (He et al. 2015).
     He,
-    /// Uniform within sqrt(3 / fan_in) (LeCun et al. 1998).
+    /// Uniform in ±sqrt(3 / fan_in) (LeCun et al. 1998).
     Lecun,
-    /// Orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
+    /// A random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
     Orthogonal,
-    /// Each unit is connected to 15 inputs chosen at random, with normal weights; the others are 0 (Martens 2010).
+    /// Each unit has 15 inputs, chosen at random, with standard normal weights; its other weights are 0 (Martens 2010).
     Sparse,
-    /// The best linear network there is, in closed form: for one dense layer on each side of the code, without functions.
-    /// With biases it is the PCA; without, the leading eigenvectors of X'X.
+    /// The linear network of least squared error, in closed form; for one dense layer on each side of the code, without
+    /// activation functions. With biases it is the PCA; without, the leading eigenvectors of X'X (Baldi and Hornik 1989).
     ClosedForm,
 }
 
@@ -54,25 +55,23 @@ impl Init {
     }
 }
 
-/// What a code pays for being active, so that few of its units are at a time. The losses that are reported are without it.
+/// Penalties on the code, so that few of its units are active for each row. Reported losses do not include them.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sparsity {
-    /// `l1` times the mean over the rows of a batch of the sum of |code| is added to the loss (divided by the rows of the
-    /// batch, as Keras 3 does).
+    /// L1 penalty: `l1` times the sum of |code|, averaged over the rows of a batch (as in Keras 3), is added to the loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub l1: Option<f32>,
-    /// `kl` times the sum over units of t ln(t / m) + (1 - t) ln((1 - t) / (1 - m)) is added to the loss: m is the unit's
-    /// mean over the rows of a batch, t the target. Needs a code of sigmoids.
+    /// KL penalty: `kl` times the sum over units of t ln(t / m) + (1 - t) ln((1 - t) / (1 - m)) is added to the loss, with the
+    /// unit's mean m over the rows of a batch and the target t. Needs a code that ends in sigmoid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kl: Option<f32>,
-    /// The mean activity that a unit is drawn to (0.05).
+    /// Target t of the KL penalty (0.05).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<f32>,
 }
 
 impl Weights {
-    /// Whether nothing is said.
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -90,17 +89,17 @@ impl Weights {
 }
 
 impl Sparsity {
-    /// The mean activity that a unit is drawn to.
+    /// The target of the KL penalty, default filled in.
     pub fn target(&self) -> f32 {
         self.target.unwrap_or(0.05)
     }
 
-    /// The settings that can be lowered, for advice.
+    /// The fields of the penalties that are set, for hints.
     pub(crate) fn names(&self) -> &'static str {
         match (self.l1.is_some(), self.kl.is_some()) {
             (true, true) => "sparsity.l1 and sparsity.kl",
             (false, true) => "sparsity.kl",
-            _ => "sparsity.l1",
+            (_, false) => "sparsity.l1",
         }
     }
 

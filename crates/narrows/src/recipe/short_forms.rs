@@ -1,10 +1,11 @@
-//! Short forms of a recipe: the widths of dense layers as `784-128-32`, the size of the code, the kind of pre-training.
+//! Short forms that change several fields of a recipe: widths of dense layers as `784-128-32`, the code size, kinds of
+//! pre-training.
 
 use super::{AutoencoderRecipe, ClassifierRecipe, Function, Layer, PretrainKind, Recipe, Units};
 use crate::error::{Error, Result};
 
 impl Recipe {
-    /// Sets the size of the code: the components of a PCA, the units of the encoder's last layer of a network.
+    /// Sets the code size: the number of components of a PCA, the units of the last dense layer of an encoder.
     ///
     /// # Errors
     /// Where the size is 0, or the code is an image, whose size follows from the rows.
@@ -17,11 +18,12 @@ impl Recipe {
         self.validate()
     }
 
-    /// Replaces the layers of a network by dense ones of the short form `784-128-32`, from the input to the code (the decoder
-    /// is mirrored), or of a classifier to the classes. `input` is the length of a row, `classes` the number of classes.
+    /// Replaces the layers of a network by dense layers, written as `784-128-32`: the widths from the input to the code, with a
+    /// mirrored decoder; for a classifier, from the input to the classes. `input` is the number of columns, `classes` the
+    /// number of classes; without it, a classifier is not changed.
     ///
     /// # Errors
-    /// Where the form is none, does not fit the rows or the classes, or the recipe is a PCA.
+    /// Where `widths` is malformed or does not fit the rows or the classes, or the recipe is a PCA.
     pub fn set_layers(&mut self, widths: &str, input: usize, classes: Option<usize>) -> Result<()> {
         match self {
             Self::Pca(_) => {
@@ -37,10 +39,10 @@ impl Recipe {
         self.validate()
     }
 
-    /// Sets the kind of layer-wise pre-training by its names, such as `relu,denoising`; `none` takes it away.
+    /// Sets layer-wise pre-training by the names of kinds, such as `relu,denoising` (see [`PretrainKind`]); `none` removes it.
     ///
     /// # Errors
-    /// Where a name is none of a kind, kinds do not go together, or the recipe is a PCA.
+    /// Where a name is unknown, kinds contradict each other, or the recipe is a PCA.
     pub fn set_pretrain(&mut self, kinds: &str) -> Result<()> {
         let kinds = PretrainKind::parse_list(kinds).map_err(|error| error.at("pretrain"))?;
         match self {
@@ -57,76 +59,71 @@ impl Recipe {
 }
 
 impl AutoencoderRecipe {
-    /// Replaces the layers by dense ones of the short form `784-128-64-32`: from the input to the code, the decoder
-    /// mirrored. What comes before the first layer stays (noise, dropout). Functions are kept: between layers the encoder's first, at the code its last, at the end the decoder's last.
-    /// So is a `batch_norm` between layers: before each function of a part that has one.
+    /// Replaces the layers by dense layers, written as `784-128-64-32`: the widths from the input to the code, with a mirrored
+    /// decoder. These properties of the old network are kept:
+    ///
+    /// - noise and dropout on the input, a variational code, tied weights, layers without biases;
+    /// - the activation functions of the encoder's first layer (for all hidden layers), of the code and of the output;
+    /// - batch normalisation, before each hidden function of an encoder or decoder that has it.
+    ///
+    /// # Errors
+    /// Where `short` is malformed, or its first width is not `input`, the number of columns.
     pub fn set_layers(&mut self, short: &str, input: usize) -> Result<()> {
         let widths = widths(short, input, &format!("from the input to the code, such as {input}-128-32"))?;
-        let others = &widths[..];
-        let function = |layers: &[Layer]| {
-            layers.iter().find_map(|layer| match layer {
-                Layer::Function(function) => Some(*function),
-                _ => None,
-            })
-        };
-        let between = function(&self.encoder).unwrap_or(Function::Linear);
-        let of_code = self.code_function().unwrap_or(Function::Linear);
-        let end = match self.decoder.last() {
-            Some(Layer::Function(function)) => *function,
-            _ => Function::Linear,
-        };
-        let has_bias =
-            |layers: &[Layer]| layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. }));
-        let biases = (has_bias(&self.encoder), has_bias(&self.decoder));
-        let tied = self.is_tied();
-        let normalized = |layers: &[Layer]| layers.contains(&Layer::BatchNorm).then_some(Layer::BatchNorm);
-        let normalized = (normalized(&self.encoder), normalized(&self.decoder));
-        // Noise, dropout on the input and a code that is drawn at random are not widths: they stay.
-        let before: Vec<Layer> = self
+        let (code, hidden_widths) = widths.split_last().expect("not empty");
+        let function = self.encoder.iter().find_map(Layer::function).unwrap_or(Function::Linear);
+        let of_encoder = Hidden { function, ..Hidden::of(&self.encoder) };
+        let of_decoder = Hidden { function, ..Hidden::of(&self.decoder) };
+        let is_tied = self.is_tied();
+        let mirrored = |units| if is_tied { Units::Tied } else { units };
+
+        let encoder_layers = hidden_widths.iter().flat_map(|&width| of_encoder.layers(Units::Count(width)));
+        let encoder =
+            self.input_layers().chain(encoder_layers).chain(self.code_layers(*code, of_encoder.bias));
+        let decoder_layers =
+            hidden_widths.iter().rev().flat_map(|&width| of_decoder.layers(mirrored(Units::Count(width))));
+        let output = Layer::Dense { units: mirrored(Units::Input), bias: of_decoder.bias };
+        let output_function = self.decoder.last().and_then(Layer::function).unwrap_or(Function::Linear);
+        let decoder = decoder_layers.chain([output, Layer::Function(output_function)]);
+        (self.encoder, self.decoder) = (encoder.collect(), decoder.collect());
+        // The description is of the layers that were replaced.
+        self.about = None;
+        Ok(())
+    }
+
+    /// The noise and dropout on the input.
+    fn input_layers(&self) -> impl Iterator<Item = Layer> {
+        let is_kept = |layer: &&Layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. });
+        self.encoder.iter().take_while(is_kept).cloned()
+    }
+
+    /// The layers of a code of `units` units, of the kind that the network has.
+    fn code_layers(&self, units: usize, bias: bool) -> Vec<Layer> {
+        let beta = self
             .encoder
             .iter()
-            .take_while(|layer| matches!(layer, Layer::Noise(_) | Layer::Dropout { .. }))
-            .cloned()
-            .collect();
-        let beta = self.encoder.iter().find_map(|layer| match layer {
-            Layer::Variational { beta, .. } => Some(*beta),
-            _ => None,
-        });
-        let dense = |units, bias| Layer::Dense { units, bias };
-        let mirrored = |units| if tied { Units::Tied } else { units };
-        // What it says is not of these layers.
-        self.about = None;
-        let (code, between_widths) = others.split_last().expect("not empty");
-        let hidden = |units, bias, normalized: &Option<Layer>| {
-            [Some(dense(units, bias)), normalized.clone(), Some(Layer::Function(between))]
-                .into_iter()
-                .flatten()
-        };
-        let deeper =
-            between_widths.iter().flat_map(|&width| hidden(Units::Count(width), biases.0, &normalized.0));
-        let code = match beta {
-            Some(beta) => vec![Layer::Variational { units: *code, beta }],
-            None => vec![dense(Units::Count(*code), biases.0), Layer::Function(of_code)],
-        };
-        self.encoder = before.into_iter().chain(deeper).chain(code).collect();
-        self.decoder = between_widths
-            .iter()
-            .rev()
-            .flat_map(|&width| hidden(mirrored(Units::Count(width)), biases.1, &normalized.1))
-            .chain([dense(mirrored(Units::Input), biases.1), Layer::Function(end)])
-            .collect();
-        Ok(())
+            .find_map(|layer| if let Layer::Variational { beta, .. } = layer { Some(*beta) } else { None });
+        match beta {
+            Some(beta) => vec![Layer::Variational { units, beta }],
+            None => {
+                let function = self.code_function().unwrap_or(Function::Linear);
+                vec![Layer::Dense { units: Units::Count(units), bias }, Layer::Function(function)]
+            }
+        }
     }
 
-    /// Changes how its layers are trained alone, as [`PretrainKind::apply`].
+    /// Sets layer-wise pre-training: see [`PretrainKind::apply`].
+    ///
+    /// # Errors
+    /// As [`PretrainKind::apply`].
     pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
         PretrainKind::apply(kinds, &mut self.encoder, &mut self.decoder, &mut self.pretrain)?;
-        // What it says is not of this training.
+        // The description is of the training that is replaced.
         self.about = None;
         Ok(())
     }
 
-    /// Sets the size of the code: the units of the encoder's last layer.
+    /// Sets the code size: the units of the encoder's last dense layer.
     ///
     /// # Errors
     /// Where the size is 0, or the code is an image, whose size follows from the rows.
@@ -135,8 +132,33 @@ impl AutoencoderRecipe {
     }
 }
 
+/// Properties of the hidden layers of an encoder or a decoder.
+struct Hidden {
+    bias: bool,
+    is_normalized: bool,
+    function: Function,
+}
+
+impl Hidden {
+    /// The properties that layers have; the function is left linear.
+    fn of(layers: &[Layer]) -> Self {
+        Self {
+            bias: layers.iter().all(|layer| !matches!(layer, Layer::Dense { bias: false, .. })),
+            is_normalized: layers.contains(&Layer::BatchNorm),
+            function: Function::Linear,
+        }
+    }
+
+    /// A dense layer with these properties.
+    fn layers(&self, units: Units) -> impl Iterator<Item = Layer> + use<> {
+        let dense = Layer::Dense { units, bias: self.bias };
+        let normalization = self.is_normalized.then_some(Layer::BatchNorm);
+        [Some(dense), normalization, Some(Layer::Function(self.function))].into_iter().flatten()
+    }
+}
+
 impl ClassifierRecipe {
-    /// Sets the size of the features that classes are predicted from: the units of the encoder's last layer.
+    /// Sets the number of features that the softmax layer reads: the units of the encoder's last dense layer.
     ///
     /// # Errors
     /// Where the size is 0, or the encoder has no such layer.
@@ -144,19 +166,25 @@ impl ClassifierRecipe {
         set_last_units(&mut self.encoder, size)
     }
 
-    /// Changes how its layers are trained alone, as [`PretrainKind::apply`]; all of them are hidden.
+    /// Sets layer-wise pre-training: see [`PretrainKind::apply`]. All layers of the encoder are hidden layers.
+    ///
+    /// # Errors
+    /// As [`PretrainKind::apply`].
     pub fn set_pretrain(&mut self, kinds: &[PretrainKind]) -> Result<()> {
-        // The softmax layer stands behind the last.
+        // Stands for the softmax layer, which makes the last layer of the encoder a hidden one.
         self.encoder.push(Layer::Dense { units: Units::Input, bias: true });
         let applied = PretrainKind::apply(kinds, &mut self.encoder, &mut Vec::new(), &mut self.pretrain);
         self.encoder.pop();
-        // What it says is not of this training.
+        // The description is of the training that is replaced.
         self.about = None;
         applied
     }
 
-    /// Replaces the layers by dense ones of the short form `784-500-250-10`: from the input to the classes. What comes before
-    /// the first layer stays (noise, dropout), and so does what follows it: its function, dropout.
+    /// Replaces the layers by dense layers, written as `784-500-250-10`: the widths from the input to the classes. Layers before
+    /// the first dense layer (noise, dropout) are kept; those between it and the next (function, dropout) follow each new layer.
+    ///
+    /// # Errors
+    /// Where `short` is malformed, or does not begin with `input`, the number of columns, or end with `classes`.
     pub fn set_layers(&mut self, short: &str, input: usize, classes: usize) -> Result<()> {
         let widths = widths(
             short,
@@ -177,7 +205,7 @@ impl ClassifierRecipe {
             [_, rest @ ..] => rest.iter().take_while(|layer| !is_dense(layer)).cloned().collect(),
             [] => vec![Layer::Function(Function::Relu)],
         };
-        // What it says is not of these layers.
+        // The description is of the layers that are replaced.
         self.about = None;
         if hidden.is_empty() {
             self.pretrain = None;
@@ -193,7 +221,7 @@ impl ClassifierRecipe {
     }
 }
 
-/// Sets the units of the last layer of an encoder.
+/// Sets the units of the last dense or variational layer of an encoder.
 fn set_last_units(encoder: &mut [Layer], size: usize) -> Result<()> {
     if size == 0 {
         return Err(Error::recipe("code_size: must be at least 1"));
@@ -229,7 +257,8 @@ fn set_last_units(encoder: &mut [Layer], size: usize) -> Result<()> {
     Err(Error::recipe("code_size: the encoder has no dense layer to set it in"))
 }
 
-/// The widths of the short form `784-128-32`, without the first: that is the row's.
+/// Reads widths such as `784-128-32`; returns them without the first, which must be `input`. `expected` completes the error
+/// message for malformed text.
 fn widths(short: &str, input: usize, expected: &str) -> Result<Vec<usize>> {
     let widths = short
         .split('-')

@@ -212,7 +212,7 @@ fn what_cannot_be_is_refused_with_the_field() {
         (vec!["weights.max_norm=0"], vec!["weights.max_norm", "positive"]),
         (vec!["weights.start=\"hee\""], vec!["weights.start", "did you mean `he`"]),
         (vec!["weights.decay=1"], vec!["weights", "decay"]),
-        (vec!["weights.start=\"closed_form\""], vec!["weights.start", "linear networks"]),
+        (vec!["weights.start=\"closed_form\""], vec!["weights.init", "linear networks"]),
         (vec!["train.patience=0"], vec!["train.patience", "at least 1"]),
         (vec!["train.min_delta=0.1"], vec!["train.min_delta", "train.patience"]),
         (vec!["train.schedule=\"cosin\""], vec!["train.schedule", "did you mean `cosine`"]),

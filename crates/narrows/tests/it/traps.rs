@@ -3,7 +3,7 @@
 use crate::common::{
     evaluate, fit, made, open, pca, recipe, reconstruction, some_rows, try_fit, values, wide,
 };
-use narrows::recipe::Optimizer;
+use narrows::Recipe;
 use narrows::{Scale, Shape};
 
 /// 1: eigenvalues are sorted, divided by n - 1, and the rows stay as they were.
@@ -73,21 +73,20 @@ fn bce_refuses_numbers_outside_its_range() {
     }
 }
 
-/// 5: Adadelta's rate is 1; 0.001, the later default of Keras, does not train.
+/// 5: Adadelta's learning rate is 1; 0.001, the later default of Keras, does not train.
 #[test]
-fn the_usual_rate_of_adadelta_is_one() {
-    let mut train = recipe("single", &[]).train().unwrap().clone();
-    train.rate = None;
-    let Optimizer::Adadelta(settings) = train.optimizer().unwrap() else { panic!("adadelta") };
-    assert_eq!(settings.rate, 1.0);
+fn the_usual_learning_rate_of_adadelta_is_one() {
     let rows = some_rows(&open("mnist"), 2000, 7);
-    let loss = |rate: &str| {
-        let settings = ["train.epochs=4", "train.batch=16", rate];
-        fit(&recipe("single", &settings), &rows, &rows).history[3].train_loss
+    let loss = |rate: Option<f32>| {
+        let mut recipe = recipe("single", &["train.epochs=4", "train.batch_size=16"]);
+        let Recipe::Autoencoder(autoencoder) = &mut recipe else { panic!("single is an autoencoder") };
+        autoencoder.train.learning_rate = rate;
+        fit(&recipe, &rows, &rows).history[3].train_loss
     };
-    let (slow, fast) = (loss("train.rate=0.001"), loss("train.rate=1.0"));
+    let (slow, fast) = (loss(Some(0.001)), loss(Some(1.0)));
     // ln 2 is the loss of an output of 1/2 everywhere.
     assert!(slow > 0.68 && fast < 0.4, "{slow} {fast}");
+    assert_eq!(loss(None), fast);
 }
 
 /// 6: noise is seeded. (That clipped noise has a mean of a fifth on black pixels is tested beside the noise.)
