@@ -70,7 +70,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single iris --code-size 0", &["code_size", "at least 1"]),
         (
             "fit stacked mnist:test --pretrain rellu",
-            &["--pretrain", "rellu", "did you mean `relu`", "denoising"],
+            &["pretrain: ", "rellu", "did you mean `relu`", "denoising"],
         ),
         ("fit stacked mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
         ("fit stacked mnist:test --layers 784-9 --pretrain relu", &["--pretrain", "no layer is hidden"]),

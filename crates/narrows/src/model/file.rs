@@ -288,7 +288,9 @@ fn read(bytes: &[u8]) -> Result<Model> {
     head.into_model(tensors)
 }
 
-/// The first version that has a function.
+// There are no wildcards below: a new layer, function, loss or scale must get the version that introduces it.
+
+/// The first version that has an activation function.
 fn version_of_function(function: Function) -> u64 {
     match function {
         Function::Linear | Function::Relu | Function::Sigmoid | Function::Tanh | Function::Softmax => 1,
@@ -304,7 +306,7 @@ fn version_of_loss(loss: Loss) -> u64 {
     }
 }
 
-/// The first version that has a layer. There is no wildcard: a new layer must get the version that introduces it.
+/// The first version that has a layer.
 fn version_of_layer(layer: &Layer) -> u64 {
     match layer {
         Layer::Dense { units: Units::Tied, .. }
@@ -348,12 +350,10 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         || network.pretrain.is_some()
         || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
     let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
-    let of_settings = if is_third {
-        3
-    } else if is_second {
-        2
-    } else {
-        1
+    let of_settings = match (is_third, is_second) {
+        (true, _) => 3,
+        (false, true) => 2,
+        (false, false) => 1,
     };
     of_layers.max(version_of_loss(network.loss)).max(of_settings)
 }
@@ -380,8 +380,8 @@ impl ModelHead {
             Scale::None | Scale::Unit | Scale::MinMax | Scale::Standard => 1,
             Scale::Auto | Scale::Center => 3,
         };
-        let own = if self.part != Part::Whole { 3 } else { of_scale };
-        own.max(of_recipe).max(of_summary)
+        let of_part = if self.part == Part::Whole { 1 } else { 3 };
+        of_part.max(of_scale).max(of_recipe).max(of_summary)
     }
 
     /// The model of this head and the file's tensors. Everything is checked: a file may be damaged or written by hand.

@@ -123,7 +123,7 @@ impl Loss {
         }
     }
 
-    /// What charts and tables call it.
+    /// The title in charts and tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Bce => "BCE",

@@ -237,7 +237,7 @@ impl<'a> Builder<'a> {
         let shape = self.plan.output();
         Err(place
             .error(format!("works on images, and what comes in is a vector of {} numbers", shape.len()))
-            .hint("say what a row is (--shape HEIGHTxWIDTHxCHANNELS, two rows at least), or put { reshape = [height, width, channels] } before it"))
+            .hint("give the `shape` of a row as an image (HEIGHTxWIDTHxCHANNELS, two rows of pixels at least), or put { reshape = [height, width, channels] } before it"))
     }
 
     /// Adds a step without an activation.

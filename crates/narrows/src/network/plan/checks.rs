@@ -50,7 +50,7 @@ impl Builder<'_> {
             return Err(Error::recipe(format!(
                 "weights.init: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
             ))
-            .hint("a smaller --code-size"));
+            .hint("a smaller `code_size`"));
         }
         Ok(())
     }
