@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use super::checks::{
-    Prepared, begin, check_memory, check_start, check_unit_range, free_memory, parameters_of,
-};
+use super::checks::{Prepared, begin, check_memory, check_start, check_unit_range, parameters_of};
 use super::{Fit, FitOptions, Job, Steps, fit as fit_recipe};
+use crate::base::memory;
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
@@ -118,7 +117,13 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
         );
     }
-    check_memory(&plan, optimizer, recipe.train.batch_size.min(rows.rows()), compute.threads, free_memory())?;
+    check_memory(
+        &plan,
+        optimizer,
+        recipe.train.batch_size.min(rows.rows()),
+        compute.threads,
+        memory::free(),
+    )?;
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
     let prepared = [Prepared::new(raw[0], compute.level)?, Prepared::new(raw[1], compute.level)?];
     let [learn, held_out] = [prepared[0].rows(), prepared[1].rows()];

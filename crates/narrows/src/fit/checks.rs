@@ -133,13 +133,6 @@ pub(super) fn check_memory(
     .hint("fewer units, or a smaller train.batch_size"))
 }
 
-/// Bytes of memory that are free, where the system tells (Linux).
-pub(super) fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
-}
-
 /// The numbers of a model, to train on from.
 pub(super) fn parameters_of(model: &Model, plan: &Plan) -> Result<Vec<f32>> {
     let converted;

@@ -1,7 +1,8 @@
 //! The road of a classifier: labelled rows, the encoder that training starts from, training of all layers or of the last.
 
-use super::checks::{Prepared, begin, check_memory, check_start, free_memory, is_in_unit_range};
+use super::checks::{Prepared, begin, check_memory, check_start, is_in_unit_range};
 use super::{Fit, Job, Steps};
+use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
@@ -174,7 +175,7 @@ impl<'a> Task<'a> {
         let rows = &*training.rows;
         let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
         let batch = recipe.train.batch_size.min(rows.rows());
-        check_memory(&plan, recipe.train.optimizer()?, batch, compute.threads, free_memory())?;
+        check_memory(&plan, recipe.train.optimizer()?, batch, compute.threads, memory::free())?;
         if recipe.is_normalized() && labelled.rows.len() < 2 {
             return Err(
                 Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
