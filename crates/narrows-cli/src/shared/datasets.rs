@@ -15,7 +15,7 @@ pub const HELD_OUT: f64 = 0.1;
 pub fn open(name: &str, options: &DataOptions) -> Result<Dataset<'static>> {
     let shape = options.shape.as_deref().map(Shape::parse).transpose()?;
     let (label_column, labels_file) = (options.label_column.clone(), options.labels_file.clone());
-    let options = OpenOptions { label_column, labels_file, shape };
+    let options = OpenOptions { label_column, labels_file, shape, ..OpenOptions::default() };
     match narrows_datasets::open_with(name, &options) {
         Some(built_in) => built_in,
         None if matches!(Path::new(name).try_exists(), Ok(false)) => Err(no_such_data(name)),

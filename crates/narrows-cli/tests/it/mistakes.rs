@@ -72,8 +72,8 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
             "fit stacked mnist:test --pretrain rellu",
             &["pretrain: ", "rellu", "did you mean `relu`", "denoising"],
         ),
-        ("fit stacked mnist:test --pretrain tanh,relu", &["--pretrain", "tanh and relu"]),
-        ("fit stacked mnist:test --layers 784-9 --pretrain relu", &["--pretrain", "no layer is hidden"]),
+        ("fit stacked mnist:test --pretrain tanh,relu", &["pretrain: ", "tanh and relu"]),
+        ("fit stacked mnist:test --layers 784-9 --pretrain relu", &["pretrain: ", "no layer is hidden"]),
         (
             "fit stacked iris --layers 4-3-2 --set pretrain.noise={masking_nois=0.5}",
             &["pretrain.noise", "did you mean `masking_noise`"],

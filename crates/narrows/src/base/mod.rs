@@ -5,5 +5,6 @@
 pub mod atomic_file;
 pub(crate) mod container;
 pub(crate) mod linalg;
+pub(crate) mod memory;
 pub(crate) mod random;
 pub mod text;

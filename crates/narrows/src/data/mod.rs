@@ -21,6 +21,7 @@ mod concat;
 mod dataset;
 pub mod formats;
 mod labels;
+mod on_disk;
 mod open;
 pub(crate) mod order;
 pub mod scaling;

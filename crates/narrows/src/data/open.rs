@@ -1,49 +1,55 @@
-//! Opens data sets: finds the reader for a file, its labels, and applies the options.
+//! Opening of data files: the format of a file, its labels, the options.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::formats::array::{self, Header};
 use super::formats::input::Input;
 use super::formats::{Parts, csv, idx, npy};
-use super::{Dataset, Labels, Shape, Source};
+use super::on_disk::{self, OnDisk};
+use super::{Dataset, Labels, Shape, Source, Table};
 use crate::error::{Error, Result};
 
-/// What a file does not say itself.
+/// Properties of a data set that its file does not state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// The column of a CSV file that holds the classes: its name, or its number from 1.
+    /// The column of a CSV file that contains the labels: its name, or its number from 1.
     pub label_column: Option<String>,
-    /// A file with one class per row: IDX or NPY of one dimension, or one column of text.
+    /// A file with one label per row: IDX or NPY of one dimension, or text of one column.
     pub labels_file: Option<PathBuf>,
-    /// What one row is, where the file has plain vectors.
+    /// The shape of a row, where the file contains vectors.
     pub shape: Option<Shape>,
+    /// Whether the rows are read into memory. `Some(false)` leaves them in the file, to be read when they are needed: NPY files in
+    /// row-major order and IDX files, not packed. `None` does so for such files where the rows would take more than half of
+    /// the free memory (on Linux; elsewhere rows are read into memory). Only [`open`] uses it.
+    pub in_memory: Option<bool>,
 }
 
 /// Opens a file.
 ///
-/// An IDX file named like MNIST's, `...images-idx3-ubyte` (or `.idx3-ubyte`, or `.gz`), takes its labels from the file beside it whose
-/// name has `labels` and `idx1` in these places, if there is one and no other labels are asked for.
+/// For an IDX file named like those of MNIST, `...images-idx3-ubyte` (or `.idx3-ubyte`, or with `.gz`), the labels are read from
+/// the file beside it that has `labels` and `idx1` in these places, if it exists and the options name no other labels.
 ///
 /// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is not what it should be or the options do not fit
-/// it, [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
+/// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is invalid or the options do not fit it,
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
 pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     check_labels(name, options)?;
     let path = Path::new(name);
     let input = open_file(name, path)?;
     let format = format(&input, path)?;
-    let mut parts = read(name, input, format, options)?;
+    let mut found = read(input, Some(path), format, options)?;
     if format == Format::Idx && options.labels_file.is_none() {
-        parts.labels = labels_beside(path).map(|path| read_labels(&path, parts.table.rows())).transpose()?;
+        found.labels = labels_beside(path).map(|path| read_labels(&path, found.rows.count())).transpose()?;
     }
-    dataset(name, file_name(path), parts, options)
+    found.into_dataset(name, file_name(path), options)
 }
 
-/// Reads a data set from the bytes of a file in memory, which may be packed with gzip. `name` stands in messages in place of
-/// the file, and becomes the name of the data set. Labels come from the bytes, or from the file that the options name.
+/// Reads a data set from the bytes of a file in memory, which may be packed with gzip. Messages begin with `name`, which is also
+/// the name of the data set. Labels come from the bytes, or from the file that the options name.
 ///
 /// # Errors
-/// As for [`open`].
+/// As [`open`].
 pub fn read_bytes(
     name: &str,
     bytes: &[u8],
@@ -51,17 +57,31 @@ pub fn read_bytes(
     options: &OpenOptions,
 ) -> Result<Dataset<'static>> {
     check_labels(name, options)?;
-    let parts = read(name, Input::memory(name, bytes)?, format, options)?;
-    dataset(name, name.to_owned(), parts, options)
+    let found = read(Input::memory(name, bytes)?, None, format, options)?;
+    found.into_dataset(name, name.to_owned(), options)
 }
 
-/// Reads the classes of `rows` rows from the bytes of a file in memory: one label per row, as for [`OpenOptions::labels_file`].
+/// Reads the labels of `rows` rows from the bytes of a file in memory: one label per row, as for [`OpenOptions::labels_file`].
 ///
 /// # Errors
-/// As for [`open`].
+/// As [`open`], and where there are more or fewer labels than rows.
 pub fn read_label_bytes(name: &str, bytes: &[u8], format: Format, rows: usize) -> Result<Labels> {
-    labels(name, Input::memory(name, bytes)?, format, rows)
+    labels(Input::memory(name, bytes)?, format, rows)
 }
+
+/// File formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The format of MNIST.
+    Idx,
+    /// The format of NumPy arrays.
+    Npy,
+    /// Text with one row per line.
+    Csv,
+}
+
+const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyte, each also as .gz";
 
 fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
     if options.label_column.is_some() && options.labels_file.is_some() {
@@ -71,56 +91,97 @@ fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
     Ok(())
 }
 
-/// Applies the options to what a reader has found.
-fn dataset(
-    name: &str,
-    short_name: String,
-    mut parts: Parts,
-    options: &OpenOptions,
-) -> Result<Dataset<'static>> {
-    if let Some(shape) = options.shape {
-        parts.table = parts.table.reshape(shape).map_err(|error| error.at(name))?;
-    }
-    if let Some(path) = &options.labels_file {
-        parts.labels = Some(read_labels(path, parts.table.rows())?);
-    }
-    if let Some(labels) = &parts.labels {
-        let (rows, found) = (parts.table.rows(), labels.classes.len());
-        if rows != found {
-            return Err(Error::data(format!("{name}: {rows} rows, but {found} labels"))
-                .hint("one label per row, in the same order"));
+/// The content of a file.
+struct Found {
+    rows: Rows,
+    labels: Option<Labels>,
+    columns: Option<Vec<String>>,
+}
+
+/// The rows of a file.
+enum Rows {
+    InMemory(Table),
+    OnDisk(OnDisk),
+}
+
+impl Rows {
+    fn count(&self) -> usize {
+        match self {
+            Self::InMemory(table) => table.rows(),
+            Self::OnDisk(rows) => rows.rows(),
         }
     }
-    Ok(Dataset {
-        name: short_name,
-        rows: Arc::new(parts.table),
-        labels: parts.labels,
-        columns: parts.columns,
-    })
-}
 
-/// The formats of files that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// The format of MNIST.
-    Idx,
-    /// The format of NumPy's arrays.
-    Npy,
-    /// Text with one row on a line.
-    Csv,
-}
-
-const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyte, each also as .gz";
-
-fn read(name: &str, input: Input<'_>, format: Format, options: &OpenOptions) -> Result<Parts> {
-    let label = options.label_column.as_deref();
-    match format {
-        Format::Idx | Format::Npy if label.is_some() => Err(no_label_column(name)),
-        Format::Idx => Ok(Parts { table: idx::read(input)?, labels: None, columns: None }),
-        Format::Npy => Ok(Parts { table: npy::read(input)?, labels: None, columns: None }),
-        Format::Csv => csv::read(name, input.text()?, label),
+    fn reshape(self, shape: Shape) -> Result<Self> {
+        Ok(match self {
+            Self::InMemory(table) => Self::InMemory(table.reshape(shape)?),
+            Self::OnDisk(rows) => Self::OnDisk(rows.reshape(shape)?),
+        })
     }
+
+    fn into_source(self) -> Arc<dyn Source> {
+        match self {
+            Self::InMemory(table) => Arc::new(table),
+            Self::OnDisk(rows) => Arc::new(rows),
+        }
+    }
+}
+
+impl Found {
+    /// Applies the options.
+    fn into_dataset(
+        mut self,
+        name: &str,
+        short_name: String,
+        options: &OpenOptions,
+    ) -> Result<Dataset<'static>> {
+        if let Some(shape) = options.shape {
+            self.rows = self.rows.reshape(shape).map_err(|error| error.at(name))?;
+        }
+        if let Some(path) = &options.labels_file {
+            self.labels = Some(read_labels(path, self.rows.count())?);
+        }
+        if let Some(labels) = &self.labels {
+            let (rows, found) = (self.rows.count(), labels.classes.len());
+            if rows != found {
+                return Err(Error::data(format!("{name}: {rows} rows, but {found} labels"))
+                    .hint("one label per row, in the same order"));
+            }
+        }
+        let Self { rows, labels, columns } = self;
+        Ok(Dataset { name: short_name, rows: rows.into_source(), labels, columns })
+    }
+}
+
+/// Reads a file; `path` is given if its rows may stay on disk.
+fn read(mut input: Input<'_>, path: Option<&Path>, format: Format, options: &OpenOptions) -> Result<Found> {
+    let label = options.label_column.as_deref();
+    let header = match format {
+        Format::Idx | Format::Npy if label.is_some() => return Err(no_label_column(&input)),
+        Format::Idx => idx::rows_header(&mut input)?,
+        Format::Npy => npy::rows_header(&mut input)?,
+        Format::Csv => {
+            let place = input.place.clone();
+            let Parts { table, labels, columns } = csv::read(&place, input.text()?, label)?;
+            return Ok(Found { rows: Rows::InMemory(table), labels, columns });
+        }
+    };
+    let rows = read_array(input, &header, path, options.in_memory)?;
+    Ok(Found { rows, labels: None, columns: None })
+}
+
+fn read_array(
+    input: Input<'_>,
+    header: &Header,
+    path: Option<&Path>,
+    in_memory: Option<bool>,
+) -> Result<Rows> {
+    if let Some(path) = path
+        && on_disk::is_preferred(&input, header, in_memory)?
+    {
+        return OnDisk::open(&input, header, path).map(Rows::OnDisk);
+    }
+    array::read_table(input, header).map(Rows::InMemory)
 }
 
 fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
@@ -131,14 +192,15 @@ fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
     }
     let input = open_file(&place, path)?;
     let format = format(&input, path)?;
-    labels(&place, input, format, rows)
+    labels(input, format, rows)
 }
 
-fn labels(place: &str, input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
+fn labels(input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
+    let place = input.place.clone();
     let labels = match format {
         Format::Idx => idx::read_labels(input)?,
         Format::Npy => npy::read_labels(input)?,
-        Format::Csv => csv::read_labels(place, input.text()?, rows)?,
+        Format::Csv => csv::read_labels(&place, input.text()?, rows)?,
     };
     if labels.classes.len() != rows {
         return Err(Error::data(format!("{place}: {} labels for {rows} rows", labels.classes.len()))
@@ -157,7 +219,7 @@ fn open_file(name: &str, path: &Path) -> Result<Input<'static>> {
     Input::open(name, path)
 }
 
-/// The format of a file: by its first bytes where they tell, else by its name.
+/// The format of a file: by its first bytes where they identify it, else by its name.
 fn format(input: &Input<'_>, path: &Path) -> Result<Format> {
     let name = file_name(path).to_lowercase();
     let bare = name.strip_suffix(".gz").unwrap_or(&name);
@@ -187,7 +249,7 @@ fn format(input: &Input<'_>, path: &Path) -> Result<Format> {
     }
 }
 
-/// `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`, packed or not, where there is such a file.
+/// The file of labels beside a file of images: `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`, packed or not.
 fn labels_beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let bare = name.strip_suffix(".gz").unwrap_or(name);
@@ -195,13 +257,14 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
         .iter()
         .find_map(|(images, labels)| Some(bare.strip_suffix(images)?.to_owned() + labels))?;
     let packed = format!("{labels}.gz");
-    // Packed beside packed, first of all.
+    // Packed labels are preferred for packed images.
     let names = if bare.len() < name.len() { [packed, labels] } else { [labels, packed] };
     names.iter().map(|name| path.with_file_name(name)).find(|path| path.is_file())
 }
 
-fn no_label_column(name: &str) -> Error {
-    Error::data(format!("{name}: `label_column` names a column of a CSV file, and this has none"))
+fn no_label_column(input: &Input<'_>) -> Error {
+    input
+        .error("`label_column` names a column of a CSV file, and this has none")
         .hint("give a file with one label per row as `labels_file`")
 }
 

@@ -97,6 +97,17 @@ pub enum Element {
     F64,
 }
 
+impl Element {
+    /// Bytes of a number.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+}
+
 /// In which order the rows of a [`Source`] can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -212,8 +223,8 @@ impl<S: Source + ?Sized> Source for &S {
     }
 }
 
-/// Calls `read` for each run of consecutive indices with its part of `out`.
-fn each_run<T>(
+/// Calls `read` for each run of consecutive indices, with the first index and the part of `out` for its rows.
+pub(super) fn each_run<T>(
     indices: &[usize],
     out: &mut [T],
     width: usize,
@@ -227,6 +238,14 @@ fn each_run<T>(
         rest = others;
     }
     Ok(())
+}
+
+/// The shape `to` for rows of shape `from`; both must have the same length.
+pub(super) fn same_length(from: Shape, to: Shape) -> Result<Shape> {
+    if to.len() == from.len() {
+        return Ok(to);
+    }
+    Err(Error::data(format!("a row has {} numbers, the shape {to} asks for {}", from.len(), to.len())))
 }
 
 /// Rows of a block of [`each_block`].

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use narrows_kernels::{Level, vector};
 
-use super::source::{Access, Element, Shape, Source, not_finite};
+use super::source::{Access, Element, Shape, Source, not_finite, same_length};
 use crate::error::{Error, Result};
 
 /// The numbers of a [`Table`], row after row.
@@ -108,14 +108,7 @@ impl Table {
 
     /// The same rows under another shape of the same length.
     pub fn reshape(mut self, shape: Shape) -> Result<Self> {
-        if shape.len() != self.shape.len() {
-            return Err(Error::data(format!(
-                "a row has {} numbers, the shape {shape} asks for {}",
-                self.shape.len(),
-                shape.len()
-            )));
-        }
-        self.shape = shape;
+        self.shape = same_length(self.shape, shape)?;
         Ok(self)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::checks::{check_initial_model, check_memory, check_unit_range, free_memory};
+use super::checks::{check_initial_model, check_memory, check_unit_range};
 use super::start::{CheckpointedTraining, Initialisation, TrainingRows, parameters_from_model, untrained};
 use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
+use crate::base::memory;
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
@@ -105,7 +106,7 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJ
         );
     }
     let batch_size = recipe.train.batch_size.min(rows.rows());
-    check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, free_memory())?;
+    check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, memory::free())?;
 
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
     let in_memory = [TrainingRows::new(raw[0], compute.level)?, TrainingRows::new(raw[1], compute.level)?];

@@ -88,13 +88,6 @@ pub(super) fn check_memory(
     .hint("fewer units, or a smaller train.batch_size"))
 }
 
-/// Bytes of free memory; None if the system does not tell (it does on Linux).
-pub(super) fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
-}
-
 /// Refuses values outside 0..1 after scaling, for a loss that needs this range; the error names the first one.
 pub(super) fn check_unit_range(
     data: &Dataset<'_>,

@@ -1,9 +1,10 @@
 //! Fitting a classifier: the choice of labelled rows, initial parameters, training of all layers or of the softmax layer
 //! alone.
 
-use super::checks::{check_initial_model, check_memory, free_memory, is_in_unit_range};
+use super::checks::{check_initial_model, check_memory, is_in_unit_range};
 use super::start::{CheckpointedTraining, Initialisation, TrainingRows, untrained};
 use super::{Fit, FitJob, Steps, kept_record};
+use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
@@ -131,7 +132,7 @@ impl<'a> LabelTraining<'a> {
         let rows = &*training.rows;
         let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
         let batch_size = recipe.train.batch_size.min(rows.rows());
-        check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, free_memory())?;
+        check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, memory::free())?;
         if recipe.is_normalized() && labelled.rows.len() < 2 {
             return Err(
                 Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")

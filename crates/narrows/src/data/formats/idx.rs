@@ -1,39 +1,45 @@
-//! IDX, the format of MNIST: two zero bytes, a type, a number of dimensions, the dimensions (big endian, 32 bits),
-//! the numbers (big endian). Packed with gzip or not.
+//! IDX, the format of MNIST (LeCun et al.): two zero bytes, a type, the number of dimensions, the dimensions (32-bit, big
+//! endian), the numbers (big endian). The file may be packed with gzip.
 
+use super::array::{self, Header};
 use super::input::Input;
-use super::number::{self, Number};
-use crate::data::{Labels, Table};
+use super::number::Number;
+use crate::data::Labels;
+#[cfg(test)]
+use crate::data::Table;
 use crate::error::Result;
 
-/// Reads rows: two dimensions are vectors, three are images (height, width), four have channels last.
+/// Reads rows into memory: two dimensions are vectors, three are images (height, width), four have channels last.
+#[cfg(test)]
 pub(in crate::data) fn read(mut input: Input) -> Result<Table> {
-    let (number, dimensions) = header(&mut input)?;
-    let place = input.place.clone();
-    if dimensions.len() == 1 {
+    let header = rows_header(&mut input)?;
+    array::read_table(input, &header)
+}
+
+/// Reads the header of an array of rows.
+pub(in crate::data) fn rows_header(input: &mut Input) -> Result<Header> {
+    let header = header(input)?;
+    if header.dimensions.len() == 1 {
         return Err(input
             .error("holds one number per row: labels, not rows")
             .hint("give the file of the images as data; this one as `labels_file`"));
     }
-    let shape = number::shape(&place, &dimensions)?;
-    let values = number::read(input, &dimensions, number, true)?;
-    Table::new(values, shape).map_err(|error| error.at(place))
+    Ok(header)
 }
 
 /// Reads labels: one dimension of integers.
 pub(in crate::data) fn read_labels(mut input: Input) -> Result<Labels> {
-    let (number, dimensions) = header(&mut input)?;
-    let place = input.place.clone();
-    if dimensions.len() != 1 || !number.is_integer() {
+    let header = header(&mut input)?;
+    if header.dimensions.len() != 1 || !header.number.is_integer() {
         return Err(input
             .error("labels are one dimension of integers")
             .hint("is this the file of the images?"));
     }
-    let values = number::read(input, &dimensions, number, true)?;
-    Labels::from_integers(&values).map_err(|error| error.at(place))
+    array::read_labels(input, &header)
 }
 
-fn header(input: &mut Input) -> Result<(Number, Vec<u64>)> {
+/// Reads the header. The numbers follow it.
+pub(in crate::data) fn header(input: &mut Input) -> Result<Header> {
     let [zero, zero_too, kind, count] = input.take("its header")?;
     if (zero, zero_too) != (0, 0) {
         return Err(input.error("not an IDX file: it does not begin with two zero bytes").hint(
@@ -61,7 +67,7 @@ fn header(input: &mut Input) -> Result<(Number, Vec<u64>)> {
     let dimensions = (0..count)
         .map(|_| input.take("its header").map(|bytes| u64::from(u32::from_be_bytes(bytes))))
         .collect::<Result<_>>()?;
-    Ok((number, dimensions))
+    Ok(Header { number, big_endian: true, fortran_order: false, dimensions })
 }
 
 #[cfg(test)]

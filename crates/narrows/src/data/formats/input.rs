@@ -1,4 +1,5 @@
-//! The bytes of a file, unpacked where it is gzip, and what its length says before they are read.
+//! The bytes of a file, unpacked if it is gzip. Announced sizes are checked against the length of the file before memory is
+//! allocated for them.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -8,9 +9,10 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// No deflate stream unpacks to more than this many times its length.
+/// Largest compression ratio of deflate.
 const DEFLATE_LIMIT: u64 = 1032;
-/// Packed text, whose length is announced nowhere, may unpack to this many times its length, or to `TEXT_FLOOR`.
+/// Largest compression ratio that is accepted for text, of which no header announces the length; texts of up to `TEXT_FLOOR`
+/// bytes are accepted in any case.
 const TEXT_LIMIT: u64 = 256;
 const TEXT_FLOOR: u64 = 64 << 20;
 
@@ -18,21 +20,22 @@ const TEXT_FLOOR: u64 = 64 << 20;
 pub(in crate::data) struct Input<'a> {
     /// The file as the user gave it.
     pub place: String,
-    /// The first bytes (up to eight), still to be read.
+    /// The first bytes (up to eight). They are not read yet.
     pub start: Vec<u8>,
     reader: Box<dyn Read + 'a>,
     left: Left,
 }
 
-/// How many bytes are still to be read.
+/// The bytes that are still to be read.
 enum Left {
+    /// This number.
     Exactly(u64),
-    /// Gzip of this many bytes.
+    /// Unknown: the content of a gzip file of this many bytes.
     Packed(u64),
 }
 
 impl<'a> Input<'a> {
-    /// Opens a file. The first two bytes say whether it is gzip, not the name.
+    /// Opens a file. Gzip is recognised by the first two bytes, not by the name.
     pub fn open(place: &str, path: &Path) -> Result<Input<'static>> {
         let failed = |error| Error::io(Path::new(place), "read", error);
         let file = File::open(path).map_err(failed)?;
@@ -43,7 +46,7 @@ impl<'a> Input<'a> {
         Input::new(place, io::BufReader::with_capacity(1 << 16, file), metadata.len())
     }
 
-    /// Bytes in memory, gzip or not.
+    /// The bytes of a file in memory, which may be gzip.
     pub fn memory(place: &str, bytes: &'a [u8]) -> Result<Self> {
         Self::new(place, bytes, bytes.len() as u64)
     }
@@ -63,19 +66,24 @@ impl<'a> Input<'a> {
         Ok(Self { place: place.into(), start, reader: Box::new(reader), left })
     }
 
+    /// Whether the file is gzip.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.left, Left::Packed(_))
+    }
+
     /// An error about this file.
     pub fn error(&self, message: impl std::fmt::Display) -> Error {
         Error::data(format!("{}: {message}", self.place))
     }
 
-    /// The next `N` bytes, which are part of `what`.
+    /// The next `N` bytes. A file that ends within them is cut short within `what`.
     pub fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         self.fill(&mut bytes, what)?;
         Ok(bytes)
     }
 
-    /// Fills `out` with the next bytes, which are part of `what`.
+    /// Fills `out` with the next bytes. A file that ends within them is cut short within `what`.
     pub fn fill(&mut self, out: &mut [u8], what: &str) -> Result<()> {
         self.reader.read_exact(out).map_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -94,8 +102,8 @@ impl<'a> Input<'a> {
         self.error(format_args!("the file ends within {what}")).hint("it may be a broken download")
     }
 
-    /// Compares the bytes that a header announces with those that are there, before anything is allocated for them.
-    /// For gzip this is only a bound: [`Input::finish`] compares the rest.
+    /// Compares the number of bytes that a header announces with the bytes that are left. For gzip this is only an upper bound;
+    /// [`Input::finish`] compares the exact number.
     pub fn expect(&self, announced: u64) -> Result<()> {
         match self.left {
             Left::Exactly(left) if left < announced => Err(self
@@ -107,11 +115,11 @@ impl<'a> Input<'a> {
             Left::Packed(packed) if announced > packed.saturating_mul(DEFLATE_LIMIT) => Err(self.error(format_args!(
                 "the header announces {announced} bytes of numbers, more than {packed} bytes of gzip can hold"
             ))),
-            _ => Ok(()),
+            Left::Exactly(_) | Left::Packed(_) => Ok(()),
         }
     }
 
-    /// Reads to the end, where gzip keeps its checksum; refuses bytes that no header announced.
+    /// Reads to the end, where gzip has its checksum. Refuses further bytes.
     pub fn finish(mut self) -> Result<()> {
         match self.reader.read(&mut [0]) {
             Ok(0) => Ok(()),
@@ -120,11 +128,11 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Exactly `count` bytes.
+    /// The next `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         reserve(&self.place, &mut out, self.plausible(count, 1))?;
-        // Not through a buffer, and not into zeroed memory: this is the way of large image files.
+        // Without a buffer and without zeroing the memory first, because image files are large.
         let read = self.reader.by_ref().take(count as u64).read_to_end(&mut out);
         let read = read.map_err(|error| unreadable(&self.place, &error))?;
         if read < count {
@@ -133,7 +141,7 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// `count` numbers of `N` bytes each.
+    /// The next `count` numbers of `N` bytes each.
     pub fn numbers<const N: usize, T>(
         &mut self,
         count: usize,
@@ -153,8 +161,8 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// How many of `count` announced numbers to make room for at once: all of them where the length of the file bears
-    /// the header out, as many as gzip commonly holds where it may yet lie.
+    /// The number of numbers to reserve memory for: all `count` announced ones if the length of the file confirms the header,
+    /// else no more than gzip of this length usually contains.
     fn plausible(&self, count: usize, size: usize) -> usize {
         match self.left {
             Left::Exactly(_) => count,
@@ -164,7 +172,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// All that is left, for formats that announce no length.
+    /// All remaining bytes, for formats that do not announce their length.
     pub fn text(mut self) -> Result<Vec<u8>> {
         let limit = match self.left {
             Left::Exactly(left) => left,
@@ -193,6 +201,7 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The first `count` bytes, and a reader that begins with them.
 fn peek<'a>(mut reader: impl Read + 'a, count: u64) -> io::Result<(Vec<u8>, impl Read + 'a)> {
     let mut start = Vec::new();
     reader.by_ref().take(count).read_to_end(&mut start)?;
@@ -205,7 +214,7 @@ fn reserve<T>(place: &str, out: &mut Vec<T>, count: usize) -> Result<()> {
     })
 }
 
-/// Damage inside gzip also arrives as an I/O error: it is the file's fault, not the system's.
+/// An error while reading. Damaged gzip is reported by the decoder as an I/O error, but is an error of the data.
 fn unreadable(place: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {

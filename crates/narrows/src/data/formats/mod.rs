@@ -1,5 +1,8 @@
-//! The readers of file formats. Each checks announced sizes against the file's length before it allocates.
+//! Readers and writers of file formats. Readers check announced sizes against the length of the file before they allocate.
+//!
+//! Used by [`super::open`]; the encoders of CSV and NPY are public.
 
+pub(super) mod array;
 pub mod csv;
 pub(super) mod idx;
 pub(super) mod input;
@@ -8,7 +11,7 @@ pub(super) mod number;
 
 use super::{Labels, Table};
 
-/// What a reader finds in a file.
+/// The content of a file.
 pub(in crate::data) struct Parts {
     pub table: Table,
     pub labels: Option<Labels>,

@@ -1,50 +1,55 @@
-//! NPY, numpy's format for one array.
+//! NPY, the format of NumPy for one array.
 //!
-//! The header is a Python literal with three known keys, read here by hand: general parsers of it (npyz 0.9 among
-//! them) allocate what the header's length field says, multiply dimensions unchecked and recurse as deep as the file
-//! asks. npyz stays as the oracle of the tests.
+//! The header is a Python literal with three known keys. It is parsed here by hand, because general parsers of it (npyz 0.9
+//! among them) allocate as many bytes as its length field says, multiply dimensions without checking for overflow, and recurse as
+//! deeply as the file asks. The tests compare with npyz.
 
+use super::array::{self, Header};
 use super::input::Input;
-use super::number::{self, Number};
-use crate::data::{Labels, Table, Values};
+use super::number::Number;
+use crate::data::Labels;
+#[cfg(test)]
+use crate::data::{Table, Values};
 use crate::error::{Error, Result};
 
-/// numpy's own headers have some 100 bytes; structured types, which are refused, a few thousand.
+/// Largest header. Those of NumPy have about 100 bytes; structured types, which are refused, a few thousand.
 const HEADER_LIMIT: u32 = 1 << 16;
 
-/// Reads rows: two dimensions are vectors, three are images (height, width), four have channels last.
-/// Row-major or column-major, little or big endian; for number types see [`Number`].
+/// Reads rows into memory: two dimensions are vectors, three are images (height, width), four have channels last. The array
+/// may be in row-major or column-major order, in either byte order; for number types see [`Number`].
+#[cfg(test)]
 pub(in crate::data) fn read(mut input: Input) -> Result<Table> {
-    let header = header(&mut input)?;
-    let place = input.place.clone();
+    let header = rows_header(&mut input)?;
+    array::read_table(input, &header)
+}
+
+/// Reads the header of an array of rows.
+pub(in crate::data) fn rows_header(input: &mut Input) -> Result<Header> {
+    let header = header(input)?;
     if let [count] = header.dimensions[..] {
         return Err(input
             .error(format_args!("an array of one dimension ({count} numbers); rows have 2, 3 or 4"))
             .hint("reshape it: array.reshape(-1, 1) for one column, array.reshape(1, -1) for one row"));
     }
-    let shape = number::shape(&place, &header.dimensions)?;
-    let values = number::read(input, &header.dimensions, header.number, header.big_endian)?;
-    let values = if header.fortran_order { row_major(&place, &header.dimensions, values)? } else { values };
-    Table::new(values, shape).map_err(|error| error.at(place))
+    Ok(header)
 }
 
 /// Reads labels: one dimension of integers.
 pub(in crate::data) fn read_labels(mut input: Input) -> Result<Labels> {
     let header = header(&mut input)?;
-    let place = input.place.clone();
     if header.dimensions.len() != 1 || !header.number.is_integer() {
         return Err(input
             .error("labels are one dimension of integers")
             .hint("convert them: labels.astype(int).ravel()"));
     }
-    let values = number::read(input, &header.dimensions, header.number, header.big_endian)?;
-    Labels::from_integers(&values).map_err(|error| error.at(place))
+    array::read_labels(input, &header)
 }
 
-/// An NPY file (version 1, `<f4`, row-major) of `rows` rows of the given dimensions, for [`crate::base::atomic_file::write`].
+/// The bytes of an NPY file (version 1, `<f4`, row-major) of `rows` rows of the given dimensions. See
+/// [`crate::base::atomic_file::write`] to write it.
 ///
 /// # Panics
-/// Where `values` has another length.
+/// Where `values` is not `rows` x the product of `dimensions` long.
 pub fn encode_f32(rows: usize, dimensions: &[usize], values: &[f32]) -> Vec<u8> {
     encode("<f4", rows, dimensions, values, |value| value.to_le_bytes())
 }
@@ -70,7 +75,8 @@ fn encode<T: Copy, const N: usize>(
         shape.push_str(&format!(" {dimension},"));
     }
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // The numbers begin at a multiple of 64 bytes, as numpy's do: magic (6), version (2), length (2), header, newline.
+    // As in files of NumPy, the numbers begin at a multiple of 64 bytes, after magic (6), version (2), length (2), header and
+    // newline.
     let padding = (10 + header.len() + 1).next_multiple_of(64) - (10 + header.len() + 1);
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
@@ -84,14 +90,15 @@ fn encode<T: Copy, const N: usize>(
     out
 }
 
-struct Header {
-    number: Number,
-    big_endian: bool,
-    fortran_order: bool,
-    dimensions: Vec<u64>,
+/// Reads the header. The numbers follow it.
+pub(in crate::data) fn header(input: &mut Input) -> Result<Header> {
+    let text = header_text(input)?;
+    let text = String::from_utf8(text).map_err(|_| damaged(input, "not text"))?;
+    parse_header(input, &text)
 }
 
-fn header(input: &mut Input) -> Result<Header> {
+/// Reads the bytes of the Python literal.
+fn header_text(input: &mut Input) -> Result<Vec<u8>> {
     let magic: [u8; 6] = input.take("its header")?;
     if &magic != b"\x93NUMPY" {
         return Err(input.error("not an NPY file: it does not begin with \\x93NUMPY"));
@@ -107,9 +114,12 @@ fn header(input: &mut Input) -> Result<Header> {
     }
     let mut text = vec![0; length as usize];
     input.fill(&mut text, "its header")?;
-    let damaged = |what: &str| Error::data(format!("{}: damaged header: {what}", input.place));
-    let text = String::from_utf8(text).map_err(|_| damaged("not text"))?;
+    Ok(text)
+}
 
+/// Parses the Python literal: a dictionary of `descr`, `fortran_order` and `shape`, in any order.
+fn parse_header(input: &Input, text: &str) -> Result<Header> {
+    let damaged = |what: &str| damaged(input, what);
     let mut cursor = Cursor(text.trim());
     let (mut kind, mut fortran_order, mut dimensions) = (None, None, None);
     cursor.expect("{").ok_or_else(|| damaged("no `{`"))?;
@@ -143,6 +153,11 @@ fn header(input: &mut Input) -> Result<Header> {
     })
 }
 
+fn damaged(input: &Input, what: &str) -> Error {
+    input.error(format_args!("damaged header: {what}"))
+}
+
+/// The number type of a dtype such as `<f4`, and whether it is big endian.
 fn number_type(kind: &str) -> Result<(Number, bool)> {
     let (order, name) = match kind.strip_prefix(['<', '>', '|', '=']) {
         Some(name) => (kind.as_bytes().first().copied(), name),
@@ -160,26 +175,25 @@ fn number_type(kind: &str) -> Result<(Number, bool)> {
         "i8" => Number::I64,
         "f4" => Number::F32,
         "f8" => Number::F64,
-        _ => {
-            let kind = kind.escape_debug();
-            return Err(if name.starts_with('O') {
-                Error::data(format!("holds Python objects (dtype `{kind}`): pickled objects are never read"))
-                    .hint(
-                        "save an array of numbers: numpy.save(file, array.astype(float), allow_pickle=False)",
-                    )
-            } else {
-                Error::data(format!(
-                    "dtype `{kind}` is not a number type that is read; pickled objects never are"
-                ))
-                .hint("save an array of numbers: array.astype(numpy.float32)")
-            });
-        }
+        _ => return Err(not_a_number_type(kind, name)),
     };
+    // `=` and a missing order are the byte order of the machine.
     let big_endian = order == Some(b'>') || (order != Some(b'<') && cfg!(target_endian = "big"));
     Ok((number, big_endian))
 }
 
-/// What is left of the header's text.
+fn not_a_number_type(kind: &str, name: &str) -> Error {
+    let kind = kind.escape_debug();
+    if name.starts_with('O') {
+        Error::data(format!("holds Python objects (dtype `{kind}`): pickled objects are never read"))
+            .hint("save an array of numbers: numpy.save(file, array.astype(float), allow_pickle=False)")
+    } else {
+        Error::data(format!("dtype `{kind}` is not a number type that is read; pickled objects never are"))
+            .hint("save an array of numbers: array.astype(numpy.float32)")
+    }
+}
+
+/// The part of the header's text that is still to be parsed.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
@@ -214,56 +228,6 @@ impl<'a> Cursor<'a> {
         }
         Some(dimensions)
     }
-}
-
-fn row_major(place: &str, dimensions: &[u64], values: Values) -> Result<Values> {
-    Ok(match values {
-        Values::U8(values) => Values::U8(transpose(place, dimensions, &values)?),
-        Values::F32(values) => Values::F32(transpose(place, dimensions, &values)?),
-        Values::F64(values) => Values::F64(transpose(place, dimensions, &values)?),
-    })
-}
-
-/// From column-major order (first index fastest) to row-major (last index fastest). The length of `values` is the
-/// product of the dimensions.
-fn transpose<T: Copy + Default>(place: &str, dimensions: &[u64], values: &[T]) -> Result<Vec<T>> {
-    let too_large = || Error::data(format!("{place}: too large for memory"));
-    if values.is_empty() {
-        return Ok(Vec::new());
-    }
-    let dimensions = dimensions
-        .iter()
-        .map(|&dimension| usize::try_from(dimension).map_err(|_| too_large()))
-        .collect::<Result<Vec<_>>>()?;
-    let rows = dimensions[0];
-    // Where the numbers of row 0 lie; those of row r lie r further on.
-    let mut places = Vec::new();
-    places.try_reserve_exact(values.len() / rows).map_err(|_| too_large())?;
-    places.push(0);
-    let mut stride = values.len();
-    for &dimension in dimensions[1..].iter().rev() {
-        stride /= dimension;
-        // Each dimension to the left varies more slowly: the places so far repeat for each of its indices.
-        let inner = places.len();
-        for index in 1..dimension {
-            for at in 0..inner {
-                places.push(places[at] + index * stride);
-            }
-        }
-    }
-    let mut out = Vec::new();
-    out.try_reserve_exact(values.len()).map_err(|_| too_large())?;
-    out.resize(values.len(), T::default());
-    // Some rows at a time, so that each cache line of the source serves all of them.
-    const ROWS: usize = 16;
-    for (block, out) in out.chunks_mut(ROWS * places.len()).enumerate() {
-        for (column, &at) in places.iter().enumerate() {
-            for (row, out) in out.chunks_exact_mut(places.len()).enumerate() {
-                out[column] = values[at + block * ROWS + row];
-            }
-        }
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

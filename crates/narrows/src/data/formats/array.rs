@@ -1,0 +1,147 @@
+//! The part that binary formats share: a header that announces an array, then its numbers.
+
+use super::input::Input;
+use super::number::{self, Number};
+use crate::data::{Labels, Shape, Table, Values};
+use crate::error::{Error, Result};
+
+/// The header of an array in a file.
+pub(in crate::data) struct Header {
+    pub number: Number,
+    pub big_endian: bool,
+    /// Column-major order: the first index varies fastest. Otherwise row-major order.
+    pub fortran_order: bool,
+    /// The first dimension counts the rows.
+    pub dimensions: Vec<u64>,
+}
+
+impl Header {
+    /// The number of numbers that the header announces, and of bytes. Refuses a file of another length, before anything is
+    /// allocated for the numbers.
+    pub fn check_length(&self, input: &Input) -> Result<(usize, u64)> {
+        let too_large =
+            || input.error(format_args!("dimensions {}: too large", Dimensions(&self.dimensions)));
+        let count = product(&self.dimensions).ok_or_else(too_large)?;
+        let bytes = count.checked_mul(self.number.size()).ok_or_else(too_large)?;
+        let count = usize::try_from(count).map_err(|_| too_large())?;
+        input.expect(bytes)?;
+        Ok((count, bytes))
+    }
+
+    /// The shape of a row. Two dimensions are vectors, three are images (height, width), four are images with channels last.
+    /// Refuses an array without rows.
+    pub fn shape(&self, place: &str) -> Result<Shape> {
+        let dimensions = &self.dimensions;
+        let refused =
+            |what: &str| Error::data(format!("{place}: dimensions {}: {what}", Dimensions(dimensions)));
+        match product(dimensions) {
+            None => return Err(refused("too large")),
+            Some(0) => return Err(refused("there are no rows")),
+            Some(_) => {}
+        }
+        let row = dimensions
+            .iter()
+            .skip(1)
+            .map(|&dimension| usize::try_from(dimension).map_err(|_| refused("too large")))
+            .collect::<Result<Vec<_>>>()?;
+        match row[..] {
+            [width] => Ok(Shape::flat(width)),
+            [height, width] => Ok(Shape::image(height, width, 1)),
+            [height, width, channels] => Ok(Shape::image(height, width, channels)),
+            _ => Err(Error::data(format!(
+                "{place}: an array of {} dimensions; rows have 2, 3 or 4",
+                dimensions.len()
+            ))
+            .hint("reshape it to rows x columns, or to rows x height x width x channels")),
+        }
+    }
+}
+
+/// Reads the rows of an array into memory.
+pub(in crate::data) fn read_table(input: Input, header: &Header) -> Result<Table> {
+    let place = input.place.clone();
+    let shape = header.shape(&place)?;
+    let values = number::read(input, header)?;
+    let values = if header.fortran_order { row_major(&place, &header.dimensions, values)? } else { values };
+    Table::new(values, shape).map_err(|error| error.at(place))
+}
+
+/// Reads an array of one dimension of integers as labels.
+pub(in crate::data) fn read_labels(input: Input, header: &Header) -> Result<Labels> {
+    let place = input.place.clone();
+    let values = number::read(input, header)?;
+    Labels::from_integers(&values).map_err(|error| error.at(place))
+}
+
+fn product(dimensions: &[u64]) -> Option<u64> {
+    // A zero makes the product zero, however large the others are.
+    if dimensions.contains(&0) {
+        return Some(0);
+    }
+    dimensions.iter().try_fold(1u64, |product, &dimension| product.checked_mul(dimension))
+}
+
+/// Prints `3 x 28 x 28`.
+struct Dimensions<'a>(&'a [u64]);
+
+impl std::fmt::Display for Dimensions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, dimension) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" x ")?;
+            }
+            write!(f, "{dimension}")?;
+        }
+        Ok(())
+    }
+}
+
+fn row_major(place: &str, dimensions: &[u64], values: Values) -> Result<Values> {
+    Ok(match values {
+        Values::U8(values) => Values::U8(transpose(place, dimensions, &values)?),
+        Values::F32(values) => Values::F32(transpose(place, dimensions, &values)?),
+        Values::F64(values) => Values::F64(transpose(place, dimensions, &values)?),
+    })
+}
+
+/// Converts column-major order (first index fastest) to row-major order (last index fastest). The length of `values` is the
+/// product of the dimensions.
+fn transpose<T: Copy + Default>(place: &str, dimensions: &[u64], values: &[T]) -> Result<Vec<T>> {
+    let too_large = || Error::data(format!("{place}: too large for memory"));
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dimensions = dimensions
+        .iter()
+        .map(|&dimension| usize::try_from(dimension).map_err(|_| too_large()))
+        .collect::<Result<Vec<_>>>()?;
+    let rows = dimensions[0];
+    // The offsets of the numbers of row 0 in the file; those of row r are larger by r.
+    let mut offsets = Vec::new();
+    offsets.try_reserve_exact(values.len() / rows).map_err(|_| too_large())?;
+    offsets.push(0);
+    let mut stride = values.len();
+    for &dimension in dimensions[1..].iter().rev() {
+        stride /= dimension;
+        // A dimension further left varies more slowly: the offsets so far are repeated for each of its indices.
+        let inner = offsets.len();
+        for index in 1..dimension {
+            for at in 0..inner {
+                offsets.push(offsets[at] + index * stride);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    out.try_reserve_exact(values.len()).map_err(|_| too_large())?;
+    out.resize(values.len(), T::default());
+    // A few rows at a time, so that all of them use each cache line of the source.
+    const ROWS: usize = 16;
+    for (block, out) in out.chunks_mut(ROWS * offsets.len()).enumerate() {
+        for (column, &offset) in offsets.iter().enumerate() {
+            for (row, out) in out.chunks_exact_mut(offsets.len()).enumerate() {
+                out[column] = values[offset + block * ROWS + row];
+            }
+        }
+    }
+    Ok(out)
+}
