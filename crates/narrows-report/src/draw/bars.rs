@@ -45,12 +45,15 @@ pub(crate) fn error_rates(errors: &[(String, f64)]) -> Option<Figure> {
         .map(|(at, (name, error))| (at == model, short_text(name, 32), error * 100.0))
         .collect();
     let caption =
-        "Per cent of the held-out rows whose class is told wrong: shorter is better. The scale starts at 0.";
+        "Per cent of the held-out rows that are misclassified: shorter is better. The scale starts at 0.";
     bar_chart("errors", "Errors", caption.into(), "Bars of the error in per cent", &bars)
 }
 
+/// A recipe, its squared error per row, and the PCA with its code size, by name and error.
+pub(crate) type BesidePca = (String, f64, Option<(String, f64)>);
+
 /// The squared error per row of each recipe, highlighted, above that of the PCA with its code size, where there is one.
-pub(crate) fn beside_pca(errors: &[(String, f64, Option<(String, f64)>)]) -> Option<Figure> {
+pub(crate) fn beside_pca(errors: &[BesidePca]) -> Option<Figure> {
     let bars: Vec<Bar> = errors
         .iter()
         .flat_map(|(recipe, error, pca)| {

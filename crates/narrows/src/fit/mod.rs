@@ -5,7 +5,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `mod` | [`fit()`], its options, and the steps that the methods share ([`FitJob`]) |
+//! | `mod` | [`fit()`], its options, and the steps that the methods share (`FitJob`) |
 //! | `pca` | an eigen-decomposition |
 //! | `autoencoder` | a closed form or gradient descent, after pre-training if the recipe has it |
 //! | `classifier` | pre-training, then gradient descent on labels |

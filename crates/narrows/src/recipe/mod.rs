@@ -1,7 +1,7 @@
 //! Recipes: a method with all its settings as plain data, before anything is known about the rows.
 //!
 //! A [`Recipe`] is built in Rust, read from a TOML file ([`RecipeFile`]) or read from the JSON of a model file. It has no
-//! behaviour: [`crate::network::plan`] compiles it for rows of a shape, [`crate::fit`] fits its parameters. Unknown fields are
+//! behaviour: [`crate::network::plan`] compiles it for rows of a shape, [`fit`](mod@crate::fit) fits its parameters. Unknown fields are
 //! refused everywhere, so that a misspelt setting is never silently ignored.
 //!
 //! This room uses [`crate::data`] for the scaling of columns; the rooms that follow it in the list of [`crate`] may use it.

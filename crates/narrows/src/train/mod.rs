@@ -1,9 +1,9 @@
 //! Gradient training: from a plan, settings and a first state to the parameters of a network.
 //!
 //! This file holds the policy and nothing that depends on the machine: the order of the rows, the learning-rate schedule,
-//! patience, the best epoch, checkpoints, events and the end of the run. [`executor`] is the seam to whatever runs an epoch,
-//! `cpu` the team of threads behind it, `state` all that the next epoch depends on, [`checkpoint`] its files, [`pretrain`]
-//! the training of one layer after the other. Fits (the room `fit`) call [`train`]; nothing else does.
+//! patience, the best epoch, checkpoints, events and the end of the run. `executor` is the seam to whatever runs an epoch,
+//! `cpu` the team of threads behind it, `state` all that the next epoch depends on, `checkpoint` its files, `pretrain`
+//! the training of one layer after the other. Fits (the room `fit`) call `train`; nothing else does.
 
 pub(crate) mod checkpoint;
 mod cpu;

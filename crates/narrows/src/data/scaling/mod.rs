@@ -19,7 +19,7 @@ const BLOCK: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// Chosen by the rows: see [`crate::data::scaling::choose_scale`]. What was chosen is what the model says.
+    /// Chosen by the rows: see `choose_scale`. What was chosen is what the model says.
     Auto,
     /// As they are.
     None,
