@@ -46,7 +46,7 @@ fn write_fit(folder: &Path, name: &str, recipe: &Recipe, rows: &Dataset<'_>) -> 
     let fit = narrows::fit(recipe, &training, options)?;
     let mut watch = |_: &_| ControlFlow::Continue(());
     let baseline = match recipe {
-        Recipe::Autoencoder(_) if recipe.has_twin() => {
+        Recipe::Autoencoder(_) if recipe.has_random_baseline() => {
             Some(random_baseline(recipe, &fit, 1, &training, &held_out, &mut watch)?)
         }
         _ => None,

@@ -1,15 +1,16 @@
-//! The SIMD level and the number of threads that arithmetic runs with.
+//! The SIMD level and the number of threads of all arithmetic.
 
 use narrows_kernels::Level;
 
-/// The SIMD level and the number of threads. The level changes a result by rounding only; threads change nothing.
+/// The SIMD level and the number of threads. Another level may change the rounding of results; another number of threads
+/// changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compute {
     pub(crate) level: Level,
     pub(crate) threads: usize,
 }
 
-/// The best SIMD level of this processor, and all processors.
+/// The best SIMD level of this processor, and one thread per processor.
 impl Default for Compute {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -18,12 +19,12 @@ impl Default for Compute {
 }
 
 impl Compute {
-    /// The best SIMD level of this processor, and so many threads; 0 is taken for 1.
+    /// The best SIMD level of this processor, and the given number of threads; 0 means 1.
     pub fn with_threads(threads: usize) -> Self {
         Self { threads: threads.max(1), ..Self::default() }
     }
 
-    /// Every SIMD level that this processor has, with the same number of threads: to test that results agree.
+    /// One value for each SIMD level of this processor, with the same number of threads: for tests that results agree.
     pub fn at_every_level(self) -> Vec<Self> {
         Level::available().into_iter().map(|level| Self { level, ..self }).collect()
     }

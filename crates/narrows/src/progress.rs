@@ -1,5 +1,5 @@
-//! Progress as plain data. The caller of a fit passes one callback: it receives an [`Event`] now and then, and stops the run
-//! by returning [`ControlFlow::Break`].
+//! Progress as plain data. The caller of a fit passes a callback, which receives every [`Event`] and stops the run by
+//! returning [`ControlFlow::Break`].
 //!
 //! Events serialise as flat records with their kind in the field `event`:
 //!
@@ -25,7 +25,7 @@ use std::ops::ControlFlow;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-/// An event of a run.
+/// An event of a fit.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -36,14 +36,14 @@ pub enum Event {
         epoch: usize,
         /// The number of epochs of the run.
         epochs: usize,
-        /// Rows of this epoch seen so far.
+        /// Training rows of this epoch so far.
         rows: usize,
-        /// Rows of an epoch.
+        /// Training rows of an epoch.
         total_rows: usize,
-        /// The mean loss over the rows of this epoch seen so far.
+        /// The mean loss over the rows of this epoch so far.
         loss: f64,
     },
-    /// An epoch is over: every training row was seen once more.
+    /// An epoch, one pass over the training rows, is over.
     Epoch(EpochRecord),
     /// Pre-training of a layer begins.
     Layer {
@@ -52,9 +52,9 @@ pub enum Event {
         /// The number of layers to pre-train.
         layers: usize,
     },
-    /// Training of another network of the same recipe begins, for a comparison of starts.
+    /// The fit of another network begins, for a random-initialisation baseline.
     Start {
-        /// Whether its layers are pre-trained; otherwise it starts from random weights.
+        /// Whether its layers are pre-trained; otherwise its initialisation is random.
         pretrained: bool,
         /// Its seed.
         seed: u64,
@@ -67,7 +67,7 @@ pub enum Event {
         #[serde(flatten)]
         record: EpochRecord,
     },
-    /// Something went wrong that does not end the run.
+    /// A problem that does not end the run.
     #[serde(serialize_with = "as_message")]
     Warning(String),
     /// The next stage of the work began.
@@ -78,18 +78,18 @@ pub enum Event {
 /// The callback of a run.
 pub(crate) type OnEvent<'a> = dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a;
 
-/// Reports an event between two pieces of work. A request to stop is not looked at here: the caller repeats it at the next
+/// Reports an event between two pieces of work. A request to stop is ignored here, because the callback repeats it at the next
 /// optimizer step.
 pub(crate) fn notify(on_event: &mut OnEvent<'_>, event: Event) {
     let _ = on_event(&event);
 }
 
-/// An internally tagged variant must serialise as a map: `{"event":"warning","message":"..."}`.
+/// Serialises as a map, which internally tagged variants must: `{"event":"warning","message":"..."}`.
 fn as_message<S: Serializer>(message: &String, serializer: S) -> Result<S::Ok, S::Error> {
     one_field(serializer, "message", message)
 }
 
-/// As [`as_message`]: `{"event":"stage","stage":"baselines"}`.
+/// See [`as_message`]: `{"event":"stage","stage":"baselines"}`.
 fn as_stage<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
     one_field(serializer, "stage", stage)
 }
@@ -104,14 +104,14 @@ fn one_field<S: Serializer>(
     map.end()
 }
 
-/// A stage of a fit besides its epochs. Serialises in snake case, displays as a phrase for people.
+/// A stage of a fit besides its epochs. Serialises in snake case and displays as a phrase for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
-    /// The baselines (mean, PCA, linear autoencoder) are measured on the held-out rows.
+    /// The baselines (mean, PCA, linear autoencoder) are fitted and evaluated on the held-out rows.
     Baselines,
-    /// After pre-training, all layers are trained together.
+    /// Fine-tuning: after pre-training, all layers are trained together.
     FineTuning,
     /// A classifier is trained on the labelled rows.
     LabelTraining,
@@ -120,7 +120,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// A phrase for people, to stand beside a progress bar.
+    /// A phrase for people, such as beside a progress bar.
     pub fn text(self) -> &'static str {
         match self {
             Self::Baselines => "measuring mean, PCA and linear baselines",
@@ -137,35 +137,35 @@ impl fmt::Display for Stage {
     }
 }
 
-/// The record of an epoch, made when it is over.
+/// The record of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct EpochRecord {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// The mean loss over the training rows, each row's as it was when its batch was seen.
+    /// The mean loss over the training rows, where each row counts with the parameters at its optimizer step.
     pub train_loss: f64,
     /// The mean loss over the held-out rows at the end of the epoch.
     pub held_out_loss: f64,
     /// Time spent training, in seconds; evaluation on the held-out rows is not included.
     pub seconds: f64,
-    /// Units of the code (channels, where the code is an image) whose value differs among the held-out rows, where known.
+    /// Units of the code (channels, if the code is an image) whose value differs between held-out rows, where known.
     pub active_units: Option<usize>,
-    /// The fraction of the held-out rows that are misclassified; for classifiers only.
+    /// The error rate on the held-out rows, 0..1; for classifiers only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_error_rate: Option<f64>,
 }
 
-/// How a run ended. Serialises as `{"ended":"finished"}`, with a field `reason` where it diverged.
+/// The end of a fit. Serialises as `{"ended":"finished"}`, with the field `reason` if it diverged.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "ended", content = "reason", rename_all = "snake_case")]
 pub enum Ended {
     /// All epochs were completed.
     Finished,
-    /// The loss on the held-out rows had not fallen for `train.patience` epochs; the best parameters were kept.
+    /// Early stopping: the held-out loss did not fall for `train.patience` epochs. The best parameters were kept.
     Early,
-    /// The callback stopped it; the best parameters so far were kept.
+    /// The callback stopped the fit. The best parameters so far were kept.
     Interrupted,
-    /// A loss or a gradient was not finite: the text says where and when. The best parameters before that were kept.
+    /// Divergence: a loss or a gradient was not finite; the text says where and when. The best parameters before that were kept.
     Diverged(String),
 }
 

@@ -99,7 +99,7 @@ fn recipe_for(file: &RecipeFile, arguments: &FitArguments, dataset: &Dataset<'_>
     if let Some(seed) = arguments.seed {
         recipe.set_seed(seed);
     }
-    if arguments.random_baseline && !recipe.has_twin() {
+    if arguments.random_baseline && !recipe.has_random_baseline() {
         anyhow::bail!(
             "--random-baseline: is that of a network that is pre-trained and not frozen, and this one is not (try stacked, or a recipe with `pretrain`)"
         );

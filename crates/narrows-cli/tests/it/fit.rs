@@ -162,7 +162,7 @@ fn options_change_what_they_name() {
         assert_ne!(plain, loss(other), "{other}");
     }
     // A field by --set is the option's field.
-    assert_eq!(loss("--batch 20"), loss("--set train.batch=20"));
+    assert_eq!(loss("--batch 20"), loss("--set train.batch_size=20"));
 }
 
 #[test]

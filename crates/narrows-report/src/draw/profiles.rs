@@ -70,6 +70,9 @@ struct Scale {
 impl Scale {
     /// None where no value can be drawn.
     fn of(features: usize, chosen: &[Profile<'_>]) -> Option<Self> {
+        if chosen.is_empty() {
+            return None;
+        }
         let range = |feature: usize| {
             let values =
                 chosen.iter().flat_map(|(_, original, rebuilt)| [original[feature], rebuilt[feature]]);

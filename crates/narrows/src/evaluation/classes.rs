@@ -1,38 +1,39 @@
-//! How well classes are told, by a model and without one.
+//! Classification metrics: the error rates of classifiers and of their baselines, and misclassified rows.
 
 use crate::data::{Dataset, Source, Subset};
 use crate::error::{Error, Result};
+use crate::evaluation::baselines::read_scaled;
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::model::Model;
 use crate::model::metrics::Classification;
 use crate::network::engine::{map_chunks, most_likely};
 
-/// A row whose class a classifier does not predict.
+/// A row for which a classifier predicts another class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Misclassified {
-    /// The number of the row, from 0.
+    /// The index of the row, from 0.
     pub row: usize,
-    /// Its class, an index into the names of the model's classes.
+    /// The class of the row, an index into [`Model::classes`].
     pub class: usize,
-    /// The class that is predicted.
+    /// The predicted class: the one with the highest probability.
     pub predicted: usize,
-    /// The predicted probability of its class.
+    /// The predicted probability of `class`.
     pub class_probability: f32,
-    /// The probability of the class that is predicted.
+    /// The predicted probability of `predicted`.
     pub predicted_probability: f32,
 }
 
-/// The rows that a classifier misclassifies, sorted by the probability of the row's own class: the worst mistake comes first.
+/// The misclassified rows of a data set, sorted by the probability of the row's class: the worst mistake comes first.
 ///
 /// # Errors
-/// As [`Model::evaluate`].
+/// As [`Model::evaluate`], and if the model is not a classifier.
 pub fn misclassified(model: &Model, dataset: &Dataset<'_>) -> Result<Vec<Misclassified>> {
     let Some(classes) = &model.classes else {
         return Err(Error::model("the model is no classifier: it knows no classes"));
     };
     let numbers = class_numbers(dataset, classes)?;
     let probabilities = model.predict(dataset)?.into_values().into_f32();
-    let mut found: Vec<Misclassified> = probabilities
+    let mut misclassified: Vec<Misclassified> = probabilities
         .chunks_exact(classes.len())
         .zip(numbers)
         .enumerate()
@@ -48,85 +49,97 @@ pub fn misclassified(model: &Model, dataset: &Dataset<'_>) -> Result<Vec<Misclas
         })
         .filter(|row| row.predicted != row.class)
         .collect();
-    // A stable sort: of equal probabilities the earlier row comes first.
-    found.sort_by(|a, b| a.class_probability.total_cmp(&b.class_probability));
-    Ok(found)
+    // The sort is stable: rows with equal probabilities stay in order.
+    misclassified.sort_by(|a, b| a.class_probability.total_cmp(&b.class_probability));
+    Ok(misclassified)
 }
 
-/// Evaluates a classifier on rows whose classes are known as indices.
+/// The metrics of a classifier on rows with the given classes (indices into [`Model::classes`]).
 pub(crate) fn classification(model: &Model, rows: &dyn Source, classes: &[u32]) -> Result<Classification> {
-    let shares = model.predict(rows)?.into_values().into_f32();
-    let count = shares.len() / classes.len();
+    let probabilities = model.predict(rows)?.into_values().into_f32();
+    let count = probabilities.len() / classes.len();
     let mut confusion = vec![vec![0; count]; count];
-    let mut sum = 0.0;
-    for (shares, &class) in shares.chunks_exact(count).zip(classes) {
-        confusion[class as usize][most_likely(shares)] += 1;
-        // A share of 0 is one below the smallest number, not an infinite loss.
-        sum -= f64::from(shares[class as usize].max(f32::MIN_POSITIVE)).ln();
+    let mut cross_entropy = 0.0;
+    for (probabilities, &class) in probabilities.chunks_exact(count).zip(classes) {
+        confusion[class as usize][most_likely(probabilities)] += 1;
+        // A probability that underflowed to 0 counts as the smallest positive number, not as an infinite loss.
+        cross_entropy -= f64::from(probabilities[class as usize].max(f32::MIN_POSITIVE)).ln();
     }
-    Ok(Classification::new(confusion, sum / classes.len() as f64))
+    Ok(Classification::new(confusion, cross_entropy / classes.len() as f64))
 }
 
-/// The error of always saying the commonest class of the labelled rows.
-pub(crate) fn commonest_error(labelled: &Labelled, asked: &[u32]) -> f64 {
-    let mut sizes = vec![0usize; labelled.names.len()];
-    labelled.classes.iter().for_each(|&class| sizes[class as usize] += 1);
+/// The error rate on `held_out` classes of always predicting the commonest class of the labelled rows.
+pub(crate) fn commonest_error(labelled: &Labelled, held_out: &[u32]) -> f64 {
+    let sizes = class_sizes(labelled);
+    // Of equally common classes the first.
     let commonest = (0..sizes.len()).rev().max_by_key(|&class| sizes[class]).unwrap_or(0);
-    let wrong = asked.iter().filter(|&&class| class as usize != commonest).count();
-    wrong as f64 / asked.len() as f64
+    let misclassified = held_out.iter().filter(|&&class| class as usize != commonest).count();
+    misclassified as f64 / held_out.len() as f64
 }
 
-/// The error of the class whose labelled rows have the nearest mean, after the model's scaling.
+/// The error rate on held-out rows of predicting the class whose labelled rows have the nearest mean, after the model's
+/// scaling. `rows` are the labelled rows.
 pub(crate) fn nearest_mean_error(
     model: &Model,
     labelled: &Labelled,
     rows: &Subset,
     held_out: &dyn Source,
-    asked: &[u32],
+    held_out_classes: &[u32],
 ) -> Result<f64> {
+    let width = model.shape.len();
+    let means = class_means(model, labelled, rows)?;
+    let misclassified = map_chunks(
+        held_out.rows(),
+        model.compute.threads,
+        || (),
+        |(), range| {
+            let rows = read_scaled(held_out, range.clone(), &model.scaling)?;
+            let predicted = rows.chunks_exact(width).map(|row| nearest_mean(row, &means));
+            Ok(predicted
+                .zip(&held_out_classes[range])
+                .filter(|(mean, class)| *mean != **class as usize)
+                .count())
+        },
+    )?;
+    Ok(misclassified.iter().sum::<usize>() as f64 / held_out_classes.len() as f64)
+}
+
+fn class_sizes(labelled: &Labelled) -> Vec<usize> {
+    let mut sizes = vec![0usize; labelled.names.len()];
+    labelled.classes.iter().for_each(|&class| sizes[class as usize] += 1);
+    sizes
+}
+
+/// The mean of the scaled labelled rows of each class: classes x d.
+fn class_means(model: &Model, labelled: &Labelled, rows: &Subset) -> Result<Vec<f64>> {
     let (width, count) = (model.shape.len(), labelled.names.len());
-    let read = |source: &dyn Source, range: std::ops::Range<usize>| {
-        let mut numbers = vec![0.0; range.len() * width];
-        source.read_f64(range.start, &mut numbers)?;
-        model.scaling.apply_f64(&mut numbers, width);
-        Ok(numbers)
-    };
-    let parts = map_chunks(
+    let chunks = map_chunks(
         labelled.rows.len(),
         model.compute.threads,
         || (),
         |(), range| {
             let mut sums = vec![0.0; count * width];
-            for (row, &class) in read(rows, range.clone())?.chunks_exact(width).zip(&labelled.classes[range])
-            {
-                let own = &mut sums[class as usize * width..][..width];
-                own.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            let rows = read_scaled(rows, range.clone(), &model.scaling)?;
+            for (row, &class) in rows.chunks_exact(width).zip(&labelled.classes[range]) {
+                let sums = &mut sums[class as usize * width..][..width];
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
             }
             Ok(sums)
         },
     )?;
     let mut means = vec![0.0; count * width];
-    for part in &parts {
-        means.iter_mut().zip(part).for_each(|(mean, sum)| *mean += sum);
+    for chunk in &chunks {
+        means.iter_mut().zip(chunk).for_each(|(mean, sum)| *mean += sum);
     }
-    let mut sizes = vec![0.0; count];
-    labelled.classes.iter().for_each(|&class| sizes[class as usize] += 1.0);
-    for (mean, size) in means.chunks_exact_mut(width).zip(sizes) {
-        mean.iter_mut().for_each(|value| *value /= size);
+    for (mean, size) in means.chunks_exact_mut(width).zip(class_sizes(labelled)) {
+        mean.iter_mut().for_each(|value| *value /= size as f64);
     }
-    let wrong = map_chunks(
-        held_out.rows(),
-        model.compute.threads,
-        || (),
-        |(), range| {
-            let rows = read(held_out, range.clone())?;
-            let told = rows.chunks_exact(width).map(|row| {
-                let distance = |mean: &[f64]| row.iter().zip(mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>();
-                let distances: Vec<f64> = means.chunks_exact(width).map(distance).collect();
-                (0..count).min_by(|&a, &b| distances[a].total_cmp(&distances[b])).unwrap_or(0)
-            });
-            Ok(told.zip(&asked[range.clone()]).filter(|(told, class)| *told != **class as usize).count())
-        },
-    )?;
-    Ok(wrong.iter().sum::<usize>() as f64 / asked.len() as f64)
+    Ok(means)
+}
+
+/// The class with the nearest mean (Euclidean); of equally near ones the first.
+fn nearest_mean(row: &[f64], means: &[f64]) -> usize {
+    let distance = |mean: &[f64]| row.iter().zip(mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>();
+    let distances: Vec<f64> = means.chunks_exact(row.len()).map(distance).collect();
+    (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b])).unwrap_or(0)
 }

@@ -1,32 +1,23 @@
-//! The classes of rows as numbers, and which rows are learned from with their labels.
+//! Class names as indices, and the choice of the labelled training rows.
 
 use crate::base::random::{Purpose, generator, shuffle};
 use crate::data::{Dataset, Labels};
 use crate::error::{Error, Result};
 
-/// Rows that are learned from with their labels.
+/// The training rows whose labels are used.
 pub(crate) struct Labelled {
-    /// The classes that the training rows have, in order.
+    /// The classes of the training rows, in the order of the data set.
     pub names: Vec<String>,
-    /// The numbers of the rows, ascending.
+    /// The indices of the rows, ascending.
     pub rows: Vec<usize>,
-    /// For each of them its class, an index into `names`.
+    /// The class of each of them, an index into `names`.
     pub classes: Vec<u32>,
 }
 
 impl Labelled {
-    /// All rows, or `count` of them: of each class its share, one at least, chosen at random.
+    /// Chooses all rows, or `count` at random, stratified by class, with at least one row of each class.
     pub fn choose(training: &Dataset<'_>, count: Option<usize>, seed: u64) -> Result<Self> {
-        let labels = labels_of(training)?;
-        let mut present = vec![false; labels.names.len()];
-        labels.classes.iter().for_each(|&class| present[class as usize] = true);
-        let names: Vec<String> = labels
-            .names
-            .iter()
-            .zip(&present)
-            .filter(|(_, present)| **present)
-            .map(|(name, _)| name.clone())
-            .collect();
+        let names = present_classes(labels_of(training)?);
         if names.len() < 2 {
             return Err(Error::data(format!(
                 "{}: all rows are of one class: there is nothing to tell apart",
@@ -46,12 +37,20 @@ impl Labelled {
                         all.len()
                     )));
                 }
-                choose(&all, names.len(), count, seed)
+                stratified_choice(&all, names.len(), count, seed)
             }
         };
         let classes = rows.iter().map(|&row| all[row]).collect();
         Ok(Self { names, rows, classes })
     }
+}
+
+/// The names of the classes that occur.
+fn present_classes(labels: &Labels) -> Vec<String> {
+    let mut is_present = vec![false; labels.names.len()];
+    labels.classes.iter().for_each(|&class| is_present[class as usize] = true);
+    let present = labels.names.iter().zip(&is_present).filter(|(_, is_present)| **is_present);
+    present.map(|(name, _)| name.clone()).collect()
 }
 
 fn labels_of<'a>(dataset: &'a Dataset<'_>) -> Result<&'a Labels> {
@@ -64,7 +63,8 @@ fn labels_of<'a>(dataset: &'a Dataset<'_>) -> Result<&'a Labels> {
     })
 }
 
-/// The class of each row as an index into `names`. Two files may number the same classes in two ways.
+/// The class of each row as an index into `names`. Classes are matched by name, because two files may number them
+/// differently.
 pub(crate) fn class_numbers(dataset: &Dataset<'_>, names: &[String]) -> Result<Vec<u32>> {
     let labels = labels_of(dataset)?;
     let number = |name: &String| names.iter().position(|known| known == name).map(|class| class as u32);
@@ -87,19 +87,21 @@ pub(crate) fn class_numbers(dataset: &Dataset<'_>, names: &[String]) -> Result<V
         .collect()
 }
 
-/// `count` rows at random: of each class its share, rounded so that they add up, one at least.
-fn choose(classes: &[u32], class_count: usize, count: usize, seed: u64) -> Vec<usize> {
+/// Chooses `count` rows at random, stratified by class: each class gets one row, and the rest is shared in proportion to the
+/// class sizes by the largest-remainder method.
+fn stratified_choice(classes: &[u32], class_count: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..classes.len()).collect();
     shuffle(&mut order, &mut generator(seed, Purpose::Labelled, 0));
     let mut sizes = vec![0usize; class_count];
     classes.iter().for_each(|&class| sizes[class as usize] += 1);
-    // One of each, the rest by the largest remainder.
     let rest = count - class_count;
-    let share = |size: usize| rest as f64 * (size - 1) as f64 / (classes.len() - class_count).max(1) as f64;
-    let mut quota: Vec<usize> = sizes.iter().map(|&size| 1 + share(size) as usize).collect();
+    let proportion =
+        |size: usize| rest as f64 * (size - 1) as f64 / (classes.len() - class_count).max(1) as f64;
+    let mut quota: Vec<usize> = sizes.iter().map(|&size| 1 + proportion(size) as usize).collect();
     let mut by_remainder: Vec<usize> = (0..class_count).collect();
-    by_remainder
-        .sort_by(|&a, &b| share(sizes[b]).fract().total_cmp(&share(sizes[a]).fract()).then(a.cmp(&b)));
+    by_remainder.sort_by(|&a, &b| {
+        proportion(sizes[b]).fract().total_cmp(&proportion(sizes[a]).fract()).then(a.cmp(&b))
+    });
     let missing = count - quota.iter().sum::<usize>();
     by_remainder
         .into_iter()
@@ -132,12 +134,12 @@ mod tests {
             (0..100).map(|row| if row < 90 { 0 } else { u32::from(row == 99) + 1 }).collect();
         let of = |rows: &[usize], class| rows.iter().filter(|&&row| classes[row] == class).count();
         for (count, wanted) in [(3, [1, 1, 1]), (12, [9, 2, 1]), (50, [44, 5, 1]), (100, [90, 9, 1])] {
-            let rows = choose(&classes, 3, count, 7);
+            let rows = stratified_choice(&classes, 3, count, 7);
             assert_eq!(rows.len(), count);
             assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "each row once, in order");
             assert_eq!([0, 1, 2].map(|class| of(&rows, class)), wanted, "{count}");
         }
-        assert_ne!(choose(&classes, 3, 20, 1), choose(&classes, 3, 20, 2));
-        assert_eq!(choose(&classes, 3, 20, 1), choose(&classes, 3, 20, 1));
+        assert_ne!(stratified_choice(&classes, 3, 20, 1), stratified_choice(&classes, 3, 20, 2));
+        assert_eq!(stratified_choice(&classes, 3, 20, 1), stratified_choice(&classes, 3, 20, 1));
     }
 }

@@ -1,180 +1,225 @@
-//! One plain sentence about a fit: what it is worth beside simpler methods, and what to do about it.
+//! The verdict on a PCA or an autoencoder: a sentence that compares it with its baselines and says what to change.
 
 use crate::model::metrics::{Baselines, Reconstruction};
 use crate::progress::EpochRecord;
 use crate::recipe::{AutoencoderRecipe, Function, Init, Recipe};
 
-/// Errors closer than this share are called equal.
+/// Errors whose relative difference is smaller are called equal.
 const EQUAL: f64 = 0.005;
 
-/// A model that loses this share of what the constant mean loses has learned nothing.
+/// A model has learned nothing if its error is above this fraction of the training mean's error.
 const NOTHING: f64 = 0.97;
 
-/// Outputs that vary by less than this share of what rows do are all alike.
+/// The outputs are called constant if their variance is below this fraction of the variance of the rows.
 const ALIKE: f64 = 0.01;
 
-/// Held-out rows that lose so many times what training rows do are not those that were learned from.
+/// A network overfits if its held-out loss is above this multiple of its training loss.
 const OVERFITTED: f64 = 1.25;
 
-/// A loss that has risen so far above its least is worth a word: training jumps by a few per cent.
+/// The held-out loss is said to rise if it ends above this multiple of its minimum: it fluctuates by a few per cent.
 const RISEN: f64 = 1.15;
 
-/// A loss that fell to less than this share of itself in the last epoch was still falling.
+/// The held-out loss is said to fall still if the last epoch took it below this fraction of the previous one.
 const FALLING: f64 = 0.99;
 
-/// Networks that took fewer steps than this may well learn more.
+/// With fewer optimizer steps, more training is likely to lower the loss.
 pub(crate) const FEW_STEPS: usize = 3000;
 
-/// Networks that took fewer steps than this have hardly begun.
+/// With fewer optimizer steps, training has hardly begun.
 const VERY_FEW_STEPS: usize = 300;
 
-/// Held-out rows that are too few to call a unit dead by.
+/// With fewer held-out rows, no unit is called dead: it may well differ for other rows.
 const FEW_ROWS: usize = 10;
 
-/// So many times the error of the constant mean are still about that.
+/// An error below this multiple of the training mean's error counts as equal to it.
 const NEAR_MEAN: f64 = 1.1;
 
-/// A BCE this close to its floor is worth a word.
+/// A BCE below this multiple of its floor is reported as close to it.
 const NEAR_FLOOR: f64 = 1.25;
 
-/// The sizes that a verdict speaks of.
+/// The sizes of a model that its verdict mentions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct ModelSizes {
     /// Numbers in a row.
     pub width: usize,
     /// Numbers in a code.
     pub code: usize,
-    /// Units of a code that can be dead: its numbers, or where it is an image its channels.
+    /// Code units, counted as dead or alive: the numbers of a code, or the channels if it is an image.
     pub units: usize,
 }
 
-/// What a verdict knows of the training.
+/// The outcome of training.
 #[derive(Debug, Clone, Copy)]
-pub struct Training<'a> {
-    /// The loss on the training rows, over the epoch that was kept.
+pub struct TrainingOutcome<'a> {
+    /// The loss on the training rows in the epoch whose parameters were kept.
     pub loss: f64,
     /// The losses, epoch by epoch.
     pub history: &'a [EpochRecord],
-    /// Steps that were taken.
+    /// Optimizer steps.
     pub steps: usize,
 }
 
-/// The sentence for a fit of `recipe`.
+/// The verdict on a fit of `recipe`.
 pub fn verdict(
     recipe: &Recipe,
-    sizes: Sizes,
+    sizes: ModelSizes,
     evaluation: &Reconstruction,
     baselines: &Baselines,
-    training: Training<'_>,
+    training: TrainingOutcome<'_>,
 ) -> String {
     if baselines.mean <= 0.0 {
         return "every held-out row equals the mean of the training rows: there is nothing to learn".into();
     }
     match recipe {
-        Recipe::Pca(_) => of_pca(sizes, evaluation),
+        Recipe::Pca(_) => verdict_on_pca(sizes, evaluation),
         Recipe::Classifier(_) => "a classifier is judged by the classes it tells".into(),
-        Recipe::Autoencoder(network) => {
-            let context = Context { network, sizes, evaluation, baselines, training };
-            context.nothing_learned().unwrap_or_else(|| context.learned()).join("; ")
+        Recipe::Autoencoder(recipe) => {
+            let fit = AutoencoderOutcome { recipe, sizes, evaluation, baselines, training };
+            if fit.has_learned() { fit.comparison() } else { fit.diagnosis() }.join("; ")
         }
     }
 }
 
-fn of_pca(Sizes { width, code, .. }: Sizes, evaluation: &Reconstruction) -> String {
+fn verdict_on_pca(ModelSizes { width, code, .. }: ModelSizes, evaluation: &Reconstruction) -> String {
     let kept = evaluation.explained_variance * 100.0;
     let size = if code < width { "" } else { ": all there are, so it does not compress" };
     format!("PCA-{code} keeps {kept:.1} % of the variance in {code} of {width} numbers{size}")
 }
 
-struct Context<'a> {
-    network: &'a AutoencoderRecipe,
-    sizes: Sizes,
+/// All that the verdict on an autoencoder depends on.
+struct AutoencoderOutcome<'a> {
+    recipe: &'a AutoencoderRecipe,
+    sizes: ModelSizes,
     evaluation: &'a Reconstruction,
     baselines: &'a Baselines,
-    training: Training<'a>,
+    training: TrainingOutcome<'a>,
 }
 
-impl Context<'_> {
-    /// What is said of a network that is no better than the constant mean.
-    fn nothing_learned(&self) -> Option<Vec<String>> {
+/// Statistics.
+impl AutoencoderOutcome<'_> {
+    /// Whether the error is clearly below that of the training mean.
+    fn has_learned(&self) -> bool {
         let error = self.evaluation.squared_error_per_row;
-        if error.is_finite() && error < NOTHING * self.baselines.mean {
-            return None;
+        error.is_finite() && error < NOTHING * self.baselines.mean
+    }
+
+    /// Whether all rows have the same reconstruction.
+    fn is_collapsed(&self) -> bool {
+        self.evaluation.rows >= FEW_ROWS
+            && self.evaluation.output_variance.is_some_and(|variance| variance < ALIKE * self.baselines.mean)
+    }
+
+    /// The relative decrease of the squared error from the PCA to the network; negative for a network worse than the PCA.
+    fn gain_on_pca(&self) -> f64 {
+        let pca = self.baselines.pca;
+        (pca - self.evaluation.squared_error_per_row) / pca.max(f64::MIN_POSITIVE)
+    }
+
+    fn is_pca_exact(&self) -> bool {
+        self.baselines.pca <= 1e-9 * self.baselines.mean
+    }
+
+    fn dead_units(&self) -> usize {
+        if self.evaluation.rows < FEW_ROWS { 0 } else { self.evaluation.dead_units }
+    }
+
+    fn is_still_falling(&self) -> bool {
+        match self.training.history {
+            [.., before, last] => last.held_out_loss < FALLING * before.held_out_loss,
+            _ => false,
         }
-        let collapsed = self.evaluation.rows >= FEW_ROWS
-            && self.evaluation.output_variance.is_some_and(|variance| variance < ALIKE * self.baselines.mean);
-        let what = if collapsed && error < NEAR_MEAN * self.baselines.mean {
+    }
+
+    fn is_closed_form(&self) -> bool {
+        self.recipe.weights.init == Init::ClosedForm && self.training.history.is_empty()
+    }
+
+    /// The activation of the code if it is bounded and the weights are tied: the decoder cannot scale such a code up again.
+    fn bounded_and_tied(&self) -> Option<&'static str> {
+        let function = self.recipe.code_function()?;
+        let bounded = matches!(function, Function::Tanh | Function::Sigmoid);
+        (bounded && self.recipe.is_tied()).then(|| function.name())
+    }
+
+    /// The epoch with the lowest held-out loss, if the loss has risen since and the last parameters were kept. Only the part
+    /// of a BCE above its floor counts.
+    fn epoch_before_rise(&self) -> Option<usize> {
+        let floor = self.evaluation.bce_floor.unwrap_or(0.0);
+        let history = self.training.history;
+        let best = history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss))?;
+        let has_risen = history.last()?.held_out_loss - floor > RISEN * (best.held_out_loss - floor);
+        (!self.recipe.train.keeps_best() && has_risen).then_some(best.epoch)
+    }
+
+    /// Whether the held-out loss is far above the training loss. Only the part of a BCE above its floor counts.
+    fn is_overfitted(&self) -> bool {
+        let floor = self.evaluation.bce_floor.unwrap_or(0.0);
+        let (held_out, training) = (self.evaluation.loss - floor, self.training.loss - floor);
+        !self.training.history.is_empty() && training > 0.0 && held_out > OVERFITTED * training
+    }
+}
+
+/// Sentences.
+impl AutoencoderOutcome<'_> {
+    /// The verdict on a network that is no better than the training mean: symptom, state, advice.
+    fn diagnosis(&self) -> Vec<String> {
+        let is_falling = self.is_still_falling();
+        let state = match self.dead() {
+            Some(dead) if self.is_collapsed() || self.evaluation.dead_units == self.sizes.units => {
+                format!("the code has died: {dead}")
+            }
+            Some(dead) => dead,
+            None if is_falling => "its loss was still falling".to_owned(),
+            None => "the loss may not have begun to fall".to_owned(),
+        };
+        let advice = self.advice();
+        vec![
+            self.symptom().to_owned(),
+            state,
+            if is_falling { format!("train longer, or {advice}") } else { advice },
+        ]
+    }
+
+    fn symptom(&self) -> &'static str {
+        let is_near_mean = self.evaluation.squared_error_per_row < NEAR_MEAN * self.baselines.mean;
+        if self.is_collapsed() && is_near_mean {
             "learned nothing: it rebuilds every row alike, as the constant mean would"
-        } else if collapsed {
+        } else if self.is_collapsed() {
             "learned nothing: it rebuilds every row alike"
-        } else if error > NEAR_MEAN * self.baselines.mean {
+        } else if self.evaluation.squared_error_per_row > NEAR_MEAN * self.baselines.mean {
             "learned nothing: worse than the constant mean"
         } else {
             "learned nothing: no better than the constant mean"
-        };
-        let all = self.evaluation.dead_units == self.sizes.units;
-        let falling = match self.training.history {
-            [.., before, last] => last.held_out_loss < FALLING * before.held_out_loss,
-            _ => false,
-        };
-        let still =
-            if falling { "its loss was still falling" } else { "the loss may not have begun to fall" };
-        let dead = self
-            .dead()
-            .map(|dead| if all || collapsed { format!("the code has died: {dead}") } else { dead });
-        let Training { steps, history, .. } = self.training;
-        let stopped_early =
-            self.network.train.patience.is_some() && history.len() < self.network.train.epochs;
-        let advice = match self.network.sparsity {
-            _ if stopped_early => "raise train.patience, or lower train.min_delta".to_owned(),
-            _ if !history.is_empty() && steps < VERY_FEW_STEPS => {
-                format!(
-                    "{} of training are few: more epochs, or a smaller train.batch_size",
-                    counted(steps, "step")
-                )
-            }
-            Some(sparsity) => format!("lower {}", sparsity.names()),
-            None if self.network.weights.l2.is_some() || self.network.weights.elimination.is_some() => {
-                "lower what the weights pay (weights.l2, weights.elimination)".to_owned()
-            }
-            None => "try another train.learning_rate, more epochs, or another seed".to_owned(),
-        };
-        Some(vec![
-            what.to_owned(),
-            dead.unwrap_or_else(|| still.to_owned()),
-            if falling { format!("train longer, or {advice}") } else { advice },
-        ])
+        }
     }
 
-    fn learned(&self) -> Vec<String> {
-        let Sizes { width, code, .. } = self.sizes;
-        let is_worse = self.change() < -EQUAL && !self.pca_is_perfect();
+    /// What to change in a recipe whose network learned nothing; the likeliest reason first.
+    fn advice(&self) -> String {
+        let TrainingOutcome { steps, history, .. } = self.training;
+        if self.recipe.train.patience.is_some() && history.len() < self.recipe.train.epochs {
+            return "raise train.patience, or lower train.min_delta".to_owned();
+        }
+        if !history.is_empty() && steps < VERY_FEW_STEPS {
+            let steps = counted(steps, "step");
+            return format!("{steps} of training are few: more epochs, or a smaller train.batch_size");
+        }
+        if let Some(sparsity) = self.recipe.sparsity {
+            return format!("lower {}", sparsity.names());
+        }
+        if self.recipe.weights.l2.is_some() || self.recipe.weights.elimination.is_some() {
+            return "lower what the weights pay (weights.l2, weights.elimination)".to_owned();
+        }
+        "try another train.learning_rate, more epochs, or another seed".to_owned()
+    }
+
+    /// The verdict on a network that learned something: a comparison with the PCA, then problems and what to change.
+    fn comparison(&self) -> Vec<String> {
+        let ModelSizes { width, code, .. } = self.sizes;
+        let is_worse = self.gain_on_pca() < -EQUAL && !self.is_pca_exact();
         let mut parts = vec![self.beside_pca()];
         match self.dead() {
-            Some(dead) if self.is_closed_form() => parts.push(dead),
-            Some(dead) => parts.push(match self.network.sparsity {
-                Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
-                None => format!("{dead}: a smaller train.learning_rate or another seed may wake them"),
-            }),
-            None if is_worse && self.is_closed_form() => {
-                parts.push("a PCA takes the mean away first, and this does not".to_owned());
-            }
-            None if is_worse => parts.push(match (self.network.sparsity, self.bounded_and_tied()) {
-                (Some(sparsity), _) => {
-                    format!("the code may pay too much for being active: lower {}", sparsity.names())
-                }
-                (_, Some(function)) => {
-                    format!("a bounded {function} with a shared weight cannot give the code its scale back")
-                }
-                _ if self.training.steps < FEW_STEPS => format!(
-                    "it took {} of training, which is few: more epochs, or a PCA",
-                    counted(self.training.steps, "step")
-                ),
-                _ => match self.baselines.pca_components {
-                    Some(components) => format!("a PCA with {components} components gives more"),
-                    None => "a PCA gives more at the same size".to_owned(),
-                },
-            }),
+            Some(dead) => parts.push(self.dead_with_advice(dead)),
+            None if is_worse => parts.push(self.reason_for_worse()),
             None => {}
         }
         parts.extend(self.overfitting());
@@ -186,31 +231,21 @@ impl Context<'_> {
         parts
     }
 
-    /// By which share it loses less than the PCA.
-    fn change(&self) -> f64 {
-        let pca = self.baselines.pca;
-        (pca - self.evaluation.squared_error_per_row) / pca.max(f64::MIN_POSITIVE)
-    }
-
-    fn pca_is_perfect(&self) -> bool {
-        self.baselines.pca <= 1e-9 * self.baselines.mean
-    }
-
     fn beside_pca(&self) -> String {
-        let (error, least) = (self.evaluation.squared_error_per_row, self.baselines.pca);
+        let (error, of_pca) = (self.evaluation.squared_error_per_row, self.baselines.pca);
         let pca = format!("PCA-{}", self.baselines.pca_components.unwrap_or(self.sizes.code));
-        let noisy = if self.network.is_shown_noise() { "on noisy rows " } else { "" };
-        let errors = format!("squared error {} against {} per row", figure(error), figure(least));
-        let change = self.change();
-        let sentence = if self.pca_is_perfect() {
+        let noisy = if self.recipe.is_shown_noise() { "on noisy rows " } else { "" };
+        let errors = format!("squared error {} against {} per row", rounded(error), rounded(of_pca));
+        let gain = self.gain_on_pca();
+        let sentence = if self.is_pca_exact() {
             let kept = self.evaluation.explained_variance * 100.0;
             format!("keeps {kept:.1} % of the variance; {pca} loses nothing here, so a linear code is enough")
-        } else if change > EQUAL {
-            format!("{noisy}better than {pca} by {:.0} %: {errors}", change * 100.0)
-        } else if change < -1.0 {
-            format!("{noisy}worse than {pca}, {:.1} times its error: {errors}", 1.0 - change)
-        } else if change < -EQUAL {
-            format!("{noisy}worse than {pca} by {:.0} %: {errors}", -change * 100.0)
+        } else if gain > EQUAL {
+            format!("{noisy}better than {pca} by {:.0} %: {errors}", gain * 100.0)
+        } else if gain < -1.0 {
+            format!("{noisy}worse than {pca}, {:.1} times its error: {errors}", 1.0 - gain)
+        } else if gain < -EQUAL {
+            format!("{noisy}worse than {pca} by {:.0} %: {errors}", -gain * 100.0)
         } else {
             format!("{noisy}as good as {pca}: {errors}")
         };
@@ -223,51 +258,59 @@ impl Context<'_> {
         }
     }
 
+    /// The number of dead units, if there are any.
     fn dead(&self) -> Option<String> {
-        let Sizes { code, units, .. } = self.sizes;
-        // What is the same for a few rows may well differ for others.
-        let dead = if self.evaluation.rows < FEW_ROWS { 0 } else { self.evaluation.dead_units };
+        let ModelSizes { code, units, .. } = self.sizes;
+        let dead = self.dead_units();
         let what = if units == code { "code units" } else { "code channels" };
         (dead > 0).then(|| format!("{dead} of {units} {what} are dead (the same for every held-out row)"))
     }
 
-    fn is_closed_form(&self) -> bool {
-        self.network.weights.init == Init::ClosedForm && self.training.history.is_empty()
+    fn dead_with_advice(&self, dead: String) -> String {
+        match self.recipe.sparsity {
+            _ if self.is_closed_form() => dead,
+            Some(sparsity) => format!("{dead}: lower {} to wake them", sparsity.names()),
+            None => format!("{dead}: a smaller train.learning_rate or another seed may wake them"),
+        }
     }
 
-    /// The function of the code, where it is bounded and the decoder's weights are the encoder's.
-    fn bounded_and_tied(&self) -> Option<&'static str> {
-        let function = self.network.code_function()?;
-        let bounded = matches!(function, Function::Tanh | Function::Sigmoid);
-        (bounded && self.network.is_tied()).then(|| function.name())
+    /// The likeliest reason for an error above that of the PCA, with advice.
+    fn reason_for_worse(&self) -> String {
+        if self.is_closed_form() {
+            return "a PCA takes the mean away first, and this does not".to_owned();
+        }
+        if let Some(names) = self.recipe.sparsity.map(|sparsity| sparsity.names()) {
+            return format!("the code may pay too much for being active: lower {names}");
+        }
+        if let Some(function) = self.bounded_and_tied() {
+            return format!("a bounded {function} with a shared weight cannot give the code its scale back");
+        }
+        if self.training.steps < FEW_STEPS {
+            let steps = counted(self.training.steps, "step");
+            return format!("it took {steps} of training, which is few: more epochs, or a PCA");
+        }
+        match self.baselines.pca_components {
+            Some(components) => format!("a PCA with {components} components gives more"),
+            None => "a PCA gives more at the same size".to_owned(),
+        }
     }
 
-    /// What is said where held-out rows fare much worse than training rows, or did better before. Of BCE only what lies
-    /// above the floor counts.
     fn overfitting(&self) -> Option<String> {
-        let floor = self.evaluation.bce_floor.unwrap_or(0.0);
-        let (held_out, learned) = (self.evaluation.loss - floor, self.training.loss - floor);
-        let history = self.training.history;
-        let best = history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss));
-        // Next to nothing may well be several times next to nothing.
+        // The ratio of two losses close to 0 means little.
         if self.evaluation.squared_error_per_row < 1e-4 * self.baselines.mean {
             return None;
         }
-        if let (Some(best), Some(last)) = (best, history.last())
-            && !self.network.train.keeps_best()
-            && last.held_out_loss - floor > RISEN * (best.held_out_loss - floor)
-        {
+        if let Some(epoch) = self.epoch_before_rise() {
             return Some(format!(
-                "the held-out loss was least after epoch {} and has risen since: train.patience keeps the best",
-                best.epoch
+                "the held-out loss was least after epoch {epoch} and has risen since: train.patience keeps the best"
             ));
         }
-        (!history.is_empty() && learned > 0.0 && held_out > OVERFITTED * learned).then(|| {
+        self.is_overfitted().then(|| {
             format!(
                 "overfits: {} {} on held-out rows, {} on training rows; dropout, weights.l2 or more rows help",
-                self.network.loss.title(),
-                figure(self.evaluation.loss),
-                figure(self.training.loss)
+                self.recipe.loss.title(),
+                rounded(self.evaluation.loss),
+                rounded(self.training.loss)
             )
         })
     }
@@ -278,8 +321,8 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// A number with two decimals, or with three digits where it is small.
-fn figure(value: f64) -> String {
+/// Two decimals, or three significant digits for a number below 1.
+fn rounded(value: f64) -> String {
     let decimals =
         if value > 0.0 && value < 1.0 { (2.0 - value.log10().floor()).min(12.0) as usize } else { 2 };
     format!("{value:.decimals$}")
@@ -324,7 +367,7 @@ mod tests {
             linear: baselines.1,
             pca_components: components,
         };
-        let sizes = Sizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
+        let sizes = ModelSizes { width: 100, code: 32, units: if recipe == "conv" { 8 } else { 32 } };
         let record = |(place, &held_out_loss): (usize, &f64)| EpochRecord {
             epoch: place + 1,
             train_loss: 0.1,
@@ -334,7 +377,7 @@ mod tests {
             held_out_error_rate: None,
         };
         let history: Vec<EpochRecord> = held_out.iter().enumerate().map(record).collect();
-        let training = Training { loss: 0.1, history: &history, steps: 5000 };
+        let training = TrainingOutcome { loss: 0.1, history: &history, steps: 5000 };
         verdict(
             &RecipeFile::open(recipe).unwrap().recipe().unwrap(),
             sizes,

@@ -1,23 +1,19 @@
-//! One plain sentence about a classifier.
+//! The verdict on a classifier: a sentence that compares it with its baselines and says what to change.
 
+use crate::base::text::percent;
 use crate::evaluation::verdict::FEW_STEPS;
 use crate::model::metrics::ClassificationSummary;
 use crate::progress::EpochRecord;
 use crate::recipe::ClassifierRecipe;
 use crate::train::best_epoch;
 
-/// A held-out loss that has risen so far above its least is worth a word.
+/// The held-out loss is said to rise if it ends above this multiple of its minimum: it fluctuates by a few per cent.
 const RISEN: f64 = 1.15;
 
-/// A classifier that is no better than this share of the commonest class' error has learned nothing.
+/// A classifier has learned nothing if its error rate is above this fraction of that of the commonest class.
 const NOTHING: f64 = 0.97;
 
-/// Told of a share: `1.28 %`.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
-}
-
-/// The sentence for a classifier that took so many steps on labels.
+/// The verdict on a classifier that was trained on labels for `steps` optimizer steps.
 pub(crate) fn verdict(
     recipe: &ClassifierRecipe,
     summary: &ClassificationSummary,
@@ -25,75 +21,126 @@ pub(crate) fn verdict(
     history: &[EpochRecord],
     steps: usize,
 ) -> String {
-    let found = &summary.evaluation;
     if history.is_empty() {
         return "not trained on labels: the softmax layer is as it started".into();
     }
-    let mut parts = Vec::new();
-    // Rows of one class alone are told right by who always says that class: they cannot show what was learned.
-    let one_class = summary.commonest_error == 0.0;
-    let learned = one_class || found.error_rate < NOTHING * summary.commonest_error;
-    let told: Vec<usize> =
-        (0..names.len()).map(|class| found.confusion.iter().map(|row| row[class]).sum()).collect();
-    let used = told.iter().filter(|&&count| count > 0).count();
-    if !learned && used == 1 {
-        let only = told.iter().position(|&count| count > 0).unwrap_or(0);
-        parts.push(format!("learned nothing: it says `{}` of every row", names[only]));
-    } else if !learned {
-        parts.push(format!(
-            "learned nothing: {} of the held-out rows are told wrong, and always saying the commonest class gets {} wrong",
-            percent(found.error_rate),
-            percent(summary.commonest_error)
-        ));
-    } else {
-        let all = if summary.labelled_rows < summary.training_rows {
+    let fit = ClassifierOutcome { recipe, summary, history, steps };
+    let mut parts = vec![if fit.has_learned() { fit.error_rate() } else { fit.nothing_learned(names) }];
+    parts.extend(fit.choice_of_epoch());
+    parts.extend(fit.advice());
+    parts.join("; ")
+}
+
+/// All that the verdict on a classifier depends on.
+struct ClassifierOutcome<'a> {
+    recipe: &'a ClassifierRecipe,
+    summary: &'a ClassificationSummary,
+    history: &'a [EpochRecord],
+    steps: usize,
+}
+
+/// Statistics.
+impl ClassifierOutcome<'_> {
+    /// Whether all held-out rows belong to the commonest class: they cannot show what was learned.
+    fn has_one_class(&self) -> bool {
+        self.summary.commonest_error == 0.0
+    }
+
+    /// Whether the error rate is clearly below that of always predicting the commonest class.
+    fn has_learned(&self) -> bool {
+        self.has_one_class() || self.summary.evaluation.error_rate < NOTHING * self.summary.commonest_error
+    }
+
+    /// The class that is predicted for every row, if there is one.
+    fn only_prediction(&self) -> Option<usize> {
+        let confusion = &self.summary.evaluation.confusion;
+        let is_predicted = |class: &usize| confusion.iter().any(|row| row[*class] > 0);
+        let mut predicted = (0..confusion.len()).filter(is_predicted);
+        predicted.next().filter(|_| predicted.next().is_none())
+    }
+
+    /// The epoch with the lowest held-out loss, if the loss has risen since and the last parameters were kept. Without
+    /// misclassified rows a risen loss does no harm.
+    fn epoch_before_rise(&self) -> Option<usize> {
+        let (best, last) = (best_epoch(self.history)?, self.history.last()?);
+        let has_risen = last.held_out_loss > RISEN * best.held_out_loss;
+        (!self.recipe.train.keeps_best() && self.summary.evaluation.misclassified > 0 && has_risen)
+            .then_some(best.epoch)
+    }
+
+    /// Whether the classifier is no better than its baselines.
+    fn is_weak(&self) -> bool {
+        let metrics = &self.summary.evaluation;
+        let is_beaten = metrics.misclassified > 0 && metrics.error_rate >= self.summary.nearest_mean_error;
+        !self.has_learned() || is_beaten
+    }
+}
+
+/// Sentences.
+impl ClassifierOutcome<'_> {
+    fn nothing_learned(&self, names: &[String]) -> String {
+        match self.only_prediction() {
+            Some(class) => format!("learned nothing: it says `{}` of every row", names[class]),
+            None => format!(
+                "learned nothing: {} of the held-out rows are told wrong, and always saying the commonest class gets {} wrong",
+                percent(self.summary.evaluation.error_rate),
+                percent(self.summary.commonest_error)
+            ),
+        }
+    }
+
+    /// The error rate beside that of the nearest class mean.
+    fn error_rate(&self) -> String {
+        let (summary, metrics) = (self.summary, &self.summary.evaluation);
+        let from = if summary.labelled_rows < summary.training_rows {
             format!(" from {} labelled rows of {}", summary.labelled_rows, summary.training_rows)
         } else {
             String::new()
         };
         let nearest = summary.nearest_mean_error;
-        let beside = if one_class {
+        let beside = if self.has_one_class() {
             "but they are all of one class, which says little: hold out rows of every class".to_owned()
-        } else if found.error_rate < nearest || found.misclassified == 0 {
+        } else if metrics.error_rate < nearest || metrics.misclassified == 0 {
             format!("the nearest class mean gets {} wrong", percent(nearest))
-        } else if found.error_rate > nearest {
+        } else if metrics.error_rate > nearest {
             format!("worse than the nearest class mean, which gets {} wrong", percent(nearest))
         } else {
             "no better than the nearest class mean, which gets as many wrong".to_owned()
         };
-        parts.push(format!(
-            "{} of {} held-out rows are told wrong ({}){all}; {beside}",
-            found.misclassified,
-            found.rows,
-            percent(found.error_rate)
-        ));
+        format!(
+            "{} of {} held-out rows are told wrong ({}){from}; {beside}",
+            metrics.misclassified,
+            metrics.rows,
+            percent(metrics.error_rate)
+        )
     }
-    let mut has_risen = false;
-    if let (Some(best), Some(last)) = (best_epoch(history), history.last()) {
-        if recipe.train.keeps_best() {
-            parts.push(format!(
+
+    fn choice_of_epoch(&self) -> Option<String> {
+        if self.recipe.train.keeps_best() {
+            return Some(format!(
                 "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
-                best.epoch
-            ));
-        } else if found.misclassified > 0 && last.held_out_loss > RISEN * best.held_out_loss {
-            has_risen = true;
-            parts.push(format!(
-                "the held-out loss was least in epoch {} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience",
-                best.epoch
+                best_epoch(self.history)?.epoch
             ));
         }
+        self.epoch_before_rise().map(|epoch| {
+            format!(
+                "the held-out loss was least in epoch {epoch} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience"
+            )
+        })
     }
-    let is_weak = !learned || found.misclassified > 0 && found.error_rate >= summary.nearest_mean_error;
-    // Who has become too sure of itself needs no more steps.
-    if is_weak && !has_risen && steps > 0 && steps < FEW_STEPS {
-        let epochs = (recipe.train.epochs * FEW_STEPS).div_ceil(steps);
-        parts.push(format!(
-            "{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"
-        ));
-    } else if !learned {
-        parts.push("try a smaller train.learning_rate, or scale = \"standard\"".to_owned());
+
+    fn advice(&self) -> Option<String> {
+        // An overconfident network does not need more steps.
+        let needs_steps = self.is_weak() && self.epoch_before_rise().is_none();
+        let Self { steps, .. } = *self;
+        if needs_steps && steps > 0 && steps < FEW_STEPS {
+            let epochs = (self.recipe.train.epochs * FEW_STEPS).div_ceil(steps);
+            return Some(format!(
+                "{steps} steps of training are few: train.epochs = {epochs} makes them {FEW_STEPS}"
+            ));
+        }
+        (!self.has_learned()).then(|| "try a smaller train.learning_rate, or scale = \"standard\"".to_owned())
     }
-    parts.join("; ")
 }
 
 #[cfg(test)]

@@ -1,62 +1,62 @@
-//! Published figures, and the recipes that reproduce them.
+//! Published numbers and the recipes that reproduce them.
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::recipe::RecipeFile;
-use crate::recipe::{Recipe, suggestion};
+use crate::recipe::{Recipe, RecipeFile, suggestion};
 
-/// The papers: name and TOML text.
+/// The name and the TOML text of each paper.
 const PAPERS: [(&str, &str); 3] = [
     ("hinton2006", include_str!("../../recipes/papers/hinton2006.toml")),
     ("vincent2010", include_str!("../../recipes/papers/vincent2010.toml")),
     ("sutskever2013", include_str!("../../recipes/papers/sutskever2013.toml")),
 ];
 
-/// A paper with some of its figures.
+/// A paper with some of its published numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paper {
-    /// `hinton2006`
+    /// The name, such as `hinton2006`.
     pub name: String,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// Who wrote it, where it was printed.
+    /// Authors and publication.
     pub source: String,
-    /// The rows its figures are of: a built-in data set.
+    /// The built-in data set that the numbers are about.
     pub data: String,
-    /// What is not as in the paper.
+    /// Differences between the reproduction and the paper.
     pub note: String,
-    /// Its figures, in the order they are reproduced.
+    /// The numbers, in the order of their reproduction.
     pub figures: Vec<PaperFigure>,
 }
 
-/// A figure, and what reproduces it.
+/// A published number and the recipe that reproduces it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaperFigure {
-    /// What was fitted.
+    /// The method in words.
     pub what: String,
-    /// What is measured.
+    /// The metric.
     pub measure: PaperMeasure,
-    /// What the paper prints; nothing for a network that is set beside its figures.
+    /// The published number; none for a method that is only shown beside them.
     pub published: Option<f64>,
-    /// What is fitted here.
+    /// The recipe.
     pub recipe: Recipe,
 }
 
-/// What a figure of a paper measures.
+/// The metric of a published number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PaperMeasure {
-    /// The squared error of a row, on the held-out rows.
+    /// The squared error per row on the held-out rows.
     SquaredError,
-    /// The squared error of a row, on the training rows.
+    /// The squared error per row on the training rows.
     TrainingSquaredError,
-    /// The share of held-out rows whose class is told wrong, in per cent.
+    /// The error rate on the held-out rows, in per cent.
     ErrorPercent,
 }
 
 impl PaperMeasure {
-    /// In words.
+    /// A phrase for people.
     pub fn title(self) -> &'static str {
         match self {
             Self::SquaredError => "squared error per held-out row",
@@ -91,10 +91,10 @@ impl Paper {
         PAPERS.iter().map(|(name, _)| *name)
     }
 
-    /// Finds a paper by its name.
+    /// Opens a paper by its name.
     ///
     /// # Errors
-    /// Where there is none of this name.
+    /// If there is no paper of this name.
     pub fn open(name: &str) -> Result<Self> {
         let Some((name, text)) = PAPERS.iter().find(|(known, _)| *known == name) else {
             let names: Vec<&str> = Self::names().collect();

@@ -1,5 +1,7 @@
-//! Was pre-training worth it? A network that was pre-trained beside its twins: the same from random starts, with as many
-//! updates (those of the layers are counted), over several seeds.
+//! The random-initialisation baseline of a pre-trained network: was pre-training worth it?
+//!
+//! The baseline is the same network without pre-training, with as many optimizer steps (those of pre-training included).
+//! Both are fitted with several seeds, and a paired t-test tells a difference from chance.
 
 use serde::{Serialize, Serializer};
 
@@ -11,10 +13,10 @@ use crate::model::Summary;
 use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::Recipe;
 
-/// Differences between pre-trained networks and their twins that are smaller than this share are none, whatever the seeds.
+/// A relative difference below this is called no gain, even if it is significant.
 const NEGLIGIBLE: f64 = 0.01;
 
-/// A network that was fitted from one start with one seed.
+/// A fit with one initialisation and one seed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BaselineRun {
     /// The seed.
@@ -23,34 +25,35 @@ pub struct BaselineRun {
     pub steps: Steps,
     /// Time spent training, in seconds.
     pub seconds: f64,
-    /// What it is judged by, on the held-out rows: the share of classes told wrong, or the squared error per row.
+    /// The compared metric on the held-out rows: the error rate of a classifier (0..1), else the squared error per row.
     pub metric: f64,
-    /// The losses, epoch by epoch, of all layers together.
+    /// The losses of training all layers, epoch by epoch.
     pub history: Vec<EpochRecord>,
 }
 
-/// Networks with the same seeds, pre-trained and not.
+/// Fits of a network with and without pre-training, with the same seeds.
 #[derive(Debug, Clone)]
 pub struct RandomBaseline {
-    /// Whether they tell classes; else they rebuild rows.
+    /// Whether the network is a classifier; otherwise it is an autoencoder.
     pub is_classifier: bool,
-    /// The labelled rows that classes were learned from, and all rows.
+    /// The numbers of labelled training rows and of all training rows.
     pub rows: (usize, usize),
-    /// Those that were pre-trained.
+    /// The pre-trained networks.
     pub pretrained: Vec<BaselineRun>,
-    /// Those from random starts: as many, with the same seeds.
+    /// The networks with random initialisation and the same seeds.
     pub random: Vec<BaselineRun>,
-    /// Seeds with which training diverged, and whether it was the network that was pre-trained; both of the seed are left out.
+    /// The seeds with which training diverged, and whether the network was pre-trained. Both networks of such a seed are left
+    /// out.
     pub diverged: Vec<(u64, bool)>,
-    /// Whether it was stopped before its end.
+    /// Whether the callback stopped the fits.
     pub interrupted: bool,
 }
 
-/// Fits the baseline of a pre-trained network: the same network from a random initialisation, with as many optimizer
-/// steps; then both again with the seeds that follow, `seeds` in all. `first` is the fit of `recipe`.
+/// Fits the baseline of a pre-trained network: the same network with random initialisation and as many optimizer steps. Then
+/// fits both with the seeds that follow, `seeds` in all. `first` is the fit of `recipe`.
 ///
 /// # Errors
-/// Where nothing was pre-trained, or a fit fails.
+/// If `recipe` has no pre-training or a frozen encoder, or a fit fails.
 pub fn random_baseline(
     recipe: &Recipe,
     first: &Fit,
@@ -59,71 +62,63 @@ pub fn random_baseline(
     held_out: &Dataset<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<RandomBaseline> {
-    let compute = first.model.compute();
-    let all = training.rows.rows();
-    let summary = first.summary();
-    let labelled = summary.classification().map_or(all, |summary| summary.labelled_rows);
-    let own = BaselineRun::of(first);
-    let Some(twin) = twin(recipe, &own) else {
+    let first_run = BaselineRun::of(first);
+    let Some(random_recipe) = baseline_recipe(recipe, &first_run) else {
         return Err(Error::recipe(
             "a random-initialisation baseline is that of a network that is pre-trained and not frozen, and this one is not",
         )
         .hint("fit `stacked`, or a recipe with `pretrain`"));
     };
-    let mut found = RandomBaseline {
+    let all = training.rows.rows();
+    let labelled = first.summary().classification().map_or(all, |summary| summary.labelled_rows);
+    let mut baseline = RandomBaseline {
         is_classifier: matches!(recipe, Recipe::Classifier(_)),
         rows: (labelled, all),
-        pretrained: vec![own],
+        pretrained: vec![first_run],
         random: Vec::new(),
         diverged: Vec::new(),
         interrupted: false,
     };
     for number in 0..seeds.max(1) as u64 {
         let seed = recipe.seed().wrapping_add(number);
-        let mut pair = Vec::new();
-        for pretrained in [true, false] {
-            if pretrained && number == 0 {
-                continue;
-            }
-            let mut recipe = if pretrained { recipe.clone() } else { twin.clone() };
+        let mut runs = Vec::new();
+        // The pre-trained network of the first seed is fitted already.
+        let initialisations = if number == 0 { &[false][..] } else { &[true, false] };
+        for &pretrained in initialisations {
+            let mut recipe = if pretrained { recipe.clone() } else { random_recipe.clone() };
             recipe.set_seed(seed);
             notify(watch, Event::Start { pretrained, seed });
             let options = FitOptions {
                 held_out: HeldOut::Rows(held_out),
-                compute,
+                compute: first.model.compute(),
                 watch: Some(&mut *watch),
                 ..FitOptions::default()
             };
             let fit = fit(&recipe, training, options)?;
             match fit.ended {
                 Ended::Interrupted => {
-                    found.interrupted = true;
-                    return Ok(found);
+                    baseline.interrupted = true;
+                    return Ok(baseline);
                 }
-                // A diverged network has no metric to compare: its seed is left out, and that is said.
-                Ended::Diverged(_) => found.diverged.push((seed, pretrained)),
-                Ended::Finished | Ended::Early => pair.push((BaselineRun::of(&fit), pretrained)),
+                Ended::Diverged(_) => baseline.diverged.push((seed, pretrained)),
+                Ended::Finished | Ended::Early => runs.push((BaselineRun::of(&fit), pretrained)),
             }
         }
-        if found.diverged.iter().any(|(other, _)| *other == seed) {
-            found.pretrained.retain(|run| run.seed != seed);
-            continue;
-        }
-        for (run, pretrained) in pair {
-            if pretrained { &mut found.pretrained } else { &mut found.random }.push(run);
-        }
+        baseline.add_seed(seed, runs);
     }
-    Ok(found)
+    Ok(baseline)
 }
 
-/// The same network without pre-training, with as many optimizer steps; none where nothing was pre-trained.
-fn twin(recipe: &Recipe, own: &BaselineRun) -> Option<Recipe> {
+/// The recipe of the baseline: without pre-training, with as many optimizer steps. None without pre-training.
+fn baseline_recipe(recipe: &Recipe, pretrained: &BaselineRun) -> Option<Recipe> {
     match recipe {
         Recipe::Pca(_) => None,
-        Recipe::Autoencoder(network) => network.random_twin().map(Recipe::Autoencoder),
+        Recipe::Autoencoder(network) => network.random_baseline().map(Recipe::Autoencoder),
         Recipe::Classifier(network) => {
-            let per_epoch = own.steps.training / own.history.len().max(1);
-            network.random_twin(own.steps.pretraining, per_epoch.max(1)).map(Recipe::Classifier)
+            let steps_per_epoch = pretrained.steps.training / pretrained.history.len().max(1);
+            network
+                .random_baseline(pretrained.steps.pretraining, steps_per_epoch.max(1))
+                .map(Recipe::Classifier)
         }
     }
 }
@@ -144,8 +139,8 @@ impl BaselineRun {
     }
 }
 
-/// It serialises as `metric` (the name of the metric that is compared), `pretrained` and `random` (each with the `spread` of
-/// the metric and its `runs`), and `verdict`.
+/// Serialises as `metric` (the name of the compared metric), `pretrained` and `random` (each with the `spread` of the metric
+/// and its `runs`), and `verdict`.
 impl Serialize for RandomBaseline {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -172,7 +167,18 @@ impl Serialize for RandomBaseline {
 }
 
 impl RandomBaseline {
-    /// The figures of the networks that were pre-trained, and of those from random starts.
+    /// Adds the runs of a seed. If one of the two networks diverged, there is no pair to compare and both are left out.
+    fn add_seed(&mut self, seed: u64, runs: Vec<(BaselineRun, bool)>) {
+        if self.diverged.iter().any(|(diverged, _)| *diverged == seed) {
+            self.pretrained.retain(|run| run.seed != seed);
+            return;
+        }
+        for (run, pretrained) in runs {
+            if pretrained { &mut self.pretrained } else { &mut self.random }.push(run);
+        }
+    }
+
+    /// The mean and the standard deviation of the metric over the seeds: pre-trained, and with random initialisation.
     pub fn spreads(&self) -> (Option<Spread>, Option<Spread>) {
         let of = |runs: &[BaselineRun]| Spread::of(runs.iter().map(|run| run.metric));
         (of(&self.pretrained), of(&self.random))
@@ -184,59 +190,28 @@ impl RandomBaseline {
             if self.is_classifier { format!("{:.2} %", value * 100.0) } else { format!("{value:.4}") }
         };
         let header = vec!["seed".into(), format!("{recipe}, pre-trained"), "from a random start".into()];
-        let rows = self
-            .pretrained
-            .iter()
-            .zip(&self.random)
-            .map(|(own, random)| vec![own.seed.to_string(), number(own.metric), number(random.metric)])
-            .collect();
-        (header, rows)
+        let pairs = self.pretrained.iter().zip(&self.random);
+        let row = |(pretrained, random): (&BaselineRun, &BaselineRun)| {
+            vec![pretrained.seed.to_string(), number(pretrained.metric), number(random.metric)]
+        };
+        (header, pairs.map(row).collect())
     }
 
-    /// One plain sentence: whether pre-training paid.
+    /// The verdict on pre-training: a sentence.
     pub fn verdict(&self) -> String {
-        let diverged =
-            |pretrained: bool| self.diverged.iter().filter(|(_, kind)| *kind == pretrained).count();
-        let left_out = match (diverged(true), diverged(false)) {
-            (0, 0) => String::new(),
-            (0, random) => format!("; {random} random starts diverged, and their seeds are left out"),
-            (own, random) => {
-                format!(
-                    "; {own} pre-trained networks and {random} random starts diverged, and their seeds are left out"
-                )
-            }
-        };
-        // A pair for each seed that both have.
-        let differences: Vec<f64> = self
-            .random
-            .iter()
-            .filter_map(|random| {
-                let own = self.pretrained.iter().find(|own| own.seed == random.seed)?;
-                Some(random.metric - own.metric)
-            })
-            .collect();
-        let (Some(own), Some(other)) = self.spreads() else {
+        let left_out = self.left_out();
+        let (Some(pretrained), Some(random)) = self.spreads() else {
             return format!("no answer: no network from a random start was finished{left_out}");
         };
-        let is_large = (own.mean - other.mean).abs() > NEGLIGIBLE * other.mean;
-        let word = match own.mean < other.mean {
-            _ if !is_large => "no gain",
-            _ if !is_real(&differences) => "no gain that is more than chance",
-            // Of one pair it is not known what is chance.
-            true if self.random.len() == 1 => "pre-trained is better this once",
-            false if self.random.len() == 1 => "pre-trained is worse this once",
-            true => "pre-training pays",
-            false => "pre-training does harm",
+        let outcome = match self.outcome(&pretrained, &random) {
+            PretrainingEffect::Negligible => "no gain",
+            PretrainingEffect::Chance => "no gain that is more than chance",
+            PretrainingEffect::BetterOnce => "pre-trained is better this once",
+            PretrainingEffect::WorseOnce => "pre-trained is worse this once",
+            PretrainingEffect::Better => "pre-training pays",
+            PretrainingEffect::Worse => "pre-training does harm",
         };
-        let text = |spread: &Spread| {
-            let number = |value: f64| {
-                if self.is_classifier { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
-            };
-            let deviation =
-                spread.deviation.map_or_else(String::new, |value| format!(" ± {}", number(value)));
-            format!("{}{deviation}{}", number(spread.mean), if self.is_classifier { " %" } else { "" })
-        };
-        let what = if self.is_classifier { "error" } else { "squared error" };
+        let metric = if self.is_classifier { "error" } else { "squared error" };
         let rows = match self.rows {
             (labelled, all) if labelled < all => format!(" with {labelled} labels of {all} rows"),
             (labelled, _) if self.is_classifier => format!(" with {labelled} labels"),
@@ -247,17 +222,78 @@ impl RandomBaseline {
             count => format!(", over {count} seeds"),
         };
         format!(
-            "{word}: {what} {} pre-trained against {} from random starts with as many updates{rows}{seeds}{left_out}",
-            text(&own),
-            text(&other)
+            "{outcome}: {metric} {} pre-trained against {} from random starts with as many updates{rows}{seeds}{left_out}",
+            self.spread_text(&pretrained),
+            self.spread_text(&random)
         )
+    }
+
+    fn outcome(&self, pretrained: &Spread, random: &Spread) -> PretrainingEffect {
+        let is_better = pretrained.mean < random.mean;
+        let is_large = (pretrained.mean - random.mean).abs() > NEGLIGIBLE * random.mean;
+        if !is_large {
+            PretrainingEffect::Negligible
+        } else if !is_significant(&self.differences()) {
+            PretrainingEffect::Chance
+        } else if self.random.len() == 1 {
+            // One pair does not tell a difference from chance.
+            if is_better { PretrainingEffect::BetterOnce } else { PretrainingEffect::WorseOnce }
+        } else if is_better {
+            PretrainingEffect::Better
+        } else {
+            PretrainingEffect::Worse
+        }
+    }
+
+    /// Random minus pre-trained for each seed that both have.
+    fn differences(&self) -> Vec<f64> {
+        let difference = |random: &BaselineRun| {
+            let pretrained = self.pretrained.iter().find(|run| run.seed == random.seed)?;
+            Some(random.metric - pretrained.metric)
+        };
+        self.random.iter().filter_map(difference).collect()
+    }
+
+    fn spread_text(&self, spread: &Spread) -> String {
+        let number = |value: f64| {
+            if self.is_classifier { format!("{:.2}", value * 100.0) } else { format!("{value:.3}") }
+        };
+        let deviation = spread.deviation.map_or_else(String::new, |value| format!(" ± {}", number(value)));
+        format!("{}{deviation}{}", number(spread.mean), if self.is_classifier { " %" } else { "" })
+    }
+
+    /// The number of diverged networks, for the end of the verdict; empty without any.
+    fn left_out(&self) -> String {
+        let diverged =
+            |pretrained: bool| self.diverged.iter().filter(|(_, kind)| *kind == pretrained).count();
+        match (diverged(true), diverged(false)) {
+            (0, 0) => String::new(),
+            (0, random) => format!("; {random} random starts diverged, and their seeds are left out"),
+            (pretrained, random) => format!(
+                "; {pretrained} pre-trained networks and {random} random starts diverged, and their seeds are left out"
+            ),
+        }
     }
 }
 
-/// Whether differences of pairs are more than chance: their mean lies further from 0 than 95 of 100 such means would, were
-/// there no difference (Student's t). One pair says nothing of chance: then every difference counts.
-fn is_real(differences: &[f64]) -> bool {
-    // The 97.5 % quantile of Student's t, by degrees of freedom from 1.
+/// The effect of pre-training on the metric.
+enum PretrainingEffect {
+    /// Smaller than [`NEGLIGIBLE`].
+    Negligible,
+    /// Not significant.
+    Chance,
+    /// One seed only.
+    BetterOnce,
+    /// One seed only.
+    WorseOnce,
+    Better,
+    Worse,
+}
+
+/// The two-sided paired t-test at the 5 % level (Student 1908): whether the mean of the differences is significantly different
+/// from 0. A single difference cannot be tested and counts as significant.
+fn is_significant(differences: &[f64]) -> bool {
+    // The 97.5 % quantile of Student's t distribution, by degrees of freedom from 1.
     const T: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
     let Some(Spread { mean, deviation: Some(deviation), .. }) = Spread::of(differences.iter().copied())
     else {
@@ -265,7 +301,8 @@ fn is_real(differences: &[f64]) -> bool {
     };
     let n = differences.len();
     let quantile = T.get(n - 2).copied().unwrap_or(2.2);
-    mean.abs() > quantile * deviation / (n as f64).sqrt()
+    let standard_error = deviation / (n as f64).sqrt();
+    mean.abs() > quantile * standard_error
 }
 
 #[cfg(test)]
@@ -319,7 +356,7 @@ mod tests {
     /// alone t = 1.33.
     #[test]
     fn chance_is_told_by_students_own_metrics() {
-        assert!(is_real(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]));
-        assert!(!is_real(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]));
+        assert!(is_significant(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]));
+        assert!(!is_significant(&[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]));
     }
 }

@@ -1,74 +1,68 @@
-//! The road of an autoencoder: first parameters, training, batch normalisation folded away. And its door for programs.
+//! Fitting an autoencoder: initial parameters, training, folding of batch normalisation. And the builder [`Autoencoder`].
 
 use std::time::Instant;
 
-use super::checks::{
-    Prepared, begin, check_memory, check_start, check_unit_range, free_memory, parameters_of,
-};
-use super::{Fit, FitOptions, Job, Steps, fit as fit_recipe};
+use super::checks::{check_initial_model, check_memory, check_unit_range, free_memory};
+use super::start::{CheckpointedTraining, Initialisation, TrainingRows, parameters_from_model, untrained};
+use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::evaluate_with_codes;
-use crate::evaluation::verdict::Training;
-use crate::model::{Fitted, Model, Part};
+use crate::evaluation::verdict::TrainingOutcome;
+use crate::model::Fitted;
 use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
 use crate::pca::Moments;
 use crate::pca::closed_form::closed_form;
-use crate::progress::{Ended, Event, Stage, notify};
+use crate::progress::{Event, Stage, notify};
 use crate::recipe::{AutoencoderRecipe, Function, Init, Layer, Loss, Recipe, Train};
-use crate::train::checkpoint::Checkpoints;
-use crate::train::pretrain::{PretrainedLayer, pretrain};
-use crate::train::{Job as TrainingJob, State, Trained, best_epoch, train};
+use crate::train::pretrain::pretrain;
+use crate::train::{Job as TrainingJob, Trained};
 
-pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: Job<'_>) -> Result<Fit> {
-    let (recipe, scaling) = scaled(recipe, &job)?;
-    let mut found = find_parameters(&recipe, &scaling, &mut job)?;
+pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit> {
+    let (recipe, scaling) = choose_scaling(recipe, &job)?;
+    let Found { plan, trained, initialisation } = find_parameters(&recipe, &scaling, &mut job)?;
+    let Trained { parameters, history, seconds, ended } = trained;
 
-    // Training may have measured the moments: the closed form is found from them.
-    let moments = match found.moments.take() {
-        Some(moments) => moments,
-        None => Moments::measure(&*job.training.rows, &scaling, job.compute.level, job.compute.threads)?,
-    };
     let rows = &*job.training.rows;
-    let (folded, plan, parameters) = found.plan.folded(&recipe, found.parameters)?;
+    let moments = match initialisation.moments {
+        Some(moments) => moments,
+        None => Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?,
+    };
+    let (folded, plan, parameters) = plan.folded(&recipe, parameters)?;
     let folded = if recipe.is_normalized() { folded } else { recipe.clone() };
-    let recipe = Recipe::Autoencoder(recipe);
-    let model = Model {
-        recipe: Recipe::Autoencoder(folded),
-        shape: rows.shape(),
-        element: rows.element(),
-        training_mean: moments.mean().to_vec(),
-        fitted: Fitted::Network { plan, parameters },
-        summary: None,
-        part: Part::Whole,
-        classes: None,
-        scaling,
-        compute: job.compute,
-    };
-    let steps = Steps {
-        pretraining: found.pretraining_steps,
-        training: recipe.train().map_or(0, |train| train.steps(found.history.len(), rows.rows())),
-    };
-    let loss = match found.train_loss {
-        Some(loss) => loss,
+    let model =
+        job.model(Recipe::Autoencoder(folded), scaling, &moments, Fitted::Network { plan, parameters });
+
+    let loss = match kept_record(&recipe.train, &history) {
+        Some(record) => record.train_loss,
         None => evaluate_with_codes(&model, rows, 0)?.0.loss,
     };
-    let training = Training { loss, history: &found.history, steps: steps.training };
-    let (model, held_out_codes) = job.measure(model, &recipe, &moments, training)?;
-    let Found { history, seconds, pretraining, ended, .. } = found;
-    Ok(Fit { model, recipe, history, seconds, pretraining, steps, ended, held_out_codes })
+    let steps =
+        Steps { pretraining: initialisation.steps, training: recipe.train.steps(history.len(), rows.rows()) };
+    let recipe = Recipe::Autoencoder(recipe);
+    let training = TrainingOutcome { loss, history: &history, steps: steps.training };
+    let (model, held_out_codes) = job.evaluate(model, &recipe, &moments, training)?;
+    Ok(Fit {
+        model,
+        recipe,
+        history,
+        seconds: initialisation.seconds + seconds,
+        pretraining: initialisation.layers,
+        steps,
+        ended,
+        held_out_codes,
+    })
 }
 
-/// The recipe with its scale decided, and the scaling: learned from the training rows, or that of the model that training
-/// starts from.
-fn scaled(recipe: &AutoencoderRecipe, job: &Job<'_>) -> Result<(AutoencoderRecipe, Scaling)> {
+/// The recipe with its scale resolved, and the scaling: that of the initial model, or learned from the training rows.
+fn choose_scaling(recipe: &AutoencoderRecipe, job: &FitJob<'_>) -> Result<(AutoencoderRecipe, Scaling)> {
     let mut recipe = recipe.clone();
     let scaling = match job.start_from {
         Some(model) => {
-            check_start(recipe.scale, model, &*job.training.rows)
+            check_initial_model(recipe.scale, model, &*job.training.rows)
                 .map_err(|error| error.at(&job.training.name))?;
             if recipe.weights.init == Init::ClosedForm {
                 return Err(Error::recipe(
@@ -86,7 +80,8 @@ fn scaled(recipe: &AutoencoderRecipe, job: &Job<'_>) -> Result<(AutoencoderRecip
     };
     if recipe.loss.needs_shares() {
         check_unit_range(job.training, &job.measured[0], &recipe, &scaling)?;
-        // Where the range was learned from the training rows, others may reach beyond it; they are only evaluated.
+        // A range that was learned from the training rows may not contain all held-out rows. That does no harm, because they
+        // are only evaluated.
         if matches!(recipe.scale, Scale::None | Scale::Unit) {
             check_unit_range(job.held_out, &job.measured[1], &recipe, &scaling)?;
         }
@@ -94,104 +89,70 @@ fn scaled(recipe: &AutoencoderRecipe, job: &Job<'_>) -> Result<(AutoencoderRecip
     Ok((recipe, scaling))
 }
 
-/// The parameters that were found, and how.
+/// The trained network.
 struct Found {
     plan: Plan,
-    parameters: Vec<f32>,
-    history: Vec<crate::progress::EpochRecord>,
-    /// The loss on the training rows, over the epoch that was kept; none where nothing was trained.
-    train_loss: Option<f64>,
-    seconds: f64,
-    ended: Ended,
-    /// Of the training rows, where the closed form needed them.
-    moments: Option<Moments>,
-    pretraining: Vec<PretrainedLayer>,
-    pretraining_steps: usize,
+    trained: Trained,
+    initialisation: Initialisation,
 }
 
-fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<'_>) -> Result<Found> {
+fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJob<'_>) -> Result<Found> {
     let (rows, compute) = (&*job.training.rows, job.compute);
     let plan = Plan::new(recipe, rows.shape())?;
-    let optimizer = recipe.train.optimizer()?;
     if recipe.is_normalized() && rows.rows() < 2 {
         return Err(
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
         );
     }
-    check_memory(&plan, optimizer, recipe.train.batch_size.min(rows.rows()), compute.threads, free_memory())?;
+    let batch_size = recipe.train.batch_size.min(rows.rows());
+    check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, free_memory())?;
+
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
-    let prepared = [Prepared::new(raw[0], compute.level)?, Prepared::new(raw[1], compute.level)?];
-    let [learn, held_out] = [prepared[0].rows(), prepared[1].rows()];
+    let in_memory = [TrainingRows::new(raw[0], compute.level)?, TrainingRows::new(raw[1], compute.level)?];
+    let [training, held_out] = [in_memory[0].rows(), in_memory[1].rows()];
+    let description = Recipe::Autoencoder(recipe.clone());
+    let mut checkpoints = CheckpointedTraining::new(job.checkpoints, description, raw[0], raw[1])?;
 
-    let begun = Instant::now();
-    let (mut moments, mut preparation, mut pretraining_steps) = (None, 0.0, 0);
-    let (mut pretraining, mut stopped) = (Vec::new(), Ended::Finished);
-    let (start_from, watch) = (job.start_from, &mut *job.watch);
-    let first_state = || -> Result<State> {
-        let parameters = if let Some(model) = start_from {
-            parameters_of(model, &plan)?
-        } else if recipe.weights.init == Init::ClosedForm {
-            let found = Moments::measure(rows, scaling, compute.level, compute.threads)?;
-            let parameters = closed_form(&plan, &found, compute.level)?;
-            moments = Some(found);
-            preparation = begun.elapsed().as_secs_f64();
-            parameters
-        } else if let Some(settings) = &recipe.pretrain {
-            let found = pretrain(recipe.into(), settings, &plan, learn, held_out, compute, watch)?;
-            preparation = found.layers.iter().map(|layer| layer.seconds).sum();
-            pretraining_steps = settings.steps(&recipe.train, recipe.dense_layers(), rows.rows());
-            (pretraining, stopped) = (found.layers, found.ended);
-            notify(watch, Event::Stage(Stage::FineTuning));
-            found.parameters
-        } else {
-            initial_parameters(&plan, recipe.train.seed)
-        };
-        Ok(State::new(parameters, optimizer))
+    let mut initialisation = Initialisation::default();
+    let training_job =
+        TrainingJob { plan: &plan, settings: &recipe.train, rows: training, held_out, compute };
+    let state = checkpoints.first_state(&plan, &recipe.train, || {
+        first_parameters(recipe, scaling, training_job, job, &mut initialisation)
+    })?;
+    let trained = match initialisation.stopped.clone() {
+        Some(ended) => untrained(state.parameters, ended),
+        None => checkpoints.train(training_job, state, &mut *job.watch)?,
     };
-    let mut files = job
-        .checkpoints
-        .map(|options| Checkpoints::new(options.model, Recipe::Autoencoder(recipe.clone()), raw[0], raw[1]))
-        .transpose()?;
-    let resume = job.checkpoints.is_some_and(|options| options.resume);
-    let start = begin(files.as_mut(), resume, &plan, optimizer, recipe.train.epochs, first_state)?;
-    if stopped != Ended::Finished {
-        return Ok(Found {
-            plan,
-            parameters: start.parameters,
-            history: Vec::new(),
-            train_loss: None,
-            seconds: preparation,
-            ended: stopped,
-            moments,
-            pretraining,
-            pretraining_steps,
-        });
-    }
-    let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-    let training = TrainingJob { plan: &plan, settings: &recipe.train, rows: learn, held_out, compute };
-    let trained = train(training, start, &mut keep, &mut *job.watch)?;
-
-    let Trained { parameters, history, seconds, ended } = trained;
-    if let (Some(files), Ended::Finished | Ended::Early) = (&files, &ended) {
-        files.remove();
-    }
-    let kept = if recipe.train.keeps_best() { best_epoch(&history) } else { history.last() };
-    let train_loss = kept.map(|record| record.train_loss);
-    let seconds = preparation + seconds;
-    Ok(Found {
-        plan,
-        parameters,
-        history,
-        train_loss,
-        seconds,
-        ended,
-        moments,
-        pretraining,
-        pretraining_steps,
-    })
+    Ok(Found { plan, trained, initialisation })
 }
 
-/// An autoencoder in the making: layers, then settings, then [`Autoencoder::fit`].
+/// The parameters of the initial model, of the closed form, of pre-training, or random ones.
+fn first_parameters(
+    recipe: &AutoencoderRecipe,
+    scaling: &Scaling,
+    TrainingJob { plan, rows, held_out, compute, .. }: TrainingJob<'_>,
+    job: &mut FitJob<'_>,
+    initialisation: &mut Initialisation,
+) -> Result<Vec<f32>> {
+    if let Some(model) = job.start_from {
+        return parameters_from_model(model, plan);
+    }
+    if recipe.weights.init == Init::ClosedForm {
+        let started = Instant::now();
+        let moments = Moments::measure(&*job.training.rows, scaling, compute.level, compute.threads)?;
+        let parameters = closed_form(plan, &moments, compute.level)?;
+        initialisation.moments = Some(moments);
+        initialisation.seconds = started.elapsed().as_secs_f64();
+        return Ok(parameters);
+    }
+    let Some(settings) = &recipe.pretrain else { return Ok(initial_parameters(plan, recipe.train.seed)) };
+    let pretrained = pretrain(recipe.into(), settings, plan, rows, held_out, compute, &mut *job.watch)?;
+    let steps = settings.steps(&recipe.train, recipe.dense_layers(), rows.source.rows());
+    notify(&mut *job.watch, Event::Stage(Stage::FineTuning));
+    Ok(initialisation.record_pretraining(pretrained, steps))
+}
+
+/// A builder of autoencoders: layers, then settings, then [`Autoencoder::fit`].
 ///
 /// ```
 /// use narrows::{Autoencoder, Function, Train};
@@ -225,19 +186,19 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut Job<
 pub struct Autoencoder(AutoencoderRecipe);
 
 impl Autoencoder {
-    /// Layers from the row to the code, and from the code to the row. Rows are scaled as suits them (`Scale::Auto`), the
-    /// loss is mean squared error, training has its defaults.
+    /// An autoencoder with the given layers from the row to the code and from the code to the row. The scaling is chosen from
+    /// the rows (`Scale::Auto`), the loss is the mean squared error, and training has its default settings.
     pub fn new(encoder: impl IntoIterator<Item = Layer>, decoder: impl IntoIterator<Item = Layer>) -> Self {
         Self(AutoencoderRecipe::new(encoder.into_iter().collect(), decoder.into_iter().collect()))
     }
 
-    /// Dense layers of these widths from the row to the code, and mirrored back: `[784, 128, 32]`. ReLU between layers; the
-    /// code and the output are linear. The first width is that of a row.
+    /// Dense layers of the given widths from the row to the code, such as `[784, 128, 32]`, and mirrored from the code to the
+    /// row. The first width is that of a row. There is a ReLU between layers; the code and the output are linear.
     pub fn dense(widths: &[usize]) -> Self {
         Self(AutoencoderRecipe::dense(widths))
     }
 
-    /// The function between layers, in place of each ReLU.
+    /// Replaces each ReLU by another activation function.
     pub fn activation(mut self, function: Function) -> Self {
         for layer in self.0.encoder.iter_mut().chain(&mut self.0.decoder) {
             if *layer == Layer::relu() {
@@ -247,7 +208,8 @@ impl Autoencoder {
         self
     }
 
-    /// The loss. BCE needs rows in 0..1 and a decoder that ends in a sigmoid, which is added where it is missing.
+    /// Sets the loss. BCE needs rows in 0..1 and a sigmoid at the end of the decoder, cross-entropy needs a softmax; a missing one
+    /// is added.
     pub fn loss(mut self, loss: Loss) -> Self {
         let end = match loss {
             Loss::Bce => Some(Function::Sigmoid),
@@ -263,24 +225,24 @@ impl Autoencoder {
         self
     }
 
-    /// How rows are scaled before the network sees them.
+    /// Sets the scaling of the rows.
     pub fn scale(mut self, scale: Scale) -> Self {
         self.0.scale = scale;
         self
     }
 
-    /// The settings of training.
+    /// Sets the settings of training.
     pub fn train(mut self, train: Train) -> Self {
         self.0.train = train;
         self
     }
 
-    /// The recipe, for settings beyond these and for [`fit()`](super::fit()) with options.
+    /// The recipe, for further settings and for [`fit()`](super::fit()) with options.
     pub fn recipe(self) -> Recipe {
         Recipe::Autoencoder(self.0)
     }
 
-    /// Fits it to rows, with a tenth of them held out.
+    /// Fits the autoencoder to rows, a tenth of which are held out.
     ///
     /// # Errors
     /// As [`fit()`](super::fit()).

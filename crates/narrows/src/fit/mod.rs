@@ -1,8 +1,19 @@
-//! From a recipe and rows to a model: the front door [`fit()`], and the three roads behind it.
+//! Fitting: from a recipe and rows to a model with its metrics.
 //!
-//! Every road checks its rows, learns the scaling, finds the parameters, and measures the model on held-out rows beside
-//! simpler methods. Roads: `pca` (an eigen-decomposition), `autoencoder` (a closed form, or gradients, after layer-wise
-//! pre-training where asked for), `classifier` (gradients on labels).
+//! [`fit()`] checks the rows and calls the method of the recipe. Each method chooses and learns the scaling, finds the
+//! parameters, and evaluates the model and its baselines on the held-out rows.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `mod` | [`fit()`], its options, and the steps that the methods share ([`FitJob`]) |
+//! | `pca` | an eigen-decomposition |
+//! | `autoencoder` | a closed form or gradient descent, after pre-training if the recipe has it |
+//! | `classifier` | pre-training, then gradient descent on labels |
+//! | `checks` | what is refused before a fit |
+//! | `start` | initial parameters, rows in memory, checkpoints |
+//! | `record`, `elimination` | the outcome as a record; the eliminated weights |
+//!
+//! Experiments and programs use this room; nothing below it does.
 
 mod autoencoder;
 mod checks;
@@ -10,6 +21,7 @@ mod classifier;
 mod elimination;
 mod pca;
 mod record;
+mod start;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -24,18 +36,19 @@ use crate::data::stats::Measured;
 use crate::data::{Dataset, hold_out};
 use crate::error::Result;
 use crate::evaluation::reconstruction::evaluate_with_codes;
-use crate::evaluation::verdict::{Sizes, Training, verdict};
+use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
-use crate::model::{Model, Summary};
+use crate::model::{Fitted, Model, Part, Summary};
 pub use crate::network::engine::Footprint;
 use crate::pca::Moments;
 use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Train};
+use crate::train::best_epoch;
 use crate::train::pretrain::PretrainedLayer;
 
 /// Fits a recipe to rows: a PCA, an autoencoder or a classifier.
 ///
-/// The same recipe, rows and seed give the same model, to the byte, with any number of threads.
+/// The same recipe (with its seed) and rows give the same bytes of the model with any number of threads.
 ///
 /// ```
 /// use narrows::{FitOptions, Recipe};
@@ -48,7 +61,7 @@ use crate::train::pretrain::PretrainedLayer;
 /// ```
 ///
 /// # Errors
-/// Where the rows do not fit the recipe, a value is missing, rows cannot be read, or files cannot be written.
+/// If the recipe is invalid, the rows do not fit it, a value is missing, rows cannot be read, or checkpoints cannot be written.
 pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOptions<'_>) -> Result<Fit> {
     let training = training.into();
     recipe.validate()?;
@@ -59,7 +72,7 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
     };
     checks::check_lengths(&training, &held_out)?;
     let mut ignore = |_: &Event| ControlFlow::Continue(());
-    let job = Job {
+    let job = FitJob {
         measured: [Measured::new(&*training.rows), Measured::new(&*held_out.rows)],
         training: &training,
         held_out: &held_out,
@@ -76,31 +89,32 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
     }
 }
 
-/// Options of [`fit()`]. `FitOptions::default()` holds out a tenth of the rows and uses all processors.
+/// Options of [`fit()`]. The default holds out a tenth of the rows and uses all processors.
 #[derive(Default)]
 pub struct FitOptions<'a> {
-    /// The held-out rows that the model is measured on.
+    /// The held-out rows, on which the model is evaluated.
     pub held_out: HeldOut<'a>,
-    /// With what it computes; the model keeps it.
+    /// The number of threads and the SIMD level; the model keeps them.
     pub compute: Compute,
-    /// A model whose parameters training starts from, its scaling included: a network with the same layers, or a PCA, which
-    /// is a network with one dense layer on each side. A classifier takes its encoder.
+    /// The initial model: training starts from its parameters and uses its scaling. It is a network with the same layers, or a
+    /// PCA, which is a network with one dense layer on each side. A classifier takes its encoder.
     pub start_from: Option<&'a Model>,
-    /// The files that the state of training is kept in.
+    /// Checkpoint files; none by default.
     pub checkpoints: Option<CheckpointOptions<'a>>,
-    /// Is called with every [`Event`]; `ControlFlow::Break(())` stops training, and the best parameters so far are kept.
+    /// The callback for every [`Event`]. `ControlFlow::Break(())` stops training; the best parameters so far are kept.
     pub watch: Option<&'a mut Watch<'a>>,
 }
 
-/// A callback for progress.
+/// The callback of a fit.
 pub type Watch<'a> = dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a;
 
-/// The rows that a model is measured on.
+/// The rows that a model is evaluated on.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum HeldOut<'a> {
-    /// A share of the training rows (above 0, below 1), chosen by the recipe's seed; see [`hold_out`].
+    /// A fraction of the training rows (above 0, below 1), chosen at random with the recipe's seed; see [`hold_out`].
     Share(f64),
-    /// Rows of their own.
+    /// Other rows.
     Rows(&'a Dataset<'a>),
 }
 
@@ -111,31 +125,30 @@ impl Default for HeldOut<'_> {
     }
 }
 
-/// The files that the state of training is kept in, every ten seconds and when training is interrupted. They are removed
-/// when training is finished.
+/// Checkpoint files. They are written every ten seconds and when training is interrupted, and removed when it is finished.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckpointOptions<'a> {
-    /// The path of the model that will be written; the checkpoints lie beside it.
+    /// The path of the model file; the checkpoints are written next to it.
     pub model: &'a Path,
-    /// Whether to go on from the newest of them, as if the run had never stopped.
+    /// Whether to resume from the newest checkpoint. The model is the same as without the interruption.
     pub resume: bool,
 }
 
-/// A fitted model, and how it came about.
+/// A fitted model with the records of its fit.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Fit {
     /// The model, with its summary.
     pub model: Model,
-    /// The recipe that was fitted: with batch normalisation, where the model's own recipe is without.
+    /// The fitted recipe, with its batch normalisation, which the model's recipe has folded into the layers beside it.
     pub recipe: Recipe,
     /// The losses, epoch by epoch; empty for a PCA.
     pub history: Vec<EpochRecord>,
-    /// Time spent finding the parameters from rows in memory, in seconds.
+    /// Time spent on finding the parameters from rows in memory, in seconds.
     pub seconds: f64,
-    /// The layers that were pre-trained, from the first to the code; empty without pre-training.
+    /// The pre-trained layers from the first to the code; empty without pre-training.
     pub pretraining: Vec<PretrainedLayer>,
-    /// Optimizer steps that were taken.
+    /// Optimizer steps.
     pub steps: Steps,
     /// How training ended.
     pub ended: Ended,
@@ -146,14 +159,14 @@ pub struct Fit {
 /// Optimizer steps of a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Steps {
-    /// Of the layers in pre-training.
+    /// Steps of pre-training, over all layers.
     pub pretraining: usize,
-    /// Of all layers together.
+    /// Steps of training the whole network.
     pub training: usize,
 }
 
 impl Fit {
-    /// How good the model was found to be on the held-out rows.
+    /// The summary, with metrics on the held-out rows.
     ///
     /// # Panics
     /// Never: [`fit()`] always writes a summary.
@@ -161,35 +174,41 @@ impl Fit {
         self.model.summary().expect("every fit writes a summary")
     }
 
-    /// The epoch whose parameters were kept, for a recipe that keeps those of the best epoch. None where the last epoch is
-    /// kept, or there are no epochs.
+    /// The epoch whose parameters were kept, for a recipe that keeps the best ones. None for a recipe that keeps the last ones,
+    /// and without epochs.
     pub fn kept_epoch(&self) -> Option<usize> {
-        let keeps_best = self.model.recipe.train().is_some_and(crate::recipe::Train::keeps_best);
-        crate::train::best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
+        let keeps_best = self.model.recipe.train().is_some_and(Train::keeps_best);
+        best_epoch(&self.history).filter(|_| keeps_best).map(|record| record.epoch)
     }
 
-    /// One plain sentence about the fit.
+    /// The verdict: a sentence that compares the model with its baselines.
     pub fn verdict(&self) -> &str {
         self.summary().verdict()
     }
 }
 
-/// Held-out rows whose codes are kept.
+/// The largest number of held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
 
-/// What a road from a recipe to a model is given.
-struct Job<'a> {
+/// The record of the epoch whose parameters were kept.
+fn kept_record<'a>(train: &Train, history: &'a [EpochRecord]) -> Option<&'a EpochRecord> {
+    if train.keeps_best() { best_epoch(history) } else { history.last() }
+}
+
+/// The rows, the options, and the steps that the methods share.
+struct FitJob<'a> {
     training: &'a Dataset<'a>,
     held_out: &'a Dataset<'a>,
-    /// The statistics of both, measured at most once.
+    /// The statistics of the training rows and of the held-out rows, measured at most once.
     measured: [Measured<'a>; 2],
     compute: Compute,
     start_from: Option<&'a Model>,
     checkpoints: Option<CheckpointOptions<'a>>,
-    watch: &'a mut (dyn FnMut(&Event) -> ControlFlow<()> + Send + 'a),
+    watch: &'a mut Watch<'a>,
 }
 
-impl Job<'_> {
+impl FitJob<'_> {
+    /// Refuses missing values.
     fn require_complete(&self) -> Result<()> {
         for (measured, dataset) in self.measured.iter().zip([self.training, self.held_out]) {
             measured.require_complete().map_err(|error| error.at(&dataset.name))?;
@@ -197,7 +216,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The scale that a recipe asks for, chosen where it is left open.
+    /// The scale of a recipe; `auto` is resolved by the statistics of the rows.
     fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
         match scale {
             Scale::Auto => Ok(choose_scale(&self.measured[0], &self.measured[1], needs_unit_range)?.scale),
@@ -205,7 +224,7 @@ impl Job<'_> {
         }
     }
 
-    /// Learns a scaling from the training rows, and refuses held-out rows in other units.
+    /// Learns the scaling from the training rows. Refuses held-out rows in other units.
     fn learn_scaling(&self, scale: Scale) -> Result<Scaling> {
         let element = self.training.rows.element();
         crate::model::check_units(element, scale, &self.measured[1])
@@ -213,21 +232,40 @@ impl Job<'_> {
         Scaling::learn_from(scale, &self.measured[0])
     }
 
-    /// Measures a PCA or an autoencoder on the held-out rows beside simpler methods; answers it with its summary, and the
-    /// codes of the first held-out rows. `recipe` is the one that was fitted, `moments` are those of the training rows.
-    fn measure(
+    /// A model without a summary; `moments` are those of the training rows.
+    fn model(&self, recipe: Recipe, scaling: Scaling, moments: &Moments, fitted: Fitted) -> Model {
+        Model {
+            recipe,
+            shape: self.training.rows.shape(),
+            element: self.training.rows.element(),
+            scaling,
+            training_mean: moments.mean().to_vec(),
+            fitted,
+            summary: None,
+            part: Part::Whole,
+            classes: None,
+            compute: self.compute,
+        }
+    }
+
+    /// Evaluates a PCA or an autoencoder and its baselines on the held-out rows. Returns the model with its summary, and the
+    /// codes of the first held-out rows. `recipe` is the fitted one, `moments` are those of the training rows.
+    fn evaluate(
         &mut self,
         mut model: Model,
         recipe: &Recipe,
         moments: &Moments,
-        training: Training<'_>,
+        training: TrainingOutcome<'_>,
     ) -> Result<(Model, Vec<f32>)> {
         notify(&mut *self.watch, Event::Stage(Stage::Baselines));
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
         let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;
-        let sizes =
-            Sizes { width: model.shape.len(), code: model.code_shape().len(), units: model.code_units() };
+        let sizes = ModelSizes {
+            width: model.shape.len(),
+            code: model.code_shape().len(),
+            units: model.code_units(),
+        };
         model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
             training_rows: self.training.rows.rows(),
             epochs: training.history.len(),

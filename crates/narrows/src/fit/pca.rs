@@ -1,16 +1,16 @@
-//! The road of a PCA: moments, then an eigen-decomposition.
+//! Fitting a PCA: the moments of the training rows, then an eigen-decomposition.
 
 use std::time::Instant;
 
-use super::{Fit, Job, Steps};
+use super::{Fit, FitJob, Steps};
 use crate::error::{Error, Result};
-use crate::evaluation::verdict::Training;
-use crate::model::{Fitted, Model, Part};
+use crate::evaluation::verdict::TrainingOutcome;
+use crate::model::Fitted;
 use crate::pca::{Moments, Pca};
 use crate::progress::Ended;
 use crate::recipe::{PcaRecipe, Recipe};
 
-pub(super) fn fit(recipe: &PcaRecipe, mut job: Job<'_>) -> Result<Fit> {
+pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     if job.start_from.is_some() {
         return Err(Error::recipe("a PCA starts from nothing").hint("train a network from the model"));
     }
@@ -26,20 +26,9 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: Job<'_>) -> Result<Fit> {
 
     let loss = pca.training_error() / rows.shape().len() as f64;
     let recipe = Recipe::Pca(recipe);
-    let model = Model {
-        recipe: recipe.clone(),
-        shape: rows.shape(),
-        element: rows.element(),
-        training_mean: moments.mean().to_vec(),
-        fitted: Fitted::Pca(pca),
-        summary: None,
-        part: Part::Whole,
-        classes: None,
-        scaling,
-        compute: job.compute,
-    };
-    let training = Training { loss, history: &[], steps: 0 };
-    let (model, held_out_codes) = job.measure(model, &recipe, &moments, training)?;
+    let model = job.model(recipe.clone(), scaling, &moments, Fitted::Pca(pca));
+    let training = TrainingOutcome { loss, history: &[], steps: 0 };
+    let (model, held_out_codes) = job.evaluate(model, &recipe, &moments, training)?;
     Ok(Fit {
         model,
         recipe,

@@ -7,9 +7,10 @@ use crate::model::Summary;
 use crate::progress::Ended;
 use crate::train::pretrain::PretrainedLayer;
 
-/// A fit serialises as one flat record: sizes, `epochs`, `ended`, `steps`, `seconds`, the fields of its [`Summary`]
-/// (`train_loss`, `held_out`, `baselines`, `verdict`), `pretraining` (a record for each pre-trained layer), and what only
-/// some models have. The epochs themselves are records of their own: see [`Fit::history`].
+/// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, the fields of the [`Summary`] (such as `epochs`,
+/// `train_loss`, `held_out`, `baselines`, `verdict`), and `pretraining` (a record for each pre-trained layer). Only a PCA has
+/// `explained_variance_ratio`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
+/// see [`Fit::history`].
 impl Serialize for Fit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
@@ -48,8 +49,8 @@ impl Serialize for Fit {
     }
 }
 
-/// A pre-trained layer serialises as `inputs`, `units`, `epochs`, `loss_name`, `seconds`, and of the epoch that was kept
-/// `train_loss`, `held_out_loss` and `dead_units`.
+/// Serialises as `inputs`, `units`, `epochs`, `loss_name`, `seconds`, and `train_loss`, `held_out_loss` and `dead_units` of the
+/// epoch whose parameters were kept.
 impl Serialize for PretrainedLayer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
@@ -78,7 +79,7 @@ impl Serialize for PretrainedLayer {
     }
 }
 
-/// The outcome of weight elimination serialises as `weights`, `eliminated` and `unused_inputs`.
+/// Serialises as `weights`, `eliminated` and `unused_inputs`.
 impl Serialize for Elimination {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]

@@ -1,4 +1,4 @@
-//! A model applied to rows: encode, decode, reconstruct, predict.
+//! Inference: encode, decode, reconstruct, predict.
 
 use super::{Fitted, Model, Part};
 use crate::compute::Compute;
@@ -17,10 +17,10 @@ enum Direction {
 }
 
 impl Model {
-    /// The codes of rows: n rows of the code's shape. In f64 where a PCA is given f64 rows, else in f32.
+    /// Encodes rows (n x d) to codes (n x k), in f64 for a PCA of f64 rows and in f32 otherwise.
     ///
     /// # Errors
-    /// Where the rows have another length than the training rows, values are missing, or rows cannot be read.
+    /// If the rows have another length than the training rows, a value is missing or infinite, or rows cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
         self.must_have(Part::Encoder, "encode rows")?;
@@ -28,34 +28,35 @@ impl Model {
         self.map(&*rows.rows, Direction::Encode)
     }
 
-    /// The rows of codes, in the units of the training rows. In f64 where a PCA is given f64 codes, else in f32.
+    /// Decodes codes (n x k) to rows (n x d) in the units of the training rows, in f64 for a PCA of f64 codes and in f32
+    /// otherwise.
     ///
     /// # Errors
-    /// Where the codes have another length than the model's, values are missing, or the model is a classifier.
+    /// If the codes have another length than the model's, a value is missing or infinite, or the model is a classifier.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let codes = codes.into();
-        self.must_rebuild("decode codes")?;
+        self.must_reconstruct("decode codes")?;
         self.must_have(Part::Decoder, "decode codes")?;
         self.check_length(&*codes.rows, self.code_shape(), "the model's codes have")?;
         self.map(&*codes.rows, Direction::Decode)
     }
 
-    /// Rows encoded and decoded again: the same bits as [`Model::encode`], then [`Model::decode`].
+    /// Encodes and decodes rows: the same bits as [`Model::encode`] followed by [`Model::decode`].
     ///
     /// # Errors
-    /// As [`Model::encode`]; where the model is a classifier.
+    /// As [`Model::encode`], and if the model is a classifier.
     pub fn reconstruct<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
-        self.must_rebuild("reconstruct rows")?;
+        self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Both)
     }
 
-    /// The probability of each class for each row (n x classes); those of a row add up to 1.
+    /// The predicted probabilities of the classes (n x classes); those of a row sum to 1.
     ///
     /// # Errors
-    /// Where the model is no classifier, or as [`Model::encode`].
+    /// As [`Model::encode`], and if the model is not a classifier.
     pub fn predict<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
         if self.classes.is_none() {
@@ -63,18 +64,18 @@ impl Model {
                 .hint("fit a classifier that starts from it"));
         }
         self.check_rows(&*rows.rows)?;
-        let found = self.map(&*rows.rows, Direction::Both)?;
-        let Values::F32(probabilities) = found.values() else { return Ok(found) };
+        let table = self.map(&*rows.rows, Direction::Both)?;
+        let Values::F32(probabilities) = table.values() else { return Ok(table) };
         match probabilities.iter().position(|value| !value.is_finite()) {
-            None => Ok(found),
+            None => Ok(table),
             Some(at) => Err(Error::data(format!(
                 "row {}: the model gives no number for it: its numbers are far from those of the training rows, or training diverged",
-                at / found.shape().len() + 1
+                at / table.shape().len() + 1
             ))),
         }
     }
 
-    /// Refuses rows that the model cannot be applied to: of another length, or in 0..1 where it knows bytes.
+    /// Refuses rows of another length than the training rows, and rows in 0..1 if the model was fitted on bytes.
     pub(crate) fn check_rows(&self, rows: &dyn Source) -> Result<()> {
         self.check_length(rows, self.shape, "the model was fitted on rows of")?;
         check_units(self.element, self.recipe.scale(), &Measured::new(rows))
@@ -128,7 +129,7 @@ impl Model {
         let Compute { level, threads } = self.compute;
         let input = rows.shape().len();
         let mut out = vec![0.0f32; len];
-        // Each packs its weights: only those are made that are needed.
+        // Each part packs its weights: only the required parts are created.
         let state = || {
             let encoder =
                 (direction != Direction::Decode).then(|| Inference::encoder(level, plan, parameters));
@@ -180,7 +181,7 @@ impl Model {
                     let mut codes = vec![0.0; count * k];
                     pca.encode_into(&mut codes, buffer, level);
                     if rows.element() != Element::F64 {
-                        // As they would be written down.
+                        // Round as `encode` does, so that both ways give the same bits.
                         codes.iter_mut().for_each(|value| *value = f64::from(*value as f32));
                     }
                     pca.decode_into(chunk, &codes, level);
@@ -195,7 +196,7 @@ impl Model {
     }
 }
 
-/// Refuses values that are missing or infinite, naming the first; `first` is the number of the first row.
+/// Refuses missing and infinite values; the error names the first one. `first` is the index of the first row.
 fn check_finite<T: Copy + Into<f64>>(rows: &[T], first: usize, width: usize) -> Result<()> {
     match rows.iter().position(|&value| !value.into().is_finite()) {
         None => Ok(()),
@@ -203,8 +204,7 @@ fn check_finite<T: Copy + Into<f64>>(rows: &[T], first: usize, width: usize) -> 
     }
 }
 
-/// Refuses rows in shares (0..1) where the rows that a method was fitted on were bytes: dividing them by 255 would leave
-/// nothing, without a word.
+/// Refuses rows in 0..1 for a method that was fitted on bytes: it would divide them by 255 and silently see zeros.
 pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &Measured<'_>) -> Result<()> {
     if fitted_on != Element::U8 || scale != Scale::Unit || rows.source.element() == Element::U8 {
         return Ok(());

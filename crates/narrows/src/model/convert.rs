@@ -1,5 +1,5 @@
-//! A PCA as the linear network that it is: h = P (x - m) is a dense layer with the bias -P m, g = P'h + m one with the
-//! bias m. So it can be trained on, or have layers put beside it.
+//! A PCA as a linear network: h = P (x - m) is a dense layer with the bias -P m, and y = P'h + m is one with the bias m.
+//! The network can be trained further or get more layers.
 
 use crate::data::Shape;
 use crate::error::{Error, Result};
@@ -9,11 +9,11 @@ use crate::pca::Pca;
 use crate::recipe::{AutoencoderRecipe, Init, Layer, Loss, Recipe, Train, Units, Weights};
 
 impl Model {
-    /// A fitted PCA as a network with two dense layers, equal to it but for rounding to single precision. `train` is how it
-    /// would be trained on; the summary stays, because the two say the same.
+    /// Converts a fitted PCA to a network with two dense layers, equal to it up to rounding to single precision. `train` has
+    /// the settings for further training. The network keeps the summary, because its metrics are the same.
     ///
     /// # Errors
-    /// Where the model is no PCA, or is a part of one.
+    /// If the model is not a PCA, or a part of one.
     pub fn to_network(&self, train: Train) -> Result<Model> {
         self.must_have(Part::Whole, "become a network")?;
         let (Fitted::Pca(pca), Recipe::Pca(recipe)) = (&self.fitted, &self.recipe) else {
@@ -41,6 +41,7 @@ impl Model {
     }
 }
 
+/// The parameters of the two dense layers. Weights are stored as inputs x units.
 fn parameters(pca: &Pca, plan: &Plan, shape: Shape) -> Vec<f32> {
     let (d, k) = (shape.len(), pca.code_size());
     let mut parameters = vec![0.0; plan.buffer_len];

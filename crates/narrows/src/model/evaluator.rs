@@ -1,125 +1,198 @@
-//! Rows taken through a model with everything that an evaluation needs of each: codes, outputs, losses.
+//! Forward passes for evaluation: the code, the reconstruction and the scores of each row, on the model's scale.
 
 use narrows_kernels::{Activation, Level, activation, loss, sampling};
 
+use super::metrics::RowScores;
 use super::{Fitted, Model};
 use crate::data::Source;
 use crate::error::Result;
 use crate::network::engine::Inference;
 use crate::network::noise::{Corruption, Mode};
-use crate::network::plan::Op;
+use crate::network::plan::{Op, Plan};
+use crate::pca::Pca;
 use crate::recipe::Loss;
 
 impl Model {
-    /// What judging needs beside the model, for one thread.
-    pub(crate) fn judge(&self, level: Level) -> Judge<'_> {
-        let walks = match &self.fitted {
+    /// An evaluator for one thread: it owns the packed weights and the buffers of the forward passes.
+    pub(crate) fn evaluator(&self, level: Level) -> Evaluator<'_> {
+        let method = match &self.fitted {
             Fitted::Network { plan, parameters } => {
-                let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
                 let encoder = match plan.divergence() {
                     Some(_) => Inference::code_distribution(level, plan, parameters),
                     None => Inference::encoder(level, plan, parameters),
                 };
-                Some((encoder, Inference::decoder(level, plan, parameters), noise))
+                let decoder = Inference::decoder(level, plan, parameters);
+                let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
+                EvaluatedMethod::Network(Box::new(NetworkPass { plan, level, encoder, decoder, noise }))
             }
-            Fitted::Pca(_) => None,
+            Fitted::Pca(pca) => EvaluatedMethod::Pca(pca),
         };
-        Judge { model: self, level, walks }
+        Evaluator { model: self, level, method }
     }
 }
 
-/// Takes rows through a model and keeps everything that is said about them.
-pub(crate) struct Judge<'a> {
+/// Evaluates rows in chunks; one per thread.
+pub(crate) struct Evaluator<'a> {
     model: &'a Model,
     level: Level,
-    /// Encoder, decoder, and what makes rows worse before.
-    walks: Option<(Inference<'a>, Inference<'a>, Corruption<'a>)>,
+    method: EvaluatedMethod<'a>,
 }
 
-impl Judge<'_> {
-    /// What the model makes of some rows, all after scaling: the rows, their codes, their reconstructions, and for a network
-    /// with BCE or cross-entropy the summed loss of each row. Where the network learned to undo noise, it is given noisy
-    /// rows and judged by the clean ones. A PCA is judged in double precision, as it encodes: rows far from zero would lose
-    /// their digits.
-    pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<Judged> {
-        let Self { model, level, walks } = self;
-        let level = *level;
-        let width = model.shape.len();
-        let n = indices.len();
-        match (&model.fitted, walks) {
-            (Fitted::Network { plan, .. }, Some((encoder, decoder, noise))) => {
-                let mut rows = vec![0.0f32; n * width];
-                model.scaling.gather(source, indices, &mut rows, level)?;
-                let mut given = rows.clone();
-                for (row, &index) in given.chunks_exact_mut(width).zip(indices) {
-                    noise.apply(level, row, index, Mode::Evaluate);
-                }
-                // A variational encoder stops one step short: its means are the code, its variances tell the divergence.
-                let encoded = encoder.forward(&given, false);
-                let mut divergences = None;
-                let codes = if plan.divergence().is_some() {
-                    let k = plan.code().len();
-                    let mut sums = vec![0.0; n];
-                    sampling::kl_divergence(level, &mut sums, encoded, k);
-                    divergences = Some(sums);
-                    &encoded.chunks_exact(2 * k).flat_map(|row| row[..k].to_vec()).collect::<Vec<f32>>()[..]
-                } else {
-                    encoded
-                };
-                let logits = plan.loss_takes_logits();
-                let mut outputs = decoder.forward(codes, logits).to_vec();
-                let mut losses = None;
-                if logits {
-                    let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());
-                    let last = &plan.steps[plan.steps.len() - 1];
-                    match plan.loss {
-                        Loss::Bce => loss::bce_logits(level, &mut sums, &mut copy, &rows, 1.0),
-                        _ => loss::cross_entropy_logits(level, &mut sums, &mut copy, &rows, 1.0),
-                    }
-                    losses = Some(sums);
-                    if last.op == Op::Softmax {
-                        activation::softmax(level, &mut outputs, width);
-                    }
-                    activation::forward(level, &mut outputs, last.activation);
-                } else if plan.loss != Loss::Mse {
-                    let (mut sums, mut copy) = (vec![0.0; n], outputs.clone());
-                    let error = if plan.loss == Loss::Mae { loss::absolute_error } else { loss::huber };
-                    error(level, &mut sums, &mut copy, &rows, Activation::Linear, 1.0);
-                    losses = Some(sums);
-                }
-                let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-                Ok(Judged {
-                    rows: wide(&rows),
-                    given,
-                    codes: wide(codes),
-                    outputs: wide(&outputs),
-                    losses,
-                    divergences,
-                })
+enum EvaluatedMethod<'a> {
+    Pca(&'a Pca),
+    Network(Box<NetworkPass<'a>>),
+}
+
+impl Evaluator<'_> {
+    /// Encodes and decodes the rows with the given indices.
+    ///
+    /// A denoising network gets noisy rows, and its errors are measured against the clean ones. A PCA is evaluated in double
+    /// precision, as it encodes: in single precision, rows far from zero would lose their digits.
+    pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<EvaluatedRows> {
+        let Self { model, level, method } = self;
+        let len = indices.len() * model.shape.len();
+        match method {
+            EvaluatedMethod::Network(network) => {
+                let mut rows = vec![0.0f32; len];
+                model.scaling.gather(source, indices, &mut rows, *level)?;
+                Ok(network.evaluate(rows, indices))
             }
-            (Fitted::Pca(pca), _) => {
-                let mut rows = vec![0.0; n * width];
+            EvaluatedMethod::Pca(pca) => {
+                let mut rows = vec![0.0f64; len];
                 source.gather_f64(indices, &mut rows)?;
-                model.scaling.apply_f64(&mut rows, width);
-                let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
-                pca.encode_into(&mut codes, &rows, level);
-                pca.decode_into(&mut outputs, &codes, level);
-                let given = rows.iter().map(|&value| value as f32).collect();
-                Ok(Judged { rows, given, codes, outputs, losses: None, divergences: None })
+                model.scaling.apply_f64(&mut rows, model.shape.len());
+                Ok(evaluate_pca(pca, rows, indices.len(), *level))
             }
-            (Fitted::Network { .. }, None) => unreachable!("a network is judged by walks"),
         }
     }
 }
 
-/// See [`Judge::rows`].
-pub(crate) struct Judged {
+/// `rows` are n x d, after scaling.
+fn evaluate_pca(pca: &Pca, rows: Vec<f64>, n: usize, level: Level) -> EvaluatedRows {
+    let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
+    pca.encode_into(&mut codes, &rows, level);
+    pca.decode_into(&mut outputs, &codes, level);
+    let inputs = rows.iter().map(|&value| value as f32).collect();
+    EvaluatedRows { width: pca.mean.len(), rows, inputs, codes, outputs, losses: None, divergences: None }
+}
+
+/// The forward pass of a network.
+struct NetworkPass<'a> {
+    plan: &'a Plan,
+    level: Level,
+    encoder: Inference<'a>,
+    decoder: Inference<'a>,
+    noise: Corruption<'a>,
+}
+
+impl NetworkPass<'_> {
+    /// `rows` are n x d, after scaling; the noise of a row depends on its index.
+    fn evaluate(&mut self, rows: Vec<f32>, indices: &[usize]) -> EvaluatedRows {
+        let n = indices.len();
+        let inputs = self.add_noise(&rows, indices);
+        let (codes, divergences) = self.encode(&inputs, n);
+        let mut outputs = self.decoder.forward(&codes, self.plan.loss_takes_logits()).to_vec();
+        let losses = self.losses(&outputs, &rows, n);
+        if self.plan.loss_takes_logits() {
+            self.apply_last_function(&mut outputs);
+        }
+        EvaluatedRows {
+            width: self.plan.input.len(),
+            rows: widen(&rows),
+            inputs,
+            codes: widen(&codes),
+            outputs: widen(&outputs),
+            losses,
+            divergences,
+        }
+    }
+
+    fn add_noise(&mut self, rows: &[f32], indices: &[usize]) -> Vec<f32> {
+        let mut inputs = rows.to_vec();
+        for (row, &index) in inputs.chunks_exact_mut(self.plan.input.len()).zip(indices) {
+            self.noise.apply(self.level, row, index, Mode::Evaluate);
+        }
+        inputs
+    }
+
+    /// The codes (n x k), and for a variational network the KL divergence of each row. A variational encoder stops before
+    /// it samples: its means are the codes.
+    fn encode(&mut self, inputs: &[f32], n: usize) -> (Vec<f32>, Option<Vec<f32>>) {
+        let encoded = self.encoder.forward(inputs, false);
+        if self.plan.divergence().is_none() {
+            return (encoded.to_vec(), None);
+        }
+        let k = self.plan.code().len();
+        let mut divergences = vec![0.0; n];
+        sampling::kl_divergence(self.level, &mut divergences, encoded, k);
+        let means = encoded.chunks_exact(2 * k).flat_map(|row| &row[..k]).copied().collect();
+        (means, Some(divergences))
+    }
+
+    /// The loss of each row, summed over its numbers; none for the squared error. `outputs` are logits where the loss takes
+    /// them.
+    fn losses(&self, outputs: &[f32], rows: &[f32], n: usize) -> Option<Vec<f32>> {
+        let (mut losses, mut gradients, level) = (vec![0.0; n], outputs.to_vec(), self.level);
+        // The kernels overwrite the outputs with gradients, which are not used here.
+        match self.plan.loss {
+            Loss::Mse => return None,
+            Loss::Bce => loss::bce_logits(level, &mut losses, &mut gradients, rows, 1.0),
+            Loss::CrossEntropy => loss::cross_entropy_logits(level, &mut losses, &mut gradients, rows, 1.0),
+            Loss::Mae => {
+                loss::absolute_error(level, &mut losses, &mut gradients, rows, Activation::Linear, 1.0)
+            }
+            Loss::Huber => loss::huber(level, &mut losses, &mut gradients, rows, Activation::Linear, 1.0),
+        }
+        Some(losses)
+    }
+
+    /// From logits to outputs.
+    fn apply_last_function(&self, outputs: &mut [f32]) {
+        let last = &self.plan.steps[self.plan.steps.len() - 1];
+        if last.op == Op::Softmax {
+            activation::softmax(self.level, outputs, last.output.len());
+        }
+        activation::forward(self.level, outputs, last.activation);
+    }
+}
+
+fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// The evaluation of n rows of d numbers with codes of k numbers, all on the model's scale.
+pub(crate) struct EvaluatedRows {
+    /// d.
+    width: usize,
+    /// The clean rows (n x d): the target of the reconstruction.
     pub rows: Vec<f64>,
-    /// The rows as the model saw them, with their noise.
-    pub given: Vec<f32>,
+    /// The input of the model (n x d): the rows, with noise for a denoising network.
+    pub inputs: Vec<f32>,
+    /// n x k.
     pub codes: Vec<f64>,
+    /// The reconstructions (n x d).
     pub outputs: Vec<f64>,
-    pub losses: Option<Vec<f32>>,
-    /// Of a variational network: for each row that of its code's distribution from the standard normal.
-    pub divergences: Option<Vec<f32>>,
+    /// The loss of each row, summed over its numbers; none for the squared error.
+    losses: Option<Vec<f32>>,
+    /// The KL divergence of each row's code distribution from the standard normal; for a variational network only.
+    divergences: Option<Vec<f32>>,
+}
+
+impl EvaluatedRows {
+    /// One number of each kind per row.
+    pub fn scores(&self) -> RowScores {
+        let squared_error = |(row, output): (&[f64], &[f64])| {
+            row.iter().zip(output).map(|(&x, &y)| (x - y) * (x - y)).sum::<f64>()
+        };
+        RowScores {
+            squared_error: self
+                .rows
+                .chunks_exact(self.width)
+                .zip(self.outputs.chunks_exact(self.width))
+                .map(squared_error)
+                .collect(),
+            loss: self.losses.as_deref().map(widen),
+            divergence: self.divergences.as_deref().map(widen),
+        }
+    }
 }

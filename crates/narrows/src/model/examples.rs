@@ -1,43 +1,46 @@
-//! Data for pictures of a model: rows beside their reconstructions, and codes to decode.
+//! Data for figures of a model: rows beside their reconstructions, and sampled codes.
 
 use crate::base::random::{Purpose, generator, normal};
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::model::{Fitted, Model, Part};
 
-/// Rows and their reconstructions on the model's scale, that is after [`Scaling::apply`](crate::data::scaling::Scaling::apply).
+/// n rows and their reconstructions on the model's scale, that is after
+/// [`Scaling::apply`](crate::data::scaling::Scaling::apply).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScaledRows {
-    /// The rows: n x row length.
+    /// The rows: n x d.
     pub rows: Vec<f32>,
-    /// The input of the network, n x row length: the rows, with noise where the network was trained to remove it.
+    /// The inputs of the network (n x d): the rows, with noise if the network was trained to remove it.
     pub inputs: Vec<f32>,
-    /// The reconstructions: n x row length.
+    /// The reconstructions: n x d.
     pub outputs: Vec<f32>,
 }
 
 impl Model {
-    /// Reconstructs the rows of the given numbers as an evaluation does: a denoising network is given noisy rows. The
-    /// results stay on the model's scale.
+    /// Reconstructs the rows with the given indices (from 0) as [`Model::evaluate`] does: a denoising network gets noisy
+    /// rows. The results stay on the model's scale.
     ///
     /// # Errors
-    /// Where the model is a classifier, the rows have another length than those it was fitted on, or
-    /// there is no row of a given number.
+    /// If the model is a classifier or a part of a model, the rows do not fit the model, or an index is out of range.
     pub fn reconstruct_scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<ScaledRows> {
-        self.must_rebuild("reconstruct rows")?;
+        self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
         check_indices(rows, indices)?;
-        let judged = self.judge(self.compute.level).rows(rows, indices)?;
+        let evaluated = self.evaluator(self.compute.level).rows(rows, indices)?;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-        Ok(ScaledRows { rows: narrow(judged.rows), inputs: judged.given, outputs: narrow(judged.outputs) })
+        Ok(ScaledRows {
+            rows: narrow(evaluated.rows),
+            inputs: evaluated.inputs,
+            outputs: narrow(evaluated.outputs),
+        })
     }
 
-    /// Reads the rows of the given numbers on the model's scale: n x row length.
+    /// Reads the rows with the given indices (from 0) and scales them: n x d.
     ///
     /// # Errors
-    /// Where the rows have another length than those the model was fitted on, there is no row of a given number, or rows
-    /// cannot be read.
+    /// If the rows do not fit the model or cannot be read, or an index is out of range.
     pub fn scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<Vec<f32>> {
         self.check_rows(rows)?;
         check_indices(rows, indices)?;
@@ -46,12 +49,12 @@ impl Model {
         Ok(scaled)
     }
 
-    /// Brings rows to the model's scale, in place: n x row length.
+    /// Converts rows (n x d) to the model's scale, in place.
     pub fn scale(&self, rows: &mut [f32]) {
         self.scaling.apply(self.compute.level, rows, self.shape.len());
     }
 
-    /// Brings rows from the model's scale to their own units, in place: n x row length.
+    /// Converts rows (n x d) from the model's scale to the units of the training rows, in place.
     pub fn unscale(&self, rows: &mut [f32]) {
         self.scaling.undo(self.compute.level, rows, self.shape.len());
     }
@@ -64,8 +67,8 @@ impl Model {
         }
     }
 
-    /// `count` codes sampled from the standard normal, the prior of a variational autoencoder: count x code size. The seed of
-    /// the recipe determines them.
+    /// Samples `count` codes from the standard normal, the prior of a variational autoencoder: count x code size. They depend
+    /// on the recipe's seed only.
     pub fn sample_codes(&self, count: usize) -> Vec<f32> {
         let mut stream = generator(self.recipe.seed(), Purpose::Picture, 0);
         (0..count * self.code_shape().len()).map(|_| normal(&mut stream) as f32).collect()

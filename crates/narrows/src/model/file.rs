@@ -1,6 +1,6 @@
-//! The model file: what of a [`Model`] goes where. The container is [`crate::base::container`]'s, the specification `FORMAT.md`.
+//! The model file: maps a [`Model`] to a JSON head and tensors in a [`container`]. `FORMAT.md` is the specification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
-    AutoencoderRecipe, Function, Keep, Layer, Loss, Recipe, Scale, Schedule, Train, Units, Weights,
+    AutoencoderRecipe, Function, Keep, Layer, Loss, PcaRecipe, Recipe, Scale, Schedule, Train, Units, Weights,
 };
 
 const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4 };
 
-/// What is not a tensor.
+/// The JSON head: everything but tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct ModelHead {
     #[serde(rename = "spec")]
     recipe: Recipe,
     shape: Shape,
@@ -35,10 +35,10 @@ struct Head {
     pca: Option<PcaHead>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<ReconstructionSummary>,
-    /// What of the model is there, where it is not all.
+    /// The part that is stored; left out for a whole model.
     #[serde(default, skip_serializing_if = "is_whole")]
     part: Part,
-    /// Of a classifier: the names of its classes.
+    /// For a classifier: the names of its classes and its summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     classes: Option<ClassesHead>,
 }
@@ -51,7 +51,19 @@ struct ClassesHead {
     summary: Option<ClassificationHead>,
 }
 
-/// The summary of a classifier as the file has it; [`ClassificationSummary`] is derived from it.
+impl ClassesHead {
+    /// The names and the summary.
+    fn into_parts(self) -> Result<(Vec<String>, Option<ClassificationSummary>)> {
+        let Self { names, summary } = self;
+        let to_summary = |head: ClassificationHead| {
+            head.into_summary(names.len()).ok_or_else(|| senseless("the confusion matrix"))
+        };
+        let summary = summary.map(to_summary).transpose()?;
+        Ok((names, summary))
+    }
+}
+
+/// The summary of a classifier as stored; [`ClassificationSummary`] is derived from it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClassificationHead {
@@ -80,17 +92,17 @@ struct ConfusionHead {
 
 impl ClassificationHead {
     fn of(summary: &ClassificationSummary) -> Self {
-        let found = &summary.evaluation;
+        let evaluation = &summary.evaluation;
         Self {
             training_rows: summary.training_rows,
             labelled_rows: summary.labelled_rows,
             epochs: summary.epochs,
             train_loss: summary.train_loss,
             evaluation: ConfusionHead {
-                rows: found.rows,
-                wrong: found.misclassified,
-                cross_entropy: found.loss,
-                confusion: found.confusion.clone(),
+                rows: evaluation.rows,
+                wrong: evaluation.misclassified,
+                cross_entropy: evaluation.loss,
+                confusion: evaluation.confusion.clone(),
             },
             commonest_error: summary.commonest_error,
             nearest_mean_error: summary.nearest_mean_error,
@@ -98,7 +110,7 @@ impl ClassificationHead {
         }
     }
 
-    /// Refuses a confusion matrix that is not square in `classes`, or that has other sums than the file says.
+    /// None if the confusion matrix is not `classes` x `classes`, or its sums differ from the stored numbers.
     fn into_summary(self, classes: usize) -> Option<ClassificationSummary> {
         let ConfusionHead { rows, wrong, cross_entropy, confusion } = self.evaluation;
         let is_square = confusion.len() == classes && confusion.iter().all(|row| row.len() == classes);
@@ -131,14 +143,14 @@ struct PcaHead {
     total_variance: f64,
 }
 
-/// A file of a model: the whole, or a part that was saved alone.
+/// The content of a model file: a whole model, or a part that was saved separately.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelFile {
     /// A whole model.
     Whole(Model),
-    /// An encoder alone.
+    /// An encoder.
     Encoder(Encoder),
-    /// A decoder alone.
+    /// A decoder.
     Decoder(Decoder),
 }
 
@@ -165,7 +177,7 @@ impl ModelFile {
         })
     }
 
-    /// The model in it; of a part the model without the parameters of the other part.
+    /// The model; for a part, parameters that only the other part uses are 0.
     pub fn model(&self) -> &Model {
         match self {
             Self::Whole(model) => model,
@@ -174,7 +186,7 @@ impl ModelFile {
         }
     }
 
-    /// Its kind in words: `a whole model`.
+    /// The name with its article: `a whole model`.
     pub fn title(&self) -> &'static str {
         self.model().part.title()
     }
@@ -189,19 +201,19 @@ impl ModelFile {
 }
 
 impl Model {
-    /// Writes the model to a file; see [`atomic_file::write`]. The same model gives the same bytes.
+    /// Writes the model to a file, atomically. Equal models give equal bytes.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic_file::write(path, &self.to_bytes()?)
     }
 
-    /// Reads a whole model from a file. For an encoder or a decoder that was saved alone see [`Encoder::open`],
-    /// [`Decoder::open`] and [`ModelFile::open`].
+    /// Opens the file of a whole model. [`Encoder::open`], [`Decoder::open`] and [`ModelFile::open`] open parts that were saved
+    /// separately.
     ///
     /// # Errors
-    /// Where the file cannot be read, is damaged, foreign, of a newer version, or holds a part; the message says which.
+    /// If the file cannot be read, is damaged, is no model file, has a newer version, or holds a part; the message says which.
     pub fn open(path: &Path) -> Result<Self> {
         ModelFile::open(path)?.whole().map_err(|error| error.at(path.display()))
     }
@@ -214,7 +226,10 @@ impl Model {
         ModelFile::from_bytes(bytes)?.whole()
     }
 
-    /// The model as the bytes of a file.
+    /// The bytes of the model's file.
+    ///
+    /// # Errors
+    /// If the head cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut tensors = BTreeMap::new();
         let vector = |values: &[f64]| Tensor::f64(vec![values.len()], values);
@@ -224,7 +239,7 @@ impl Model {
         let mut pca_head = None;
         match &self.fitted {
             Fitted::Network { plan, parameters } => {
-                for parameter in plan.parameters.iter().filter(|own| self.part.needs(plan, own)) {
+                for parameter in plan.parameters.iter().filter(|parameter| self.part.needs(plan, parameter)) {
                     let values = &parameters[parameter.range.clone()];
                     tensors.insert(parameter.name.clone(), Tensor::f32(parameter.shape.clone(), values));
                 }
@@ -236,7 +251,7 @@ impl Model {
                 pca_head = Some(PcaHead { rows: pca.rows, total_variance: pca.total_variance });
             }
         }
-        let head = Head {
+        let head = ModelHead {
             recipe: self.recipe.clone(),
             shape: self.shape,
             element: self.element,
@@ -254,14 +269,14 @@ impl Model {
 
 /// Reads a model, or a part of one, from the bytes of a file.
 fn read(bytes: &[u8]) -> Result<Model> {
-    let (version, head, tensors) = container::decode::<Head>(&MODEL, bytes)?;
+    let (version, head, tensors) = container::decode::<ModelHead>(&MODEL, bytes)?;
     if version < head.version() {
         return Err(Error::model(format!(
             "the description of the {} has what version {version} did not know",
             MODEL.name
         )));
     }
-    // The hash does not cover the version; but a file has the lowest one.
+    // The hash does not cover the version, but files always have the lowest version that can express them.
     if version > head.version() {
         return Err(Error::model(format!(
             "the {} says version {version}, and holds nothing that version {} did not know: it is damaged",
@@ -273,7 +288,9 @@ fn read(bytes: &[u8]) -> Result<Model> {
     head.into_model(tensors)
 }
 
-/// The version that first knew a function.
+// There are no wildcards below: a new layer, function, loss or scale must get the version that introduces it.
+
+/// The first version that has an activation function.
 fn version_of_function(function: Function) -> u64 {
     match function {
         Function::Linear | Function::Relu | Function::Sigmoid | Function::Tanh | Function::Softmax => 1,
@@ -281,7 +298,7 @@ fn version_of_function(function: Function) -> u64 {
     }
 }
 
-/// The version that first knew a loss.
+/// The first version that has a loss.
 fn version_of_loss(loss: Loss) -> u64 {
     match loss {
         Loss::Bce | Loss::Mse | Loss::CrossEntropy => 1,
@@ -289,30 +306,36 @@ fn version_of_loss(loss: Loss) -> u64 {
     }
 }
 
-/// The version that first knew all settings of a network.
-fn version_of_network(network: &AutoencoderRecipe) -> u64 {
-    let of_layer = |layer: &Layer| match layer {
+/// The first version that has a layer.
+fn version_of_layer(layer: &Layer) -> u64 {
+    match layer {
         Layer::Dense { units: Units::Tied, .. }
         | Layer::TransposedConvolution { channels: Units::Tied, .. }
         | Layer::Dropout { .. }
         | Layer::Variational { .. } => 3,
-        Layer::Function(function) => version_of_function(*function),
-        Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
-        // In no version: refused when it is read.
-        Layer::BatchNorm => 1,
-        Layer::Dense { units: Units::Flatten, .. }
-        | Layer::Convolution { .. }
-        | Layer::TransposedConvolution { .. }
+        Layer::Convolution { .. }
+        | Layer::TransposedConvolution {
+            channels: Units::Count(_) | Units::Input | Units::Flatten, ..
+        }
         | Layer::MaxPool { .. }
         | Layer::AveragePool { .. }
         | Layer::Upsample { .. }
         | Layer::Reshape { .. }
         | Layer::Flatten
         | Layer::Unflatten
-        | Layer::Noise(_) => 2,
-    };
-    let of_layers = network.encoder.iter().chain(&network.decoder).map(of_layer).max().unwrap_or(1);
-    let before = Train {
+        | Layer::Noise(_)
+        | Layer::Dense { units: Units::Flatten, .. } => 2,
+        Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        // In no version: refused when it is read.
+        Layer::BatchNorm => 1,
+        Layer::Function(function) => version_of_function(*function),
+    }
+}
+
+/// The first version that has all settings of a network.
+fn version_of_network(network: &AutoencoderRecipe) -> u64 {
+    let of_layers = network.encoder.iter().chain(&network.decoder).map(version_of_layer).max().unwrap_or(1);
+    let without_version_3 = Train {
         patience: None,
         min_delta: None,
         schedule: Schedule::Constant,
@@ -321,21 +344,22 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         clip_norm: None,
         ..network.train.clone()
     };
-    let is_third = network.train != before
+    let is_third = network.train != without_version_3
         || network.train.epochs == 0
         || network.weights != Weights::default()
         || network.pretrain.is_some()
         || network.sparsity.is_some_and(|sparsity| sparsity.l1.is_none() || sparsity.kl.is_some());
     let is_second = network.train.keep != Keep::Last || network.sparsity.is_some();
-    of_layers.max(version_of_loss(network.loss)).max(if is_third { 3 } else { 1 }).max(if is_second {
-        2
-    } else {
-        1
-    })
+    let of_settings = match (is_third, is_second) {
+        (true, _) => 3,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
+    of_layers.max(version_of_loss(network.loss)).max(of_settings)
 }
 
-impl Head {
-    /// The lowest version that can say all this, so that older programs read what they can: see FORMAT.md.
+impl ModelHead {
+    /// The lowest version that can express this model, so that older programs read as many files as possible: see FORMAT.md.
     fn version(&self) -> u64 {
         let of_recipe = match &self.recipe {
             Recipe::Autoencoder(network) => version_of_network(network),
@@ -356,96 +380,127 @@ impl Head {
             Scale::None | Scale::Unit | Scale::MinMax | Scale::Standard => 1,
             Scale::Auto | Scale::Center => 3,
         };
-        let own = if self.part != Part::Whole { 3 } else { of_scale };
-        own.max(of_recipe).max(of_summary)
+        let of_part = if self.part == Part::Whole { 1 } else { 3 };
+        of_part.max(of_scale).max(of_recipe).max(of_summary)
     }
 
+    /// The model of this head and the file's tensors. Everything is checked: a file may be damaged or written by hand.
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
-        let Self { recipe, shape, element, pca, summary, part, classes } = self;
-        let wrong = |what: &str| Error::model(format!("the description of the model makes no sense: {what}"));
-        let of_recipe = |error: Error| Error::model(format!("the model's recipe: {error}"));
-        recipe.validate().map_err(of_recipe)?;
-        let sides = [shape.height, shape.width, shape.channels];
-        let width = sides
-            .iter()
-            .try_fold(1usize, |product, &side| product.checked_mul(side))
-            .filter(|&width| width > 0 && width <= u32::MAX as usize)
-            .ok_or_else(|| wrong("the shape of a row"))?;
-        let entries = tensors.one_or("scaling.offsets", width);
-        let offsets = tensors.f64("scaling.offsets", &[entries])?;
-        let scales = tensors.f64("scaling.scales", &[entries])?;
-        if scales.contains(&0.0) {
-            return Err(wrong("a scale of 0"));
-        }
+        self.recipe.validate().map_err(in_recipe)?;
+        let width = self.row_length()?;
+        let scaling = read_scaling(&mut tensors, width)?;
         let training_mean = tensors.f64("training_mean", &[width])?;
-        if matches!(recipe, Recipe::Classifier(_)) != classes.is_some() {
-            return Err(wrong("classes go with a classifier, and with nothing else"));
+        if matches!(self.recipe, Recipe::Classifier(_)) != self.classes.is_some() {
+            return Err(senseless("classes go with a classifier, and with nothing else"));
         }
-        let mut network = |plan: Plan| -> Result<Fitted> {
-            // The tensors are as long as the file says they are; the buffer is made only when they are all there.
-            let own = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
-            let values = own
-                .clone()
-                .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
-                .collect::<Result<Vec<_>>>()?;
-            let mut parameters = vec![0.0; plan.buffer_len];
-            for (parameter, values) in own.zip(values) {
-                parameters[parameter.range.clone()].copy_from_slice(&values);
-            }
-            Ok(Fitted::Network { plan, parameters })
-        };
-        let fitted = match &recipe {
-            Recipe::Autoencoder(recipe) if recipe.is_normalized() => {
-                return Err(wrong("batch_norm, which no model has"));
-            }
-            Recipe::Classifier(recipe) if recipe.is_normalized() => {
-                return Err(wrong("batch_norm, which no model has"));
-            }
-            Recipe::Autoencoder(recipe) => network(Plan::new(recipe, shape).map_err(of_recipe)?)?,
-            Recipe::Classifier(recipe) => {
-                let names = classes.as_ref().map_or(0, |classes| classes.names.len());
-                let unlike = classes.as_ref().map_or(0, |classes| {
-                    classes.names.iter().collect::<std::collections::BTreeSet<_>>().len()
-                });
-                if names < 2 || unlike < names || part != Part::Whole || summary.is_some() {
-                    return Err(wrong(
-                        "a classifier is whole, and has two classes at least, no two of one name",
-                    ));
-                }
-                network(Plan::classifier(recipe, shape, names).map_err(of_recipe)?)?
-            }
-            Recipe::Pca(settings) => {
-                let head = pca.ok_or_else(|| wrong("a PCA without its variance"))?;
-                let k = tensors
-                    .views
-                    .get("pca.explained_variance")
-                    .map_or(0, |view| view.shape().iter().product());
-                if k == 0 || k > width || head.rows < 2 {
-                    return Err(wrong("the number of components or rows"));
-                }
-                Fitted::Pca(Pca {
-                    mean: training_mean.clone(),
-                    explained_variance: tensors.f64("pca.explained_variance", &[k])?,
-                    components: tensors.f64("pca.components", &[k, width])?,
-                    total_variance: head.total_variance,
-                    rows: head.rows,
-                    whiten: settings.whiten,
-                })
+        let fitted = match &self.recipe {
+            Recipe::Pca(settings) => self.read_pca(settings, &training_mean, &mut tensors)?,
+            Recipe::Autoencoder(_) | Recipe::Classifier(_) => {
+                read_network(self.plan()?, self.part, &mut tensors)?
             }
         };
         tensors.finish(&MODEL)?;
-        let scaling = Scaling::from_parts(offsets, scales);
+        let Self { recipe, shape, element, summary, part, classes, pca: _ } = self;
         let (classes, summary) = match classes {
             None => (None, summary.map(Summary::Reconstruction)),
-            Some(ClassesHead { names, summary }) => {
-                let of_classes = |head: ClassificationHead| {
-                    head.into_summary(names.len()).ok_or_else(|| wrong("the confusion matrix"))
-                };
-                let summary = summary.map(of_classes).transpose()?.map(Summary::Classification);
-                (Some(names), summary)
+            Some(classes) => {
+                let (names, summary) = classes.into_parts()?;
+                (Some(names), summary.map(Summary::Classification))
             }
         };
         let compute = Compute::default();
         Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes, compute })
     }
+
+    /// Numbers in a row.
+    fn row_length(&self) -> Result<usize> {
+        let Shape { height, width, channels } = self.shape;
+        [height, width, channels]
+            .iter()
+            .try_fold(1usize, |product, &side| product.checked_mul(side))
+            .filter(|&length| length > 0 && length <= u32::MAX as usize)
+            .ok_or_else(|| senseless("the shape of a row"))
+    }
+
+    /// The plan of the network.
+    fn plan(&self) -> Result<Plan> {
+        let is_normalized = match &self.recipe {
+            Recipe::Autoencoder(recipe) => recipe.is_normalized(),
+            Recipe::Classifier(recipe) => recipe.is_normalized(),
+            Recipe::Pca(_) => false,
+        };
+        if is_normalized {
+            return Err(senseless("batch_norm, which no model has"));
+        }
+        match (&self.recipe, &self.classes) {
+            (Recipe::Autoencoder(recipe), _) => Plan::new(recipe, self.shape).map_err(in_recipe),
+            (Recipe::Classifier(recipe), Some(classes)) => {
+                let (count, distinct) =
+                    (classes.names.len(), classes.names.iter().collect::<BTreeSet<_>>().len());
+                if count < 2 || distinct < count || self.part != Part::Whole || self.summary.is_some() {
+                    return Err(senseless(
+                        "a classifier is whole, and has two classes at least, no two of one name",
+                    ));
+                }
+                Plan::classifier(recipe, self.shape, count).map_err(in_recipe)
+            }
+            (Recipe::Classifier(_), None) | (Recipe::Pca(_), _) => unreachable!("refused before"),
+        }
+    }
+
+    fn read_pca(
+        &self,
+        recipe: &PcaRecipe,
+        training_mean: &[f64],
+        tensors: &mut Tensors<'_>,
+    ) -> Result<Fitted> {
+        let head = self.pca.as_ref().ok_or_else(|| senseless("a PCA without its variance"))?;
+        let variances = tensors.views.get("pca.explained_variance");
+        let k = variances.map_or(0, |view| view.shape().iter().product());
+        let width = training_mean.len();
+        if k == 0 || k > width || head.rows < 2 {
+            return Err(senseless("the number of components or rows"));
+        }
+        Ok(Fitted::Pca(Pca {
+            mean: training_mean.to_vec(),
+            explained_variance: tensors.f64("pca.explained_variance", &[k])?,
+            components: tensors.f64("pca.components", &[k, width])?,
+            total_variance: head.total_variance,
+            rows: head.rows,
+            whiten: recipe.whiten,
+        }))
+    }
+}
+
+fn senseless(what: &str) -> Error {
+    Error::model(format!("the description of the model makes no sense: {what}"))
+}
+
+fn in_recipe(error: Error) -> Error {
+    Error::model(format!("the model's recipe: {error}"))
+}
+
+fn read_scaling(tensors: &mut Tensors<'_>, width: usize) -> Result<Scaling> {
+    let entries = tensors.one_or("scaling.offsets", width);
+    let offsets = tensors.f64("scaling.offsets", &[entries])?;
+    let scales = tensors.f64("scaling.scales", &[entries])?;
+    if scales.contains(&0.0) {
+        return Err(senseless("a scale of 0"));
+    }
+    Ok(Scaling::from_parts(offsets, scales))
+}
+
+fn read_network(plan: Plan, part: Part, tensors: &mut Tensors<'_>) -> Result<Fitted> {
+    // A damaged recipe may ask for more memory than there is. The tensors are no longer than the file, so the buffer is only
+    // allocated once all tensors were found.
+    let stored = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
+    let values = stored
+        .clone()
+        .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
+        .collect::<Result<Vec<_>>>()?;
+    let mut parameters = vec![0.0; plan.buffer_len];
+    for (parameter, values) in stored.zip(values) {
+        parameters[parameter.range.clone()].copy_from_slice(&values);
+    }
+    Ok(Fitted::Network { plan, parameters })
 }

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 
 impl Model {
-    /// `steps` rows on the line between two rows: their codes divide the line between the codes of rows `from` and `to`
-    /// evenly; the first and the last are those of the rows themselves. In the units of the training rows.
+    /// Interpolates linearly between the codes of rows `from` and `to` (from 0) and decodes `steps` evenly spaced codes, both
+    /// ends included: steps x d, in the units of the training rows.
     ///
     /// # Errors
-    /// Where there is no such row, there are fewer than 2 steps, or the rows do not fit the model.
+    /// If an index is out of range, `steps` is below 2, or the rows do not fit the model.
     pub fn interpolate<'a>(
         &self,
         rows: impl Into<Dataset<'a>>,

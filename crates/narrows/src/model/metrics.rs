@@ -1,8 +1,10 @@
-//! The metrics of a fit as plain records: stored in the model file, printed and serialised by every interface.
+//! Metrics of models as plain records, stored in the model file and serialised by every interface.
+//!
+//! Errors are measured on the model's scale, that is after scaling. The serialised names are part of the file format.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The losses of a model on some rows. Errors are in the units that the model sees: after scaling.
+/// The reconstruction metrics of a PCA or an autoencoder on a set of rows, on the model's scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -12,42 +14,43 @@ pub struct Reconstruction {
     /// The training loss, on these rows.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Binary cross-entropy, a mean over rows and numbers; of models trained on it.
+    /// Binary cross-entropy in nats, a mean over rows and numbers; for models trained with it only.
     pub bce: Option<f64>,
-    /// The least BCE that any model can reach on these rows: their own entropy.
+    /// The lowest BCE that any model can reach on these rows: their entropy.
     pub bce_floor: Option<f64>,
-    /// Mean squared error over rows and numbers.
+    /// The squared error, a mean over rows and numbers.
     #[serde(deserialize_with = "number")]
     pub mse: f64,
-    /// Squared error summed over a row's numbers, a mean over rows.
+    /// The squared error summed over the numbers of a row, a mean over rows.
     #[serde(deserialize_with = "number")]
     pub squared_error_per_row: f64,
-    /// The same for the constant mean of the training rows.
+    /// The same for the baseline that reconstructs every row as the mean of the training rows.
     #[serde(deserialize_with = "number")]
     pub mean_squared_error_per_row: f64,
-    /// 1 - squared error / squared error of the constant mean.
+    /// 1 - squared error / squared error of the mean of the training rows: R^2, below 0 for a model worse than the mean.
     #[serde(deserialize_with = "number")]
     pub explained_variance: f64,
-    /// Numbers of a code (channels, where it is an image) that are the same for every row.
+    /// Units of the code (channels, if the code is an image) with the same value for every row.
     pub dead_units: usize,
-    /// The mean magnitude |z| of a number of a code.
+    /// The mean of |z| over the numbers z of all codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_activity: Option<f64>,
-    /// The variance of the reconstructions, summed over a row's numbers: near 0 where all rows are reconstructed alike.
+    /// The variance of the reconstructions, summed over the numbers of a row: near 0 if all rows have the same
+    /// reconstruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_variance: Option<f64>,
-    /// Of a variational network: the mean over rows of the KL divergence of a code's distribution from the standard normal,
-    /// in nats.
+    /// The KL divergence of the code's distribution from the standard normal in nats, a mean over rows; for variational
+    /// networks only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divergence: Option<f64>,
 }
 
-/// Squared errors per row of simpler methods, on the same rows.
+/// The squared errors per row of simpler methods on the same rows, on the model's scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Baselines {
-    /// The constant mean of the training rows.
+    /// Every row reconstructed as the mean of the training rows.
     #[serde(deserialize_with = "number")]
     pub mean: f64,
     /// PCA with a code of the same size.
@@ -56,51 +59,50 @@ pub struct Baselines {
     /// The linear autoencoder without biases, in closed form, with a code of the same size.
     #[serde(deserialize_with = "number")]
     pub linear: f64,
-    /// The number of components of that PCA, where it is not the code's size: there are no more, or the rows are noisy and
-    /// this number has the least error.
+    /// The number of components of that PCA if it differs from the code size: the rows do not allow more components, or the
+    /// rows are noisy and this number has the lowest error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pca_components: Option<usize>,
 }
 
-/// How good a PCA or an autoencoder was found to be when it was fitted.
+/// The summary of the fit of a PCA or an autoencoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ReconstructionSummary {
     /// The number of training rows.
     pub training_rows: usize,
-    /// Epochs that were finished.
+    /// Completed epochs.
     pub epochs: usize,
-    /// The loss on the training rows, over the epoch that was kept.
+    /// The loss on the training rows in the epoch whose parameters were kept.
     #[serde(deserialize_with = "number")]
     pub train_loss: f64,
-    /// On the held-out rows.
+    /// The metrics on the held-out rows.
     pub evaluation: Reconstruction,
-    /// On the same held-out rows.
+    /// The baselines on the same held-out rows.
     pub baselines: Baselines,
-    /// One plain sentence.
+    /// The verdict: a sentence.
     pub verdict: String,
 }
 
-/// How well a classifier predicts the classes of some rows.
+/// The metrics of a classifier on a set of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Classification {
     /// The number of rows.
     pub rows: usize,
-    /// Misclassified rows.
+    /// The number of misclassified rows.
     pub misclassified: usize,
-    /// The share of misclassified rows.
+    /// The fraction of misclassified rows, 0..1.
     pub error_rate: f64,
-    /// The training loss, on these rows: the cross-entropy, a mean over rows of -ln of the probability given to the row's
-    /// class.
+    /// The training loss on these rows: the cross-entropy in nats, the mean over rows of -ln p(class of the row).
     pub loss: f64,
-    /// The confusion matrix: for each class (a row) how many of its rows were predicted as each class (a column).
+    /// The confusion matrix (classes x classes): entry (i, j) counts the rows of class i that are predicted as class j.
     pub confusion: Vec<Vec<usize>>,
 }
 
 impl Classification {
-    /// From the confusion matrix and the cross-entropy.
+    /// Derives the error rate from the confusion matrix.
     pub(crate) fn new(confusion: Vec<Vec<usize>>, cross_entropy: f64) -> Self {
         let rows: usize = confusion.iter().flatten().sum();
         let correct: usize = confusion.iter().enumerate().filter_map(|(class, row)| row.get(class)).sum();
@@ -110,7 +112,7 @@ impl Classification {
     }
 }
 
-/// How good a classifier was found to be when it was fitted.
+/// The summary of the fit of a classifier.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ClassificationSummary {
@@ -118,29 +120,29 @@ pub struct ClassificationSummary {
     pub training_rows: usize,
     /// The training rows whose labels were used.
     pub labelled_rows: usize,
-    /// Epochs on labels that were finished.
+    /// Completed epochs of training on labels.
     pub epochs: usize,
-    /// The cross-entropy on the labelled rows, over the epoch that was kept.
+    /// The cross-entropy on the labelled rows in the epoch whose parameters were kept.
     pub train_loss: f64,
-    /// On the held-out rows.
+    /// The metrics on the held-out rows.
     pub evaluation: Classification,
-    /// The error rate of always predicting the commonest class of the labelled rows, on the same rows.
+    /// The error rate of the baseline that always predicts the commonest class of the labelled rows.
     pub commonest_error: f64,
-    /// The error rate of the class whose labelled rows have the nearest mean, on the same rows.
+    /// The error rate of the baseline that predicts the class whose labelled rows have the nearest mean.
     pub nearest_mean_error: f64,
-    /// One plain sentence.
+    /// The verdict: a sentence.
     pub verdict: String,
 }
 
-/// How good a model was found to be when it was fitted, on held-out rows; stored in its file.
+/// The summary of a fit, with metrics on held-out rows; stored in the model file.
 ///
-/// It serialises as one record for both kinds: `training_rows`, `labelled_rows` (of a classifier), `epochs`, `train_loss`,
+/// Both kinds serialise as one record: `training_rows`, `labelled_rows` (for a classifier), `epochs`, `train_loss`,
 /// `held_out` (the metrics on the held-out rows), `baselines`, `verdict`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Summary {
-    /// Of a PCA or an autoencoder.
+    /// For a PCA or an autoencoder.
     Reconstruction(ReconstructionSummary),
-    /// Of a classifier.
+    /// For a classifier.
     Classification(ClassificationSummary),
 }
 
@@ -194,7 +196,7 @@ impl Serialize for Summary {
 }
 
 impl Summary {
-    /// One plain sentence about the fit.
+    /// The verdict: a sentence that compares the fit with its baselines.
     pub fn verdict(&self) -> &str {
         match self {
             Self::Reconstruction(summary) => &summary.verdict,
@@ -210,7 +212,7 @@ impl Summary {
         }
     }
 
-    /// Epochs that were finished; of a classifier those on labels.
+    /// Completed epochs; for a classifier those of training on labels.
     pub fn epochs(&self) -> usize {
         match self {
             Self::Reconstruction(summary) => summary.epochs,
@@ -218,7 +220,7 @@ impl Summary {
         }
     }
 
-    /// The loss on the training rows, over the epoch that was kept.
+    /// The loss on the training rows in the epoch whose parameters were kept.
     pub fn train_loss(&self) -> f64 {
         match self {
             Self::Reconstruction(summary) => summary.train_loss,
@@ -226,7 +228,7 @@ impl Summary {
         }
     }
 
-    /// The metrics of a PCA or an autoencoder.
+    /// The summary of a PCA or an autoencoder.
     pub fn reconstruction(&self) -> Option<&ReconstructionSummary> {
         match self {
             Self::Reconstruction(summary) => Some(summary),
@@ -234,7 +236,7 @@ impl Summary {
         }
     }
 
-    /// The metrics of a classifier.
+    /// The summary of a classifier.
     pub fn classification(&self) -> Option<&ClassificationSummary> {
         match self {
             Self::Reconstruction(_) => None,
@@ -243,18 +245,33 @@ impl Summary {
     }
 }
 
-/// The metrics of a model on some rows.
+/// Scores of single rows, on the model's scale: one number per row, in the order of the rows.
+///
+/// [`Reconstruction`] has their means. A row with a high squared error or loss is unlike the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RowScores {
+    /// The squared error, summed over the numbers of the row.
+    pub squared_error: Vec<f64>,
+    /// The training loss, summed over the numbers of the row; none for a PCA or a network trained with the squared error,
+    /// whose loss is `squared_error`.
+    pub loss: Option<Vec<f64>>,
+    /// The KL divergence of the code's distribution from the standard normal, in nats; for variational networks only.
+    pub divergence: Option<Vec<f64>>,
+}
+
+/// The metrics of a model on a set of rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Evaluation {
-    /// Of a PCA or an autoencoder.
+    /// For a PCA or an autoencoder.
     Reconstruction(Reconstruction),
-    /// Of a classifier.
+    /// For a classifier.
     Classification(Classification),
 }
 
-/// JSON has no infinities: a metric of a network that diverged is written as null. It is read as NaN, so that such a model
-/// can still be opened.
+/// Reads null as NaN: JSON has no infinities, so a metric of a diverged network is written as null, and its model must
+/// still open.
 pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -1,8 +1,10 @@
-//! A fitted method as one object: it encodes, decodes and reconstructs rows, in the units they came in, and has a file.
+//! Fitted models: inference (encode, decode, reconstruct, predict) and the model file.
 //!
-//! A model is a chain of operations with one cut in it: the encoder left of the code, the decoder right of it. [`Model`] is
-//! the whole chain; [`Encoder`] and [`Decoder`] are its parts. How good a model is belongs to the room
-//! [`evaluation`](crate::evaluation).
+//! A model is a chain of operations with a cut at the code: the encoder before it, the decoder after it. [`Model`] is the
+//! whole chain, [`Encoder`] and [`Decoder`] are its parts. Rows go in and come out in the units of the training rows.
+//!
+//! The rooms above create models ([`fit`](mod@crate::fit)) and compute their metrics ([`evaluation`](crate::evaluation)); this
+//! room only defines the records of metrics, because they are stored in the file.
 
 mod apply;
 mod convert;
@@ -28,7 +30,7 @@ use crate::network::plan::{LayerTable, Plan};
 use crate::pca::{self, Pca};
 use crate::recipe::Recipe;
 
-/// A fitted method.
+/// A fitted PCA, autoencoder or classifier.
 ///
 /// ```
 /// use narrows::{Model, Recipe};
@@ -49,18 +51,18 @@ pub struct Model {
     pub(crate) shape: Shape,
     pub(crate) element: Element,
     pub(crate) scaling: Scaling,
-    /// The mean of the scaled training rows.
+    /// The mean of the scaled training rows (d).
     pub(crate) training_mean: Vec<f64>,
     pub(crate) fitted: Fitted,
     pub(crate) summary: Option<Summary>,
     pub(crate) part: Part,
-    /// The names of the classes, in the order of the outputs; of a classifier only.
+    /// The names of the classes in the order of the outputs; for a classifier only.
     pub(crate) classes: Option<Vec<String>>,
-    /// With what it computes; no part of the file.
+    /// Not stored in the file.
     pub(crate) compute: Compute,
 }
 
-/// Models are equal if their files are: [`Compute`] does not count.
+/// Models are equal if their files are equal; [`Compute`] is not stored.
 impl PartialEq for Model {
     fn eq(&self, other: &Self) -> bool {
         self.recipe == other.recipe
@@ -75,12 +77,12 @@ impl PartialEq for Model {
     }
 }
 
-/// The parameters that a method found.
+/// The fitted parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fitted {
-    /// Directions and variances.
+    /// Components and variances.
     Pca(Pca),
-    /// A network and its parameters.
+    /// A compiled network with its parameters.
     Network {
         /// Shapes and offsets.
         plan: Plan,
@@ -90,7 +92,7 @@ pub(crate) enum Fitted {
 }
 
 impl Model {
-    /// The recipe that was fitted, with what the rows decided filled in: the scaling, the code size.
+    /// The fitted recipe; the scaling and the code size that were chosen from the rows are filled in.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
@@ -108,27 +110,27 @@ impl Model {
         }
     }
 
-    /// The number type of the rows it was fitted on.
+    /// The number type of the training rows.
     pub fn element(&self) -> Element {
         self.element
     }
 
-    /// The scaling of rows before the method sees them; undone on output.
+    /// The scaling that is applied to rows before the method and undone after it.
     pub fn scaling(&self) -> &Scaling {
         &self.scaling
     }
 
-    /// How good the model was found to be when it was fitted.
+    /// The summary of the fit, with metrics on held-out rows.
     pub fn summary(&self) -> Option<&Summary> {
         self.summary.as_ref()
     }
 
-    /// The names of the classes in the order of the outputs, of a classifier.
+    /// The names of the classes in the order of the outputs; for a classifier only.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
     }
 
-    /// The components and variances, of a PCA.
+    /// The components and variances; for a PCA only.
     pub fn pca(&self) -> Option<&Pca> {
         match &self.fitted {
             Fitted::Pca(pca) => Some(pca),
@@ -136,7 +138,7 @@ impl Model {
         }
     }
 
-    /// The plan and the parameters that its ranges point into, of a network.
+    /// The plan and the parameter buffer that its ranges point into; for a network only.
     pub fn network(&self) -> Option<(&Plan, &[f32])> {
         match &self.fitted {
             Fitted::Pca(_) => None,
@@ -144,7 +146,7 @@ impl Model {
         }
     }
 
-    /// The number of parameters that were learned.
+    /// The number of fitted parameters.
     pub fn parameter_count(&self) -> usize {
         match &self.fitted {
             Fitted::Pca(pca) => pca.mean.len() + pca.components.len(),
@@ -152,7 +154,7 @@ impl Model {
         }
     }
 
-    /// The number of units of a code that can be dead: its numbers, or where it is an image its channels.
+    /// The number of code units, counted as dead or alive: the code size, or the channels if the code is an image.
     pub fn code_units(&self) -> usize {
         match &self.fitted {
             Fitted::Network { plan, .. } => code_units(plan),
@@ -168,19 +170,19 @@ impl Model {
         }
     }
 
-    /// With what it computes.
+    /// The number of threads and the SIMD level.
     pub fn compute(&self) -> Compute {
         self.compute
     }
 
-    /// Sets with what it computes; by default all processors.
+    /// Sets the number of threads and the SIMD level; the default is all processors.
     #[must_use]
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
         self
     }
 
-    /// Refuses what a part of a model cannot do: it has no parameters of the other part.
+    /// Returns an error for a part of a model that lacks `part`; `what` names the refused operation.
     pub(crate) fn must_have(&self, part: Part, what: &str) -> Result<()> {
         if self.part == Part::Whole || self.part == part {
             return Ok(());
@@ -189,8 +191,8 @@ impl Model {
             .hint("use the model that it was split from"))
     }
 
-    /// Refuses what a classifier cannot do: it has no way back from a code to a row.
-    pub(crate) fn must_rebuild(&self, what: &str) -> Result<()> {
+    /// Returns an error for a classifier, which has no decoder; `what` names the refused operation.
+    pub(crate) fn must_reconstruct(&self, what: &str) -> Result<()> {
         if self.classes.is_none() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The two parts of a model as types of their own: what is left of the code, and what is right of it.
+//! The encoder and the decoder of a model as types of their own.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ use crate::data::{Dataset, Shape, Table};
 use crate::error::{Error, Result};
 use crate::network::plan::{LayerTable, Parameter, Plan};
 
-/// The part of a model that a file holds.
+/// The part of a model that a [`Model`] has parameters for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Part {
-    /// All of it.
+    /// Encoder and decoder.
     #[default]
     Whole,
-    /// The layers left of the code.
+    /// The layers from the row to the code.
     Encoder,
-    /// The layers right of the code.
+    /// The layers from the code to the row.
     Decoder,
 }
 
 impl Part {
-    /// Its kind in words: `an encoder`.
+    /// The name with its article: `an encoder`.
     pub fn title(self) -> &'static str {
         match self {
             Self::Whole => "a whole model",
@@ -33,7 +33,7 @@ impl Part {
         }
     }
 
-    /// Whether this part of a network has a parameter. Shared weights belong to both.
+    /// Whether this part of a network uses a parameter. Both parts use tied weights.
     pub fn needs(self, plan: &Plan, parameter: &Parameter) -> bool {
         let steps = match self {
             Self::Whole => return true,
@@ -47,26 +47,26 @@ impl Part {
     }
 }
 
-/// The encoder of a model: from rows to codes. It gives the same bits as the whole model.
+/// The encoder of a model: maps rows to codes, with the same bits as the whole model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoder(pub(super) Model);
 
-/// The decoder of a model: from codes to rows, in the units of the training rows. It gives the same bits as the whole model.
+/// The decoder of a model: maps codes to rows in the units of the training rows, with the same bits as the whole model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoder(pub(super) Model);
 
 impl Model {
-    /// The encoder and the decoder as models of their own, which can be saved apart.
+    /// Splits the model into its encoder and its decoder, which can be saved separately.
     ///
     /// # Errors
-    /// Where the model is a classifier, which has no decoder, or a part already.
+    /// If the model is a classifier, which has no decoder, or a part of a model.
     pub fn split(&self) -> Result<(Encoder, Decoder)> {
-        self.must_rebuild("be split")?;
+        self.must_reconstruct("be split")?;
         self.must_have(Part::Whole, "be split")?;
         Ok((Encoder(self.part(Part::Encoder)), Decoder(self.part(Part::Decoder))))
     }
 
-    /// The model without the parameters of the other part.
+    /// A copy with the parameters that only the other part uses set to 0.
     fn part(&self, part: Part) -> Self {
         let mut model = Self { part, ..self.clone() };
         if let Fitted::Network { plan, parameters } = &mut model.fitted {
@@ -81,10 +81,10 @@ impl Model {
 macro_rules! part {
     ($Part:ident, $other:ident, $name:literal, $refusal:literal) => {
         impl $Part {
-            #[doc = concat!("Opens the file of ", $name, ", or of a whole model, which has one.")]
+            #[doc = concat!("Opens the file of ", $name, ", or of a whole model, which contains one.")]
             ///
             /// # Errors
-            /// As [`Model::open`]; where the file holds the other part.
+            /// As [`Model::open`], and if the file holds the other part.
             pub fn open(path: &Path) -> Result<Self> {
                 Self::of_file(ModelFile::open(path)?).map_err(|error| error.at(path.display()))
             }
@@ -92,7 +92,7 @@ macro_rules! part {
             /// Reads it from the bytes of a file.
             ///
             /// # Errors
-            /// As [`Model::from_bytes`]; where the file holds the other part.
+            /// As [`Model::from_bytes`], and if the file holds the other part.
             pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
                 Self::of_file(ModelFile::from_bytes(bytes)?)
             }
@@ -133,22 +133,22 @@ macro_rules! part {
                 self.0.code_shape()
             }
 
-            /// The scaling of rows before the method sees them.
+            /// The scaling that is applied to rows before the method and undone after it.
             pub fn scaling(&self) -> &crate::data::scaling::Scaling {
                 self.0.scaling()
             }
 
-            /// The layer table of the model that it is a part of.
+            /// The layer table of the whole model.
             pub fn table(&self) -> LayerTable {
                 self.0.table()
             }
 
-            /// The model that it is a part of, without the parameters of the other part.
+            /// The model; parameters that only the other part uses are 0.
             pub fn of_model(&self) -> &Model {
                 &self.0
             }
 
-            /// Sets with what it computes; by default all processors.
+            /// Sets the number of threads and the SIMD level; the default is all processors.
             #[must_use]
             pub fn with_compute(self, compute: Compute) -> Self {
                 Self(self.0.with_compute(compute))
@@ -160,7 +160,7 @@ part!(Encoder, Decoder, "an encoder", "the model is a decoder: it cannot encode 
 part!(Decoder, Encoder, "a decoder", "the model is an encoder: it cannot decode codes");
 
 impl Encoder {
-    /// The codes of rows: see [`Model::encode`].
+    /// Encodes rows: see [`Model::encode`].
     ///
     /// # Errors
     /// As [`Model::encode`].
@@ -170,7 +170,7 @@ impl Encoder {
 }
 
 impl Decoder {
-    /// The rows of codes: see [`Model::decode`].
+    /// Decodes codes: see [`Model::decode`].
     ///
     /// # Errors
     /// As [`Model::decode`].

@@ -1,93 +1,106 @@
-//! Where the parameters of a network start: weights by the recipe's `weights.init`, biases 0, scales 1.
+//! Initial parameters of a network: weights by the recipe's `weights.init`, biases 0, scales 1.
 
 use narrows_kernels::Activation;
+use rand_chacha::ChaCha8Rng;
 
 use crate::base::linalg::orthonormal_rows;
 use crate::base::random::{Purpose, below, generator, normal, uniform};
-use crate::network::plan::{Op, Parameter, ParameterKind, Plan};
+use crate::network::plan::{Op, Parameter, ParameterKind, Plan, Step};
 use crate::recipe::Init;
 
-/// Inputs that a unit is connected to at the start, of a sparse one.
-const CONNECTIONS: usize = 15;
+/// Inputs of each unit that a sparse start gives a weight other than 0 (Martens 2010).
+const SPARSE_CONNECTIONS: usize = 15;
 
-/// The first parameters of a network, by chance. A closed form has none: see [`closed_form`].
+/// The random initial parameters of a network. The closed form of a linear network comes from the rows: see the room `pca`.
 pub(crate) fn initial_parameters(plan: &Plan, seed: u64) -> Vec<f32> {
     let mut parameters = vec![0.0; plan.buffer_len];
     for (index, parameter) in plan.parameters.iter().enumerate() {
-        let (fan_in, fan_out) = match parameter.kind {
-            ParameterKind::Weights { fan_in, fan_out } => (fan_in, fan_out),
-            ParameterKind::Bias => continue,
-            ParameterKind::Scale => {
-                parameters[parameter.range.clone()].fill(1.0);
-                continue;
+        let values = &mut parameters[parameter.range.clone()];
+        match parameter.kind {
+            ParameterKind::Weights { fan_in, fan_out } => {
+                let mut generator = generator(seed, Purpose::Weights, index as u64);
+                draw_weights(plan, parameter, (fan_in as f64, fan_out as f64), values, &mut generator);
             }
-            ParameterKind::Statistic { start } => {
-                parameters[parameter.range.clone()].fill(start);
-                continue;
-            }
-        };
-        let mut generator = generator(seed, Purpose::Weights, index as u64);
-        let weights = &mut parameters[parameter.range.clone()];
-        let mut within = |limit: f64| {
-            let limit = limit.sqrt() as f32;
-            for weight in &mut *weights {
-                *weight = (2.0 * uniform(&mut generator) - 1.0) * limit;
-            }
-        };
-        match plan.weights.init {
-            Init::Auto if ends_in_rectifier(plan, parameter) => {
-                // Weights that are shared also lead back: a layer that widens would give back far too much.
-                let fan = if is_shared(plan, parameter) { fan_in.max(fan_out) } else { fan_in };
-                within(6.0 / fan as f64);
-            }
-            Init::Auto | Init::Glorot | Init::ClosedForm => within(6.0 / (fan_in + fan_out) as f64),
-            Init::He => within(6.0 / fan_in as f64),
-            Init::Lecun => within(3.0 / fan_in as f64),
-            Init::Orthogonal => {
-                let columns = parameter.shape[parameter.shape.len() - 1];
-                let rows = weights.len() / columns;
-                // The smaller side is orthonormal: rows of a wide matrix, columns of a tall one.
-                let (count, width) = (rows.min(columns), rows.max(columns));
-                let mut basis: Vec<f64> = (0..count * width).map(|_| normal(&mut generator)).collect();
-                orthonormal_rows(&mut basis, width);
-                for (i, row) in weights.chunks_exact_mut(columns).enumerate() {
-                    for (j, weight) in row.iter_mut().enumerate() {
-                        let at = if rows <= columns { i * width + j } else { j * width + i };
-                        *weight = basis[at] as f32;
-                    }
-                }
-            }
-            Init::Sparse => {
-                let columns = parameter.shape[parameter.shape.len() - 1];
-                let rows = weights.len() / columns;
-                let mut order: Vec<usize> = (0..rows).collect();
-                for unit in 0..columns {
-                    // The first few places of a random order.
-                    for place in 0..CONNECTIONS.min(rows) {
-                        let other = place + below((rows - place) as u32, &mut generator) as usize;
-                        order.swap(place, other);
-                        weights[order[place] * columns + unit] = normal(&mut generator) as f32;
-                    }
-                }
-            }
+            ParameterKind::Bias => {}
+            ParameterKind::Scale => values.fill(1.0),
+            ParameterKind::Statistic { start } => values.fill(start),
         }
     }
     parameters
 }
 
-/// Whether several layers have a parameter.
+fn draw_weights(
+    plan: &Plan,
+    parameter: &Parameter,
+    (fan_in, fan_out): (f64, f64),
+    weights: &mut [f32],
+    generator: &mut ChaCha8Rng,
+) {
+    let columns = parameter.shape[parameter.shape.len() - 1];
+    match plan.weights.init {
+        Init::Auto if ends_in_rectifier(plan, parameter) => {
+            // Tied weights lead both ways: in a layer that widens, the fan-in alone would give outputs far too large.
+            let fan = if is_shared(plan, parameter) { fan_in.max(fan_out) } else { fan_in };
+            draw_uniform(weights, 6.0 / fan, generator);
+        }
+        Init::Auto | Init::Glorot | Init::ClosedForm => {
+            draw_uniform(weights, 6.0 / (fan_in + fan_out), generator);
+        }
+        Init::He => draw_uniform(weights, 6.0 / fan_in, generator),
+        Init::Lecun => draw_uniform(weights, 3.0 / fan_in, generator),
+        Init::Orthogonal => draw_orthogonal(weights, columns, generator),
+        Init::Sparse => draw_sparse(weights, columns, generator),
+    }
+}
+
+/// Uniform numbers of the interval from -sqrt(limit) to sqrt(limit), whose variance is limit / 3.
+fn draw_uniform(weights: &mut [f32], limit: f64, generator: &mut ChaCha8Rng) {
+    let limit = limit.sqrt() as f32;
+    for weight in weights {
+        *weight = (2.0 * uniform(generator) - 1.0) * limit;
+    }
+}
+
+/// A matrix whose smaller side is orthonormal: the rows of a wide one, the columns of a tall one.
+fn draw_orthogonal(weights: &mut [f32], columns: usize, generator: &mut ChaCha8Rng) {
+    let rows = weights.len() / columns;
+    let (count, width) = (rows.min(columns), rows.max(columns));
+    let mut basis: Vec<f64> = (0..count * width).map(|_| normal(generator)).collect();
+    orthonormal_rows(&mut basis, width);
+    for (i, row) in weights.chunks_exact_mut(columns).enumerate() {
+        for (j, weight) in row.iter_mut().enumerate() {
+            let at = if rows <= columns { i * width + j } else { j * width + i };
+            *weight = basis[at] as f32;
+        }
+    }
+}
+
+/// Normal numbers for a few random inputs of each unit, 0 for the others.
+fn draw_sparse(weights: &mut [f32], columns: usize, generator: &mut ChaCha8Rng) {
+    let rows = weights.len() / columns;
+    let mut order: Vec<usize> = (0..rows).collect();
+    for unit in 0..columns {
+        // The first few places of a random permutation.
+        for place in 0..SPARSE_CONNECTIONS.min(rows) {
+            let other = place + below((rows - place) as u32, generator) as usize;
+            order.swap(place, other);
+            weights[order[place] * columns + unit] = normal(generator) as f32;
+        }
+    }
+}
+
+/// Whether several layers use a parameter.
 fn is_shared(plan: &Plan, parameter: &Parameter) -> bool {
     let of_steps = plan.steps.iter().filter_map(|step| step.op.parameters());
     of_steps.filter(|(weights, _)| **weights == parameter.range).count() > 1
 }
 
-/// Whether what a parameter's layer gives goes through a function that is near zero on one side.
+/// Whether the outputs of a parameter's layer go through a function that is near zero on one side.
 fn ends_in_rectifier(plan: &Plan, parameter: &Parameter) -> bool {
-    let of_parameter = |step: &crate::network::plan::Step| {
-        step.op.parameters().is_some_and(|(weights, _)| *weights == parameter.range)
-    };
-    let Some(mut at) = plan.steps.iter().position(of_parameter) else { return false };
-    // What is normalised in between keeps its sign, more or less.
+    let has_parameter =
+        |step: &Step| step.op.parameters().is_some_and(|(weights, _)| *weights == parameter.range);
+    let Some(mut at) = plan.steps.iter().position(has_parameter) else { return false };
+    // Normalisation in between mostly keeps the signs.
     if plan.steps.get(at + 1).is_some_and(|next| matches!(next.op, Op::BatchNorm { .. }))
         && plan.steps[at].activation == Activation::Linear
     {

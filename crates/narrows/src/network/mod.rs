@@ -1,8 +1,8 @@
 //! A network compiled for rows of a known shape, and one training step of it.
 //!
 //! [`plan`] turns a recipe into a chain of steps with every shape and offset known; `engine` runs it forward and backward
-//! and applies the optimizer; `init` draws the first weights, `noise` corrupts rows. Training over epochs is the room
-//! `train`, what a fitted network is used for the room [`model`](crate::model).
+//! and applies the optimizer; `init` draws the initial parameters, `noise` corrupts rows. The room `train` runs the steps of
+//! many epochs, the room [`model`](crate::model) applies a fitted network; this room knows neither.
 
 pub(crate) mod engine;
 pub(crate) mod init;

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(corrupted(&[], 1, 2, training(3)), vec![0.5; 101]);
     }
 
-    /// Trap 6 of clipped noise: where most pixels are 0, their noisy mean is that of max(0, N(0, 0.5)), about 0.2.
+    /// Clipped noise is not zero-mean: the noisy mean of a pixel of 0 is that of max(0, N(0, 0.5)), about 0.2.
     #[test]
     fn clipped_noise_on_black_pixels_has_a_mean_of_a_fifth() {
         let noise =

@@ -33,10 +33,10 @@ pub struct Moments {
     pub(crate) width: usize,
     /// The mean of each column.
     pub(crate) mean: Vec<f64>,
-    spread: Spread,
+    spread: SecondMoments,
 }
 
-enum Spread {
+enum SecondMoments {
     /// width x width: the sum over rows of (x - mean)' (x - mean).
     Scatter(Vec<f64>),
     /// rows x width: x - mean.
@@ -85,7 +85,7 @@ impl Moments {
         source.read_f64(0, &mut centred)?;
         scaling.apply_f64(&mut centred, width);
         subtract(&mut centred, &mean);
-        Ok(Self { rows, width, mean, spread: Spread::Centred(centred) })
+        Ok(Self { rows, width, mean, spread: SecondMoments::Centred(centred) })
     }
 
     /// The `k` directions of most spread about the mean: the eigenvectors of the covariance.
@@ -103,7 +103,7 @@ impl Moments {
         let (n, d) = (self.rows, self.width);
         assert!(k <= d);
         let (mut directions, squares) = match &self.spread {
-            Spread::Scatter(scatter) => {
+            SecondMoments::Scatter(scatter) => {
                 let mut matrix = scatter.clone();
                 if with_mean {
                     for i in 0..d {
@@ -115,7 +115,7 @@ impl Moments {
                 let eigen = symmetric_eigen(&matrix, d)?;
                 (eigen.vectors[..k * d].to_vec(), eigen.values)
             }
-            Spread::Centred(rows) => {
+            SecondMoments::Centred(rows) => {
                 let mut rows = rows.clone();
                 if with_mean {
                     for row in rows.chunks_exact_mut(d) {
@@ -309,7 +309,7 @@ impl Scatter {
     /// The moments, where the centre is the mean of the rows.
     fn about_its_mean(self) -> Moments {
         let (rows, width, scatter) = (self.rows, self.width(), self.matrix());
-        Moments { rows, width, mean: self.centre, spread: Spread::Scatter(scatter) }
+        Moments { rows, width, mean: self.centre, spread: SecondMoments::Scatter(scatter) }
     }
 
     /// The moments about the mean, which is found from the sums. The centre should lie near the mean (any row of a table
@@ -323,7 +323,7 @@ impl Scatter {
             }
         }
         let mean = self.centre.iter().zip(&self.sums).map(|(centre, sum)| centre + sum / n).collect();
-        Moments { rows, width, mean, spread: Spread::Scatter(scatter) }
+        Moments { rows, width, mean, spread: SecondMoments::Scatter(scatter) }
     }
 
     /// The whole symmetric matrix, width x width.

@@ -78,15 +78,14 @@ impl ClassifierRecipe {
         self.encoder.iter().filter(|layer| matches!(layer, Layer::Dense { .. })).count()
     }
 
-    /// The random-initialisation baseline: the same network without pre-training and with the same number of optimizer steps,
-    /// rounded up to whole epochs. The `before` steps of pre-training are added to the training on labels, which has
-    /// `per_epoch` steps in an epoch. `None` without pre-training, and for a frozen encoder: random features would not be
-    /// trained.
-    pub(crate) fn random_twin(&self, before: usize, per_epoch: usize) -> Option<Self> {
+    /// The random-initialisation baseline: the same network without pre-training, with as many optimizer steps, rounded up to
+    /// whole epochs. `pretraining_steps` are added to the steps on labels, `steps_per_epoch` in an epoch. None without
+    /// pre-training, and for a frozen encoder, which never learns from a random initialisation.
+    pub(crate) fn random_baseline(&self, pretraining_steps: usize, steps_per_epoch: usize) -> Option<Self> {
         if self.pretrain.is_none() || self.frozen {
             return None;
         }
-        let epochs = self.train.epochs + before.div_ceil(per_epoch);
+        let epochs = self.train.epochs + pretraining_steps.div_ceil(steps_per_epoch);
         let train = Train { epochs, ..self.train.clone() };
         Some(Self { pretrain: None, train, ..self.clone() })
     }

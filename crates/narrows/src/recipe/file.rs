@@ -390,16 +390,16 @@ mod tests {
             ("single", "sparsity.kl=little", &["sparsity.kl", number]),
             ("single", "sparsity.target=little", &["sparsity.target", number]),
             ("single", "weights.strat=he", &["weights", "did you mean `start`"]),
-            ("single", "weights.start=glorto", &["weights.start", "did you mean `glorot`", "lecun"]),
+            ("single", "weights.init=glorto", &["weights.init", "did you mean `glorot`", "lecun"]),
             ("single", "weights.l2=much", &["weights.l2", number]),
             ("single", "weights.elimination=much", &["weights.elimination", number]),
             ("single", "weights.max_norm=much", &["weights.max_norm", number]),
             ("single", "train=3", &["train", "a table of fields"]),
             ("single", "train.optimzer=adam", &["train", "did you mean `optimizer`"]),
             ("single", "train.optimizer=adaam", &["train.optimizer", "did you mean `adam`", "rmsprop"]),
-            ("single", "train.rate=fast", &["train.rate", number]),
+            ("single", "train.learning_rate=fast", &["train.learning_rate", number]),
             ("single", "train.epochs=1.5", &["train.epochs", whole]),
-            ("single", "train.batch=-3", &["train.batch", whole]),
+            ("single", "train.batch_size=-3", &["train.batch_size", whole]),
             ("single", "train.seed=-1", &["train.seed", whole]),
             ("single", "train.keep=bset", &["train.keep", "did you mean `best`"]),
             ("single", "train.patience=long", &["train.patience", whole]),
@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn fields_can_be_set_by_path() {
         let mut recipe = RecipeFile::open("single").unwrap();
-        for assignment in ["train.epochs=3", "train.rate = 0.5", "loss=mse", "scale=\"none\""] {
+        for assignment in ["train.epochs=3", "train.learning_rate = 0.5", "loss=mse", "scale=\"none\""] {
             recipe.set(assignment).unwrap();
         }
         let Recipe::Autoencoder(spec) = recipe.recipe().unwrap() else { panic!("an autoencoder") };

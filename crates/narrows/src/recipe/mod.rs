@@ -112,6 +112,17 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bce => "bce",
+            Self::Mse => "mse",
+            Self::CrossEntropy => "cross_entropy",
+            Self::Mae => "mae",
+            Self::Huber => "huber",
+        }
+    }
+
     /// The title in charts and tables.
     pub fn title(self) -> &'static str {
         match self {
@@ -198,8 +209,8 @@ impl Recipe {
         self.train().map_or(0, |train| train.seed)
     }
 
-    /// Whether there is a random-initialisation baseline: the recipe has pre-training, and trains the encoder after it.
-    pub fn has_twin(&self) -> bool {
+    /// Whether a random-initialisation baseline exists: the network is pre-trained and its encoder is not frozen.
+    pub fn has_random_baseline(&self) -> bool {
         match self {
             Self::Pca(_) => false,
             Self::Autoencoder(recipe) => recipe.pretrain.is_some(),
@@ -332,9 +343,9 @@ impl AutoencoderRecipe {
         self.encoder.iter().rfind(|layer| !matches!(layer, Layer::Dropout { .. }))?.function()
     }
 
-    /// The random-initialisation baseline: the same network without pre-training and with the same number of epochs; those of
-    /// pre-training are added. `None` without pre-training.
-    pub fn random_twin(&self) -> Option<Self> {
+    /// The random-initialisation baseline: the same network without pre-training, with as many optimizer steps, because the
+    /// epochs of pre-training are added to those of training. None without pre-training.
+    pub fn random_baseline(&self) -> Option<Self> {
         let pretrain = self.pretrain.as_ref()?;
         let before: usize =
             (0..self.dense_layers()).map(|layer| pretrain.train(&self.train, layer).epochs).sum();

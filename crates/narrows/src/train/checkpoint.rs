@@ -1,5 +1,5 @@
-//! Checkpoints: the state of training after an epoch, kept in two files beside the model in turn, so that a run that was
-//! stopped or killed goes on as if it had never stopped, bit for bit.
+//! Checkpoints: the state of training after an epoch, in two files beside the model, written in turn. A run that was stopped
+//! or killed resumes from them as if it had never stopped, bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,44 +18,44 @@ use crate::train::State;
 
 const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 3 };
 
-/// Rows that go into the fingerprint of a data set at most.
+/// The largest number of rows in the fingerprint of a data set.
 const FINGERPRINT_ROWS: usize = 1000;
 
-/// Where the checkpoints of a run are, and what run it is.
+/// The checkpoint files of a run.
 pub(crate) struct Checkpoints {
     paths: [PathBuf; 2],
-    /// Which of the two is written next.
+    /// The file to write next.
     next: usize,
-    run: Run,
+    run: RunIdentity,
     steps_per_epoch: u64,
 }
 
-/// What must be the same for a run to go on.
+/// The identity of a run: a checkpoint of another one is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Run {
-    /// With any number of epochs, unless the rate depends on it: a run may go on for longer.
+struct RunIdentity {
+    /// With the number of epochs left out, unless the learning rate depends on it: a run may be prolonged.
     #[serde(rename = "spec")]
     recipe: Recipe,
-    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; with the classes,
-    /// where classes are told.
+    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; for classifiers also
+    /// of the classes.
     data: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
-    run: Run,
+struct CheckpointHead {
+    run: RunIdentity,
     step: u64,
     best_loss: f64,
-    /// Train loss, validation loss and seconds of each epoch.
+    /// Training loss, held-out loss and seconds of each epoch.
     history: Vec<(f64, f64, f64)>,
     /// Active units after each epoch, where known; from version 2 on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     active_units: Vec<Option<usize>>,
-    /// The share of classes told wrong after each epoch, where classes are told; from version 3 on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    validation_errors: Vec<Option<f64>>,
+    /// The held-out error rate after each epoch, for classifiers; from version 3 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "validation_errors")]
+    held_out_error_rates: Vec<Option<f64>>,
 }
 
 impl Checkpoints {
@@ -69,14 +69,19 @@ impl Checkpoints {
         let mut recipe = recipe;
         let mut steps_per_epoch = 1;
         if let Some(train) = recipe.train_mut() {
-            // Under a schedule the rate depends on how many epochs there will be.
+            // Under a schedule the learning rate depends on the number of epochs.
             if train.schedule == Schedule::Constant {
                 train.epochs = 1;
             }
             steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
         }
         let data = format!("{} {}", fingerprint(rows)?, fingerprint(held_out)?);
-        Ok(Self { paths: [beside(1), beside(2)], next: 0, run: Run { recipe, data }, steps_per_epoch })
+        Ok(Self {
+            paths: [beside(1), beside(2)],
+            next: 0,
+            run: RunIdentity { recipe, data },
+            steps_per_epoch,
+        })
     }
 
     /// Writes a state over the older of the two files.
@@ -86,7 +91,10 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest state that is whole and belongs to this run.
+    /// The newest state that is undamaged and belongs to this run.
+    ///
+    /// # Errors
+    /// If there is none; the reason is that of the damaged or foreign file.
     pub fn newest(&mut self, plan: &Plan, optimizer: Optimizer) -> Result<State> {
         let mut found: Option<State> = None;
         let mut reason = None;
@@ -118,10 +126,10 @@ impl Checkpoints {
         }
     }
 
-    /// Removes the files: the run is over.
+    /// Removes the files when the run is over.
     pub fn remove(&self) {
         for path in &self.paths {
-            // A file that is not there, or cannot be removed, does no harm.
+            // A missing file is no failure, and one that stays does no harm.
             let _ = std::fs::remove_file(path);
         }
     }
@@ -137,26 +145,26 @@ impl Checkpoints {
         }
         let history = state.history.iter().map(|r| (r.train_loss, r.held_out_loss, r.seconds)).collect();
         let active_units = state.history.iter().map(|record| record.active_units).collect();
-        let validation_errors = state.history.iter().map(|record| record.held_out_error_rate).collect();
-        // JSON has no infinity; before a best loss there is none.
+        let held_out_error_rates = state.history.iter().map(|record| record.held_out_error_rate).collect();
+        // JSON has no infinity, which stands for "no best loss yet".
         let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
         container::encode(
             &CHECKPOINT,
             CHECKPOINT.newest,
-            &Head {
+            &CheckpointHead {
                 run: self.run.clone(),
                 step: state.step,
                 best_loss,
                 history,
                 active_units,
-                validation_errors,
+                held_out_error_rates,
             },
             &tensors,
         )
     }
 
     fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
-        let (_, head, mut tensors) = container::decode::<Head>(&CHECKPOINT, bytes)?;
+        let (_, head, mut tensors) = container::decode::<CheckpointHead>(&CHECKPOINT, bytes)?;
         if head.run.recipe != self.run.recipe {
             return Err(Error::model("the checkpoint is of a run with other settings").hint(
                 "give the same recipe and options; only `train.epochs` may change, and not under a train.schedule",
@@ -185,7 +193,7 @@ impl Checkpoints {
                 held_out_loss,
                 seconds,
                 active_units: head.active_units.get(place).copied().flatten(),
-                held_out_error_rate: head.validation_errors.get(place).copied().flatten(),
+                held_out_error_rate: head.held_out_error_rates.get(place).copied().flatten(),
             })
             .collect();
         Ok(State { step: head.step, parameters, optimizer_state, best, best_loss: head.best_loss, history })

@@ -29,7 +29,7 @@ use crate::network::plan::{Op, Plan};
 /// Multiply-adds of a step that justify a further thread: at about 20 a nanosecond, twenty times the cost of a barrier.
 const MULTIPLY_ADDS_PER_THREAD: usize = 200_000;
 
-/// How many threads speed up a step. The result does not depend on it.
+/// The number of threads that speed up a step. The result does not depend on it.
 fn useful_threads(plan: &Plan, batch: usize) -> usize {
     // Each batch normalisation adds four barriers.
     let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. })).count();

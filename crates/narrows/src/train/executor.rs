@@ -19,7 +19,7 @@ pub(crate) trait Executor {
     /// the progress, unless the loss is no longer finite; its answer can end the epoch early.
     ///
     /// # Errors
-    /// Where rows cannot be read. The executor is of no use afterwards.
+    /// If rows cannot be read. The executor is of no use afterwards.
     fn epoch(
         &mut self,
         epoch: Epoch<'_>,
@@ -71,7 +71,7 @@ pub(crate) struct EpochOutcome {
     pub end: EpochEnd,
 }
 
-/// How an epoch ended.
+/// The end of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EpochEnd {
     /// All batches were trained on.

@@ -1,8 +1,6 @@
 //! Greedy layer-wise pre-training (Hinton and Salakhutdinov 2006, Bengio et al. 2007): the first layer is trained as an
-//! autoencoder of the rows, the second as one of the first one's outputs, and so on. What they learned is where training of
-//! the whole network starts.
-
-use std::ops::ControlFlow;
+//! autoencoder of the rows, the second as an autoencoder of the outputs of the first, and so on. Training of the whole
+//! network starts from the weights of these layers.
 
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{self, Epilogue, View};
@@ -15,39 +13,39 @@ use crate::error::{Error, Result};
 use crate::network::engine::{Inference, Rows, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
-use crate::progress::{Ended, EpochRecord, Event, notify};
+use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::{
     AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
 use crate::train::{Job, State, Trained, best_epoch, train};
 
-/// What a layer gives is kept in memory up to this many bytes; what is more is computed whenever it is read.
-const CACHE: usize = 1 << 30;
+/// The outputs of a layer are kept in memory up to this many bytes; larger ones are computed again whenever they are read.
+const MAX_CACHE: usize = 1 << 30;
 
-/// Units of a layer whose filters are kept at most.
-const FILTERS: usize = 100;
+/// The largest number of units of a layer whose filters are kept.
+const MAX_FILTERS: usize = 100;
 
-/// A layer that was trained alone.
+/// A pre-trained layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PretrainedLayer {
-    /// Numbers that come in, and units.
+    /// The number of inputs and of units.
     pub widths: (usize, usize),
-    /// What its losses are called.
+    /// The name of its loss.
     pub loss_name: &'static str,
-    /// Its losses, epoch by epoch.
+    /// Its epochs.
     pub history: Vec<EpochRecord>,
-    /// The epoch whose parameters were kept, where that is not just the last.
+    /// The epoch whose parameters were kept, where that is not simply the last.
     pub kept_epoch: Option<usize>,
     /// Time spent training it, in seconds.
     pub seconds: f64,
-    /// What its first units, 100 at most, look for among the numbers of a row: units x row. For the first layer its
-    /// weights; for a deeper one the filters of the layer below, weighted as the unit weights that layer (Lee et al. 2008),
-    /// as if there were no functions between. Empty where rows are no images that can be drawn.
+    /// The filters of its first units (100 at most) on a row: units x row. For the first layer these are its weights, for a
+    /// deeper one the filters of the layer below, combined with the unit's weights as if there were no functions between
+    /// (Lee et al. 2008). Empty where rows are no images that can be drawn.
     pub filters: Vec<f32>,
 }
 
 impl PretrainedLayer {
-    /// What is known of the epoch whose parameters were kept; None where the layer was stopped before its first was over.
+    /// The record of the epoch whose parameters were kept; None where pre-training was stopped before the first was over.
     pub fn kept(&self) -> Option<&EpochRecord> {
         match self.kept_epoch {
             Some(epoch) => self.history.iter().find(|record| record.epoch == epoch),
@@ -55,27 +53,27 @@ impl PretrainedLayer {
         }
     }
 
-    /// Units that gave the same for every held-out row, where known.
+    /// Units with the same value for every held-out row, where known.
     pub fn dead_units(&self) -> Option<usize> {
         Some(self.widths.1 - self.kept()?.active_units?)
     }
 }
 
-/// Where the whole network starts, and how its layers came there.
+/// The initial parameters of the whole network, and the record of each layer.
 pub(crate) struct Pretrained {
     pub parameters: Vec<f32>,
     pub layers: Vec<PretrainedLayer>,
-    /// How it ended; before the last layer where it was stopped.
+    /// The end of pre-training; if it was stopped, the last layers are missing.
     pub ended: Ended,
 }
 
-/// An encoder whose layers are trained one after the other, and what is common to them.
+/// An encoder to pre-train, with the settings that its layers share.
 #[derive(Clone, Copy)]
 pub(crate) struct Encoding<'a> {
     pub layers: &'a [Layer],
-    /// What the first layer's autoencoder ends in, and its loss: those of the rows.
+    /// The output function and the loss of the first layer's autoencoder: those of the rows.
     pub rows: (Function, Loss),
-    /// Whether the plan's decoder mirrors the encoder, and learns with it.
+    /// Whether the plan's decoder mirrors the encoder, and is initialised with it.
     pub mirrored: bool,
     pub scale: Scale,
     pub weights: Weights,
@@ -95,15 +93,15 @@ impl<'a> From<&'a AutoencoderRecipe> for Encoding<'a> {
     }
 }
 
-/// The function that layers end in.
+/// The function at the end of layers.
 fn last_function(layers: &[Layer]) -> Function {
-    match layers.last() {
-        Some(Layer::Function(function)) => *function,
-        _ => Function::Linear,
-    }
+    if let Some(Layer::Function(function)) = layers.last() { *function } else { Function::Linear }
 }
 
 /// Trains the layers of an encoder one after the other.
+///
+/// # Errors
+/// If the layers cannot be pre-trained, or rows cannot be read.
 pub(crate) fn pretrain(
     recipe: Encoding<'_>,
     settings: &Pretrain,
@@ -111,7 +109,7 @@ pub(crate) fn pretrain(
     rows: Rows<'_>,
     held_out: Rows<'_>,
     compute: Compute,
-    callback: &mut (dyn FnMut(&Event) -> ControlFlow<()> + Send),
+    callback: &mut OnEvent<'_>,
 ) -> Result<Pretrained> {
     let stack = Stack::new(recipe, plan)?;
     let count = stack.groups.len();
@@ -123,51 +121,59 @@ pub(crate) fn pretrain(
     let mut ended = Ended::Finished;
     for index in 0..count {
         notify(callback, Event::Layer { layer: index + 1, layers: count });
-        let own = stack.alone(recipe, settings, index);
-        let (learn, judge) =
-            (Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?);
-        let own_plan = Plan::new(&own, learn.rows().source.shape())?;
-        let start = State::new(initial_parameters(&own_plan, own.train.seed), own.train.optimizer()?);
-        let mut hear = |event: &Event| match event {
-            Event::Epoch(record) => callback(&Event::LayerEpoch { layer: index + 1, record: *record }),
-            other => callback(other),
-        };
-        let trained = train(
-            Job {
-                plan: &own_plan,
-                settings: &own.train,
-                rows: learn.rows(),
-                held_out: judge.rows(),
-                compute,
-            },
-            start,
-            &mut |_| Ok(()),
-            &mut hear,
-        )?;
-        drop((learn, judge));
-        let Trained { parameters: found, history, seconds, ended: own_ended } = trained;
-        stack.put(&mut parameters, plan, index, &own_plan, &found);
-        let widths = (own_plan.input.len(), own_plan.code().len());
-        encoders.push(Encoder { plan: own_plan, parameters: found });
-        let wants_best = own_ended != Ended::Finished || own.train.keeps_best();
-        let kept_epoch = best_epoch(&history).filter(|_| wants_best).map(|record| record.epoch);
-        let filters =
-            if plan.input.is_grey_or_colour() { filters(&encoders, compute.level) } else { Vec::new() };
-        let loss_name = own.loss.title();
-        layers.push(PretrainedLayer { widths, loss_name, history, kept_epoch, seconds, filters });
-        if own_ended != Ended::Finished {
-            ended = own_ended;
+        let own = stack.autoencoder(recipe, settings, index);
+        let inputs = [Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?];
+        let (mut layer, encoder, layer_ended) = train_layer(index + 1, &own, &inputs, compute, callback)?;
+        drop(inputs);
+        stack.copy_parameters(&mut parameters, plan, index, &encoder);
+        encoders.push(encoder);
+        if plan.input.is_grey_or_colour() {
+            layer.filters = filters(&encoders, compute.level);
+        }
+        layers.push(layer);
+        if layer_ended != Ended::Finished {
+            ended = layer_ended;
             break;
         }
     }
     Ok(Pretrained { parameters, layers, ended })
 }
 
-/// The layers of an encoder that are trained alone, and where their numbers go.
+/// Trains the autoencoder of layer `number` on its inputs: those of the training rows and those of the held-out rows.
+fn train_layer(
+    number: usize,
+    recipe: &AutoencoderRecipe,
+    inputs: &[Outputs<'_>; 2],
+    compute: Compute,
+    callback: &mut OnEvent<'_>,
+) -> Result<(PretrainedLayer, Encoder, Ended)> {
+    let [rows, held_out] = inputs.each_ref().map(Outputs::rows);
+    let plan = Plan::new(recipe, rows.source.shape())?;
+    let start = State::new(initial_parameters(&plan, recipe.train.seed), recipe.train.optimizer()?);
+    let mut on_event = |event: &Event| match event {
+        Event::Epoch(record) => callback(&Event::LayerEpoch { layer: number, record: *record }),
+        other => callback(other),
+    };
+    let job = Job { plan: &plan, settings: &recipe.train, rows, held_out, compute };
+    let Trained { parameters, history, seconds, ended } = train(job, start, &mut |_| Ok(()), &mut on_event)?;
+    let wants_best = ended != Ended::Finished || recipe.train.keeps_best();
+    let kept_epoch = best_epoch(&history).filter(|_| wants_best).map(|record| record.epoch);
+    let layer = PretrainedLayer {
+        widths: (plan.input.len(), plan.code().len()),
+        loss_name: recipe.loss.title(),
+        history,
+        kept_epoch,
+        seconds,
+        filters: Vec::new(),
+    };
+    Ok((layer, Encoder { plan, parameters }, ended))
+}
+
+/// The layers of an encoder that are pre-trained, and the steps of the whole network that get their weights.
 struct Stack {
     /// A dense layer and the functions after it, one group for each layer.
     groups: Vec<Vec<Layer>>,
-    /// For each group its step of the whole network, and the step of the decoder that mirrors it, where one does.
+    /// For each group its step of the whole network, and the step of the decoder opposite, where there is one.
     steps: Vec<(usize, Option<usize>)>,
 }
 
@@ -176,13 +182,23 @@ impl Stack {
         let mut groups: Vec<Vec<Layer>> = Vec::new();
         for (index, layer) in recipe.layers.iter().enumerate() {
             match layer {
-                // The rows' own noise is that of the whole network; see `Pretrain::noise`.
+                // The noise of the rows belongs to training of the whole network; see `Pretrain::noise`.
                 Layer::Noise(_) | Layer::Dropout { .. } => {}
                 Layer::Dense { .. } => groups.push(vec![layer.clone()]),
                 Layer::Function(_) if !groups.is_empty() => {
                     groups.last_mut().expect("not empty").push(layer.clone());
                 }
-                _ => {
+                Layer::Function(_)
+                | Layer::Convolution { .. }
+                | Layer::TransposedConvolution { .. }
+                | Layer::MaxPool { .. }
+                | Layer::AveragePool { .. }
+                | Layer::Upsample { .. }
+                | Layer::Reshape { .. }
+                | Layer::Flatten
+                | Layer::Unflatten
+                | Layer::BatchNorm
+                | Layer::Variational { .. } => {
                     return Err(Error::recipe(format!(
                         "pretrain: encoder[{index}]: only dense layers and their functions can be trained one by one"
                     ))
@@ -215,16 +231,22 @@ impl Stack {
         Ok(Self { groups, steps })
     }
 
-    /// The autoencoder that a layer is trained as: what comes in is what it gives back.
-    fn alone(&self, recipe: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
-        // The rows end as in the whole network; what a layer gave, as that layer's function has it.
+    /// The autoencoder that a layer is trained in: it reconstructs the inputs of the layer.
+    fn autoencoder(&self, recipe: Encoding<'_>, settings: &Pretrain, index: usize) -> AutoencoderRecipe {
+        // Rows are reconstructed as in the whole network, outputs of a layer by the function that gave them.
         let (end, loss) = match index.checked_sub(1) {
             None => recipe.rows,
             Some(before) => match last_function(&self.groups[before]) {
                 Function::Sigmoid => (Function::Sigmoid, Loss::Bce),
                 Function::Tanh => (Function::Tanh, Loss::Mse),
                 Function::Relu => (Function::Relu, Loss::Mse),
-                _ => (Function::Linear, Loss::Mse),
+                Function::Linear
+                | Function::Softmax
+                | Function::LeakyRelu
+                | Function::Elu
+                | Function::Gelu
+                | Function::Silu
+                | Function::Softplus => (Function::Linear, Loss::Mse),
             },
         };
         let units = if settings.is_tied() { Units::Tied } else { Units::Input };
@@ -241,34 +263,33 @@ impl Stack {
         }
     }
 
-    /// Puts what a layer learned alone into its place in the whole network: its weights into the encoder, those of its
-    /// decoder into the layer that mirrors it.
-    fn put(&self, parameters: &mut [f32], plan: &Plan, index: usize, own: &Plan, found: &[f32]) {
+    /// Copies the parameters of a pre-trained layer into the whole network: its weights into the encoder, those of its
+    /// decoder into the layer opposite.
+    fn copy_parameters(&self, parameters: &mut [f32], plan: &Plan, index: usize, trained: &Encoder) {
+        let Encoder { plan: own, parameters: learned } = trained;
         let (encoder, decoder) = self.steps[index];
         let own_encoder = own.steps[..own.cut].iter().find_map(|step| step.op.parameters());
         let own_decoder = own.steps[own.cut..].iter().find_map(|step| step.op.parameters());
-        let pairs = [(Some(encoder), own_encoder), (decoder, own_decoder)];
-        for (place, (step, from)) in pairs.into_iter().enumerate() {
+        let is_tied = own_decoder.map(|(weights, _)| weights) == own_encoder.map(|(weights, _)| weights);
+        let pairs = [(Some(encoder), own_encoder, false), (decoder, own_decoder, is_tied)];
+        for (step, from, is_transposed) in pairs {
             let Some(step) = step else { continue };
             let (Some((to, to_bias)), Some((from, from_bias))) = (plan.steps[step].op.parameters(), from)
             else {
                 unreachable!("dense layers have weights")
             };
             if let (Some(to), Some(from)) = (to_bias, from_bias) {
-                parameters[to.clone()].copy_from_slice(&found[from.clone()]);
+                parameters[to.clone()].copy_from_slice(&learned[from.clone()]);
             }
             if plan.steps[step].op.is_tied() {
                 continue;
             }
-            let weights = &found[from.clone()];
-            let to = &mut parameters[to.clone()];
-            if place == 1
-                && own_decoder.map(|(weights, _)| weights) == own_encoder.map(|(weights, _)| weights)
-            {
-                // Shared: what lies there is inputs x units, and units x inputs is wanted.
-                let units = own.code().len();
+            let (to, weights) = (&mut parameters[to.clone()], &learned[from.clone()]);
+            if is_transposed {
+                // Tied weights lie as inputs x units; the decoder's are units x inputs.
+                let (inputs, units) = (own.input.len(), own.code().len());
                 for (i, row) in weights.chunks_exact(units).enumerate() {
-                    row.iter().enumerate().for_each(|(j, &weight)| to[j * own.input.len() + i] = weight);
+                    row.iter().enumerate().for_each(|(j, &weight)| to[j * inputs + i] = weight);
                 }
             } else {
                 to.copy_from_slice(weights);
@@ -277,7 +298,7 @@ impl Stack {
     }
 }
 
-/// A network that has been trained, and that rows are encoded by: its numbers do not change any more.
+/// A trained network whose parameters are fixed, as an encoder of rows.
 pub(crate) struct Encoder {
     pub plan: Plan,
     pub parameters: Vec<f32>,
@@ -293,44 +314,45 @@ impl Encoder {
     }
 }
 
-/// What the first units of the last of these layers look for among the numbers of a row, units x row: the product of the
-/// weights of all layers.
+/// The filters of the first units of the last of these layers on a row, units x row: the product of the weights of all
+/// layers.
 fn filters(encoders: &[Encoder], level: Level) -> Vec<f32> {
     let Some((last, before)) = encoders.split_last() else { return Vec::new() };
     let (weights, _, units) = last.weights();
-    let count = units.min(FILTERS);
-    let mut found: Vec<f32> =
+    let count = units.min(MAX_FILTERS);
+    let mut filters: Vec<f32> =
         (0..count).flat_map(|unit| weights.iter().skip(unit).step_by(units).copied()).collect();
-    // From the units down to the rows: no product is larger than the filters of these units.
+    // From the units down to the rows, so that no product is larger than the filters of these units.
     for encoder in before.iter().rev() {
         let (weights, inputs, units) = encoder.weights();
         let mut below = vec![0.0; count * inputs];
         let mut scratch = vec![0.0; gemm::scratch_len(units)];
-        let (left, right) = (View::new(&found, count, units), View::new(weights, inputs, units).transposed());
+        let (left, right) =
+            (View::new(&filters, count, units), View::new(weights, inputs, units).transposed());
         gemm::multiply(level, &mut below, left, right, Epilogue::Store, &mut scratch);
-        found = below;
+        filters = below;
     }
-    found
+    filters
 }
 
-/// What comes into a layer.
+/// The inputs of a layer.
 pub(crate) enum Outputs<'a> {
     /// The rows themselves.
     Rows(Rows<'a>),
-    /// What the layers before give, computed once.
+    /// The outputs of the layers before, computed once.
     Cached(Table, Scaling),
-    /// What the layers before give, computed whenever it is read.
+    /// The outputs of the layers before, computed whenever they are read.
     Streamed(Streamed<'a>, Scaling),
 }
 
 impl<'a> Outputs<'a> {
-    /// What so many encoders, one after the other, give for rows.
+    /// The outputs of several encoders, one after the other, for rows.
     pub fn of(rows: Rows<'a>, encoders: &'a [Encoder], compute: Compute) -> Result<Self> {
         let Some(last) = encoders.last() else { return Ok(Self::Rows(rows)) };
         let width = last.plan.code().len();
         let streamed = Streamed { rows, encoders, width, level: compute.level };
         let count = rows.source.rows();
-        if count.saturating_mul(width * size_of::<f32>()) > CACHE {
+        if count.saturating_mul(width * size_of::<f32>()) > MAX_CACHE {
             return Ok(Self::Streamed(streamed, Scaling::identity()));
         }
         let mut values = vec![0.0; count * width];

@@ -164,7 +164,7 @@ fn the_start_is_the_stacked_encoders_bit_for_bit() {
             SMALL[0],
             "decoder=[{dense=40}, \"tanh\", {dense=\"input\"}, \"sigmoid\"]",
             quiet,
-            "weights.start=auto",
+            "weights.init=auto",
             "pretrain={epochs=[3, 2], rate=[0.3, 0.1]}",
         ],
     );
@@ -182,7 +182,7 @@ fn the_start_is_the_stacked_encoders_bit_for_bit() {
 #[test]
 fn a_frozen_encoder_stays_bit_for_bit_and_another_does_not() {
     let settings = small(&["pretrain={epochs=20}"]);
-    let start = fit_from(&small(&["train.rate=1e-30", "pretrain={epochs=20, rate=0.003}"]), None, 2);
+    let start = fit_from(&small(&["train.learning_rate=1e-30", "pretrain={epochs=20, rate=0.003}"]), None, 2);
     let frozen = settings.with("frozen", true).unwrap();
     let fits = [fit_from(&frozen, None, 2), fit_from(&settings, None, 2)];
     for name in ENCODER {
@@ -263,7 +263,7 @@ fn what_cannot_tell_classes_is_refused() {
     }
     let frozen = not_pretrained(small(&["frozen=true"]));
     assert!(refused(&frozen, &training, &held_out, None).contains("random weights"));
-    let variational = fit(&recipe("vae", &["train.epochs=1", "train.batch=300"]), &training, &held_out);
+    let variational = fit(&recipe("vae", &["train.epochs=1", "train.batch_size=300"]), &training, &held_out);
     assert!(refused(&settings, &training, &held_out, Some(&variational.model)).contains("variational"));
     let error = variational.model.predict(&held_out).unwrap_err().to_string();
     assert!(error.contains("no classifier"), "{error}");

@@ -116,7 +116,7 @@ fn gradient_training_of_tied_weights_reaches_it_and_never_passes() {
     let oracle = error(&fit(&recipe("linear", &[size]), &training, &held_out).model);
     let settings = [
         size,
-        "weights.start=\"orthogonal\"",
+        "weights.init=\"orthogonal\"",
         "train={rate=0.01, epochs=150, batch=100, schedule=\"cosine\"}",
     ];
     let found = error(&fit(&recipe("linear", &settings), &training, &held_out).model);
@@ -132,7 +132,7 @@ fn training_goes_on_from_a_model() {
         let options = FitOptions { start_from: Some(start), ..options(&held_out, 2) };
         narrows::fit(&recipe("linear", settings), &training, options)
     };
-    let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]", "weights.start=\"auto\""];
+    let layers = ["encoder=[{dense=8}]", "decoder=[{dense=\"input\"}]", "weights.init=\"auto\""];
     let train = "train={optimizer=\"sgd\", rate=0.001, epochs=2}";
     let after = on(&[layers[0], layers[1], layers[2], train], &pca).unwrap();
     let error = |model: &Model| evaluate(model, &training).squared_error_per_row;

@@ -238,7 +238,7 @@ fn the_reference_names_all_that_a_recipe_can_say() {
     missing("kind of pre-training", kinds.into(), &["| `--pretrain NAME` |"]);
 
     let names = ["`\"NAME\"`"];
-    for field in ["scale", "loss", "weights.start", "train.optimizer", "train.schedule", "train.keep"] {
+    for field in ["scale", "loss", "weights.init", "train.optimizer", "train.schedule", "train.keep"] {
         missing(field, allowed("single", &format!("{field}=nonsense")), &names);
     }
     missing("function", allowed("single", "encoder=['nonsense']"), &names);

@@ -36,7 +36,12 @@ fn any_size_comes_back_in_its_own_size() {
         for name in ["conv", "denoising"] {
             let recipe = recipe(
                 name,
-                &["train.epochs=3", "train.batch=8", "train.optimizer=adam", "train.rate=0.005"],
+                &[
+                    "train.epochs=3",
+                    "train.batch_size=8",
+                    "train.optimizer=adam",
+                    "train.learning_rate=0.005",
+                ],
             );
             let fit = fit(&recipe, &rows, &rows);
             let model = &fit.model;
@@ -59,7 +64,7 @@ fn models_have_the_same_bytes_for_every_number_of_threads() {
     let (training, held_out) = mnist(600);
     for name in ["conv", "denoising"] {
         // A last batch that is shorter than the others.
-        let recipe = recipe(name, &["train.epochs=2", "train.batch=128"]);
+        let recipe = recipe(name, &["train.epochs=2", "train.batch_size=128"]);
         let parameters = |threads: usize| {
             let fit = fit_on(threads, &recipe, &training, &held_out);
             let losses: Vec<u64> = fit.history.iter().map(|record| record.held_out_loss.to_bits()).collect();
@@ -76,7 +81,7 @@ fn models_have_the_same_bytes_for_every_number_of_threads() {
 fn every_level_trains_to_the_same_loss() {
     let (training, held_out) = mnist(1000);
     for name in ["conv", "denoising"] {
-        let recipe = recipe(name, &["train.epochs=1", "train.batch=64"]);
+        let recipe = recipe(name, &["train.epochs=1", "train.batch_size=64"]);
         let loss = |compute| {
             let options = FitOptions { compute, ..options(&held_out, 2) };
             narrows::fit(&recipe, &training, options).unwrap().history[0].held_out_loss
@@ -99,7 +104,7 @@ fn a_network_that_was_shown_noise_takes_it_off() {
     let (training, held_out) = mnist(2000);
     let recipe = recipe(
         "denoising",
-        &["train.epochs=6", "train.batch=32", "train.optimizer=adam", "train.rate=0.003"],
+        &["train.epochs=6", "train.batch_size=32", "train.optimizer=adam", "train.learning_rate=0.003"],
     );
     let fit = fit(&recipe, &training, &held_out);
     let summary = reconstruction(&fit);
@@ -143,7 +148,8 @@ fn fixed_noise_is_the_same_in_each_epoch() {
 fn the_best_epoch_is_kept_where_that_is_asked() {
     let (training, held_out) = mnist(256);
     // A rate so large that the loss goes up and down.
-    let settings = ["train.epochs=8", "train.batch=16", "train.optimizer=sgd", "train.rate=30.0"];
+    let settings =
+        ["train.epochs=8", "train.batch_size=16", "train.optimizer=sgd", "train.learning_rate=30.0"];
     let keep =
         |which: &'static str| fit(&recipe("conv", &[&settings[..], &[which]].concat()), &training, &held_out);
     let (last, best) = (keep("train.keep=last"), keep("train.keep=best"));

@@ -103,7 +103,7 @@ fn what_makes_no_sense_together_is_refused() {
     for (rest, parts) in [
         ("pretrain={}", ["pretrain", "layers that are trained alone have no batch_norm"]),
         ("weights={elimination=1e-4}", ["weights.elimination", "batch_norm undoes"]),
-        ("train={batch=1}", ["train.batch", "at least 2 rows"]),
+        ("train={batch=1}", ["train.batch_size", "at least 2 rows"]),
     ] {
         let recipe = RecipeFile::parse("test", "test", &text(rest)).unwrap();
         let error = recipe.recipe().unwrap_err().to_string();

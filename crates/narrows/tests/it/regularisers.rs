@@ -15,7 +15,8 @@ fn digits() -> (Dataset<'static>, Dataset<'static>) {
 /// A network on digits with some settings, trained by Adam.
 fn trained(settings: &[&str]) -> Fit {
     let (training, held_out) = digits();
-    let usual = ["train.optimizer=adam", "train.rate=0.002", "train.batch=32", "train.epochs=6"];
+    let usual =
+        ["train.optimizer=adam", "train.learning_rate=0.002", "train.batch_size=32", "train.epochs=6"];
     let settings: Vec<&str> = usual.iter().chain(settings).copied().collect();
     fit(&recipe("single", &settings), &training, &held_out)
 }
@@ -52,8 +53,13 @@ fn no_unit_has_longer_weights_than_the_largest_norm() {
     for (recipe_name, norm) in [("single", 0.7), ("tied", 0.5)] {
         let (training, held_out) = digits();
         let limit = format!("weights.max_norm={norm}");
-        let settings =
-            [&limit[..], "train.epochs=3", "train.batch=50", "train.rate=0.01", "train.optimizer=adam"];
+        let settings = [
+            &limit[..],
+            "train.epochs=3",
+            "train.batch_size=50",
+            "train.learning_rate=0.01",
+            "train.optimizer=adam",
+        ];
         let model = fit(&recipe(recipe_name, &settings), &training, &held_out).model;
         let (weights, units) = (parameter(&model, "encoder.1.weights"), model.code_units());
         let length = |unit: usize| {
@@ -210,9 +216,9 @@ fn what_cannot_be_is_refused_with_the_field() {
         ),
         (vec!["weights.l2=-1"], vec!["weights.l2", "at least 0"]),
         (vec!["weights.max_norm=0"], vec!["weights.max_norm", "positive"]),
-        (vec!["weights.start=\"hee\""], vec!["weights.start", "did you mean `he`"]),
+        (vec!["weights.init=\"hee\""], vec!["weights.init", "did you mean `he`"]),
         (vec!["weights.decay=1"], vec!["weights", "decay"]),
-        (vec!["weights.start=\"closed_form\""], vec!["weights.init", "linear networks"]),
+        (vec!["weights.init=\"closed_form\""], vec!["weights.init", "linear networks"]),
         (vec!["train.patience=0"], vec!["train.patience", "at least 1"]),
         (vec!["train.min_delta=0.1"], vec!["train.min_delta", "train.patience"]),
         (vec!["train.schedule=\"cosin\""], vec!["train.schedule", "did you mean `cosine`"]),

@@ -29,9 +29,9 @@ fn a_sparse_network_that_died_is_called_dead() {
             &[
                 "sparsity.l1=0.5",
                 "train.epochs=15",
-                "train.batch=32",
+                "train.batch_size=32",
                 "train.optimizer=adam",
-                "train.rate=0.01",
+                "train.learning_rate=0.01",
             ],
         ),
         &training,
@@ -94,7 +94,7 @@ fn the_usual_learning_rate_of_adadelta_is_one() {
 fn noise_is_seeded() {
     let rows = some_rows(&open("mnist"), 60, 3);
     let bytes = |seed: &str| {
-        let settings = ["train.epochs=1", "train.batch=16", seed];
+        let settings = ["train.epochs=1", "train.batch_size=16", seed];
         fit(&recipe("denoising", &settings), &rows, &rows).model.to_bytes().unwrap()
     };
     assert_eq!(bytes("train.seed=1"), bytes("train.seed=1"));
@@ -113,7 +113,7 @@ fn any_batch_works_and_rows_weigh_the_same() {
             "decoder=[{dense=\"input\"}]".to_owned(),
             "loss=mse".to_owned(),
             "train={optimizer=\"sgd\", rate=1e-6, epochs=1}".to_owned(),
-            format!("train.batch={batch}"),
+            format!("train.batch_size={batch}"),
         ];
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         fit(&recipe("single", &settings), &rows, &rows).history[0].train_loss
@@ -128,7 +128,7 @@ fn any_batch_works_and_rows_weigh_the_same() {
 #[test]
 fn blanks_are_rebuilt_well_though_never_seen() {
     let digits = some_rows(&open("mnist"), 600, 11);
-    let model = fit(&recipe("denoising", &["train.epochs=4", "train.batch=16"]), &digits, &digits).model;
+    let model = fit(&recipe("denoising", &["train.epochs=4", "train.batch_size=16"]), &digits, &digits).model;
     let blank = made(vec![0.0f32; 784], Shape::image(28, 28, 1));
     let rebuilt = wide(model.reconstruct(&blank).unwrap());
     // In pixels of 0..255; the scale of the model is 0..1.

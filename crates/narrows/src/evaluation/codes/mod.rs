@@ -1,6 +1,6 @@
-//! What codes are worth beside rebuilding rows: whether they tell classes apart, and whether they keep neighbours.
+//! The quality of codes apart from reconstruction: nearest-neighbour accuracy, linear probe, trustworthiness and continuity.
 //!
-//! Pure functions on codes, n x k numbers row after row. Nothing depends on the number of threads.
+//! Pure functions of codes (n x k, row-major). No result depends on the number of threads.
 
 mod nearest;
 mod neighbourhoods;
@@ -11,53 +11,54 @@ pub use neighbourhoods::{Neighbourhoods, neighbourhoods};
 use crate::compute::Compute;
 use crate::network::engine::each_piece;
 
-/// Codes, and the class of each.
+/// n codes of k numbers with their classes.
 #[derive(Debug, Clone, Copy)]
 pub struct Classified<'a> {
-    /// n x k.
+    /// The codes: n x k.
     pub codes: &'a [f32],
-    /// n.
+    /// The class of each code: n.
     pub classes: &'a [u32],
 }
 
-/// The share of held-out codes whose nearest training code (Euclidean; of equals the first) has their class; nothing
-/// where the training codes have fewer than two classes, or no code is held out.
+/// The accuracy of the nearest-neighbour classifier: the fraction of held-out codes whose nearest training code (Euclidean,
+/// of equally near ones the first) has the same class. None if the training codes have fewer than two classes or there
+/// are no held-out codes.
 ///
 /// # Panics
-/// Where the lengths do not fit.
+/// If the numbers of codes and classes differ.
 pub fn nearest_neighbour_accuracy(
     training: Classified<'_>,
     held_out: Classified<'_>,
     code_size: usize,
     compute: Compute,
 ) -> Option<f64> {
-    if !worth_judging(training, held_out, code_size) {
+    if !can_be_classified(training, held_out, code_size) {
         return None;
     }
     let nearest = nearest::nearest(training.codes, held_out.codes, code_size, compute);
-    Some(share_found(held_out.classes, nearest.into_iter().map(|row| training.classes[row])))
+    Some(accuracy_of(held_out.classes, nearest.into_iter().map(|row| training.classes[row])))
 }
 
-/// The share of held-out codes whose class a linear classifier finds that was learned from the training codes:
-/// multinomial logistic regression on standardised codes. Nothing where the training codes have fewer than two classes,
-/// or no code is held out.
+/// The accuracy of a linear probe (Alain and Bengio 2016): the fraction of held-out codes that multinomial logistic
+/// regression, fitted to the standardised training codes, classifies correctly. None if the training codes have fewer than
+/// two classes or there are no held-out codes.
 ///
 /// # Panics
-/// Where the lengths do not fit.
+/// If the numbers of codes and classes differ.
 pub fn linear_probe_accuracy(
     training: Classified<'_>,
     held_out: Classified<'_>,
     code_size: usize,
     compute: Compute,
 ) -> Option<f64> {
-    if !worth_judging(training, held_out, code_size) {
+    if !can_be_classified(training, held_out, code_size) {
         return None;
     }
-    let found = probe::classify(training, held_out.codes, code_size, compute);
-    Some(share_found(held_out.classes, found.into_iter()))
+    let predicted = probe::classify(training, held_out.codes, code_size, compute);
+    Some(accuracy_of(held_out.classes, predicted.into_iter()))
 }
 
-fn worth_judging(training: Classified<'_>, held_out: Classified<'_>, code_size: usize) -> bool {
+fn can_be_classified(training: Classified<'_>, held_out: Classified<'_>, code_size: usize) -> bool {
     for Classified { codes, classes } in [training, held_out] {
         assert_eq!(codes.len(), classes.len() * code_size, "one class for each code of {code_size}");
     }
@@ -65,12 +66,12 @@ fn worth_judging(training: Classified<'_>, held_out: Classified<'_>, code_size: 
     several && !held_out.classes.is_empty()
 }
 
-fn share_found(classes: &[u32], found: impl Iterator<Item = u32>) -> f64 {
-    let right = classes.iter().zip(found).filter(|(class, found)| *class == found).count();
-    right as f64 / classes.len() as f64
+fn accuracy_of(classes: &[u32], predicted: impl Iterator<Item = u32>) -> f64 {
+    let correct = classes.iter().zip(predicted).filter(|(class, predicted)| *class == predicted).count();
+    correct as f64 / classes.len() as f64
 }
 
-/// As [`each_piece`], for work that cannot fail.
+/// [`each_piece`] for work that cannot fail.
 fn each<T: Send, S>(
     out: &mut [T],
     size: usize,
@@ -85,7 +86,7 @@ fn each<T: Send, S>(
     debug_assert!(done.is_ok());
 }
 
-/// The mean of each column.
+/// The mean of each column of n x d values: d.
 fn column_means(values: &[f32], width: usize) -> Vec<f64> {
     let mut sums = vec![0.0; width];
     for row in values.chunks_exact(width) {

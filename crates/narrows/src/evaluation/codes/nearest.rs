@@ -1,23 +1,23 @@
-//! The nearest of many codes, for each of many others.
+//! Nearest neighbours by exhaustive search.
 
 use narrows_kernels::gemm::{Epilogue, View, multiply, scratch_len};
 
 use super::{column_means, each};
 use crate::compute::Compute;
 
-/// Codes that one thread looks up together, and codes that they are compared with at a time: their products stay in the
-/// near cache.
-const ASKING: usize = 64;
+/// Queries that a thread handles at a time, and codes that they are compared with at a time: their products fit into the
+/// L1 cache.
+const QUERIES: usize = 64;
 const BLOCK: usize = 256;
 
-/// For each of `asking` (m x width) the row of `codes` (n x width, n at least 1) that is nearest to it: Euclidean, in
-/// double precision, of equals the first.
+/// The index of the code (n x width, n at least 1) nearest to each query (m x width): Euclidean in double precision, of
+/// equally near ones the first.
 ///
-/// |q - c|^2 = |q|^2 + (|c|^2 - 2 q'c): the products of all pairs are one product of matrices, in single precision. Taking
-/// the mean away from both first leaves the distances and spares their digits. Rounding could still exchange neighbours
-/// that are almost equally near, so the products only choose: whatever lies within a bound of the rounding error of the
-/// best so far is measured again, number by number in double precision. That happens to a handful of the rows.
-pub(super) fn nearest(codes: &[f32], asking: &[f32], width: usize, compute: Compute) -> Vec<usize> {
+/// |q - c|^2 = |q|^2 + (|c|^2 - 2 q'c), so the distances of all pairs follow from one matrix product, in single precision.
+/// Both sides are centred first, which keeps the distances and saves digits. Rounding could still swap codes at almost
+/// the same distance, so the product only selects candidates: each code within the rounding error of the best distance so
+/// far is measured again in double precision. Few codes are.
+pub(super) fn nearest(codes: &[f32], queries: &[f32], width: usize, compute: Compute) -> Vec<usize> {
     let mean = column_means(codes, width);
     let centred = |rows: &[f32]| -> Vec<f32> {
         let row = |row: &[f32]| -> Vec<f32> {
@@ -25,21 +25,22 @@ pub(super) fn nearest(codes: &[f32], asking: &[f32], width: usize, compute: Comp
         };
         rows.chunks_exact(width).flat_map(row).collect()
     };
-    let near = centred(codes);
-    let norms: Vec<f32> = near.chunks_exact(width).map(|row| square(row) as f32).collect();
+    let centred_codes = centred(codes);
+    let norms: Vec<f32> = centred_codes.chunks_exact(width).map(|row| square(row) as f32).collect();
     let largest = norms.iter().fold(0.0f32, |largest, &norm| largest.max(norm));
-    let mut nearest = vec![0; asking.len() / width];
-    let state = || (vec![0.0; ASKING * BLOCK], vec![0.0; scratch_len(width)]);
-    each(&mut nearest, ASKING, compute.threads, state, |(products, scratch), piece, nearest| {
-        let asking = &asking[piece * ASKING * width..][..nearest.len() * width];
-        let near_asking = centred(asking);
-        // What a centred code may lie from the one who asks, at most, to be measured: without |q|^2.
+    let mut nearest = vec![0; queries.len() / width];
+    let state = || (vec![0.0; QUERIES * BLOCK], vec![0.0; scratch_len(width)]);
+    each(&mut nearest, QUERIES, compute.threads, state, |(products, scratch), piece, nearest| {
+        let queries = &queries[piece * QUERIES * width..][..nearest.len() * width];
+        let centred_queries = centred(queries);
+        // A code is measured if |c|^2 - 2 q'c does not exceed the limit of its query.
         let mut limits = vec![f32::INFINITY; nearest.len()];
         let mut best = vec![f64::INFINITY; nearest.len()];
-        for (block, (rows, norms)) in near.chunks(BLOCK * width).zip(norms.chunks(BLOCK)).enumerate() {
+        let blocks = centred_codes.chunks(BLOCK * width).zip(norms.chunks(BLOCK));
+        for (block, (rows, norms)) in blocks.enumerate() {
             let count = norms.len();
             let products = &mut products[..nearest.len() * count];
-            let left = View::new(&near_asking, nearest.len(), width);
+            let left = View::new(&centred_queries, nearest.len(), width);
             let right = View::new(rows, count, width).transposed();
             multiply(compute.level, products, left, right, Epilogue::Store, scratch);
             for (i, products) in products.chunks_exact(count).enumerate() {
@@ -47,18 +48,20 @@ pub(super) fn nearest(codes: &[f32], asking: &[f32], width: usize, compute: Comp
                     continue;
                 }
                 for (j, (norm, product)) in norms.iter().zip(products).enumerate() {
-                    if norm - 2.0 * product <= limits[i] {
-                        let row = block * BLOCK + j;
-                        let distance =
-                            distance(&asking[i * width..][..width], &codes[row * width..][..width]);
-                        if distance < best[i] {
-                            (best[i], nearest[i]) = (distance, row);
-                            let own = square(&near_asking[i * width..][..width]);
-                            // Twice what a chain of `width` roundings can be wrong by.
-                            let slack =
-                                f64::from(f32::EPSILON) * (width + 16) as f64 * (own + f64::from(largest));
-                            limits[i] = (distance - own + slack) as f32;
-                        }
+                    // NaN is no candidate.
+                    let is_candidate = norm - 2.0 * product <= limits[i];
+                    if !is_candidate {
+                        continue;
+                    }
+                    let row = block * BLOCK + j;
+                    let distance = distance(&queries[i * width..][..width], &codes[row * width..][..width]);
+                    if distance < best[i] {
+                        (best[i], nearest[i]) = (distance, row);
+                        let query_norm = square(&centred_queries[i * width..][..width]);
+                        // Twice the rounding error of a sum of `width` products.
+                        let slack =
+                            f64::from(f32::EPSILON) * (width + 16) as f64 * (query_norm + f64::from(largest));
+                        limits[i] = (distance - query_norm + slack) as f32;
                     }
                 }
             }
@@ -67,7 +70,7 @@ pub(super) fn nearest(codes: &[f32], asking: &[f32], width: usize, compute: Comp
     nearest
 }
 
-/// The least of norm - 2 product. Sixteen running minima, which the compiler keeps in registers.
+/// The minimum of norm - 2 product. The compiler keeps the sixteen running minima in vector registers.
 fn least(norms: &[f32], products: &[f32]) -> f32 {
     let mut lanes = [f32::INFINITY; 16];
     let (mut norms, mut products) = (norms.chunks_exact(16), products.chunks_exact(16));

@@ -1,40 +1,40 @@
-//! Whether neighbours stay neighbours on the way from rows to codes.
+//! Trustworthiness and continuity: whether neighbours among the rows are neighbours among the codes (Venna and Kaski 2001).
 //!
-//! For n points let r(i, j) be the place of point j among all others in the order of their distance to point i, from 1,
-//! and k the number of neighbours. A code that lies among the k nearest codes of another although its row does not is an
-//! intruder, and counts the more the farther its row is away (Venna and Kaski 2001):
+//! For n points let r(i, j) be the rank of point j among all others by their distance to point i, from 1, and k the number
+//! of neighbours. Point j intrudes into the neighbourhood of point i if its code is among the k nearest to the code of i
+//! while its row is not among the k nearest to the row of i. An intruder counts by the rank of its row:
 //!
 //! ```text
 //! trustworthiness = 1 - 2 / (n k (2n - 3k - 1)) * sum over i, intruders j at i of (r(i, j) - k)
 //! ```
 //!
-//! with r among the rows. Continuity is the same with rows and codes exchanged: it counts neighbours that were torn away.
-//! Both are 1 where all neighbours stay.
+//! with the ranks r among the rows. Continuity exchanges rows and codes: it counts the neighbours that the codes tear away.
+//! Both are 1 if all neighbours stay.
 
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use super::{column_means, each};
 use crate::compute::Compute;
 
-/// Points whose distances to all others one thread holds at a time.
+/// Points whose distances to all others a thread holds at a time.
 const BLOCK: usize = 32;
 
-/// How well neighbours are kept.
+/// The preservation of neighbourhoods.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbourhoods {
-    /// 1 where all that are near as codes are near as rows.
+    /// 1 if all neighbours among the codes are neighbours among the rows.
     pub trustworthiness: f64,
-    /// 1 where all that are near as rows are near as codes.
+    /// 1 if all neighbours among the rows are neighbours among the codes.
     pub continuity: f64,
-    /// k: as many as asked for, or as n points allow (fewer than half of them).
+    /// k: the requested number, or the largest below n / 2.
     pub neighbours: usize,
 }
 
-/// Compares the neighbourhoods of rows (n x width) with those of their codes (n x code size); nothing for fewer than
-/// three. The time grows with the square of n.
+/// Compares the neighbourhoods of rows (n x width) with those of their codes (n x code size). None for fewer than three
+/// points. The time grows with the square of n.
 ///
 /// # Panics
-/// Where the lengths do not fit.
+/// If the numbers of rows and codes differ.
 pub fn neighbourhoods(
     rows: &[f32],
     width: usize,
@@ -49,8 +49,8 @@ pub fn neighbourhoods(
     if k == 0 {
         return None;
     }
-    let spaces = [Space::new(rows, width), Space::new(codes, code_size)];
-    // Of each point: intruders among its codes, neighbours torn from its row.
+    let spaces = [PointCloud::new(rows, width), PointCloud::new(codes, code_size)];
+    // For each point the penalties of trustworthiness and of continuity.
     let mut penalties = vec![(0, 0); n];
     let state = || (vec![0.0; BLOCK * n], vec![0.0; scratch_len(width.max(code_size))]);
     each(&mut penalties, BLOCK, compute.threads, state, |(distances, scratch), piece, penalties| {
@@ -59,35 +59,37 @@ pub fn neighbourhoods(
         let [by_row, by_code] = spaces
             .each_ref()
             .map(|space| space.orders(first, count, compute, &mut distances[..count * n], scratch));
-        let mut place = vec![0; n];
-        // The places past k, in the order of one, of those that are the k nearest in the order of the other.
-        let mut past = |order: &[usize], other: &[usize]| -> u64 {
-            order.iter().zip(1..).for_each(|(&point, at)| place[point] = at);
-            other[..k].iter().map(|&point| (place[point] as u64).saturating_sub(k as u64)).sum()
+        let mut ranks = vec![0; n];
+        // The sum of max(rank - k, 0), with the ranks in `order`, over the k nearest points in `other`.
+        let mut excess = |order: &[usize], other: &[usize]| -> u64 {
+            order.iter().zip(1..).for_each(|(&point, rank)| ranks[point] = rank);
+            other[..k].iter().map(|&point| (ranks[point] as u64).saturating_sub(k as u64)).sum()
         };
         for (i, penalty) in penalties.iter_mut().enumerate() {
-            *penalty = (past(&by_row[i], &by_code[i]), past(&by_code[i], &by_row[i]));
+            *penalty = (excess(&by_row[i], &by_code[i]), excess(&by_code[i], &by_row[i]));
         }
     });
-    let share = |sum: u64| {
+    let quality = |sum: u64| {
         let (n, k) = (n as f64, k as f64);
         1.0 - 2.0 / (n * k * (2.0 * n - 3.0 * k - 1.0)) * sum as f64
     };
     Some(Neighbourhoods {
-        trustworthiness: share(penalties.iter().map(|penalty| penalty.0).sum()),
-        continuity: share(penalties.iter().map(|penalty| penalty.1).sum()),
+        trustworthiness: quality(penalties.iter().map(|penalty| penalty.0).sum()),
+        continuity: quality(penalties.iter().map(|penalty| penalty.1).sum()),
         neighbours: k,
     })
 }
 
-/// Points about their mean, with the square of each one's length.
-struct Space {
+/// Centred points.
+struct PointCloud {
+    /// n x width.
     points: Vec<f64>,
     width: usize,
+    /// The squared norm of each point: n.
     squares: Vec<f64>,
 }
 
-impl Space {
+impl PointCloud {
     fn new(values: &[f32], width: usize) -> Self {
         let means = column_means(values, width);
         let row = |row: &[f32]| -> Vec<f64> {
@@ -99,7 +101,8 @@ impl Space {
         Self { points, width, squares }
     }
 
-    /// For each of `count` points from `first` on, all others from the nearest to the farthest (of equals the first).
+    /// For each of `count` points from `first` on, the indices of all others from the nearest to the farthest; equally near
+    /// ones in order. `distances` (count x n) is a buffer.
     fn orders(
         &self,
         first: usize,
@@ -114,7 +117,7 @@ impl Space {
         let all = View::new(points, n, *width).transposed();
         multiply_f64(compute.level, distances, some, all, EpilogueF64::Store, scratch);
         let order = |(i, products): (usize, &mut [f64])| {
-            // |a - b|^2 = |a|^2 + |b|^2 - 2 a'b, of which |a|^2 is the same for all.
+            // |a - b|^2 = |a|^2 + |b|^2 - 2 a'b; the order does not depend on |a|^2.
             products.iter_mut().zip(squares).for_each(|(product, square)| *product = square - 2.0 * *product);
             let mut order: Vec<usize> = (0..n).filter(|&point| point != first + i).collect();
             order.sort_by(|&a, &b| products[a].total_cmp(&products[b]));

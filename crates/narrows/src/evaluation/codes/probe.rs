@@ -1,14 +1,14 @@
-//! A linear classifier of codes: multinomial logistic regression, learned to the end, without chance.
+//! The linear probe: multinomial logistic regression on codes, deterministic and trained to convergence.
 //!
-//! Each column is standardised over the training codes (mean 0, deviation 1; a constant column to 0). Then the weights W
-//! (classes x k) and a bias for each class minimise
+//! Each column is standardised over the training codes (mean 0, standard deviation 1; a constant column becomes 0). Then
+//! the weights W (classes x k) and biases b (classes) minimise
 //!
 //! ```text
 //! mean over rows of -ln softmax(W x + b)[class of x]  +  |W|^2 / (2 n)
 //! ```
 //!
-//! which is scikit-learn's LogisticRegression with its defaults (C = 1). The function is convex, so where one begins does
-//! not matter: at zero. It is minimised by L-BFGS over all rows at once (Nocedal and Wright 2006, algorithm 7.5).
+//! as scikit-learn's LogisticRegression does by default (C = 1). The function is convex, so the initial value does not
+//! matter: it is 0. The minimiser is L-BFGS on all rows (Nocedal and Wright 2006, algorithm 7.5).
 
 use narrows_kernels::gemm::{Epilogue, View, multiply, scratch_len};
 use narrows_kernels::{Activation, Level};
@@ -16,18 +16,19 @@ use narrows_kernels::{Activation, Level};
 use super::{Classified, column_means, each};
 use crate::compute::Compute;
 
-/// Rows whose products are taken together.
+/// Rows of a matrix product.
 const BLOCK: usize = 256;
-/// Parts of the rows, each summed by one thread, then added in order. Fixed, whatever the number of threads.
+/// Groups of rows that are summed by one thread each and then added in order. Their number does not depend on the number of
+/// threads, so that the sums do not either.
 const GROUPS: usize = 16;
-/// Steps at most.
-const STEPS: usize = 100;
-/// Learned where no number of the gradient is larger.
+/// The largest number of iterations.
+const ITERATIONS: usize = 100;
+/// Converged if no component of the gradient is larger in magnitude.
 const TOLERANCE: f64 = 1e-4;
-/// Steps that the curvature is estimated from.
+/// The iterations that L-BFGS estimates the curvature from.
 const MEMORY: usize = 10;
 
-/// The classes that a classifier learned from `training` finds for `codes` (m x width).
+/// Fits the probe to `training` and predicts the classes of `codes` (m x width).
 pub(super) fn classify(training: Classified<'_>, codes: &[f32], width: usize, compute: Compute) -> Vec<u32> {
     let mut names = training.classes.to_vec();
     names.sort_unstable();
@@ -41,29 +42,30 @@ pub(super) fn classify(training: Classified<'_>, codes: &[f32], width: usize, co
     minimise(&mut weights, |weights, gradient| problem.loss(weights, gradient));
 
     let (weights, bias) = problem.narrow(&weights);
-    let mut found = vec![0; codes.len() / width];
+    let mut predicted = vec![0; codes.len() / width];
     let state = || vec![0.0; scratch_len(width)];
-    each(&mut found, BLOCK, compute.threads, state, |scratch, piece, found| {
-        let rows = standard.apply(&codes[piece * BLOCK * width..][..found.len() * width]);
+    each(&mut predicted, BLOCK, compute.threads, state, |scratch, piece, predicted| {
+        let rows = standard.apply(&codes[piece * BLOCK * width..][..predicted.len() * width]);
         let logits = logits(compute.level, &rows, &weights, &bias, scratch);
-        for (found, logits) in found.iter_mut().zip(logits.chunks_exact(names.len())) {
-            // Of equals the first.
+        for (predicted, logits) in predicted.iter_mut().zip(logits.chunks_exact(names.len())) {
+            // Of equal logits the first.
             let best =
                 (1..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best });
-            *found = names[best];
+            *predicted = names[best];
         }
     });
-    found
+    predicted
 }
 
-/// (value - mean) / deviation of each column.
+/// Standardisation: (value - mean) / standard deviation of each column.
 struct Standard {
     means: Vec<f64>,
-    /// 1 / deviation; 0 for a column that is constant but for rounding.
+    /// 1 / standard deviation; 0 for a column that is constant up to rounding.
     factors: Vec<f64>,
 }
 
 impl Standard {
+    /// `codes` are n x width.
     fn learn(codes: &[f32], width: usize) -> Self {
         let means = column_means(codes, width);
         let mut squares = vec![0.0; width];
@@ -93,30 +95,31 @@ impl Standard {
     }
 }
 
-/// Rows (n x width) and what is to be found of them.
+/// Rows and their classes.
 struct Problem<'a> {
+    /// n x width, standardised.
     rows: &'a [f32],
     width: usize,
-    /// From 0 to `count`.
+    /// n, each below `count`.
     classes: &'a [usize],
     count: usize,
     compute: Compute,
 }
 
 impl Problem<'_> {
-    /// Weights (count x width) and biases (count) in single precision, from one list: weights first.
+    /// Splits the parameters into weights (count x width) and biases (count), in single precision.
     fn narrow(&self, weights: &[f64]) -> (Vec<f32>, Vec<f32>) {
         let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         let (weights, bias) = weights.split_at(self.count * self.width);
         (narrow(weights), narrow(bias))
     }
 
-    /// The loss at `weights`, and its gradient there. Products in single precision, sums over rows in double.
+    /// Returns the loss at `weights` and writes its gradient. Products are in single precision, sums over rows in double.
     fn loss(&self, weights: &[f64], gradient: &mut [f64]) -> f64 {
         let Self { rows, width, classes, count, compute } = *self;
         let n = classes.len();
         let (narrow, bias) = self.narrow(weights);
-        // Of each group of rows: the gradient's sums, then the loss.
+        // For each group of rows the sums of the gradient, then of the loss.
         let len = weights.len() + 1;
         let mut parts = vec![0.0; GROUPS * len];
         let state = || (vec![0.0; scratch_len(width.max(BLOCK))], vec![0.0; count * width]);
@@ -125,14 +128,14 @@ impl Problem<'_> {
             for start in (first..last).step_by(BLOCK) {
                 let block = BLOCK.min(last - start);
                 let x = &rows[start * width..][..block * width];
-                let mut shares = logits(compute.level, x, &narrow, &bias, scratch);
-                for (row, &class) in shares.chunks_exact_mut(count).zip(&classes[start..]) {
+                let mut errors = logits(compute.level, x, &narrow, &bias, scratch);
+                for (row, &class) in errors.chunks_exact_mut(count).zip(&classes[start..]) {
                     part[len - 1] += softmax_loss(row, class);
-                    for (sum, &share) in part[count * width..].iter_mut().zip(row.iter()) {
-                        *sum += f64::from(share);
+                    for (sum, &error) in part[count * width..].iter_mut().zip(row.iter()) {
+                        *sum += f64::from(error);
                     }
                 }
-                let left = View::new(&shares, block, count).transposed();
+                let left = View::new(&errors, block, count).transposed();
                 multiply(compute.level, products, left, View::new(x, block, width), Epilogue::Store, scratch);
                 part.iter_mut().zip(products.iter()).for_each(|(sum, &value)| *sum += f64::from(value));
             }
@@ -144,7 +147,7 @@ impl Problem<'_> {
         let n = n as f64;
         let mut loss = sums[len - 1] / n;
         for (at, weight) in weights.iter().enumerate() {
-            // Biases pay nothing for their size.
+            // Biases are not regularised.
             let size = if at < count * width { *weight } else { 0.0 };
             gradient[at] = (sums[at] + size) / n;
             loss += size * size / (2.0 * n);
@@ -153,7 +156,7 @@ impl Problem<'_> {
     }
 }
 
-/// W x + b of each row of `rows` (n x width): n x classes.
+/// The logits W x + b of rows (n x width): n x classes.
 fn logits(level: Level, rows: &[f32], weights: &[f32], bias: &[f32], scratch: &mut [f32]) -> Vec<f32> {
     let width = weights.len() / bias.len();
     let n = rows.len() / width;
@@ -164,10 +167,11 @@ fn logits(level: Level, rows: &[f32], weights: &[f32], bias: &[f32], scratch: &m
     out
 }
 
-/// The negative logarithm of the softmax of logits at the class; leaves its derivative, softmax minus one at the class, in place of the logits.
+/// The cross-entropy -ln softmax(logits)[class]. Overwrites the logits with its gradient: softmax(logits), less 1 at the
+/// class.
 fn softmax_loss(logits: &mut [f32], class: usize) -> f64 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
-    let own = f64::from(logits[class] - largest);
+    let logit_of_class = f64::from(logits[class] - largest);
     let mut sum = 0.0;
     for logit in logits.iter_mut() {
         let power = f64::from(*logit - largest).exp();
@@ -176,55 +180,78 @@ fn softmax_loss(logits: &mut [f32], class: usize) -> f64 {
     }
     logits.iter_mut().for_each(|power| *power = (f64::from(*power) / sum) as f32);
     logits[class] -= 1.0;
-    sum.ln() - own
+    sum.ln() - logit_of_class
 }
 
-/// Minimises a smooth function from where `x` stands; `function(x, gradient)` gives its value and writes its gradient.
+/// Minimises a smooth function by L-BFGS, starting at `x`; `function(x, gradient)` returns the value and writes the gradient.
 fn minimise(x: &mut Vec<f64>, mut function: impl FnMut(&[f64], &mut [f64]) -> f64) {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut gradient = vec![0.0; x.len()];
     let mut value = function(x, &mut gradient);
-    // The last steps and the changes of the gradient along them, oldest first.
-    let mut memory: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
-    for _ in 0..STEPS {
+    let mut pairs = CurvaturePairs::new();
+    for _ in 0..ITERATIONS {
         if gradient.iter().all(|part| part.abs() <= TOLERANCE) {
             return;
         }
-        // The inverse of the curvature times the gradient, in two loops over the memory.
-        let mut direction = gradient.clone();
-        let mut factors = Vec::with_capacity(memory.len());
-        for (step, change) in memory.iter().rev() {
+        let direction = pairs.direction(&gradient);
+        let slope = dot(&direction, &gradient);
+        // Backtracking: halve the step until the function falls by a fraction of what the slope promises (Armijo).
+        let accepted = (0..30).map(|halvings| 0.5f64.powi(halvings)).find_map(|length| {
+            let new: Vec<f64> = x.iter().zip(&direction).map(|(x, d)| x - length * d).collect();
+            let mut new_gradient = vec![0.0; x.len()];
+            let new_value = function(&new, &mut new_gradient);
+            (new_value <= value - 1e-4 * length * slope).then_some((new, new_value, new_gradient))
+        });
+        // No step is accepted once the gain is below the rounding error.
+        let Some((new, new_value, new_gradient)) = accepted else { return };
+        pairs.push(difference(&new, x), difference(&new_gradient, &gradient));
+        (*x, value, gradient) = (new, new_value, new_gradient);
+    }
+}
+
+/// The last steps of L-BFGS with the changes of the gradient along them, oldest first.
+struct CurvaturePairs(Vec<(Vec<f64>, Vec<f64>)>);
+
+impl CurvaturePairs {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Keeps a step unless its curvature is not clearly positive.
+    fn push(&mut self, step: Vec<f64>, change: Vec<f64>) {
+        if dot(&step, &change) > 1e-10 * dot(&change, &change) {
+            self.0.push((step, change));
+            self.0.drain(..self.0.len().saturating_sub(MEMORY));
+        }
+    }
+
+    /// The estimated inverse Hessian times the gradient, by the two-loop recursion.
+    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+        let mut direction = gradient.to_vec();
+        let mut factors = Vec::with_capacity(self.0.len());
+        for (step, change) in self.0.iter().rev() {
             let factor = dot(step, &direction) / dot(step, change);
             direction.iter_mut().zip(change).for_each(|(value, change)| *value -= factor * change);
             factors.push(factor);
         }
-        let scale = match memory.last() {
+        let scale = match self.0.last() {
             Some((step, change)) => dot(step, change) / dot(change, change),
-            None => 1.0 / dot(&gradient, &gradient).sqrt().max(1.0),
+            None => 1.0 / dot(gradient, gradient).sqrt().max(1.0),
         };
         direction.iter_mut().for_each(|value| *value *= scale);
-        for ((step, change), factor) in memory.iter().zip(factors.into_iter().rev()) {
+        for ((step, change), factor) in self.0.iter().zip(factors.into_iter().rev()) {
             let correction = factor - dot(change, &direction) / dot(step, change);
             direction.iter_mut().zip(step).for_each(|(value, step)| *value += correction * step);
         }
-        let slope = dot(&direction, &gradient);
-        // Halved until the function falls by a part of what the slope promises.
-        let found = (0..30).map(|halvings| 0.5f64.powi(halvings)).find_map(|length| {
-            let tried: Vec<f64> = x.iter().zip(&direction).map(|(x, d)| x - length * d).collect();
-            let mut new_gradient = vec![0.0; x.len()];
-            let new_value = function(&tried, &mut new_gradient);
-            (new_value <= value - 1e-4 * length * slope).then_some((tried, new_value, new_gradient))
-        });
-        // Rounding leaves nothing to gain.
-        let Some((tried, new_value, new_gradient)) = found else { return };
-        let step: Vec<f64> = tried.iter().zip(x.iter()).map(|(new, old)| new - old).collect();
-        let change: Vec<f64> = new_gradient.iter().zip(&gradient).map(|(new, old)| new - old).collect();
-        if dot(&step, &change) > 1e-10 * dot(&change, &change) {
-            memory.push((step, change));
-            memory.drain(..memory.len().saturating_sub(MEMORY));
-        }
-        (*x, value, gradient) = (tried, new_value, new_gradient);
+        direction
     }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 #[cfg(test)]

@@ -1,47 +1,48 @@
-//! The error against the size of the code, and the elbow of that curve.
+//! Code-size curves: the error against the code size, and the elbow of that curve.
 
 use serde::Serialize;
 
-use super::{Candidate, ComparisonEvent, Measure, Method, Run, set_code_size};
+use super::run::{ComparisonRun, reconstruction};
+use super::{Candidate, ComparisonEvent, Method, set_code_size};
 use crate::data::scaling::Scaling;
 use crate::error::Result;
-use crate::evaluation::reconstruction::pca_errors;
+use crate::evaluation::baselines::pca_errors;
 use crate::pca::moments::Moments;
 use crate::recipe::Recipe;
 
-/// The errors of several methods at several code sizes.
+/// The code-size curves of several methods.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CodeSizeCurves {
-    /// The code sizes, from the least.
+    /// The code sizes, ascending.
     pub code_sizes: Vec<usize>,
-    /// PCA first, then the networks that can choose their code size.
+    /// The curve of PCA, then those of the networks whose code size can be changed.
     pub curves: Vec<CodeSizeCurve>,
 }
 
-/// The errors of one method.
+/// The code-size curve of a method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CodeSizeCurve {
-    /// Which.
+    /// The name of the recipe; `pca` for the PCA.
     pub recipe: String,
-    /// From the smallest code; a size that the rows do not allow has none.
+    /// The points by ascending code size; a code size that the rows do not allow has none.
     pub points: Vec<Point>,
-    /// The code size at the elbow, see [`elbow`].
+    /// The code size at the elbow: see [`elbow`].
     pub elbow: Option<usize>,
 }
 
-/// The error at a code size.
+/// A point of a code-size curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
     /// Numbers in a code.
     pub code_size: usize,
-    /// On the held-out rows.
+    /// The squared error per row on the held-out rows.
     pub squared_error_per_row: f64,
 }
 
-/// The elbow of a falling curve, where more code begins to gain little: the code size at which the curve lies farthest
-/// below the chord from its first point to its last, with both axes scaled to 0..1 and the code size by its logarithm
-/// (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a kneedle in a haystack"). Nothing for fewer than three points, or
-/// where no point lies below the chord.
+/// The elbow of a falling curve, from which on a larger code gains little: the code size at which the curve lies farthest
+/// below the chord from its first point to its last, with the logarithm of the code size and with both axes scaled to 0..1
+/// (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a kneedle in a haystack"). None for fewer than three points and for
+/// a curve that is nowhere below the chord.
 pub fn elbow(points: &[Point]) -> Option<usize> {
     let finite: Vec<&Point> = points.iter().filter(|point| point.squared_error_per_row.is_finite()).collect();
     let ([first, .., last], 3..) = (&finite[..], finite.len()) else { return None };
@@ -54,38 +55,37 @@ pub fn elbow(points: &[Point]) -> Option<usize> {
         let along = (x(point) - x(first)) / (x(last) - x(first));
         (y(first) + along * (y(last) - y(first)) - y(point)) / (high - low)
     };
-    // Rounding is no elbow.
+    // Ignore elbows within rounding error.
     let best =
         finite.iter().filter(|point| below(point) > 1e-9).max_by(|a, b| below(a).total_cmp(&below(b)))?;
     Some(best.code_size)
 }
 
-/// Whether a recipe is fitted at each code size: PCA needs no fit of its own, and an image's size is not chosen.
-pub(super) fn is_swept(recipe: &Recipe) -> bool {
+/// Whether a recipe is fitted at each code size. PCA needs no further fits, and a code that is an image has a fixed size.
+pub(super) fn can_change_code_size(recipe: &Recipe) -> bool {
     matches!(recipe, Recipe::Autoencoder(network) if network.clone().set_code_size(1).is_ok())
 }
 
 /// Measures all curves.
-pub(super) fn sweep(
-    run: &mut Run,
+pub(super) fn measure(
+    run: &mut ComparisonRun<'_>,
     candidates: &[Candidate],
     methods: &[Method],
     code_sizes: &[usize],
-    notes: &mut Vec<String>,
 ) -> Result<CodeSizeCurves> {
     let mut code_sizes = code_sizes.to_vec();
     code_sizes.sort_unstable();
     code_sizes.dedup();
-    let mut curves = vec![pca(run, &code_sizes)?];
+    let mut curves = vec![pca_curve(run, &code_sizes)?];
     for (candidate, method) in candidates.iter().zip(methods) {
         let is_network = matches!(candidate.recipe, Recipe::Autoencoder(_));
-        if is_network && !is_swept(&candidate.recipe) {
-            notes.push(format!("{} keeps its code size and has no curve", candidate.name));
+        if is_network && !can_change_code_size(&candidate.recipe) {
+            run.notes.push(format!("{} keeps its code size and has no curve", candidate.name));
         }
-        if !is_swept(&candidate.recipe) || method.failure.is_some() {
+        if !can_change_code_size(&candidate.recipe) || method.failure.is_some() {
             continue;
         }
-        let points = network(run, method, &code_sizes, notes)?;
+        let points = network_curve(run, method, &code_sizes)?;
         curves.push(CodeSizeCurve { recipe: candidate.name.clone(), elbow: elbow(&points), points });
         if run.interrupted {
             break;
@@ -94,9 +94,9 @@ pub(super) fn sweep(
     Ok(CodeSizeCurves { code_sizes, curves })
 }
 
-/// One eigen-decomposition for all code sizes.
-fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
-    run.say(&ComparisonEvent::Stage { stage: "PCA at each code size" });
+/// One eigen-decomposition serves all code sizes.
+fn pca_curve(run: &mut ComparisonRun<'_>, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
+    run.emit(&ComparisonEvent::Stage { stage: "PCA at each code size" });
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
     let moments = Moments::measure(training, &scaling, run.compute.level, run.compute.threads)?;
@@ -107,40 +107,35 @@ fn pca(run: &mut Run, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
         .filter_map(|&code_size| Some(Point { code_size, squared_error_per_row: *errors.get(code_size)? }))
         .collect();
     for &point in &points {
-        run.say(&ComparisonEvent::Point { recipe: "pca", point });
+        run.emit(&ComparisonEvent::Point { recipe: "pca", point });
     }
     Ok(CodeSizeCurve { recipe: "pca".into(), elbow: elbow(&points), points })
 }
 
-/// A fit for each code size, with the first seed; what the comparison has fitted already is not fitted again.
-fn network(
-    run: &mut Run,
-    method: &Method,
-    code_sizes: &[usize],
-    notes: &mut Vec<String>,
-) -> Result<Vec<Point>> {
+/// A fit with the first seed for each code size; the code size that the comparison has fitted is not fitted again.
+fn network_curve(run: &mut ComparisonRun<'_>, method: &Method, code_sizes: &[usize]) -> Result<Vec<Point>> {
     let mut points = Vec::new();
     for &code_size in code_sizes {
-        run.number += 1;
-        let known = method.fits.first().filter(|figures| figures.code_size == code_size);
-        let squared_error_per_row = match known.and_then(|figures| Measure::SquaredError.of(figures)) {
+        run.fit_number += 1;
+        let fitted = method.fits.first().filter(|metrics| metrics.code_size == code_size);
+        let squared_error_per_row = match fitted.map(|metrics| metrics.squared_error_per_row) {
             Some(error) => error,
             None => {
                 let mut recipe = method.recipe.clone();
                 set_code_size(&mut recipe, code_size)?;
                 let name = format!("{}, code {code_size}", method.name);
                 match run.fit(&name, &recipe) {
-                    Ok(Some(fit)) => super::reconstruction(&fit)?.evaluation.squared_error_per_row,
+                    Ok(Some(fit)) => reconstruction(&fit)?.evaluation.squared_error_per_row,
                     Ok(None) => return Ok(points),
                     Err(error) => {
-                        notes.push(format!("{name}: {error}"));
+                        run.notes.push(format!("{name}: {error}"));
                         continue;
                     }
                 }
             }
         };
         let point = Point { code_size, squared_error_per_row };
-        run.say(&ComparisonEvent::Point { recipe: &method.name, point });
+        run.emit(&ComparisonEvent::Point { recipe: &method.name, point });
         points.push(point);
         if run.interrupted {
             break;

@@ -1,58 +1,59 @@
-//! The figures of a fit in a comparison, and how they are called, ordered and written.
+//! The metrics of a fit in a comparison: their names, their order and their text.
 
 use serde::Serialize;
 
 use crate::base::text::figure_text;
 
-/// What is said about one fit. Errors are in the units the method sees: after scaling.
+/// The metrics of one fit. Errors are measured on the model's scale, that is after scaling.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Metrics {
-    /// Which recipe.
+    /// The name of the recipe.
     pub recipe: String,
-    /// The seed; none where the method has no chance in it.
+    /// The seed; none for a method that does not depend on one.
     pub seed: Option<u64>,
-    /// How many numbers were learned.
+    /// The number of fitted parameters.
     pub parameters: usize,
     /// Numbers in a code.
     pub code_size: usize,
-    /// Epochs that were finished.
+    /// Completed epochs.
     pub epochs: usize,
-    /// Time spent finding the parameters.
+    /// Time spent on finding the parameters, in seconds.
     pub seconds: f64,
     /// The loss on the held-out rows.
     pub loss: f64,
-    /// Binary cross-entropy; for networks trained on it.
+    /// Binary cross-entropy in nats, a mean over rows and numbers; for networks trained with it only.
     pub bce: Option<f64>,
-    /// Squared error summed over a row's numbers, a mean over the held-out rows.
+    /// The squared error summed over the numbers of a row, a mean over the held-out rows.
     pub squared_error_per_row: f64,
-    /// The same of PCA with a code of the same size.
+    /// The same for a PCA with the same code size.
     pub pca_squared_error_per_row: f64,
-    /// The components of that PCA.
+    /// The number of components of that PCA.
     pub pca_components: usize,
-    /// 1 - squared error / squared error of the constant mean.
+    /// 1 - squared error / squared error of the mean of the training rows.
     pub explained_variance: f64,
-    /// Units of the code that are the same for every held-out row.
+    /// Units of the code with the same value for every held-out row.
     pub dead_units: usize,
-    /// Units of the code: its numbers, or where it is an image its channels.
+    /// Units of the code: its numbers, or its channels if it is an image.
     pub code_units: usize,
-    /// The mean size |z| of a number of a code.
+    /// The mean of |z| over the numbers z of all codes.
     pub mean_activity: Option<f64>,
-    /// The share of held-out rows whose class the nearest training code has; where there are classes.
+    /// The fraction of held-out rows whose nearest training code has the same class; for rows with classes only.
     pub nearest_neighbour_accuracy: Option<f64>,
-    /// The share of held-out rows whose class a linear classifier of codes finds; where there are classes.
+    /// The fraction of held-out rows that a linear probe of the codes classifies correctly; for rows with classes only.
     pub linear_probe_accuracy: Option<f64>,
-    /// Whether neighbours among codes are neighbours among rows; 1 where all are.
+    /// Trustworthiness: 1 if all neighbours among the codes are neighbours among the rows.
     pub trustworthiness: Option<f64>,
-    /// Whether neighbours among rows are neighbours among codes; 1 where all are.
+    /// Continuity: 1 if all neighbours among the rows are neighbours among the codes.
     pub continuity: Option<f64>,
-    /// How many neighbours of each row these two looked at.
+    /// The number of neighbours k of these two.
     pub neighbours: Option<usize>,
-    /// The plain sentence of the fit.
+    /// The verdict of the fit.
     pub verdict: String,
 }
 
-/// A number of [`Metrics`].
+/// A measure: one of the numbers of [`Metrics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Measure {
     /// [`Metrics::code_size`].
     CodeSize,
@@ -82,7 +83,7 @@ pub enum Measure {
     Continuity,
 }
 
-/// Which end of a measure is the good one.
+/// The better end of a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Good {
     Least,
@@ -91,7 +92,7 @@ enum Good {
 }
 
 impl Measure {
-    /// All, in the order of a table.
+    /// All measures in the order of a table.
     pub const ALL: [Self; 13] = [
         Self::CodeSize,
         Self::Parameters,
@@ -108,7 +109,7 @@ impl Measure {
         Self::Continuity,
     ];
 
-    /// Name in JSON, name in a table, the good end.
+    /// The name in JSON, the column header, the better end.
     fn row(self) -> (&'static str, &'static str, Good) {
         match self {
             Self::CodeSize => ("code_size", "code", Good::Neither),
@@ -127,36 +128,37 @@ impl Measure {
         }
     }
 
-    /// The name of the field.
+    /// The name of the field in JSON.
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// The head of its column.
+    /// The column header.
     pub fn title(self) -> &'static str {
         self.row().1
     }
 
-    /// The number in the figures of a fit.
-    pub fn of(self, figures: &Metrics) -> Option<f64> {
+    /// The value for a fit.
+    pub fn of(self, metrics: &Metrics) -> Option<f64> {
         match self {
-            Self::CodeSize => Some(figures.code_size as f64),
-            Self::Parameters => Some(figures.parameters as f64),
-            Self::Seconds => Some(figures.seconds),
-            Self::Loss => Some(figures.loss),
-            Self::SquaredError => Some(figures.squared_error_per_row),
-            Self::PcaSquaredError => Some(figures.pca_squared_error_per_row),
-            Self::ExplainedVariance => Some(figures.explained_variance),
-            Self::DeadUnits => Some(figures.dead_units as f64),
-            Self::MeanActivity => figures.mean_activity,
-            Self::NearestNeighbour => figures.nearest_neighbour_accuracy,
-            Self::LinearProbe => figures.linear_probe_accuracy,
-            Self::Trustworthiness => figures.trustworthiness,
-            Self::Continuity => figures.continuity,
+            Self::CodeSize => Some(metrics.code_size as f64),
+            Self::Parameters => Some(metrics.parameters as f64),
+            Self::Seconds => Some(metrics.seconds),
+            Self::Loss => Some(metrics.loss),
+            Self::SquaredError => Some(metrics.squared_error_per_row),
+            Self::PcaSquaredError => Some(metrics.pca_squared_error_per_row),
+            Self::ExplainedVariance => Some(metrics.explained_variance),
+            Self::DeadUnits => Some(metrics.dead_units as f64),
+            Self::MeanActivity => metrics.mean_activity,
+            Self::NearestNeighbour => metrics.nearest_neighbour_accuracy,
+            Self::LinearProbe => metrics.linear_probe_accuracy,
+            Self::Trustworthiness => metrics.trustworthiness,
+            Self::Continuity => metrics.continuity,
         }
     }
 
-    /// Which of several values are the best; none where one is as good as another. What is not finite is never best.
+    /// Marks the best of several values. There is none for a measure without a better end, and a value that is not finite is
+    /// never best.
     pub fn best(self, values: &[Option<f64>]) -> Vec<bool> {
         let finite = || values.iter().flatten().copied().filter(|value| value.is_finite());
         let best = match self.row().2 {
@@ -167,7 +169,7 @@ impl Measure {
         values.iter().map(|value| finite().count() > 1 && value.is_some() && *value == best).collect()
     }
 
-    /// As a reader wants it, with its deviation where there is one.
+    /// The mean with its standard deviation, if there is one, as text for people.
     pub fn text(self, spread: &Spread) -> String {
         let number = |value: f64| match self {
             _ if !value.is_finite() => "not finite".into(),
@@ -185,7 +187,7 @@ impl Measure {
             Self::ExplainedVariance | Self::NearestNeighbour | Self::LinearProbe => " %",
             _ => "",
         };
-        // A deviation is known to two digits at most.
+        // A standard deviation gets two significant digits, the second of which is hardly known.
         let deviation = match (self, spread.deviation) {
             (_, None | Some(0.0)) => String::new(),
             (
@@ -199,7 +201,7 @@ impl Measure {
                 format!(" ± {}", number(value))
             }
             (_, Some(value)) => {
-                // Nor has it more decimals than what it belongs to.
+                // It gets no more decimals than the mean.
                 let most = if spread.mean.abs() < 1e-3 { 12.0 } else { 4.0 };
                 format!(" ± {value:.0$}", (1.0 - value.log10().floor()).clamp(0.0, most) as usize)
             }
@@ -208,7 +210,7 @@ impl Measure {
     }
 }
 
-/// Four digits, zeros at the end included: the figures of a column have one form.
+/// Four significant digits with trailing zeros, so that the numbers of a column look alike.
 fn four_digits(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-3..1e4).contains(&magnitude) {
@@ -218,26 +220,26 @@ fn four_digits(value: f64) -> String {
     format!("{value:.*}", if magnitude < 1.0 { 4 } else { 4 - before_point })
 }
 
-/// A figure over several fits.
+/// The distribution of a metric over several fits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// Their standard deviation (n - 1), where there are several.
+    /// The sample standard deviation (n - 1); none for a single value.
     pub deviation: Option<f64>,
-    /// The least.
+    /// The minimum.
     pub least: f64,
-    /// The largest.
+    /// The maximum.
     pub most: f64,
 }
 
 impl Spread {
-    /// Of one value.
+    /// The distribution of a single value.
     pub fn one(value: f64) -> Self {
         Self { mean: value, deviation: None, least: value, most: value }
     }
 
-    /// Of some values; nothing where there are none.
+    /// The distribution of some values; none without values.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
         let first = *values.first()?;

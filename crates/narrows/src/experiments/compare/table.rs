@@ -2,18 +2,18 @@
 
 use super::{Comparison, Measure, Method, Spread};
 
-/// A cell of the table.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// The text in it.
+    /// The text.
     pub text: String,
-    /// Whether it is the best of its column.
+    /// Whether it has the best value of its column.
     pub best: bool,
 }
 
 impl Comparison {
-    /// The table of some metrics: its header, a row for each recipe that was fitted, and one for the rows themselves in place
-    /// of codes. A metric that no recipe has is left out.
+    /// The table of the given measures: its header, a row for each fitted recipe, and a row for the accuracies of the rows
+    /// themselves. A measure that no recipe has is left out.
     pub fn table(&self, which: &[Measure]) -> (Vec<String>, Vec<Vec<Cell>>) {
         let fitted: Vec<&Method> = self.methods.iter().filter(|method| !method.fits.is_empty()).collect();
         let columns: Vec<(Measure, Vec<Option<Spread>>)> = which

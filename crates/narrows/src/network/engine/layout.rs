@@ -67,7 +67,7 @@ impl TensorLayout {
     /// The tensor as a matrix of `rows` rows.
     ///
     /// # Panics
-    /// Where there are gaps between the rows.
+    /// If there are gaps between the rows.
     pub fn matrix(self, numbers: &[f32], rows: usize) -> &[f32] {
         assert!(rows == 1 || self.stride == self.image.len());
         &numbers[..rows * self.image.len()]
@@ -95,8 +95,8 @@ pub(super) struct Layout {
     pub values: Vec<TensorLayout>,
     /// Delta i belongs to value i; the first is never used. Empty where nothing is trained.
     pub deltas: Vec<TensorLayout>,
-    /// What a step keeps from its forward pass for its backward pass: a max pool the winning pixel of each square, dropout
-    /// its factors, a sampled code its random numbers.
+    /// Results of a step's forward pass that its backward pass needs: of a max pool the winning pixel of each square, of
+    /// dropout the factors, of a sampled code the random numbers.
     pub kept: Vec<Option<TensorLayout>>,
     /// One loss for each row, in the shared memory.
     pub losses: TensorLayout,
@@ -269,19 +269,15 @@ impl Chained<'_> {
 
     /// The border of zeros that the reader of value i needs.
     fn value_border(&self, i: usize) -> Border {
-        match self.reader(i) {
-            Some(Op::Convolution { geometry, .. }) => geometry.input_border(),
-            _ => Border::NONE,
-        }
+        let Some(Op::Convolution { geometry, .. }) = self.reader(i) else { return Border::NONE };
+        geometry.input_border()
     }
 
     /// The border of zeros that the writer of value i, going backward, needs around delta i.
     fn delta_border(&self, i: usize) -> Border {
-        match self.writer(i) {
-            // The first step's input needs no gradient.
-            Some(Op::Convolution { geometry, .. }) if i > 1 => geometry.output_gradient_border(),
-            _ => Border::NONE,
-        }
+        let Some(Op::Convolution { geometry, .. }) = self.writer(i) else { return Border::NONE };
+        // The first step's input needs no gradient.
+        if i > 1 { geometry.output_gradient_border() } else { Border::NONE }
     }
 
     /// Whether value i and its delta lie in the shared memory: dense layers sum over all rows of a batch.

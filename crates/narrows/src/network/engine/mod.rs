@@ -152,7 +152,7 @@ pub(crate) struct Workspace<'a> {
     norm_factors: Vec<f32>,
 }
 
-/// How far a pass goes.
+/// The depth of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
     /// To the code.

@@ -1,4 +1,5 @@
-//! Gradients against difference quotients in double precision, for every layer, loss and activation.
+//! Gradients against difference quotients in double precision, for every layer, loss and activation; optimizer steps against
+//! their reference implementations.
 
 use narrows_kernels::pooling::PoolGeometry;
 use narrows_kernels::{Level, noise, optimizer, reference};
@@ -10,7 +11,7 @@ use crate::network::init::initial_parameters;
 use crate::network::plan::{EPSILON, Op, ParameterKind, Step, image};
 use crate::recipe::{Recipe, RecipeFile, Sparsity};
 
-/// The network's loss in double precision, from the plain functions alone; with what rows of a code that is drawn pay.
+/// The network's loss in double precision from the reference functions, with the KL divergence of a sampled code.
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let width = plan.input.len();
     let mut total = 0.0;
@@ -31,7 +32,7 @@ fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     total / (rows.len() / width * loss_width(plan)) as f64
 }
 
-/// What comes out of the first `count` steps for each row of a batch in training; `see` is shown what goes into each step.
+/// The outputs of the first `count` steps for each row of a batch in training; `see` gets the inputs of each step.
 fn through(
     plan: &Plan,
     count: usize,
@@ -60,7 +61,7 @@ fn through(
     batch
 }
 
-/// What weights and an active code pay.
+/// The penalties on weights and on an active code.
 fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let mut paid = 0.0;
     for parameter in plan.parameters.iter().filter(|parameter| parameter.kind.is_weights()) {
@@ -86,10 +87,10 @@ fn penalty(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     paid
 }
 
-/// What a step makes of a row in training; `place` is the number of the step and of the row.
+/// The outputs of a step for a row in training; `place` is the number of the step and of the row.
 fn forward(step: &Step, parameters: &[f64], x: &[f64], logits: bool, place: (usize, usize)) -> Vec<f64> {
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
-    // Which numbers are drawn is not what is tested here.
+    // The random numbers themselves are not under test.
     let mut words = Vec::new();
     let mut rng = RngContext { seed: 0, epoch: 1, indices: &[place.1], words: &mut words };
     let mut drawn = vec![0.0; step.output.len()];
@@ -156,7 +157,7 @@ fn network(encoder: &str, decoder: &str, loss: &str, shape: Shape) -> Plan {
     Plan::new(&spec, shape).unwrap()
 }
 
-/// Rows that are shares: in 0..1, each row's sum 1.
+/// Rows of probabilities: in 0..1, each row's sum 1.
 fn rows(count: usize, width: usize) -> Vec<f32> {
     (0..count)
         .flat_map(|i| {
@@ -196,7 +197,7 @@ fn gradients(
     let sum = engine.finish_pass(indices.len()) / (indices.len() * loss_width(plan)) as f64;
     let wide: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
     let data: Vec<f64> = data.iter().map(|&value| f64::from(value)).collect();
-    // The losses that are reported are without what a drawn code pays.
+    // Reported losses are those of the data alone, without the KL divergence of a sampled code.
     let mut reported = plan.clone();
     for step in &mut reported.steps {
         if let Op::Sample { divergence } = &mut step.op {
@@ -356,7 +357,7 @@ fn every_network_on_images_has_the_gradient_of_its_loss() {
 }
 
 #[test]
-fn what_an_active_code_pays_has_its_gradient() {
+fn penalties_on_an_active_code_have_their_gradient() {
     for (encoder, decoder, shape) in [
         ("{dense=5}, 'tanh'", "{dense='input'}, 'sigmoid'", Shape::flat(7)),
         ("{dense=5}", "'relu', {dense='input'}, 'sigmoid'", Shape::flat(7)),
@@ -388,7 +389,7 @@ fn what_an_active_code_pays_has_its_gradient() {
 }
 
 #[test]
-fn weights_pay_for_their_size() {
+fn penalties_on_weights_have_their_gradient() {
     let networks = [
         network("{dense=5}, 'tanh'", "{dense='tied'}", "mse", Shape::flat(7)),
         network(
@@ -407,7 +408,7 @@ fn weights_pay_for_their_size() {
 }
 
 #[test]
-fn tied_layers_give_their_mirror_both_gradients() {
+fn tied_weights_get_the_gradients_of_both_layers() {
     for (encoder, decoder, shape) in [
         ("{dense=5}, 'tanh'", "{dense='tied'}", Shape::flat(9)),
         (
@@ -415,7 +416,7 @@ fn tied_layers_give_their_mirror_both_gradients() {
             "{dense='tied', bias=false}, 'tanh', {dense='tied'}",
             Shape::flat(9),
         ),
-        // A layer with weights of its own stands in for one that is not mirrored.
+        // A layer with weights of its own takes the place of a tied one.
         ("{dense=8}, 'tanh', {dense=3}", "{dense=8}, 'relu', {dense='tied'}, 'tanh'", Shape::flat(9)),
         ("{conv=3}, 'tanh'", "{transposed_conv='tied'}", Shape::image(5, 6, 2)),
         (
@@ -481,7 +482,7 @@ fn functions_that_need_their_input_and_robust_losses() {
 }
 
 #[test]
-fn what_is_drawn_at_random_in_training() {
+fn dropout_and_sampled_codes_have_the_gradient_of_what_was_drawn() {
     for (encoder, decoder, shape) in [
         ("{dropout=0.3}, {dense=6}, 'tanh', {dropout=0.5}", "{dense='input'}, 'sigmoid'", Shape::flat(9)),
         ("{dense=6}, {dropout=0.5}, 'tanh'", "{dropout=0.2}, {dense='input'}, 'sigmoid'", Shape::flat(9)),
@@ -512,7 +513,7 @@ fn what_is_drawn_at_random_in_training() {
 fn networks_that_normalize_batches_have_the_gradient_of_their_loss() {
     let tail = "{dense=5}, 'relu', {dense='input'}, 'sigmoid'";
     for (encoder, decoder, name) in [
-        // Before a function and after one, alone and several, on both sides.
+        // Before a function and after one, one and several, on both sides.
         ("{dense=6}, 'batch_norm', 'tanh', {dense=3}", tail, "bce"),
         ("{dense=6}, 'tanh', 'batch_norm', {dense=3}", tail, "bce"),
         (
@@ -527,14 +528,14 @@ fn networks_that_normalize_batches_have_the_gradient_of_their_loss() {
             "'batch_norm', {dense='input'}, 'softmax'",
             "cross_entropy",
         ),
-        // Together with what is drawn at random.
+        // Together with dropout and a sampled code.
         (
             "{dropout=0.3}, {dense=6}, 'batch_norm', 'tanh', {dropout=0.2}, {variational=3, kl=0.3}",
             "{dense=6}, {dropout=0.2}, 'batch_norm', 'tanh', {dense='input'}",
             "mse",
         ),
     ] {
-        // Wider than a thread's share of columns, and narrower; fewer rows than threads.
+        // Wider than a thread's portion of columns, and narrower; fewer rows than threads.
         for (width, count) in [(7, 6), (37, 18), (5, 2)] {
             check_gradients(&network(encoder, decoder, name, Shape::flat(width)), count);
         }
@@ -549,7 +550,7 @@ fn networks_that_normalize_batches_have_the_gradient_of_their_loss() {
     }
 }
 
-/// One training step of plain descent at rate 0.1 on the first `count` rows of `data`, in an engine for `batch` rows.
+/// Two steps of plain gradient descent at rate 0.1 on the first `count` rows of `data`, in an engine for `batch` rows.
 fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize, threads: usize) -> Vec<f32> {
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
@@ -562,7 +563,7 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
     narrows_kernels::team::run(threads, (), |member, _| {
         let mut workspace = engine.workspace();
         let rows = Rows { source: &table, scaling: &scaling, classes: None };
-        // Twice, so that the second step finds the first one's running moments.
+        // Twice, so that the second step updates the running statistics of the first.
         for step in 1..=2 {
             let batch = Batch { rows, indices: &indices };
             engine.pass(&member, &mut workspace, batch, Mode::Train { epoch: 1 });
@@ -578,8 +579,8 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
 }
 
 #[test]
-fn running_moments_are_those_of_the_batches_and_a_single_row_breaks_nothing() {
-    // Normalises the rows themselves, so the moments are known: of 1 2 3 6 and 10 10 10 10, squares divided by n - 1.
+fn running_statistics_follow_the_batches_and_a_single_row_leaves_them_alone() {
+    // Normalises the rows themselves, so the statistics are known: of 1 2 3 6 and 10 10 10 10, squares divided by n - 1.
     let plan = network("'batch_norm', {dense=2}", "{dense='input'}", "mse", Shape::flat(2));
     let data = [1.0, 10.0, 2.0, 10.0, 3.0, 10.0, 6.0, 10.0];
     let start = initial_parameters(&plan, 1);
@@ -594,7 +595,7 @@ fn running_moments_are_those_of_the_batches_and_a_single_row_breaks_nothing() {
     near(&mean, [3.0, 10.0]);
     near(&variance, [14.0 / 3.0, 0.0]);
     assert_ne!(after[scale.clone()], start[scale]);
-    // A batch of one row teaches shifts and what is behind, and leaves the running moments alone.
+    // A batch of one row changes shifts and later layers, and leaves the running statistics alone.
     for threads in [1, 3] {
         let after = descend(&plan, &start, &data, 1, 4, threads);
         assert_eq!((&after[mean.clone()], &after[variance.clone()]), (&[0.0; 2][..], &[1.0; 2][..]));
@@ -604,18 +605,18 @@ fn running_moments_are_those_of_the_batches_and_a_single_row_breaks_nothing() {
 
 #[test]
 fn one_step_of_each_optimizer_through_the_engine() {
-    // The kernels are tested alone; here: the right slices reach them, whatever the number of threads.
+    // The kernels have tests of their own; here the right slices must reach them with any number of threads.
     let plan = network("{dense=5}, 'tanh'", "{dense='input'}", "mse", Shape::flat(9));
-    steps_are_those_of_the_plain_twin(&plan);
+    check_steps_against_the_reference(&plan);
 }
 
 #[test]
 fn one_step_of_many_weights_whose_gradients_are_not_stored() {
     let plan = network("{dense=600}, 'tanh'", "{dense='input'}", "mse", Shape::flat(400));
-    steps_are_those_of_the_plain_twin(&plan);
+    check_steps_against_the_reference(&plan);
 }
 
-fn steps_are_those_of_the_plain_twin(plan: &Plan) {
+fn check_steps_against_the_reference(plan: &Plan) {
     let start = initial_parameters(plan, 1);
     let data = rows(7, plan.input.len());
     let gradient: Vec<f64> =

@@ -1,4 +1,4 @@
-//! Batch normalisation becomes part of the dense layer beside it: what is left is a plain chain that gives the same.
+//! Folding of batch normalisation into the dense layer beside it: the plain chain that is left has the same outputs.
 //!
 //! With the running mean m and variance v, y = scale (x - m) / sqrt(v + epsilon) + shift is y = a x + b for each column:
 //! a = scale / sqrt(v + epsilon), b = shift - a m. Beside a dense layer, x W + c:
@@ -13,11 +13,11 @@ use std::ops::Range;
 use narrows_kernels::Activation;
 
 use super::build::Builder;
-use super::{EPSILON, Op, Plan};
+use super::{EPSILON, Op, Plan, Step};
 use crate::error::{Error, Result};
 use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, Layer};
 
-/// The dense step that a batch normalisation becomes part of.
+/// The dense step that a batch normalisation is folded into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Neighbour {
     Before(usize),
@@ -32,8 +32,8 @@ impl Neighbour {
 }
 
 impl Plan {
-    /// The same network without batch normalisation, and its recipe and parameters: what it gives to new rows is what this
-    /// one gives with its running means and variances.
+    /// The same network without batch normalisation, with its recipe and parameters: its outputs are those of this network
+    /// with the running means and variances.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -77,72 +77,16 @@ impl Plan {
         parameters: &[f32],
         rebuild: impl FnOnce([Vec<Layer>; 2]) -> Result<(S, Self)>,
     ) -> Result<(S, Self, Vec<f32>)> {
-        // In double precision: each number is rounded once.
-        let mut wide: Vec<f64> = parameters.iter().map(|&value| f64::from(value)).collect();
-        // For each step whether it is gone, and the biases of the dense ones.
-        let mut gone = vec![false; self.steps.len()];
-        let mut biases: Vec<Option<Vec<f64>>> = self.steps.iter().map(|_| None).collect();
+        let mut folding = Folding::new(&self, parameters);
         for (at, step) in self.steps.iter().enumerate() {
-            if let Some((_, Some(bias))) = step.op.parameters() {
-                biases[at] = Some(wide[bias.clone()].to_vec());
+            if let Op::BatchNorm { .. } = step.op {
+                let neighbour =
+                    self.neighbour(at).map_err(|reason| Error::recipe(format!("{}: {reason}", step.name)))?;
+                folding.fold(at, neighbour);
             }
         }
-        for (at, step) in self.steps.iter().enumerate() {
-            let Op::BatchNorm { scale, shift, mean, variance } = &step.op else { continue };
-            let neighbour =
-                self.neighbour(at).map_err(|reason| Error::recipe(format!("{}: {reason}", step.name)))?;
-            let Op::Dense { weights, .. } = &self.steps[neighbour.step()].op else {
-                unreachable!("a neighbour is a dense layer")
-            };
-            let columns = step.output.len();
-            let number = |range: &Range<usize>, j: usize| f64::from(parameters[range.start + j]);
-            let factor = |j: usize| number(scale, j) / (number(variance, j) + f64::from(EPSILON)).sqrt();
-            let factors: Vec<f64> = (0..columns).map(factor).collect();
-            let added: Vec<f64> =
-                (0..columns).map(|j| number(shift, j) - factors[j] * number(mean, j)).collect();
-            let outputs = self.steps[neighbour.step()].output.len();
-            let weights = &mut wide[weights.clone()];
-            let bias = biases[neighbour.step()].get_or_insert_with(|| vec![0.0; outputs]);
-            match neighbour {
-                Neighbour::Before(_) => {
-                    for row in weights.chunks_exact_mut(outputs) {
-                        row.iter_mut().zip(&factors).for_each(|(weight, factor)| *weight *= factor);
-                    }
-                    for (j, bias) in bias.iter_mut().enumerate() {
-                        *bias = *bias * factors[j] + added[j];
-                    }
-                }
-                Neighbour::Behind(_) => {
-                    for (i, row) in weights.chunks_exact_mut(outputs).enumerate() {
-                        for (weight, bias) in row.iter_mut().zip(&mut *bias) {
-                            *bias += added[i] * *weight;
-                            *weight *= factors[i];
-                        }
-                    }
-                }
-            }
-            gone[at] = true;
-        }
-        let (recipe, plan) = rebuild(self.without_normalization(layers, &biases))?;
-        let mut folded = vec![0.0; plan.buffer_len];
-        let kept = self
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !gone[*at] && self.steps[*at].op.parameters().is_some());
-        let own = plan.steps.iter().filter_map(|step| step.op.parameters());
-        for ((to, to_bias), (at, step)) in own.zip(kept) {
-            let (from, _) = step.op.parameters().expect("only those with weights");
-            // Of a network that ran away the product may be more than single precision holds.
-            let narrow = |value: f64| value.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
-            let mut put = |to: &Range<usize>, from: &[f64]| {
-                folded[to.clone()].iter_mut().zip(from).for_each(|(to, from)| *to = narrow(*from));
-            };
-            put(to, &wide[from.clone()]);
-            if let (Some(to), Some(from)) = (to_bias, &biases[at]) {
-                put(to, from);
-            }
-        }
+        let (recipe, plan) = rebuild(self.without_normalization(layers, &folding.biases))?;
+        let folded = folding.parameters(&plan);
         Ok((recipe, plan, folded))
     }
 
@@ -171,8 +115,8 @@ impl Plan {
         [part(encoder, 0..self.cut), part(decoder, self.cut..self.steps.len())]
     }
 
-    /// The dense layer that the batch normalisation of step `at` can become part of, on its side of the cut; what drops
-    /// numbers in training only may stand between. The reason where there is none.
+    /// The dense layer that the batch normalisation of step `at` can be folded into, on its side of the cut; dropout, which
+    /// exists in training only, may stand between. The reason where there is none.
     fn neighbour(&self, at: usize) -> std::result::Result<Neighbour, String> {
         let side = if at < self.cut { 0..self.cut } else { self.cut..self.steps.len() };
         let is_seen = |step: &usize| !matches!(self.steps[*step].op, Op::Dropout { .. });
@@ -203,8 +147,91 @@ impl Plan {
     }
 }
 
+/// The parameters of a network while its normalisation is folded, in double precision: each number is rounded once, at the
+/// end.
+struct Folding<'a> {
+    plan: &'a Plan,
+    parameters: Vec<f64>,
+    /// For each step its bias; a dense layer without one may get one.
+    biases: Vec<Option<Vec<f64>>>,
+}
+
+impl<'a> Folding<'a> {
+    fn new(plan: &'a Plan, parameters: &[f32]) -> Self {
+        let parameters: Vec<f64> = parameters.iter().map(|&value| f64::from(value)).collect();
+        let bias = |step: &Step| {
+            let (_, bias) = step.op.parameters()?;
+            Some(parameters[bias?.clone()].to_vec())
+        };
+        let biases = plan.steps.iter().map(bias).collect();
+        Self { plan, parameters, biases }
+    }
+
+    /// Folds the normalisation of step `at` into the dense layer beside it.
+    fn fold(&mut self, at: usize, neighbour: Neighbour) {
+        let (factors, offsets) = self.affine(at);
+        let dense = &self.plan.steps[neighbour.step()];
+        let Op::Dense { weights, .. } = &dense.op else { unreachable!("a neighbour is a dense layer") };
+        let outputs = dense.output.len();
+        let weights = &mut self.parameters[weights.clone()];
+        let bias = self.biases[neighbour.step()].get_or_insert_with(|| vec![0.0; outputs]);
+        match neighbour {
+            Neighbour::Before(_) => {
+                for row in weights.chunks_exact_mut(outputs) {
+                    row.iter_mut().zip(&factors).for_each(|(weight, factor)| *weight *= factor);
+                }
+                for (j, bias) in bias.iter_mut().enumerate() {
+                    *bias = *bias * factors[j] + offsets[j];
+                }
+            }
+            Neighbour::Behind(_) => {
+                for (i, row) in weights.chunks_exact_mut(outputs).enumerate() {
+                    for (weight, bias) in row.iter_mut().zip(&mut *bias) {
+                        *bias += offsets[i] * *weight;
+                        *weight *= factors[i];
+                    }
+                }
+            }
+        }
+    }
+
+    /// The a and b of each column of a normalisation: y = a x + b.
+    fn affine(&self, at: usize) -> (Vec<f64>, Vec<f64>) {
+        let step = &self.plan.steps[at];
+        let Op::BatchNorm { scale, shift, mean, variance } = &step.op else {
+            unreachable!("step {at} normalises batches")
+        };
+        let value = |range: &Range<usize>, j: usize| self.parameters[range.start + j];
+        let factor = |j: usize| value(scale, j) / (value(variance, j) + f64::from(EPSILON)).sqrt();
+        let columns = step.output.len();
+        let factors: Vec<f64> = (0..columns).map(factor).collect();
+        let offsets = (0..columns).map(|j| value(shift, j) - factors[j] * value(mean, j)).collect();
+        (factors, offsets)
+    }
+
+    /// The parameters of the network without normalisation: the same layers with weights, in the same order.
+    fn parameters(&self, plan: &Plan) -> Vec<f32> {
+        // The product may be too large for single precision if the network diverged.
+        let narrow = |value: f64| value.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
+        let mut folded = vec![0.0; plan.buffer_len];
+        let mut write = |to: &Range<usize>, from: &[f64]| {
+            folded[to.clone()].iter_mut().zip(from).for_each(|(to, from)| *to = narrow(*from));
+        };
+        let old = self.plan.steps.iter().zip(&self.biases);
+        let old = old.filter_map(|(step, bias)| Some((step.op.parameters()?.0, bias)));
+        let new = plan.steps.iter().filter_map(|step| step.op.parameters());
+        for ((to, to_bias), (from, bias)) in new.zip(old) {
+            write(to, &self.parameters[from.clone()]);
+            if let (Some(to), Some(bias)) = (to_bias, bias) {
+                write(to, bias);
+            }
+        }
+        folded
+    }
+}
+
 impl Builder<'_> {
-    /// Refuses batch normalisation that could not be folded, naming the layer.
+    /// Refuses batch normalisation that cannot be folded, and names the layer.
     pub(super) fn check_normalized(&self) -> Result<()> {
         for (step, place) in &self.normalized {
             if let Some(image) = self.plan.steps.iter().find(|step| step.op.is_on_images()) {
@@ -249,13 +276,13 @@ mod tests {
         recipe
     }
 
-    /// Compares codes and reconstructions of the network with those of what it is folded to; answers the layers of that.
+    /// Compares codes and reconstructions of a network with those of the folded one; returns the layers of that.
     #[track_caller]
     fn check(encoder: &str, decoder: &str) -> (Vec<Layer>, Vec<Layer>) {
         let recipe = recipe(encoder, decoder);
         let plan = Plan::new(&recipe, Shape::flat(9)).unwrap();
         let mut parameters = initial_parameters(&plan, 7);
-        // Scales, shifts and moments that do something; variances and scales stay positive.
+        // Scales, shifts and statistics that have an effect; variances and scales stay positive.
         for parameter in &plan.parameters {
             for (at, value) in parameters[parameter.range.clone()].iter_mut().enumerate() {
                 *value += 0.2 + 0.3 * ((at * 29 % 13) as f32 / 6.0 - 1.0);
@@ -279,18 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_a_plain_chain_that_gives_the_same() {
+    fn the_folded_chain_is_plain_and_has_the_same_outputs() {
         let plain = |encoder: &str, decoder: &str| {
             let recipe = recipe(encoder, decoder);
             (recipe.encoder, recipe.decoder)
         };
         let tail = "{dense=6}, 'relu', {dense='input'}";
-        // Behind a dense layer, and in front of one; a bias where there was none.
+        // Behind a dense layer and in front of one; a bias appears where there was none.
         let want = plain("{dense=6}, 'relu', {dense=3}", tail);
         assert_eq!(check("{dense=6}, 'batch_norm', 'relu', {dense=3}", tail), want);
         assert_eq!(check("{dense=6, bias=false}, 'batch_norm', 'relu', {dense=3}", tail), want);
         assert_eq!(check("{dense=6}, 'relu', 'batch_norm', {dense=3, bias=false}", tail), want);
-        // Where nothing has to be added, no bias appears.
+        // No bias appears that is not needed.
         let without = "{dense=6, bias=false}, 'batch_norm', 'tanh', {dense=3, bias=false}";
         assert_eq!(check(without, tail), plain("{dense=6}, 'tanh', {dense=3, bias=false}", tail));
         // Both into the same layer; the rows themselves; at the code and behind it.
@@ -301,7 +328,7 @@ mod tests {
             ),
             plain("{dense=6}, 'gelu', {dense=3}, 'tanh'", "{dense='input'}, 'sigmoid'")
         );
-        // What is dropped in training only is no wall, and a variational layer is dense.
+        // Dropout may stand in between, and a variational layer is dense.
         let drawn =
             "{dense=6}, {dropout=0.5}, 'batch_norm', 'relu', 'batch_norm', {dropout=0.1}, {variational=2}";
         assert_eq!(
@@ -316,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn normalization_that_could_not_be_folded_is_refused() {
+    fn normalization_that_cannot_be_folded_is_refused() {
         let image = Shape::image(6, 6, 1);
         for (encoder, decoder, parts) in [
             // No dense layer beside it, or only one across the code.

@@ -1,23 +1,27 @@
 //! A [`Plan`]: a network compiled for rows of a known shape.
 //!
-//! A recipe is a list of words; a plan has every shape, every parameter and its place in one flat buffer. A network is a
-//! chain, so the plan is a list of [`Step`]s with a cut in it: what is left of the cut encodes, what is right decodes.
-//! There is no graph and no differentiation engine; backward is the same list walked in reverse.
+//! A recipe lists layers; a plan has every shape, every parameter and its range in one flat buffer. A network is a chain, so
+//! the plan is a list of [`Step`]s with a cut in it: the steps left of the cut encode, those right of it decode. There is no
+//! graph and no automatic differentiation; backward is the same list in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape in `build`, its arithmetic in `engine`; the compiler lists the places.
+//! A new kind of layer is a new [`Op`]: its shape in `build`, its line in `table`, its arithmetic in the engine; the compiler
+//! lists the places. `fold_batch_norm` takes normalisation out when training ends, `tied` shares weights between the two
+//! sides. Everything above this room may read a plan; only this folder makes one.
 
 mod build;
+mod checks;
+mod convolution;
 mod fold_batch_norm;
+mod layers;
 mod table;
 mod tied;
 
 pub(crate) use build::image;
-
 pub use table::{LayerRow, LayerTable};
 
 use std::ops::Range;
 
-use narrows_kernels::conv::{ConvolutionKind, Geometry};
+use narrows_kernels::conv::Geometry;
 use narrows_kernels::{Activation, Pointwise};
 
 use crate::data::Shape;
@@ -26,79 +30,80 @@ use crate::recipe::{Loss, Noise, Sparsity, Weights};
 /// Added to the variances that batch normalisation divides by.
 pub(crate) const EPSILON: f32 = 1e-5;
 
-/// A network with all its shapes and places.
+/// A network with the shape of every value and the range of every parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The shape of a row.
     pub input: Shape,
-    /// What rows suffer before the first step, in training and in judging; the target is the row as it was.
+    /// The noise added to rows before the first step, in training and in evaluation; the target is the clean row.
     pub noise: Vec<Noise>,
     /// The chain of operations.
     pub steps: Vec<Step>,
-    /// How many steps encode.
+    /// The number of steps that encode.
     pub cut: usize,
     /// The named parts of the flat parameter buffer.
     pub parameters: Vec<Parameter>,
-    /// Numbers in the parameter buffer, gaps between the parts included.
+    /// Numbers of the parameter buffer, gaps between the parts included.
     pub buffer_len: usize,
-    /// What the last step is to give.
+    /// The target of the last step.
     pub target: Target,
-    /// What training makes small.
+    /// The loss that training minimises.
     pub loss: Loss,
-    /// What the code pays for being active.
+    /// The penalty on an active code.
     pub sparsity: Option<Sparsity>,
-    /// How the weights start, and what they pay for their size.
+    /// The initialisation of the weights, and the penalties on them.
     pub weights: Weights,
 }
 
-/// What the last step of a network is to give.
+/// The target of a network's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The row itself, without its noise.
     Row,
-    /// The share of each of so many classes: 1 for the row's own, 0 for the others.
+    /// A probability for each of so many classes: 1 for the row's own, 0 for the others.
     Classes(usize),
 }
 
 /// One operation of the chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// `encoder.1`, `decoder.2`: which part, and the place in it from 1.
+    /// `encoder.1`, `decoder.2`: the part, and the number in it from 1.
     pub name: String,
-    /// What is computed.
+    /// The operation.
     pub op: Op,
     /// Applied to each output of the operation, in the same pass.
     pub activation: Activation,
-    /// The shape of a row that comes in.
+    /// The shape of an input row.
     pub input: Shape,
-    /// The shape of a row that goes out.
+    /// The shape of an output row.
     pub output: Shape,
 }
 
-/// What a step computes before its activation.
+/// The operation of a step, before its activation.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Op {
-    /// y = x W + b: W is inputs x outputs, row after row; b one number per output.
+    /// y = x W + b: W is inputs x outputs, row after row; b has one number per output.
     Dense {
-        /// Where W lies.
+        /// The range of W.
         weights: Range<usize>,
-        /// Where b lies.
+        /// The range of b.
         bias: Option<Range<usize>>,
-        /// Whether W is that of the layer it mirrors: what lies there is outputs x inputs, and y = x W' + b.
+        /// Whether W is that of the layer opposite: the range holds outputs x inputs, and y = x W' + b.
         tied: bool,
     },
     /// Every pixel a weighted sum of the pixels around; channel last.
     Convolution {
-        /// What is connected to what: plain, transposed, or of an image upsampled just before.
+        /// Which inputs each output is connected to: plain, transposed, or of an image upsampled just before.
         geometry: Geometry,
-        /// Where the weights lie: kernel height x kernel width x input channels x output channels.
+        /// The range of the weights: kernel height x kernel width x input channels x output channels.
         weights: Range<usize>,
-        /// Where the bias lies: one number per output channel.
+        /// The range of the bias: one number per output channel.
         bias: Option<Range<usize>>,
-        /// Whether the weights are those of the layer it mirrors: there output and input channels change places.
+        /// Whether the weights are those of the layer opposite, with input and output channels exchanged.
         tied: bool,
     },
-    /// The largest number of each square of pixels.
+    /// The maximum of each square of pixels.
     MaxPool {
         /// The side of a square.
         size: usize,
@@ -110,7 +115,7 @@ pub enum Op {
     },
     /// Each pixel repeated, for an upsampling that no convolution follows.
     Upsample {
-        /// How often, along each side.
+        /// The number of repetitions along each side.
         factor: usize,
     },
     /// y = x under another shape, and between layers on images and layers on vectors.
@@ -120,27 +125,28 @@ pub enum Op {
     /// y = e^x / sum e^x over the row.
     Softmax,
     /// y = scale (x - m) / sqrt(v + epsilon) + shift for each column: in training m and v are mean and variance over the rows
-    /// of the batch, else the running ones. Only while a network is trained: see `Plan::folded`.
+    /// of the batch, otherwise the running ones. Exists in training only: see `Plan::folded`.
     BatchNorm {
-        /// Where the scales lie: one number for each column, like all the others.
+        /// The range of the scales: one number for each column, like all the others.
         scale: Range<usize>,
-        /// Where the shifts lie.
+        /// The range of the shifts.
         shift: Range<usize>,
-        /// Where the running means lie.
+        /// The range of the running means.
         mean: Range<usize>,
-        /// Where the running variances lie.
+        /// The range of the running variances.
         variance: Range<usize>,
     },
     /// A function of each number whose derivative needs the input.
     Function(Pointwise),
-    /// In training a share of the numbers set to 0, the others divided by what is left; else y = x.
+    /// In training a fraction of the numbers set to 0, the others divided by the rest; y = x otherwise.
     Dropout {
-        /// Which share is dropped.
+        /// The fraction that is dropped.
         share: f32,
     },
-    /// From k means and k logarithms of variances to k numbers: drawn in training, else the means.
+    /// From k means and k logarithms of variances to a code of k numbers: drawn in training, the means otherwise.
     Sample {
-        /// What the loss of a row, summed over its numbers, pays for each unit of divergence from the standard normal.
+        /// Weight of the KL divergence from the standard normal distribution in the loss of a row (beta in a beta-VAE), which
+        /// is summed over the row's numbers.
         divergence: f32,
     },
 }
@@ -150,38 +156,38 @@ pub enum Op {
 pub struct Parameter {
     /// `encoder.1.weights`
     pub name: String,
-    /// Where it lies.
+    /// Its range in the buffer.
     pub range: Range<usize>,
     /// Its shape, row-major: (inputs, outputs) for dense weights, (height, width, inputs, outputs) for a kernel, (outputs)
     /// for a bias.
     pub shape: Vec<usize>,
-    /// What it is to initialisers and optimisers.
+    /// Its kind, for initialisers and optimizers.
     pub kind: ParameterKind,
 }
 
-/// What a parameter is to initialisers and optimisers.
+/// The kind of a parameter, for initialisers and optimizers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ParameterKind {
     /// Weights between `fan_in` inputs and `fan_out` outputs of a unit.
     Weights {
         /// Inputs of an output.
         fan_in: usize,
-        /// Outputs that an input reaches.
+        /// Outputs of an input.
         fan_out: usize,
     },
     /// Added numbers; start at 0, do not decay.
     Bias,
     /// Factors of whole columns; start at 1, do not decay.
     Scale,
-    /// Running figures of what training saw: they lie beside what is learned so that they are kept with it.
+    /// Running statistics of the training batches: they lie beside the learned parameters so that they are kept with them.
     Statistic {
-        /// What they are before the first batch.
+        /// Their value before the first batch.
         start: f32,
     },
 }
 
 impl ParameterKind {
-    /// Whether they are weights: what has a start by chance, pays for its size, and has limits.
+    /// Whether they are weights: initialised at random, subject to penalties and limits.
     pub(crate) fn is_weights(self) -> bool {
         matches!(self, Self::Weights { .. })
     }
@@ -206,92 +212,58 @@ impl Op {
         }
     }
 
-    /// Its weights and bias in the parameter buffer.
+    /// The ranges of its weights and its bias.
     pub(crate) fn parameters(&self) -> Option<(&Range<usize>, Option<&Range<usize>>)> {
         match self {
             Self::Dense { weights, bias, .. } | Self::Convolution { weights, bias, .. } => {
                 Some((weights, bias.as_ref()))
             }
-            _ => None,
+            Self::MaxPool { .. }
+            | Self::AveragePool { .. }
+            | Self::Upsample { .. }
+            | Self::Reshape
+            | Self::Identity
+            | Self::Softmax
+            | Self::Function(_)
+            | Self::BatchNorm { .. }
+            | Self::Dropout { .. }
+            | Self::Sample { .. } => None,
         }
     }
 
-    /// Where its running variances lie, if it has any.
+    /// The range of its running variances, if it has any.
     pub(crate) fn variance(&self) -> Option<&Range<usize>> {
-        match self {
-            Self::BatchNorm { variance, .. } => Some(variance),
-            _ => None,
-        }
+        if let Self::BatchNorm { variance, .. } = self { Some(variance) } else { None }
     }
 
-    /// Whether its weights are those of the layer it mirrors.
+    /// Whether its weights are those of the layer opposite.
     pub(crate) fn is_tied(&self) -> bool {
         matches!(self, Self::Dense { tied: true, .. } | Self::Convolution { tied: true, .. })
     }
 }
 
 impl Step {
-    /// Multiplications with additions that a row takes, by the direct algorithm.
+    /// Multiply-adds for a row, by the direct algorithm.
     pub fn multiply_adds(&self) -> usize {
         match &self.op {
             Op::Dense { weights, .. } => weights.len(),
             Op::Convolution { geometry, .. } => geometry.multiply_adds(),
-            _ => 0,
+            Op::MaxPool { .. }
+            | Op::AveragePool { .. }
+            | Op::Upsample { .. }
+            | Op::Reshape
+            | Op::Identity
+            | Op::Softmax
+            | Op::Function(_)
+            | Op::BatchNorm { .. }
+            | Op::Dropout { .. }
+            | Op::Sample { .. } => 0,
         }
-    }
-
-    /// What it does, in a few words.
-    fn operation(&self) -> String {
-        let square = |(height, width): (usize, usize)| format!("{height}x{width}");
-        let operation = match &self.op {
-            Op::Dense { tied: true, .. } => format!("dense {}, tied", self.output.len()),
-            Op::Dense { .. } => format!("dense {}", self.output.len()),
-            Op::Convolution { geometry, tied, .. } => {
-                let (channels, kernel) = (geometry.output.channels, square(geometry.kernel));
-                let sum = match geometry.kind {
-                    ConvolutionKind::Plain { stride: 1 } => format!("conv {channels} ({kernel})"),
-                    ConvolutionKind::Plain { stride } => {
-                        format!("conv {channels} ({kernel}, stride {stride})")
-                    }
-                    ConvolutionKind::Upsampled { factor } => {
-                        format!("upsample {factor}, conv {channels} ({kernel})")
-                    }
-                    ConvolutionKind::Transposed { stride } => {
-                        format!("transposed conv {channels} ({kernel}, stride {stride})")
-                    }
-                };
-                if *tied { format!("{sum}, tied") } else { sum }
-            }
-            Op::MaxPool { size } => format!("max pool {size}"),
-            Op::AveragePool { size } => format!("average pool {size}"),
-            Op::Upsample { factor } => format!("upsample {factor}"),
-            Op::Reshape => "reshape".to_owned(),
-            Op::Softmax => "softmax".to_owned(),
-            Op::Function(function) => match function {
-                Pointwise::LeakyRelu => "leaky relu",
-                Pointwise::Elu => "elu",
-                Pointwise::Gelu => "gelu",
-                Pointwise::Silu => "silu",
-                Pointwise::Softplus => "softplus",
-            }
-            .to_owned(),
-            Op::BatchNorm { .. } => "batch norm".to_owned(),
-            Op::Dropout { share } => format!("dropout {share}"),
-            Op::Sample { .. } => "mean (drawn in training)".to_owned(),
-            Op::Identity => String::new(),
-        };
-        let function = match self.activation {
-            Activation::Linear => return operation,
-            Activation::Relu => "relu",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Tanh => "tanh",
-        };
-        if operation.is_empty() { function.to_owned() } else { format!("{operation}, {function}") }
     }
 }
 
 impl Plan {
-    /// The shape of what comes out last.
+    /// The shape of the output.
     pub fn output(&self) -> Shape {
         self.steps.last().map_or(self.input, |step| step.output)
     }
@@ -301,23 +273,20 @@ impl Plan {
         self.steps[self.cut - 1].output
     }
 
-    /// Numbers in the longest row between two steps, input and output included.
+    /// The length of the longest row between two steps, input and output included.
     pub fn widest(&self) -> usize {
         self.steps.iter().map(|step| step.input.len().max(step.output.len())).max().unwrap_or(0)
     }
 
-    /// What the code is drawn with, where it is drawn: the last step of the encoder.
+    /// The weight of the KL divergence of a variational code, which the last step of the encoder draws.
     pub(crate) fn divergence(&self) -> Option<f32> {
-        match self.steps[self.cut - 1].op {
-            Op::Sample { divergence } => Some(divergence),
-            _ => None,
-        }
+        if let Op::Sample { divergence } = self.steps[self.cut - 1].op { Some(divergence) } else { None }
     }
 
-    /// How many numbers are learned.
+    /// The number of learned parameters.
     pub fn parameter_count(&self) -> usize {
-        let learned = |own: &&Parameter| !matches!(own.kind, ParameterKind::Statistic { .. });
-        self.parameters.iter().filter(learned).map(|parameter| parameter.range.len()).sum()
+        let is_learned = |parameter: &&Parameter| !matches!(parameter.kind, ParameterKind::Statistic { .. });
+        self.parameters.iter().filter(is_learned).map(|parameter| parameter.range.len()).sum()
     }
 
     /// Whether a step normalises batches, so that the rows of a batch depend on one another in training.
@@ -325,13 +294,16 @@ impl Plan {
         self.steps.iter().any(|step| matches!(step.op, Op::BatchNorm { .. }))
     }
 
-    /// Whether the loss takes the last step's result before its last function: sigmoid and BCE, softmax and
-    /// cross-entropy are one formula, exact where the two apart would overflow.
+    /// Whether the loss takes the logits, before the last step's function: sigmoid and BCE, softmax and cross-entropy are
+    /// one formula, exact where the two apart would overflow.
     pub fn loss_takes_logits(&self) -> bool {
-        matches!(self.loss, Loss::Bce | Loss::CrossEntropy)
+        match self.loss {
+            Loss::Bce | Loss::CrossEntropy => true,
+            Loss::Mse | Loss::Mae | Loss::Huber => false,
+        }
     }
 
-    /// Multiplications with additions that a row takes forward, by the direct algorithm.
+    /// Multiply-adds of a forward pass for a row, by the direct algorithm.
     pub fn multiply_adds(&self) -> usize {
         self.steps.iter().map(Step::multiply_adds).sum()
     }

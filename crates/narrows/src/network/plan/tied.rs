@@ -1,21 +1,21 @@
-//! Tied layers: the decoder's layers stand against those of the encoder, and may share their weights, transposed.
+//! Tied layers: a layer of the decoder that uses the weights of the encoder's layer opposite, transposed.
 
 use narrows_kernels::conv::{ConvolutionKind, Geometry};
 
-use super::build::{Builder, Place, checked, image};
+use super::build::{Builder, LayerRef, checked, image};
 use super::{Op, Step};
 use crate::error::Result;
 
 impl Builder<'_> {
-    /// A layer of the decoder with weights of its own stands in the place of the one it mirrors.
-    pub(super) fn mirrored(&mut self, place: &Place<'_>) {
+    /// Counts a layer of the decoder with weights of its own: the encoder's layer opposite is no longer to be tied.
+    pub(super) fn mirrored(&mut self, place: &LayerRef<'_>) {
         if place.part == "decoder" {
             self.unmirrored.pop();
         }
     }
 
-    /// The step of the encoder that a tied layer mirrors.
-    fn mirror(&mut self, place: &Place<'_>) -> Result<Step> {
+    /// The step of the encoder opposite a tied layer.
+    fn mirror(&mut self, place: &LayerRef<'_>) -> Result<Step> {
         if place.part != "decoder" {
             return Err(place.error("a tied layer mirrors one of the encoder: it belongs to the decoder"));
         }
@@ -27,8 +27,8 @@ impl Builder<'_> {
         })
     }
 
-    /// Dense with the weights of the layer it mirrors.
-    pub(super) fn tied_dense(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
+    /// A dense layer with the weights of the dense layer opposite.
+    pub(super) fn tied_dense(&mut self, place: &LayerRef<'_>, bias: bool) -> Result<()> {
         let mirror = self.mirror(place)?;
         let Op::Dense { weights, .. } = mirror.op else {
             return Err(place
@@ -46,13 +46,13 @@ impl Builder<'_> {
         self.bridge(place.part, false);
         let bias = self.bias(place, mirror.input.len(), bias)?;
         self.push_step(place.part, Op::Dense { weights, bias, tied: true }, mirror.input);
-        self.image = mirror.input.is_image();
+        self.is_image = mirror.input.is_image();
         Ok(())
     }
 
-    /// The transpose of the convolution it mirrors. An image of the size that came out of that becomes one of the size
-    /// that went into it; others (after pools that rounded up) are treated alike.
-    pub(super) fn tied_convolution(&mut self, place: &Place<'_>, bias: bool) -> Result<()> {
+    /// The transpose of the convolution opposite. An image with the size of that one's output gets the size of its input; an
+    /// image of another size (after pools that rounded up) grows or shrinks by as many strides.
+    pub(super) fn tied_convolution(&mut self, place: &LayerRef<'_>, bias: bool) -> Result<()> {
         self.needs_image(place)?;
         let mirror = self.mirror(place)?;
         let Op::Convolution {
@@ -74,7 +74,6 @@ impl Builder<'_> {
             )));
         }
         let axis = |size: usize, small: usize, large: usize| {
-            // As many more or fewer as there are strides between.
             let change = size.abs_diff(small).checked_mul(stride)?;
             if size >= small {
                 large.checked_add(change)

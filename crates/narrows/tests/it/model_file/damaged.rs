@@ -157,7 +157,7 @@ fn signed_files_with_a_senseless_description_are_refused() {
     refused(&network(r#""width":4"#, r#""width":18446744073709551615"#), &["shape"]);
     refused(&network(r#""height":1"#, r#""height":4294967295"#), &["shape"]);
     refused(&network(r#""width":4"#, r#""width":5"#), &["tensor"]);
-    refused(&network(r#""batch":16"#, r#""batch":0"#), &["train.batch"]);
+    refused(&network(r#""batch":16"#, r#""batch":0"#), &["train.batch_size"]);
     refused(&network(r#""loss":"bce""#, r#""loss":"hinge""#), &["hinge"]);
     refused(&network(r#""shape""#, r#""shade""#), &["description"]);
     let pca = |from: &str, to: &str| changed(GOLDEN[0], from, to);
