@@ -83,8 +83,8 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
             &["pretrain.noise", "masking_noise", "1.5"],
         ),
         ("fit conv mnist:test --pretrain denoising", &["pretrain", "encoder[0]", "dense layers"]),
-        ("fit pca iris --pretrain relu", &["--pretrain", "PCA", "stacked"]),
-        ("fit pca iris --layers 4-2", &["--layers", "--code-size"]),
+        ("fit pca iris --pretrain relu", &["pretrain: ", "PCA", "stacked"]),
+        ("fit pca iris --layers 4-2", &["layers: ", "--code-size"]),
         ("fit pca iris --code-size 5", &["code size 5", "1 to 4"]),
         ("fit pca iris --code-size 0", &["code_size", "at least one"]),
         // Data.

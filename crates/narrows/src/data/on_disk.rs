@@ -268,6 +268,7 @@ fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "inputs of tests, some of them half a file on purpose")]
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;

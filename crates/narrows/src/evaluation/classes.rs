@@ -71,7 +71,7 @@ pub(crate) fn classification(model: &Model, rows: &dyn Source, classes: &[u32]) 
 /// The error rate on `held_out` classes of always predicting the commonest class of the labelled rows.
 pub(crate) fn commonest_error(labelled: &Labelled, held_out: &[u32]) -> f64 {
     let sizes = class_sizes(labelled);
-    // Of equally common classes the first.
+    // Ties go to the first class.
     let commonest = (0..sizes.len()).rev().max_by_key(|&class| sizes[class]).unwrap_or(0);
     let misclassified = held_out.iter().filter(|&&class| class as usize != commonest).count();
     misclassified as f64 / held_out.len() as f64
@@ -137,7 +137,7 @@ fn class_means(model: &Model, labelled: &Labelled, rows: &Subset) -> Result<Vec<
     Ok(means)
 }
 
-/// The class with the nearest mean (Euclidean); of equally near ones the first.
+/// The class with the nearest mean (Euclidean). Ties go to the first class.
 fn nearest_mean(row: &[f64], means: &[f64]) -> usize {
     let distance = |mean: &[f64]| row.iter().zip(mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>();
     let distances: Vec<f64> = means.chunks_exact(row.len()).map(distance).collect();

@@ -193,7 +193,7 @@ impl AutoencoderOutcome<'_> {
         }
     }
 
-    /// What to change in a recipe whose network learned nothing; the likeliest reason first.
+    /// Advice for a recipe whose network learned nothing; the likeliest reason comes first.
     fn advice(&self) -> String {
         let TrainingOutcome { steps, history, .. } = self.training;
         if self.recipe.train.patience.is_some() && history.len() < self.recipe.train.epochs {

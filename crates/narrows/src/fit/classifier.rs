@@ -111,7 +111,7 @@ struct LabelTraining<'a> {
     scaling: &'a Scaling,
     labelled: &'a Labelled,
     held_out_classes: &'a [u32],
-    /// How often an epoch repeats each labelled row.
+    /// Repetitions of each labelled row in an epoch.
     repeats: usize,
     /// The labelled rows, repeated, and their classes.
     repeated: Subset<'a>,
@@ -317,8 +317,8 @@ impl<'a> LabelTraining<'a> {
     }
 }
 
-/// How often an epoch repeats each of `rows` labelled rows to have at least [`STEPS`] steps. A batch is no larger than the
-/// number of rows.
+/// The repetitions of each of `rows` labelled rows in an epoch, so that it has at least [`STEPS`] optimizer steps. A batch is no
+/// larger than the number of rows.
 fn repeats(rows: usize, batch_size: usize) -> usize {
     let batch_size = batch_size.min(rows);
     (STEPS * batch_size).div_ceil(rows).max(1)

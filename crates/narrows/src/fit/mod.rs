@@ -150,7 +150,7 @@ pub struct Fit {
     pub pretraining: Vec<PretrainedLayer>,
     /// Optimizer steps.
     pub steps: Steps,
-    /// How training ended.
+    /// The end of training.
     pub ended: Ended,
     /// The codes of the first held-out rows, up to 10,000 (rows x code size); empty for a classifier.
     pub held_out_codes: Vec<f32>,

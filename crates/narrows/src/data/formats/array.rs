@@ -1,7 +1,7 @@
 //! The part that binary formats share: a header that announces an array, then its numbers.
 
 use super::input::Input;
-use super::number::{self, Number};
+use super::number::{INEXACT, Number, inexact};
 use crate::data::{Labels, Shape, Table, Values};
 use crate::error::{Error, Result};
 
@@ -61,7 +61,7 @@ impl Header {
 pub(in crate::data) fn read_table(input: Input, header: &Header) -> Result<Table> {
     let place = input.place.clone();
     let shape = header.shape(&place)?;
-    let values = number::read(input, header)?;
+    let values = read_numbers(input, header)?;
     let values = if header.fortran_order { row_major(&place, &header.dimensions, values)? } else { values };
     Table::new(values, shape).map_err(|error| error.at(place))
 }
@@ -69,8 +69,43 @@ pub(in crate::data) fn read_table(input: Input, header: &Header) -> Result<Table
 /// Reads an array of one dimension of integers as labels.
 pub(in crate::data) fn read_labels(input: Input, header: &Header) -> Result<Labels> {
     let place = input.place.clone();
-    let values = number::read(input, header)?;
+    let values = read_numbers(input, header)?;
     Labels::from_integers(&values).map_err(|error| error.at(place))
+}
+
+/// Reads the numbers of an array, in the order of the file, which must end after them.
+fn read_numbers(mut input: Input, header: &Header) -> Result<Values> {
+    let (count, _) = header.check_length(&input)?;
+    /// Reads numbers of one type in the byte order of the file.
+    macro_rules! numbers {
+        ($kind:ty as $into:ty) => {
+            if header.big_endian {
+                input.numbers(count, |bytes| <$kind>::from_be_bytes(bytes) as $into)?
+            } else {
+                input.numbers(count, |bytes| <$kind>::from_le_bytes(bytes) as $into)?
+            }
+        };
+    }
+    let values = match header.number {
+        Number::U8 => Values::U8(input.bytes(count)?),
+        Number::Bool => Values::F32(input.numbers(count, |[byte]| f32::from(u8::from(byte != 0)))?),
+        Number::I8 => Values::F32(numbers!(i8 as f32)),
+        Number::U16 => Values::F32(numbers!(u16 as f32)),
+        Number::I16 => Values::F32(numbers!(i16 as f32)),
+        Number::U32 => Values::F64(numbers!(u32 as f64)),
+        Number::I32 => Values::F64(numbers!(i32 as f64)),
+        Number::U64 => Values::F64(numbers!(u64 as f64)),
+        Number::I64 => Values::F64(numbers!(i64 as f64)),
+        Number::F32 => Values::F32(numbers!(f32 as f32)),
+        Number::F64 => Values::F64(numbers!(f64 as f64)),
+    };
+    if let (Number::U64 | Number::I64, Values::F64(values)) = (header.number, &values)
+        && let Some(&value) = values.iter().find(|value| value.abs() >= INEXACT)
+    {
+        return Err(inexact(&input.place, value));
+    }
+    input.finish()?;
+    Ok(values)
 }
 
 fn product(dimensions: &[u64]) -> Option<u64> {

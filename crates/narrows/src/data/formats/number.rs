@@ -1,9 +1,7 @@
 //! The number types of binary files, and the types that they are converted to.
 
-use super::array::Header;
-use super::input::Input;
-use crate::data::{Element, Values};
-use crate::error::{Error, Result};
+use crate::data::Element;
+use crate::error::Error;
 
 /// From 2^53 on, f64 does not hold every integer. 2^53 itself is refused too: 2^53 + 1 rounds to it.
 pub(in crate::data) const INEXACT: f64 = 9_007_199_254_740_992.0;
@@ -52,41 +50,6 @@ impl Number {
             Self::U32 | Self::I32 | Self::U64 | Self::I64 | Self::F64 => Element::F64,
         }
     }
-}
-
-/// Reads the numbers of an array, in the order of the file, which must end after them.
-pub(in crate::data) fn read(mut input: Input, header: &Header) -> Result<Values> {
-    let (count, _) = header.check_length(&input)?;
-    /// Reads numbers of one type in the byte order of the file.
-    macro_rules! numbers {
-        ($kind:ty as $into:ty) => {
-            if header.big_endian {
-                input.numbers(count, |bytes| <$kind>::from_be_bytes(bytes) as $into)?
-            } else {
-                input.numbers(count, |bytes| <$kind>::from_le_bytes(bytes) as $into)?
-            }
-        };
-    }
-    let values = match header.number {
-        Number::U8 => Values::U8(input.bytes(count)?),
-        Number::Bool => Values::F32(input.numbers(count, |[byte]| f32::from(u8::from(byte != 0)))?),
-        Number::I8 => Values::F32(numbers!(i8 as f32)),
-        Number::U16 => Values::F32(numbers!(u16 as f32)),
-        Number::I16 => Values::F32(numbers!(i16 as f32)),
-        Number::U32 => Values::F64(numbers!(u32 as f64)),
-        Number::I32 => Values::F64(numbers!(i32 as f64)),
-        Number::U64 => Values::F64(numbers!(u64 as f64)),
-        Number::I64 => Values::F64(numbers!(i64 as f64)),
-        Number::F32 => Values::F32(numbers!(f32 as f32)),
-        Number::F64 => Values::F64(numbers!(f64 as f64)),
-    };
-    if let (Number::U64 | Number::I64, Values::F64(values)) = (header.number, &values)
-        && let Some(&value) = values.iter().find(|value| value.abs() >= INEXACT)
-    {
-        return Err(inexact(&input.place, value));
-    }
-    input.finish()?;
-    Ok(values)
 }
 
 /// The error for an integer that f64 may not hold exactly.

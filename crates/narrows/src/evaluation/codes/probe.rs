@@ -48,7 +48,7 @@ pub(super) fn classify(training: Classified<'_>, codes: &[f32], width: usize, co
         let rows = standard.apply(&codes[piece * BLOCK * width..][..predicted.len() * width]);
         let logits = logits(compute.level, &rows, &weights, &bias, scratch);
         for (predicted, logits) in predicted.iter_mut().zip(logits.chunks_exact(names.len())) {
-            // Of equal logits the first.
+            // Ties go to the first class.
             let best =
                 (1..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best });
             *predicted = names[best];

@@ -1,7 +1,7 @@
 //! Comparisons: several recipes fitted to the same rows and evaluated by the same metrics.
 //!
 //! Three choices make the metrics comparable. They are made once, before the first fit: the held-out rows, one scaling for
-//! all recipes (`choose_scale`), and for narrow rows one code size. Then each recipe is fitted with each seed. Its metrics
+//! all recipes, and for narrow rows one code size. Then each recipe is fitted with each seed. Its metrics
 //! are the reconstruction errors and the quality of the codes ([`crate::evaluation::codes`]).
 //!
 //! | file | contents |
