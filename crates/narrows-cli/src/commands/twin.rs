@@ -30,7 +30,7 @@ pub fn json(twins: &Twins) -> serde_json::Value {
 
 /// A table with a line for each seed, and the answer.
 pub fn print(twins: &Twins) -> anyhow::Result<()> {
-    let contents = narrows::report::starts_of(&twins, "this");
+    let contents = narrows::report::starts_of(twins, "this");
     output::table(&contents.header, &contents.rows)?;
     output::line(format!("\n{}\n", contents.answer))
 }

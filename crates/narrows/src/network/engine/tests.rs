@@ -639,7 +639,7 @@ fn check_steps_against_the_reference(plan: &Plan) {
             let table = Table::new(Values::F32(data.clone()), plan.input).unwrap();
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
             let setup = Setup {
-                plan: &plan,
+                plan,
                 level: Level::detect(),
                 optimizer,
                 seed: 0,
