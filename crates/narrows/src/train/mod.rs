@@ -76,7 +76,7 @@ pub(crate) fn train(
     on_event: &mut OnEvent<'_>,
 ) -> Result<Trained> {
     let team = cpu::Team::new(job, &start)?;
-    let mut run = Run {
+    let mut run = TrainingRun {
         job,
         keep,
         on_event,
@@ -111,7 +111,7 @@ fn epochs_without_improvement(history: &[EpochRecord], min_delta: Option<f64>) -
 }
 
 /// A run in progress.
-struct Run<'a, 'k, 'c> {
+struct TrainingRun<'a, 'k, 'c> {
     job: Job<'a>,
     keep: &'a mut Keeper<'k>,
     on_event: &'a mut OnEvent<'c>,
@@ -124,7 +124,7 @@ struct Run<'a, 'k, 'c> {
     order: Vec<usize>,
 }
 
-impl Run<'_, '_, '_> {
+impl TrainingRun<'_, '_, '_> {
     /// Runs epoch after epoch until the last, or until something ends the run before.
     fn epochs(&mut self, executor: &mut dyn Executor) -> Result<Ended> {
         let Job { settings, rows, .. } = self.job;

@@ -205,7 +205,7 @@ fn the_policy_needs_no_arithmetic() {
         let compute = Compute::with_threads(1);
         let job = Job { plan: &plan, settings: &recipe.train, rows, held_out: rows, compute };
         let mut script = Script { held_out_losses: held_out_losses.to_vec(), epochs: 0, orders: Vec::new() };
-        let mut run = Run {
+        let mut run = TrainingRun {
             job,
             keep: &mut |_| Ok(()),
             on_event: &mut |_| ControlFlow::Continue(()),
