@@ -1,13 +1,13 @@
-//! What went wrong, where, and what to do about it.
+//! The error of the library: a place, a reason, a hint. Every room uses it; it uses none.
 
 use std::fmt;
 
 /// The result of every fallible function of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error with a place, a reason and, where there is one, a hint.
+/// An error with a place, a reason and, in most cases, a hint.
 ///
-/// [`fmt::Display`] prints one message: `where: what`, then `(hint)`. Every interface shows the same text.
+/// [`fmt::Display`] prints one line: `place: reason (hint)`. Places count rows, columns, lines and epochs from 1.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -18,24 +18,24 @@ struct Inner {
     hint: Option<String>,
 }
 
-/// Which part of the work an [`Error`] belongs to.
+/// The cause of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Rows could not be read, or do not fit what was asked of them.
+    /// The rows are invalid, or do not fit the recipe, the model or the options.
     Data,
-    /// A recipe, or a setting given in its place, is not valid.
+    /// A recipe, or an option that replaces one of its fields, is invalid.
     Recipe,
-    /// A model file is damaged, foreign, or of an unknown version.
+    /// A model file is damaged, of another kind, or of an unknown version.
     Model,
-    /// Training stopped because a number was no longer finite.
+    /// Training diverged (a loss or a gradient was not finite), or an eigenvalue decomposition failed.
     Diverged,
-    /// The operating system refused to read or write a file.
+    /// The operating system could not read or write a file.
     Io,
 }
 
 impl Error {
-    /// An error of the given kind. The message names the place first: `digits.csv: row 3, column 2: ...`.
+    /// An error of the given kind. The message begins with the place: `digits.csv: row 3, column 2: ...`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), hint: None }))
     }
@@ -55,12 +55,12 @@ impl Error {
         Self::new(ErrorKind::Model, message)
     }
 
-    /// A [`ErrorKind::Io`] error at a path: `runs/a.narrows: cannot write: disk full`.
+    /// A [`ErrorKind::Io`] error of a path: `runs/a.narrows: cannot write: disk full`, with `write` for `doing`.
     pub fn io(path: &std::path::Path, doing: &str, source: std::io::Error) -> Self {
         Self::new(ErrorKind::Io, format!("{}: cannot {doing}: {source}", path.display()))
     }
 
-    /// Adds what the user can do.
+    /// Adds a hint: what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -72,14 +72,14 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    /// Puts a place in front of the message: `place: message`.
+    /// Adds a place in front of the message: `place: message`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.0.message = format!("{place}: {}", self.0.message);
         self
     }
 
-    /// Which part of the work it belongs to.
+    /// The cause.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -95,5 +95,5 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message is the whole story: there is no `source` behind it, which a printer of chains would say twice.
+/// There is no `source`: the message contains that of the cause, which would otherwise be printed twice.
 impl std::error::Error for Error {}

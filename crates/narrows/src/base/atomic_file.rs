@@ -1,12 +1,15 @@
-//! The one function that creates output files.
+//! Writing of output files.
 
 use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes a whole file so that a reader, or a killed run, finds the old content or the new, never half of one:
-/// temporary file in the same folder, write, flush to disk, rename, flush the folder. Missing folders are made.
+/// Writes a file atomically: a reader finds the old or the new content, also after a crash. The content is written to a temporary
+/// file in the same folder and flushed to disk, the file is renamed, and the folder is flushed. Missing folders are made.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) where a folder cannot be made or the file cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -18,7 +21,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     builder.prefix(".narrows-").suffix(".tmp");
     #[cfg(unix)]
     {
-        // Ordinary permissions (the process's mask applies), not the private ones of a temporary file.
+        // The permissions of an ordinary file (less the umask) instead of the private ones of a temporary file.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
@@ -31,13 +34,16 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a path that [`write()`] could not write to, before long work rather than after it. Leaves nothing behind.
+/// Checks that [`write()`] can write to a path, before the work whose result it will write. Leaves nothing behind.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) where it cannot.
 pub fn probe(path: &Path) -> Result<()> {
     let failed = |error| Error::io(path, "write", error);
     if path.is_dir() {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
-    // Missing folders are made when there is something to put in; the nearest that is there must take a file.
+    // Missing folders are made by `write`; the nearest existing one must be writable.
     let mut folder = path.parent();
     while let Some(missing) = folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
         folder = missing.parent();

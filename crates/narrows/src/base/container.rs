@@ -1,5 +1,5 @@
-//! The container of every file this library writes for itself: safetensors with one metadata string that holds a version,
-//! a content hash and a description. `FORMAT.md` is its specification.
+//! The container of model files and checkpoints: safetensors with one metadata string, which contains a version, a content hash
+//! and a description. The specification is `FORMAT.md`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// One kind of file.
+/// A kind of file.
 pub(crate) struct Kind {
-    /// The name of the metadata string.
+    /// The key of the metadata string.
     pub key: &'static str,
-    /// What errors call it.
+    /// The name in error messages.
     pub name: &'static str,
-    /// The newest version this library writes; it reads all from 1 to this one.
+    /// The newest version that is written; all versions from 1 on are read.
     pub newest: u64,
 }
 
@@ -25,13 +25,13 @@ pub(crate) struct Kind {
 #[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
     version: u64,
-    /// SHA-256 of `model` as it stands here, and of each tensor.
+    /// SHA-256 of the text of `model` and of all tensors: see [`content_hash`].
     sha256: String,
     #[serde(borrow)]
     model: &'a RawValue,
 }
 
-/// A tensor on its way into or out of a file.
+/// A tensor to be written, with its bytes in little-endian order.
 pub(crate) struct Tensor {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -56,7 +56,7 @@ impl Tensor {
     }
 }
 
-/// The bytes of a file of a kind, in a version that can say all that is in it. The same content gives the same bytes.
+/// The bytes of a file. `version` must be one that can express all of the content. The same content gives the same bytes.
 pub(crate) fn encode(
     kind: &Kind,
     version: u64,
@@ -76,15 +76,17 @@ pub(crate) fn encode(
         .map(|(name, tensor)| Ok((name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
         .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| bug(&error))?;
-    // One entry only: the encoder writes a map in random order.
+    // A single entry, because the encoder writes a map in random order.
     let metadata = HashMap::from([(kind.key.to_owned(), envelope)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| bug(&error))
 }
 
-/// The version, the description and the tensors of a file of a kind. A file that is damaged, foreign or of another version is refused
-/// with the reason.
+/// Reads the version, the description and the tensors of a file.
+///
+/// # Errors
+/// Where the file is damaged, of another kind or of an unknown version.
 pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> Result<(u64, T, Tensors<'a>)> {
-    /// Only what every version has.
+    /// The part that all versions have.
     #[derive(Deserialize)]
     struct Version {
         version: u64,
@@ -128,13 +130,13 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(kind: &Kind, bytes: &'a [u8]) -> R
     Ok((version, description, Tensors { views }))
 }
 
-/// SHA-256 over the description and, in the order of their names, each tensor's name, type, shape and bytes.
+/// SHA-256 of the description and of the name, type, shape and bytes of each tensor, in the order of the names.
 fn content_hash<'a>(
     head: &str,
     tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
 ) -> String {
     let mut hash = Sha256::new();
-    // Lengths go in before what they measure, so that no two contents make one stream of bytes.
+    // Each part is preceded by its length, so that different contents give different streams of bytes.
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -148,17 +150,18 @@ fn content_hash<'a>(
     hexadecimal(hash)
 }
 
-/// A hash as it is written down: 64 lower-case digits.
+/// A hash as text: 64 lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The tensors of a file, taken out one by one.
+/// The tensors of a file that are still to be read.
 pub(crate) struct Tensors<'a> {
     pub views: BTreeMap<String, TensorView<'a>>,
 }
 
 impl Tensors<'_> {
+    /// Removes a tensor of this name, type and shape.
     fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>> {
         let view =
             self.views.remove(name).ok_or_else(|| Error::model(format!("tensor {name} is missing")))?;
@@ -172,19 +175,21 @@ impl Tensors<'_> {
         Ok(view.data().to_vec())
     }
 
+    /// Removes a tensor and returns its values, which must be finite.
     pub fn f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let bytes = self.take(name, Dtype::F32, shape)?;
         let (numbers, _) = bytes.as_chunks::<4>();
         finite(name, numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)), |value| value.is_finite())
     }
 
+    /// Removes a tensor and returns its values, which must be finite.
     pub fn f64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
         let bytes = self.take(name, Dtype::F64, shape)?;
         let (numbers, _) = bytes.as_chunks::<8>();
         finite(name, numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)), |value| value.is_finite())
     }
 
-    /// Refuses a tensor that nobody took.
+    /// Refuses tensors that were not read.
     pub fn finish(&self, kind: &Kind) -> Result<()> {
         match self.views.keys().next() {
             Some(name) => Err(Error::model(format!("tensor {name} has no place in this {}", kind.name))),
@@ -192,7 +197,7 @@ impl Tensors<'_> {
         }
     }
 
-    /// The length of a vector that may have one entry, or one for each column.
+    /// The length of a vector that has one entry for all columns, or one for each.
     pub fn one_or(&self, name: &str, width: usize) -> usize {
         if self.views.get(name).is_some_and(|view| view.shape() == [1]) { 1 } else { width }
     }

@@ -1,4 +1,4 @@
-//! Eigenvectors of symmetric matrices, and the one rule that decides their signs.
+//! Eigenvectors of symmetric matrices and their signs, orthonormal bases.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -7,20 +7,23 @@ use faer::{Mat, MatRef, Par};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Eigenvalues from the largest down, and eigenvectors of length 1.
+/// Eigenvalues in decreasing order, and unit eigenvectors.
 pub(crate) struct Eigen {
     pub values: Vec<f64>,
-    /// One eigenvector after the other, in the order of the values.
+    /// size x size: one eigenvector per row, in the order of the values.
     pub vectors: Vec<f64>,
 }
 
-/// The eigenpairs of a symmetric matrix of `size` x `size` (only the lower half is read).
+/// The eigenpairs of a symmetric matrix (size x size, of which only the lower triangle is read).
 ///
-/// The solver runs on one thread: with more it gives other bits.
+/// The solver runs on one thread, because its rounding depends on the number of threads.
+///
+/// # Errors
+/// Where the matrix has entries that are not finite, or the solver fails.
 pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
     let failed =
         || Error::new(ErrorKind::Diverged, "the eigenvalues of the covariance could not be computed");
-    // The solver may not end on numbers that are not finite.
+    // The solver may not terminate on numbers that are not finite.
     if !matrix.iter().all(|value| value.is_finite()) {
         return Err(failed().hint("the numbers are too large: scale the data"));
     }
@@ -48,12 +51,12 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
     Ok(Eigen { values: order.into_iter().map(|column| values[column]).collect(), vectors: flat })
 }
 
-/// The sign rule: in each direction the entry of largest magnitude is positive (of equals, the first).
+/// Fixes the signs of directions (n x width): the entry of largest magnitude, the first of equals, is made positive.
 pub(crate) fn fix_signs(directions: &mut [f64], width: usize) {
     for direction in directions.chunks_exact_mut(width) {
         let mut largest = 0.0f64;
         for &value in direction.iter() {
-            // Rounding must not decide between entries that are equal but for their sign.
+            // Rounding must not decide between entries of equal magnitude.
             if value.abs() > largest.abs() * (1.0 + 1e-9) {
                 largest = value;
             }
@@ -64,13 +67,14 @@ pub(crate) fn fix_signs(directions: &mut [f64], width: usize) {
     }
 }
 
-/// Makes directions `from..` orthogonal to those before them and to each other: each becomes the unit vector that
-/// sticks out most, minus its parts along the others. For directions that the data leave open.
+/// Completes an orthonormal basis (n x width), of which the first `from` directions are given: each further direction is the
+/// standard unit vector that is farthest from the span of those before it, orthogonalised. For directions without variance,
+/// which the data do not determine.
 pub(crate) fn complete_basis(directions: &mut [f64], width: usize, from: usize) {
     let count = directions.len() / width;
     for index in from..count {
         let (done, rest) = directions.split_at_mut(index * width);
-        // The length of a unit vector's projection on the basis is the sum of squares of its column.
+        // The squared length of the projection of a unit vector onto the basis is the sum of squares of its column.
         let mut inside = vec![0.0; width];
         for direction in done.chunks_exact(width) {
             inside.iter_mut().zip(direction).for_each(|(sum, value)| *sum += value * value);
@@ -83,8 +87,7 @@ pub(crate) fn complete_basis(directions: &mut [f64], width: usize, from: usize) 
     }
 }
 
-/// Makes rows of `width` numbers orthonormal, one after the other. There are at most as many as they are long, and none is
-/// a combination of those before it.
+/// Orthonormalises rows (n x width) by the Gram-Schmidt process. They must be linearly independent.
 pub(crate) fn orthonormal_rows(rows: &mut [f64], width: usize) {
     for index in 0..rows.len() / width {
         let (done, rest) = rows.split_at_mut(index * width);
@@ -92,9 +95,9 @@ pub(crate) fn orthonormal_rows(rows: &mut [f64], width: usize) {
     }
 }
 
-/// Takes away what lies along the orthonormal rows of `done`, and makes the rest as long as 1.
+/// Subtracts the projection onto the orthonormal rows of `done` and normalises the rest.
 fn orthonormalize(done: &[f64], new: &mut [f64]) {
-    // Twice is enough (Kahan's rule of Gram and Schmidt).
+    // A second pass restores orthogonality to working precision (Kahan: "twice is enough").
     for _ in 0..2 {
         for direction in done.chunks_exact(new.len()) {
             let along: f64 = direction.iter().zip(new.iter()).map(|(a, b)| a * b).sum();

@@ -1,6 +1,6 @@
-//! What every room stands on: atomic files, the container of a model file, keyed random numbers, eigenvectors, text for people.
+//! Foundations: atomic files, the container of model files, free memory, keyed random numbers, eigenvectors, text for people.
 //!
-//! Knows nothing of rows, recipes or networks. Every other room may use it.
+//! This room knows nothing of rows, recipes or networks. It uses only [`crate::error`]; every other room may use it.
 
 pub mod atomic_file;
 pub(crate) mod container;

@@ -1,38 +1,38 @@
-//! Random numbers that depend on nothing but what they are for: (seed, purpose, index) names a stream, and the same name
-//! gives the same numbers for ever, on every machine and with any number of threads.
+//! Keyed random numbers: (seed, purpose, index) is the key of a stream (ChaCha8). The same key gives the same numbers in all
+//! versions, on every machine and with any number of threads.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What random numbers are for. The values are part of what a seed means: never change one.
+/// The purpose of a stream. The values are part of the key and must never be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// First weights; the index is the parameter.
+    /// Initial weights; the index is the parameter.
     Weights = 1,
-    /// The order of the rows; the index is the epoch.
+    /// Shuffling of the rows; the index is the epoch.
     Shuffle = 2,
-    /// Which rows are held out.
+    /// Choice of the held-out rows.
     HoldOut = 3,
-    /// Noise on rows to learn from.
+    /// Noise on training rows.
     Noise = 4,
-    /// Noise on rows to judge by.
+    /// Noise on evaluation rows.
     JudgingNoise = 5,
-    /// What dropout drops; the index is the step of the chain and the epoch.
+    /// Dropout; the index combines the step of the plan and the epoch.
     Dropout = 6,
-    /// Codes that are drawn in training; the index is the step of the chain and the epoch.
+    /// Codes of variational networks in training; the index combines the step of the plan and the epoch.
     Code = 7,
-    /// Codes drawn for pictures.
+    /// Codes drawn for figures.
     Picture = 8,
-    /// Which rows are learned from with their labels.
+    /// Choice of the rows whose labels are used.
     Labelled = 9,
 }
 
-/// The stream of a (seed, purpose, index).
+/// The stream of a key (seed, purpose, index).
 pub(crate) fn generator(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     row_generator(seed, purpose, index, 0)
 }
 
-/// The stream of a (seed, purpose, index, row).
+/// The stream of a key (seed, purpose, index, row).
 pub(crate) fn row_generator(seed: u64, purpose: Purpose, index: u64, row: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -42,24 +42,24 @@ pub(crate) fn row_generator(seed: u64, purpose: Purpose, index: u64, row: u64) -
     ChaCha8Rng::from_seed(key)
 }
 
-/// Fills a list with random words.
+/// Fills `words` with random bits.
 pub(crate) fn fill_words(generator: &mut ChaCha8Rng, words: &mut [u32]) {
     words.iter_mut().for_each(|word| *word = generator.next_u32());
 }
 
-/// A number in [0, 1), a multiple of 2^-24.
+/// A uniform number in [0, 1), a multiple of 2^-24.
 pub(crate) fn uniform(generator: &mut ChaCha8Rng) -> f32 {
     (generator.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
 /// A standard normal number (Box and Muller 1958).
 pub(crate) fn normal(generator: &mut ChaCha8Rng) -> f64 {
-    let share = |generator: &mut ChaCha8Rng| (f64::from(generator.next_u32()) + 0.5) / 4_294_967_296.0;
-    let (radius, turn) = (share(generator), share(generator));
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+    let uniform = |generator: &mut ChaCha8Rng| (f64::from(generator.next_u32()) + 0.5) / 4_294_967_296.0;
+    let (radius, angle) = (uniform(generator), uniform(generator));
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
-/// A number below `bound`, each equally likely (Lemire 2019: multiply, and redraw the few that would favour some).
+/// A uniform integer below `bound`, without bias (Lemire 2019).
 pub(crate) fn below(bound: u32, generator: &mut ChaCha8Rng) -> u32 {
     let mut product = u64::from(generator.next_u32()) * u64::from(bound);
     if (product as u32) < bound {
@@ -71,10 +71,10 @@ pub(crate) fn below(bound: u32, generator: &mut ChaCha8Rng) -> u32 {
     (product >> 32) as u32
 }
 
-/// Puts a list in random order (Fisher and Yates).
+/// Shuffles a list (Fisher and Yates 1938).
 ///
 /// # Panics
-/// With 2^32 entries or more.
+/// Where the list has 2^32 entries or more.
 pub(crate) fn shuffle(list: &mut [usize], generator: &mut ChaCha8Rng) {
     assert!(u32::try_from(list.len()).is_ok());
     for last in (1..list.len()).rev() {

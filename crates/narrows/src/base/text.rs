@@ -1,6 +1,6 @@
 //! Numbers and names as text for people.
 
-/// A number as a reader wants it: four significant digits, no needless zeros.
+/// A number with four significant digits, without trailing zeros; in exponent notation below 1e-4 and from 1e6 on.
 pub fn figure_text(value: f64) -> String {
     if !value.is_finite() {
         return "not finite".into();
@@ -14,7 +14,7 @@ pub fn figure_text(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
-/// Text for a chart: no character that XML forbids, and no longer than `limit`.
+/// Text for a chart: characters that XML forbids are replaced, and text of more than `limit` characters is shortened.
 pub fn short_text(text: &str, limit: usize) -> String {
     let clean = text
         .chars()

@@ -1,4 +1,4 @@
-//! Rows from and to `ndarray`, the array type of the public interface.
+//! Conversion between rows and `ndarray`, the array type of the public interface.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use ndarray::{Array, Array2, ArrayView, ArrayView2, Axis, Dimension, Ix2, Ix3, I
 use super::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::Result;
 
-/// A number type that rows can be stored in: u8, f32 or f64.
+/// The number types of rows: u8, f32 and f64.
 pub trait Number: Copy + Send + Sync + 'static + sealed::Sealed {
     /// The number type as a value.
     const ELEMENT: Element;
 
-    /// Numbers of this type as values.
+    /// Wraps numbers of this type.
     fn values(numbers: Vec<Self>) -> Values;
 
-    /// The number in double precision; exact.
+    /// The number in double precision, which is exact.
     fn to_f64(self) -> f64;
 
-    /// The number in single precision.
+    /// The number in single precision, rounded if necessary.
     fn to_f32(self) -> f32;
 }
 
@@ -77,7 +77,7 @@ impl Number for f64 {
     }
 }
 
-/// The rows of an array of the caller, read where they lie: nothing is copied or scanned when it is made.
+/// The rows of a borrowed array. Nothing is copied or checked when it is made.
 struct ArrayRows<'a, T> {
     /// The first axis counts the rows.
     array: ArrayView<'a, T, IxDyn>,
@@ -135,14 +135,14 @@ impl<T: Number> Source for ArrayRows<'_, T> {
 
 macro_rules! datasets_of_arrays {
     ($($dimension:ty)*) => {$(
-        /// Rows of an array, which is borrowed and not copied; the first axis counts the rows.
+        /// The rows of an array, borrowed; the first axis counts the rows.
         impl<'a, T: Number> From<ArrayView<'a, T, $dimension>> for Dataset<'a> {
             fn from(array: ArrayView<'a, T, $dimension>) -> Self {
                 Self::new("array", Arc::new(ArrayRows::new(array)))
             }
         }
 
-        /// Rows of an array, which is borrowed and not copied; the first axis counts the rows.
+        /// The rows of an array, borrowed; the first axis counts the rows.
         impl<'a, T: Number> From<&'a Array<T, $dimension>> for Dataset<'a> {
             fn from(array: &'a Array<T, $dimension>) -> Self {
                 array.view().into()
@@ -153,8 +153,11 @@ macro_rules! datasets_of_arrays {
 datasets_of_arrays!(Ix2 Ix3 Ix4);
 
 impl Table {
-    /// A copy of an array (rows x numbers), of any memory order. For images, [`Table::reshape`] follows. To fit a model,
-    /// no copy is needed: a view is a [`Dataset`] too.
+    /// Copies an array (rows x columns) of any memory order. For images, use [`Table::reshape`] on the result. To fit or apply a
+    /// model no copy is needed: a view converts into a [`Dataset`].
+    ///
+    /// # Errors
+    /// Where the array is empty or has values that are not finite.
     ///
     /// ```
     /// use narrows::data::{Shape, Source, Table};
@@ -168,18 +171,19 @@ impl Table {
         Self::new(T::values(array.iter().copied().collect()), Shape::flat(array.ncols()))
     }
 
-    /// The rows as an array in single precision (rows x numbers).
+    /// The rows as an array in single precision (rows x columns).
     pub fn to_array_f32(&self) -> Array2<f32> {
         self.values().array(self.shape().len(), f32::from, |value| value, |value| value as f32)
     }
 
-    /// The rows as an array in double precision (rows x numbers).
+    /// The rows as an array in double precision (rows x columns).
     pub fn to_array_f64(&self) -> Array2<f64> {
         self.values().array(self.shape().len(), f64::from, f64::from, |value| value)
     }
 }
 
 impl Values {
+    /// The numbers as an array of `width` columns.
     fn array<T>(
         &self,
         width: usize,

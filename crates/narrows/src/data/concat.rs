@@ -1,24 +1,24 @@
-//! Several sources in a row: the parts of a table that lies in several files.
+//! Concatenation of sources, such as the parts of a table in several files.
 
 use std::sync::Arc;
 
 use super::source::{Access, Element, Shape, Source};
 use crate::error::{Error, Result};
 
-/// The rows of several sources, one source after the other.
+/// The concatenated rows of several sources.
 pub struct Concat<'a> {
     parts: Vec<Arc<dyn Source + 'a>>,
-    /// The number of the first row of each part, and the number of all rows.
+    /// The first row of each part, and the number of all rows.
     starts: Vec<usize>,
     element: Element,
 }
 
 impl<'a> Concat<'a> {
-    /// The rows of `parts` in order.
+    /// Concatenates `parts` in order.
     ///
     /// # Errors
-    /// Where there are no parts, or rows of unlike shapes, or bytes beside other numbers (the default scaling tells bytes
-    /// from other numbers).
+    /// Where there are no parts, the parts have different shapes, or some have bytes and others do not (the default scaling
+    /// depends on it).
     pub fn new(parts: Vec<Arc<dyn Source + 'a>>) -> Result<Self> {
         let Some(first) = parts.first() else { return Err(Error::data("there are no rows")) };
         let shape = first.shape();
@@ -43,11 +43,12 @@ impl<'a> Concat<'a> {
         Ok(Self { parts, starts, element })
     }
 
-    /// The part that a row is in.
+    /// The index of the part that contains a row.
     fn part(&self, row: usize) -> usize {
         self.starts.partition_point(|&start| start <= row) - 1
     }
 
+    /// Calls `read` for each part that contains rows from `first` on, with its first row and its part of `out`.
     fn each_part<T>(
         &self,
         mut first: usize,

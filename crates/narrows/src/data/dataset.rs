@@ -1,4 +1,4 @@
-//! Rows with what travels along: a name, labels, column names; and the split into training and held-out rows.
+//! Rows with a name, labels and column names; the split into training and held-out rows.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use super::{Labels, Source, Subset, Table};
 use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
 
-/// Rows with their labels and names. Cloning it copies labels and names, never rows.
+/// Rows with their labels and names. Cloning copies labels and names, but not the rows.
 ///
-/// It may borrow: `Dataset::from(array.view())` reads the rows of an `ndarray` array where they lie.
+/// The rows may be borrowed: `Dataset::from(array.view())` reads from an `ndarray` array without copying it.
 #[derive(Clone)]
 pub struct Dataset<'a> {
     /// The name in reports and messages: `mnist`, `mnist:test`, or the file's name.
     pub name: String,
     /// The rows.
     pub rows: Arc<dyn Source + 'a>,
-    /// One class per row, where there are any.
+    /// One label per row, if the data are labelled.
     pub labels: Option<Labels>,
-    /// One name per column, where the file has them (labels excluded).
+    /// One name per column, without that of the labels, if the file has names.
     pub columns: Option<Vec<String>>,
 }
 
 impl<'a> Dataset<'a> {
-    /// Rows under a name, without labels or column names.
+    /// Rows with a name, without labels or column names.
     pub fn new(name: impl Into<String>, rows: Arc<dyn Source + 'a>) -> Self {
         Self { name: name.into(), rows, labels: None, columns: None }
     }
 
-    /// The same rows with labels, one per row.
+    /// Adds labels, one per row.
     ///
     /// # Errors
     /// Where there are more or fewer labels than rows.
@@ -40,7 +40,7 @@ impl<'a> Dataset<'a> {
         Ok(Self { labels: Some(labels), ..self })
     }
 
-    /// The rows `indices`, in this order, with their labels.
+    /// The rows `indices`, in this order, with their labels. No rows are copied.
     ///
     /// # Panics
     /// Where an index is past the end.
@@ -55,7 +55,7 @@ impl<'a> Dataset<'a> {
     }
 }
 
-/// A dataset of the rows of a table, which is borrowed.
+/// The rows of a borrowed table.
 impl<'a> From<&'a Table> for Dataset<'a> {
     fn from(table: &'a Table) -> Self {
         let rows: &'a dyn Source = table;
@@ -63,32 +63,33 @@ impl<'a> From<&'a Table> for Dataset<'a> {
     }
 }
 
-/// A dataset of the rows of a table.
+/// The rows of a table.
 impl From<Table> for Dataset<'_> {
     fn from(table: Table) -> Self {
         Self::new("table", Arc::new(table))
     }
 }
 
-/// A dataset of the rows of a source, which is borrowed.
+/// The rows of a borrowed source.
 impl<'a> From<&'a dyn Source> for Dataset<'a> {
     fn from(rows: &'a dyn Source) -> Self {
         Self::new("rows", Arc::new(rows))
     }
 }
 
-/// The same dataset: rows are shared.
+/// A clone, which shares the rows.
 impl<'a> From<&Dataset<'a>> for Dataset<'a> {
     fn from(dataset: &Dataset<'a>) -> Self {
         dataset.clone()
     }
 }
 
-/// Splits rows at random into training and held-out rows: `share` of them (above 0, below 1), rounded, at least one on
-/// each side, are held out. The same seed and number of rows give the same split; each part keeps the rows' order.
+/// Splits rows at random into training and held-out rows. The fraction `share` of the rows (above 0, below 1), rounded to at
+/// least one row on each side, is held out. The split depends only on the seed and the number of rows; both parts keep the order of
+/// the rows.
 ///
 /// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) for a share outside its range or fewer than two rows.
+/// [`ErrorKind::Data`](crate::ErrorKind::Data) where `share` is outside its range or there are fewer than two rows.
 pub fn hold_out<'a>(dataset: &Dataset<'a>, share: f64, seed: u64) -> Result<(Dataset<'a>, Dataset<'a>)> {
     let rows = dataset.rows.rows();
     if !(share > 0.0 && share < 1.0) {

@@ -1,21 +1,24 @@
-//! The classes of rows.
+//! Labels: the class of each row.
 
 use std::collections::BTreeMap;
 
 use super::Values;
 use crate::error::{Error, Result};
 
-/// One class per row.
+/// One label per row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// The class of each row, an index into `names`.
+    /// The class of each row: an index into `names`.
     pub classes: Vec<u32>,
-    /// What the classes are called.
+    /// The names of the classes.
     pub names: Vec<String>,
 }
 
 impl Labels {
-    /// Labels from the names of the classes, one per row. Classes are ordered by name, or as numbers where all are.
+    /// Labels from the name of the class of each row. Classes are ordered by name, or by value if all names are numbers.
+    ///
+    /// # Errors
+    /// Where there are 2^32 classes or more.
     pub fn from_names<T: AsRef<str>>(rows: &[T]) -> Result<Self> {
         let mut names: Vec<&str> = rows.iter().map(AsRef::as_ref).collect();
         names.sort_unstable();
@@ -33,9 +36,9 @@ impl Labels {
         })
     }
 
-    /// Labels from integers, one per row: `values` comes from an integer type of a file. Classes are in their order.
+    /// Labels from integers, one per row, ordered by value. `values` must come from an integer type of a file.
     pub(super) fn from_integers(values: &Values) -> Result<Self> {
-        // Readers have made integers exact floats.
+        // The readers have converted the integers to floats, which is exact.
         let rows: Vec<i64> = match values {
             Values::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
             Values::F32(values) => values.iter().map(|&value| value as i64).collect(),
@@ -64,6 +67,7 @@ impl Labels {
     }
 }
 
+/// Numbers classes from 0, in the given order.
 fn number<T: Copy + Ord>(names: &[T]) -> Result<BTreeMap<T, u32>> {
     if u32::try_from(names.len()).is_err() {
         return Err(Error::data(format!("{} classes are too many", names.len())));

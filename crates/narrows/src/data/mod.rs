@@ -1,20 +1,23 @@
-//! Rows: where they come from, how they are read, which are held out.
+//! Rows: sources, tables, file formats, column statistics, scaling, the hold-out split.
 //!
-//! A [`Source`] gives rows by number, in f32 or f64; it can fail, it may borrow, and it may stream. It is the one open set
-//! of the library. A [`Table`] has its rows in memory, in the type of their file (bytes stay bytes); an array of `ndarray`
-//! is read where it lies; a [`Stream`] is read from the first row to the last; [`Concat`] puts parts in a row. A [`Dataset`]
-//! is a source with what travels along: a name, labels, column names.
+//! A [`Source`] reads rows by number, in f32 or f64; reading can fail, and a source may borrow its rows or stream them. Users can
+//! implement it. A [`Table`] has its rows in memory, in the number type of their file (bytes stay bytes); arrays of `ndarray`
+//! are borrowed; a [`Stream`] is read from the first row to the last; [`Concat`] concatenates sources. A [`Dataset`] is a
+//! source with a name, labels and column names.
 //!
-//! [`open`] reads files, [`read_bytes`] their content in memory:
+//! [`open`] opens files, [`read_bytes`] reads the content of a file from memory:
 //!
-//! | kind | known by | rows | labels |
+//! | kind | recognised by | rows | labels |
 //! |---|---|---|---|
 //! | IDX | two zero bytes, or `.idx`, `-ubyte`, `.gz` | bytes, integers, f32, f64; vectors or images | the file beside it, see [`open`] |
 //! | NPY | `\x93NUMPY`, or `.npy` | booleans, integers, f32, f64; 2 to 4 dimensions, either order | [`OpenOptions::labels_file`] |
-//! | CSV | `.csv`, `.tsv`, `.txt` | numbers with `,` `;` or tabs between, with a header or without | [`OpenOptions::label_column`] |
+//! | CSV | `.csv`, `.tsv`, `.txt` | numbers separated by `,` `;` or tabs, with a header or without | [`OpenOptions::label_column`] |
 //!
-//! Each may be packed with gzip, which is known by its content. Bytes and booleans stay bytes, 8 and 16-bit integers
-//! become f32, larger ones and text f64.
+//! Each may be packed with gzip, which is recognised by its content. Bytes stay bytes; booleans and integers of 8 and 16 bits
+//! become f32, larger integers and text f64. NPY and IDX files that are larger than half of the free memory are not loaded:
+//! their rows are read from disk when they are needed (see [`OpenOptions::in_memory`]).
+//!
+//! This room uses [`crate::base`] and [`crate::error`]; the rooms that follow it in the list of [`crate`] may use it.
 
 mod array;
 mod concat;

@@ -1,12 +1,12 @@
-//! The order in which an epoch visits the rows.
+//! Shuffling: the order of the rows in an epoch.
 
 use super::source::{Access, Source};
 use crate::base::random::{Purpose, generator, shuffle};
 
-/// Puts the rows of an epoch in their order, which depends on the seed and the epoch alone.
+/// Writes the order of the rows in an epoch, which depends only on the seed, the epoch and the source's number of rows and access.
 ///
-/// Rows that can be read at random are permuted as a whole. Of rows that only stream, the order is a permutation within
-/// windows that the source can hold; where the windows begin changes with the epoch, so that rows mix across them.
+/// Rows with random access are permuted as a whole. Rows that are streamed are permuted within windows that the source can
+/// keep; the boundaries of the windows differ between epochs, so that rows mix across them.
 pub(crate) fn epoch_order(order: &mut Vec<usize>, source: &dyn Source, seed: u64, epoch: usize) {
     let rows = source.rows();
     order.clear();
@@ -15,7 +15,7 @@ pub(crate) fn epoch_order(order: &mut Vec<usize>, source: &dyn Source, seed: u64
     match source.access() {
         Access::Random => shuffle(order, &mut generator),
         Access::Sequential { window } => {
-            // A batch may lie across the end of a window: two windows of this size fit into that of the source.
+            // A batch may cross a boundary, so that two windows of this size must fit into that of the source.
             let size = (window / 2).max(1);
             let first =
                 crate::base::random::below(size.min(u32::MAX as usize) as u32, &mut generator) as usize;

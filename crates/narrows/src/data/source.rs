@@ -1,23 +1,23 @@
-//! Where rows come from: the trait [`Source`], the shape of a row and the number type it is stored in.
+//! Sources of rows: the trait [`Source`], the shape of a row, the number type that rows are stored in.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// What one row is: an image of `height` x `width` x `channels` numbers (channel last), or a flat vector.
+/// The shape of a row: an image of `height` x `width` x `channels` numbers (channel last), or a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
-    /// Rows of the image; 1 for a vector.
+    /// Height of the image in pixels; 1 for a vector.
     pub height: usize,
-    /// Columns of the image; the length of a vector.
+    /// Width of the image in pixels; the length of a vector.
     pub width: usize,
-    /// Numbers per pixel; 1 for a vector.
+    /// Channels of a pixel; 1 for a vector.
     pub channels: usize,
 }
 
 impl Shape {
-    /// The shape of a plain vector of `length` numbers.
+    /// The shape of a vector of `length` numbers.
     pub fn flat(length: usize) -> Self {
         Self { height: 1, width: length, channels: 1 }
     }
@@ -27,13 +27,13 @@ impl Shape {
         Self { height, width, channels }
     }
 
-    /// Numbers in a row. Does not overflow: a shape is built from rows that exist, or checked by [`Shape::parse`].
+    /// Numbers in a row. The product does not overflow for rows that exist, nor for shapes from [`Shape::parse`].
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// The dimensions of one row in an array: `[784]`, `[28, 28]` or, with more than one channel, `[28, 28, 3]`.
+    /// The dimensions of a row in an array: `[784]`, `[28, 28]` or, with more than one channel, `[28, 28, 3]`.
     pub fn dimensions(&self) -> Vec<usize> {
         match (self.is_image(), self.channels) {
             (false, _) => vec![self.len()],
@@ -42,17 +42,20 @@ impl Shape {
         }
     }
 
-    /// Whether a picture can be made of it.
+    /// Whether it is the shape of an image.
     pub fn is_image(&self) -> bool {
         self.height > 1
     }
 
-    /// Whether it is an image that is grey, or red, green and blue: a picture of it shows every channel.
+    /// Whether it is the shape of an image with one channel (grey) or three (red, green and blue).
     pub fn is_grey_or_colour(&self) -> bool {
         self.is_image() && matches!(self.channels, 1 | 3)
     }
 
-    /// Reads `28x28x1`, `28x28` or `784`.
+    /// Parses `28x28x1`, `28x28` or `784`.
+    ///
+    /// # Errors
+    /// Where the text has another form, a number is 0, or the product is 2^32 or more.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong =
             || Error::data(format!("shape `{text}`: expected HEIGHTxWIDTHxCHANNELS, HEIGHTxWIDTH or LENGTH"));
@@ -108,25 +111,27 @@ impl Element {
     }
 }
 
-/// In which order the rows of a [`Source`] can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The order in which the rows of a [`Source`] can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Access {
     /// Any row at any time, at about the same cost.
+    #[default]
     Random,
-    /// From the first row to the last. Rows within a window of so many, at the place that was last read, may be asked for
-    /// in any order; a row before the window starts a new pass from the first row.
+    /// From the first row to the last. The rows of a window that ends where the source was last read can be read in any
+    /// order; reading a row before the window starts a new pass from the first row.
     Sequential {
-        /// Rows of the window.
+        /// Number of rows in the window.
         window: usize,
     },
 }
 
-/// Where rows come from: a table in memory, an array of the caller, a file that is read as it is needed, a stream.
+/// A source of rows: a table in memory, a borrowed array, a file that is read when its rows are needed, a stream.
 ///
-/// Rows have numbers from 0 and one shape. A value that is missing is NaN; whether missing values are allowed is decided
-/// by who reads: [`Statistics`](super::Statistics) counts them, fits and models refuse them.
+/// Rows are numbered from 0 and have one shape. A missing value is NaN. Sources may contain missing values:
+/// [`Statistics`](super::Statistics) counts them, fits and models refuse them.
 ///
-/// Several threads may read at the same time. A source that was read with success must give the same numbers again.
+/// Several threads may read at the same time. Rows that were read must have the same numbers when they are read again.
 pub trait Source: Send + Sync {
     /// The number of rows.
     fn rows(&self) -> usize;
@@ -134,21 +139,21 @@ pub trait Source: Send + Sync {
     /// The shape of each row.
     fn shape(&self) -> Shape;
 
-    /// The number type that the rows are stored in. Bytes are taken as pixels of 0 to 255 by the default scaling.
+    /// The number type that the rows are stored in. The default scaling takes bytes for pixels from 0 to 255.
     fn element(&self) -> Element;
 
-    /// In which order rows can be read.
+    /// The order in which rows can be read.
     fn access(&self) -> Access {
         Access::Random
     }
 
-    /// Reads consecutive rows from `first` on into `out`, row after row; `out` has a whole number of rows.
+    /// Reads consecutive rows from `first` on into `out` (rows x row length); the length of `out` gives their number.
     ///
     /// # Errors
-    /// Where the rows cannot be read. The message says where, such as the file and the row (counted from 1).
+    /// Where the rows cannot be read. The message names the place, such as the file and the row (from 1).
     ///
     /// # Panics
-    /// Where the rows reach past the end, or `out` has no whole number of rows.
+    /// Where there are not as many rows, or `out` is not a whole number of rows.
     fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()>;
 
     /// As [`Source::read_f64`], in single precision.
@@ -165,7 +170,7 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// Reads the rows `indices` one after the other into `out` (`indices.len()` x row length).
+    /// Reads the rows `indices` into `out` (`indices.len()` x row length).
     ///
     /// # Errors
     /// As [`Source::read_f64`].
@@ -176,7 +181,7 @@ pub trait Source: Send + Sync {
         each_run(indices, out, self.shape().len(), |first, out| self.read_f64(first, out))
     }
 
-    /// As [`Source::gather_f64`], in single precision. Training reads its batches by it.
+    /// As [`Source::gather_f64`], in single precision. Training reads batches with it.
     ///
     /// # Errors
     /// As [`Source::read_f64`].
@@ -248,10 +253,10 @@ pub(super) fn same_length(from: Shape, to: Shape) -> Result<Shape> {
     Err(Error::data(format!("a row has {} numbers, the shape {to} asks for {}", from.len(), to.len())))
 }
 
-/// Rows of a block of [`each_block`].
+/// Rows in a block of [`each_block`].
 const BLOCK: usize = 256;
 
-/// Calls `work` with the number of the first row and the rows of each block, from the first row to the last.
+/// Reads all rows in blocks, in order, and calls `work` with the number of the first row of each block and its rows.
 pub(crate) fn each_block(
     source: &dyn Source,
     mut work: impl FnMut(usize, &mut [f64]) -> Result<()>,
@@ -266,7 +271,7 @@ pub(crate) fn each_block(
     Ok(())
 }
 
-/// The error for a number that is not finite: `row 3, column 2: NaN is not a finite number`.
+/// The error for a value that is not finite: `row 3, column 2: NaN is not a finite number`.
 pub(crate) fn not_finite(row: usize, column: usize, value: f64) -> Error {
     Error::data(format!("row {}, column {}: {value} is not a finite number", row + 1, column + 1))
         .hint("remove or fill such rows first")

@@ -1,4 +1,4 @@
-//! Statistics of columns, found once and read by everything that decides about rows: scaling, range checks, shares.
+//! Statistics of columns. They are measured once and used by scaling, range checks and checks for missing values.
 
 use std::sync::OnceLock;
 
@@ -11,20 +11,20 @@ use crate::error::Result;
 pub struct Statistics {
     /// The number of rows.
     pub rows: usize,
-    /// The least value of each column.
+    /// The smallest value of each column.
     pub least: Vec<f64>,
     /// The largest value of each column.
     pub most: Vec<f64>,
     /// The mean of each column.
     pub mean: Vec<f64>,
-    /// Missing values of each column; the other statistics leave them out.
+    /// The number of missing values (NaN) of each column. The other statistics leave them out.
     pub missing: Vec<usize>,
     /// The row and the column of the first missing value.
     first_missing: Option<(usize, usize)>,
 }
 
 impl Statistics {
-    /// Reads all rows once.
+    /// Measures the statistics in one pass over the rows.
     ///
     /// # Errors
     /// Where rows cannot be read, or a value is infinite.
@@ -57,7 +57,7 @@ impl Statistics {
             }
             Ok(())
         })?;
-        // The sums above are shares of all rows; a column with gaps has its mean over the others.
+        // The sums above are divided by the number of all rows; the mean of a column with missing values is over the others.
         for (mean, &missing) in found.mean.iter_mut().zip(&found.missing) {
             if missing > 0 {
                 *mean *= n / (n - missing as f64);
@@ -66,9 +66,9 @@ impl Statistics {
         Ok(found)
     }
 
-    /// The standard deviation of each column (division by n - 1; 0 for a constant column). Reads all rows once more: squares
-    /// about the known mean lose no digits. They are summed as shares of the largest, so that neither huge nor tiny values
-    /// overflow or vanish.
+    /// The standard deviation of each column (division by n - 1; 0 for a constant column). A second pass over the rows sums squares
+    /// about the known mean, which avoids cancellation. They are divided by the largest one, so that they neither overflow nor
+    /// underflow.
     ///
     /// # Errors
     /// Where rows cannot be read.
@@ -93,7 +93,7 @@ impl Statistics {
         Ok((0..width).map(deviation).collect())
     }
 
-    /// Whether all values lie in 0..1.
+    /// Whether all values are in 0..1.
     pub fn is_in_unit_range(&self) -> bool {
         self.least.iter().all(|&least| least >= 0.0) && self.most.iter().all(|&most| most <= 1.0)
     }
@@ -103,10 +103,10 @@ impl Statistics {
         self.least.iter().chain(&self.most).fold(0.0, |largest, value| value.abs().max(largest))
     }
 
-    /// Refuses rows with missing values, naming the first.
+    /// Refuses missing values.
     ///
     /// # Errors
-    /// Where there is one.
+    /// Where there is one; the message names the row and the column of the first.
     pub fn require_complete(&self) -> Result<()> {
         match self.first_missing {
             Some((row, column)) => Err(not_finite(row, column, f64::NAN)),
@@ -115,7 +115,7 @@ impl Statistics {
     }
 }
 
-/// A source whose statistics are measured when they are first asked for, and once only: bytes often need none.
+/// A source whose statistics are measured on first use and then kept. Bytes often need none.
 pub(crate) struct Measured<'a> {
     pub source: &'a dyn Source,
     statistics: OnceLock<Statistics>,
@@ -138,7 +138,7 @@ impl<'a> Measured<'a> {
         Ok(self.statistics.get_or_init(|| found))
     }
 
-    /// Refuses rows with missing or infinite values. Bytes have none.
+    /// Refuses missing and infinite values. Bytes have none.
     ///
     /// # Errors
     /// As [`Statistics::measure`] and [`Statistics::require_complete`].

@@ -1,4 +1,4 @@
-//! Rows that can only be read from the first to the last, such as the lines of a text file.
+//! Rows that can only be read in order, such as the lines of a text file.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use super::source::{Access, Element, Shape, Source};
 use crate::error::{Error, Result};
 
-/// A reader of rows from the first on: fills a whole number of rows and answers how many it filled; fewer than asked for
-/// only at the end.
+/// A reader of consecutive rows: fills a buffer of a whole number of rows and returns the number of rows that it filled, which is
+/// smaller than the buffer only at the end of the stream.
 pub type RowReader<'a> = Box<dyn FnMut(&mut [f64]) -> Result<usize> + Send + 'a>;
 
-/// A source of rows that stream. It keeps a window of the rows last read, so that training can shuffle within the window
-/// and several threads can read chunks at about the same place. Going back before the window opens the stream anew.
+/// A source of rows that are streamed. It keeps the rows last read in a window, so that training can shuffle within the window
+/// and threads can read neighbouring chunks. Reading a row before the window opens the stream again.
 pub struct Stream<'a> {
     rows: usize,
     shape: Shape,
@@ -23,9 +23,9 @@ pub struct Stream<'a> {
 
 struct State<'a> {
     reader: Option<RowReader<'a>>,
-    /// The number of the first row of `kept`.
+    /// The number of the first row in `kept`.
     first: usize,
-    /// The last rows that were read, row after row.
+    /// The rows of the window, row after row.
     kept: VecDeque<f64>,
 }
 
@@ -33,7 +33,8 @@ struct State<'a> {
 const BLOCK: usize = 64;
 
 impl<'a> Stream<'a> {
-    /// `rows` rows of a shape. `open` begins at the first row; `window` rows are kept in memory.
+    /// A stream of `rows` rows. `open` returns a reader that begins at the first row; `window` rows (at least 128) are kept in
+    /// memory.
     ///
     /// # Errors
     /// Where there are no rows.
@@ -51,7 +52,7 @@ impl<'a> Stream<'a> {
         Ok(Self { rows, shape, element, window: window.max(2 * BLOCK), open: Box::new(open), state })
     }
 
-    /// Calls `take` with the values of each row of `indices`; the stream goes forward as far as it must.
+    /// Calls `take` with the position in `indices` and the values of each row. Reads the stream as far as necessary.
     fn each_row(
         &self,
         indices: impl Iterator<Item = usize>,
@@ -66,7 +67,7 @@ impl<'a> Stream<'a> {
             }
             while index >= state.first + state.kept.len() / width {
                 if let Err(error) = self.advance(&mut state) {
-                    // What is left of a stream that failed is not known: the next read begins anew.
+                    // The position of a stream that failed is unknown: the next read opens it again.
                     state.reader = None;
                     return Err(error);
                 }
@@ -77,7 +78,7 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Reads a block; rows that fall out of the window are forgotten.
+    /// Reads a block and drops the rows that leave the window.
     fn advance(&self, state: &mut State<'a>) -> Result<()> {
         let width = self.shape.len();
         let next = state.first + state.kept.len() / width;
@@ -126,7 +127,7 @@ impl Source for Stream<'_> {
     }
 
     fn access(&self) -> Access {
-        // A block that is read ahead may push out as many rows.
+        // Reading a block may drop as many rows.
         Access::Sequential { window: self.window - BLOCK }
     }
 

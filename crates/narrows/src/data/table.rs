@@ -1,4 +1,4 @@
-//! Rows in memory, and choices among the rows of another source.
+//! Tables in memory, and subsets of the rows of another source.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// How many numbers there are.
+    /// The number of numbers.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         match self {
@@ -48,7 +48,7 @@ impl Values {
     }
 }
 
-/// Rows that lie in memory, in the type their file had.
+/// Rows in memory, in the number type of their file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     values: Values,
@@ -57,8 +57,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Rows of the given shape. Refuses an empty table, a length that is not a whole number of rows, and numbers
-    /// that are not finite (naming the first: row and column count from 1).
+    /// A table of rows of a shape.
+    ///
+    /// # Errors
+    /// Where there are no rows, the values are not a whole number of rows, or a value is not finite; the message names the row and
+    /// the column of the first such value.
     pub fn new(values: Values, shape: Shape) -> Result<Self> {
         let width = shape.len();
         if width == 0 || values.len() == 0 {
@@ -87,16 +90,16 @@ impl Table {
         Ok(Self { values, shape, rows })
     }
 
-    /// Rows that a model gave: of a model that diverged they may be no numbers.
+    /// The output of a model. Values may be not finite, if the model diverged.
     ///
     /// # Panics
-    /// Where the values are no whole number of rows.
+    /// Where the values are not a whole number of rows.
     pub(crate) fn of_output(values: Values, shape: Shape) -> Self {
         assert!(values.len().is_multiple_of(shape.len()), "whole rows of {}", shape.len());
         Self { rows: values.len() / shape.len(), values, shape }
     }
 
-    /// The values, taken out.
+    /// The numbers, row after row, without a copy.
     pub fn into_values(self) -> Values {
         self.values
     }
@@ -106,7 +109,10 @@ impl Table {
         &self.values
     }
 
-    /// The same rows under another shape of the same length.
+    /// Gives the rows another shape of the same length.
+    ///
+    /// # Errors
+    /// Where the shape has another length.
     pub fn reshape(mut self, shape: Shape) -> Result<Self> {
         self.shape = same_length(self.shape, shape)?;
         Ok(self)
@@ -154,14 +160,14 @@ impl Source for Table {
 }
 
 impl Table {
-    /// Copies rows to `out`, as many as fit into it. Bytes are converted by SIMD, since training reads images this way.
+    /// Copies rows to `out`, as many as fit into it. Bytes are converted with SIMD, because training reads images this way.
     fn copy_f32(&self, indices: impl Iterator<Item = usize> + Clone, out: &mut [f32]) {
         let width = self.shape.len();
         match &self.values {
             Values::U8(values) => {
                 let level = Level::detect();
                 let row = |index: usize| &values[index * width..(index + 1) * width];
-                // Rows in random order are prefetched two ahead.
+                // The processor cannot predict the addresses of rows in random order: they are prefetched two rows ahead.
                 let ahead = indices.clone().skip(2).map(Some).chain([None; 2]);
                 for ((index, next), out) in indices.zip(ahead).zip(out.chunks_exact_mut(width)) {
                     if let Some(next) = next.filter(|&next| next < self.rows) {
@@ -200,7 +206,7 @@ fn copy_rows<T: Copy, U>(
     }
 }
 
-/// Some rows of another source, in a given order.
+/// A subset of the rows of another source, in a given order.
 #[derive(Clone)]
 pub struct Subset<'a> {
     source: Arc<dyn Source + 'a>,
@@ -217,7 +223,8 @@ impl<'a> Subset<'a> {
         Self { source, indices }
     }
 
-    /// Maps row numbers a few at a time through a small array: training gathers batches all the time, and must not allocate.
+    /// Calls `read` with row numbers of the source, a few at a time, in an array on the stack: training gathers a batch in each
+    /// step and must not allocate.
     fn map<T>(
         &self,
         indices: &[usize],
@@ -238,7 +245,7 @@ impl<'a> Subset<'a> {
         Ok(())
     }
 
-    /// The numbers that rows from `first` on have in the source, as many as fill `len` numbers.
+    /// The row numbers in the source of the rows from `first` on that have `len` numbers together.
     fn run(&self, first: usize, len: usize) -> &[usize] {
         &self.indices[first..first + len / self.shape().len()]
     }
@@ -260,7 +267,7 @@ impl Source for Subset<'_> {
     fn access(&self) -> Access {
         match self.source.access() {
             Access::Random => Access::Random,
-            // As many rows of the subset as lie in a window of the source, on average.
+            // The mean number of rows of the subset in a window of the source.
             Access::Sequential { window } => {
                 let window = (window as f64 * self.indices.len() as f64 / self.source.rows() as f64) as usize;
                 Access::Sequential { window: window.max(1) }

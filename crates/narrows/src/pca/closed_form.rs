@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::moments::Moments;
 
-/// The parameters of the linear network that loses least on the rows behind `moments`: with biases the PCA, h = P (x - m)
-/// and g = P'h + m; without, the leading eigenvectors of X'X (Baldi and Hornik 1989).
+/// The parameters of the linear autoencoder of least squared error on the rows behind `moments` (Baldi and Hornik 1989): with
+/// biases the PCA, h = P (x - m) and g = P'h + m; without, P are the leading eigenvectors of X'X.
+///
+/// # Errors
+/// Where there are more code units than rows or columns, or the eigenvalue decomposition fails.
 pub(crate) fn closed_form(plan: &Plan, moments: &Moments, level: Level) -> Result<Vec<f32>> {
     let k = plan.code().len();
     let most = moments.rows.min(moments.width);

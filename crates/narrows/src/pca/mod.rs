@@ -1,9 +1,12 @@
-//! Principal component analysis.
+//! Principal component analysis, and the linear autoencoder in closed form.
 //!
 //! For rows X (n x d) with column means m: the covariance C = (X - m)'(X - m) / (n - 1) has eigenvectors, sorted by
 //! decreasing eigenvalue; the first k of them are the rows of P. A row is encoded as P (x - m) and decoded as P'z + m.
 //! Among all rank-k linear reconstructions this one has the least squared error (Eckart and Young 1936): the sum of the
 //! dropped eigenvalues, times n - 1, over the rows it was fitted on.
+//!
+//! This room uses [`crate::data`], and [`crate::network`] for the closed form; the rooms that follow it in the list of [`crate`]
+//! may use it.
 
 pub(crate) mod closed_form;
 pub(crate) mod moments;
@@ -21,29 +24,29 @@ use crate::error::{Error, Result};
 use crate::network::engine::each_chunk;
 use crate::network::plan::{LayerRow, LayerTable};
 
-/// Components kept where nothing else is asked.
-const USUAL_COMPONENTS: usize = 32;
+/// Default number of components.
+const DEFAULT_COMPONENTS: usize = 32;
 
-/// Directions kept of rows, with the variance along each.
+/// A fitted principal component analysis: components, and the variance that they explain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     /// The mean of each column (d).
     pub mean: Vec<f64>,
-    /// P: k x d, orthonormal rows; in each the entry of largest magnitude is positive.
+    /// P (k x d): orthonormal rows, in decreasing order of variance. In each, the entry of largest magnitude is positive.
     pub components: Vec<f64>,
-    /// The variance along each component (k), divided by n - 1.
+    /// The explained variance of each component (k), with division by n - 1: the eigenvalues of the covariance matrix.
     pub explained_variance: Vec<f64>,
-    /// The variance along all d directions together.
+    /// The total variance: the trace of the covariance matrix.
     pub total_variance: f64,
-    /// How many rows it was fitted on.
+    /// The number of rows it was fitted on.
     pub rows: usize,
-    /// Whether codes are divided by the square root of their variance.
+    /// Whether codes are whitened: divided by their standard deviation.
     pub whiten: bool,
 }
 
 impl Pca {
-    /// Fits `code_size` components to rows as they are, without scaling. Sums are taken in double precision; nothing is
-    /// copied. For held-out rows, scaling, whitening and a model file, see [`fit`](crate::fit::fit()).
+    /// Fits `code_size` components, without scaling the rows. Sums are in double precision; rows are read in blocks unless there are
+    /// more columns than rows. For held-out rows, scaling, whitening and a model file, see [`fit`](crate::fit::fit()).
     ///
     /// ```
     /// use narrows::Pca;
@@ -67,7 +70,8 @@ impl Pca {
     /// ```
     ///
     /// # Errors
-    /// Where there are fewer than 2 rows, more components than rows or columns, or values are missing.
+    /// Where there are fewer than 2 rows, there are more components than rows or columns, values are missing, or rows cannot be
+    /// read.
     pub fn fit<'a>(rows: impl Into<Dataset<'a>>, code_size: usize) -> Result<Self> {
         let Compute { level, threads } = Compute::default();
         let rows = rows.into().rows;
@@ -79,25 +83,25 @@ impl Pca {
         Self::from_moments(&moments, Some(code_size), false)
     }
 
-    /// The codes of rows (n x code size): in f64 where the rows are f64, else in f32.
+    /// Encodes rows: codes (n x k), in f64 if the rows are f64, else in f32.
     ///
     /// # Errors
-    /// Where rows have another length than the training rows, or cannot be read.
+    /// Where the rows have another length than the training rows, or cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*rows.into().rows, d, k, |out, rows, level| self.encode_into(out, rows, level))
     }
 
-    /// The rows of codes (n x row length): in f64 where the codes are f64, else in f32.
+    /// Decodes codes: rows (n x d), in f64 if the codes are f64, else in f32.
     ///
     /// # Errors
-    /// Where codes have another length than the components, or cannot be read.
+    /// Where the codes do not have k columns, or cannot be read.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*codes.into().rows, k, d, |out, codes, level| self.decode_into(out, codes, level))
     }
 
-    /// Fits `code_size` components (without a number 32, or as many as rows and columns allow) from the moments of rows.
+    /// Fits `code_size` components from the moments of rows; `None` for 32, or as many as rows and columns allow.
     ///
     /// # Errors
     /// Where there are fewer than 2 rows, or more components than rows or columns.
@@ -108,7 +112,7 @@ impl Pca {
             return Err(Error::data("a principal component analysis needs at least 2 rows"));
         }
         let most = n.min(d);
-        let k = code_size.unwrap_or(USUAL_COMPONENTS.min(most));
+        let k = code_size.unwrap_or(DEFAULT_COMPONENTS.min(most));
         if k == 0 || k > most {
             return Err(Error::recipe(format!(
                 "code size {k}: {n} rows of {d} numbers allow 1 to {most} components"
@@ -126,29 +130,30 @@ impl Pca {
         })
     }
 
-    /// k, the numbers of a code.
+    /// The number of components, k.
     pub fn code_size(&self) -> usize {
         self.explained_variance.len()
     }
 
-    /// Each component's share of the *total* variance, also when few components are kept.
+    /// The explained variance of each component as a fraction of the total variance, which includes the dropped components.
     pub fn explained_variance_ratio(&self) -> Vec<f64> {
         let total = if self.total_variance > 0.0 { self.total_variance } else { 1.0 };
         self.explained_variance.iter().map(|variance| variance / total).collect()
     }
 
-    /// sqrt((n - 1) variance): the singular values of the centred rows.
+    /// The singular values of the centred rows: sqrt((n - 1) variance).
     pub fn singular_values(&self) -> Vec<f64> {
         self.explained_variance.iter().map(|variance| ((self.rows - 1) as f64 * variance).sqrt()).collect()
     }
 
-    /// The mean squared error per row over the rows it was fitted on: the dropped eigenvalues, times (n - 1) / n.
+    /// The squared error of a reconstruction, summed over the columns of a row, mean over the training rows: the dropped variance,
+    /// times (n - 1) / n.
     pub fn training_error(&self) -> f64 {
         let kept: f64 = self.explained_variance.iter().sum();
         (self.total_variance - kept).max(0.0) * (self.rows - 1) as f64 / self.rows as f64
     }
 
-    /// What a code is divided by when whitened. A direction without spread has codes of 0, and 1 divides those.
+    /// The divisors of whitening: the standard deviation of each component, or 1 for a component without variance.
     fn deviations(&self) -> impl Iterator<Item = f64> {
         let floor = self.explained_variance.first().copied().unwrap_or(0.0)
             * self.rows.min(self.mean.len()) as f64
@@ -158,15 +163,15 @@ impl Pca {
             .map(move |&variance| if variance > floor { variance.sqrt() } else { 1.0 })
     }
 
-    /// What a code is divided by: the deviations where it is whitened, else 1.
+    /// The divisors of codes: those of whitening if codes are whitened, else 1.
     pub(crate) fn divisors(&self) -> Vec<f64> {
         self.deviations().map(|deviation| if self.whiten { deviation } else { 1.0 }).collect()
     }
 
-    /// Codes (n x k) of rows (n x d) in memory.
+    /// Encodes rows (n x d) into codes (n x k), in memory.
     ///
     /// # Panics
-    /// Where the lengths do not fit.
+    /// Where the lengths do not match.
     pub(crate) fn encode_into(&self, codes: &mut [f64], rows: &[f64], level: Level) {
         let (d, k) = (self.mean.len(), self.code_size());
         let n = rows.len() / d;
@@ -190,10 +195,10 @@ impl Pca {
         }
     }
 
-    /// Rows (n x d) of codes (n x k) in memory.
+    /// Decodes codes (n x k) into rows (n x d), in memory.
     ///
     /// # Panics
-    /// Where the lengths do not fit.
+    /// Where the lengths do not match.
     pub(crate) fn decode_into(&self, rows: &mut [f64], codes: &[f64], level: Level) {
         let (d, k) = (self.mean.len(), self.code_size());
         let n = codes.len() / k;
@@ -216,7 +221,7 @@ impl Pca {
     }
 }
 
-/// Applies a PCA to the rows of a source, chunk by chunk on all processors.
+/// Applies `apply` to chunks of the rows (n x width) of a source, on all processors. The result is n x out_width.
 fn map(
     rows: &dyn Source,
     width: usize,
@@ -244,7 +249,7 @@ fn map(
     Ok(Table::of_output(values, Shape::flat(out_width)))
 }
 
-/// The layer table of a PCA: the chain that it is.
+/// The layer table of a PCA, as a chain of linear operations.
 pub fn table(shape: Shape, code_size: usize) -> LayerTable {
     let (d, code) = (shape.len(), Shape::flat(code_size));
     let row = |name: &str, operation: String, (input, output): (Shape, Shape), parameters: usize| LayerRow {

@@ -1,11 +1,11 @@
-//! Mean and scatter of rows, in double precision, and the directions in which they spread most.
+//! Mean and scatter matrix of rows, in double precision, and their principal directions.
 //!
-//! [`Moments::measure`] makes two passes: the mean about the first row, then squares about the mean, so that a mean of a
-//! million with a spread of one costs no digits. With more columns than rows, the d x d scatter is never formed; the
-//! centred rows and their n x n products hold the same directions.
+//! [`Moments::measure`] makes two passes: one for the mean, with sums about the first row, one for squares about the mean, so
+//! that a mean of a million and a standard deviation of one cost no digits. With more columns than rows, the d x d scatter
+//! matrix is not formed; the principal directions follow from the centred rows and their n x n Gram matrix.
 //!
-//! [`Scatter`] is the accumulator behind it: rows are pushed in blocks, and scatters of parts of the rows, about whatever
-//! centres, are merged (Chan, Golub and LeVeque 1983).
+//! [`Scatter`] is the accumulator: rows are pushed in blocks, and scatters of parts of the rows, about any centres, are
+//! merged (Chan, Golub and LeVeque 1983).
 
 use std::sync::{Mutex, RwLock};
 
@@ -18,16 +18,16 @@ use crate::data::scaling::Scaling;
 use crate::data::source::each_block;
 use crate::error::{Error, Result};
 
-/// Rows that are multiplied together. Fixed: sums are added block by block in this order.
+/// Rows of a matrix product. Fixed, because it determines the order of the sums.
 const BLOCK: usize = 128;
 
-/// Numbers of a group of blocks, read by one thread while the others wait: 2 MB.
+/// Numbers that one thread reads at a time for all threads: 2 MB.
 const GROUP: usize = 1 << 18;
 
-/// Rows of the scatter matrix computed together. Fixed, whatever the number of threads.
+/// Rows of the scatter matrix that are computed together. Fixed, so that results do not depend on the number of threads.
 const STRIP: usize = 48;
 
-/// Mean and scatter of rows: all that a PCA needs of them.
+/// Mean and scatter of rows: the sufficient statistics of a PCA.
 pub struct Moments {
     pub(crate) rows: usize,
     pub(crate) width: usize,
@@ -37,19 +37,19 @@ pub struct Moments {
 }
 
 enum SecondMoments {
-    /// width x width: the sum over rows of (x - mean)' (x - mean).
+    /// The scatter matrix (width x width): the sum over rows of (x - mean)' (x - mean).
     Scatter(Vec<f64>),
-    /// rows x width: x - mean.
+    /// The centred rows (rows x width): x - mean.
     Centred(Vec<f64>),
 }
 
-/// The directions of most spread: about the mean, or about zero.
+/// Principal directions, about the mean or about zero.
 pub(crate) struct Principal {
-    /// k x width, orthonormal, most spread first.
+    /// k x width: orthonormal rows, in decreasing order of the sum of squares along them.
     pub directions: Vec<f64>,
-    /// The sum of squares along each of all directions that the data have, from the largest; k or more.
+    /// The sum of squares along each direction, in decreasing order: the eigenvalues, k or more.
     pub squares: Vec<f64>,
-    /// The sum of squares along all directions.
+    /// The sum of squares along all directions: the trace.
     pub total: f64,
 }
 
@@ -64,7 +64,7 @@ impl Moments {
         &self.mean
     }
 
-    /// Measures rows after scaling.
+    /// Measures scaled rows.
     ///
     /// # Errors
     /// Where rows cannot be read.
@@ -88,13 +88,13 @@ impl Moments {
         Ok(Self { rows, width, mean, spread: SecondMoments::Centred(centred) })
     }
 
-    /// The `k` directions of most spread about the mean: the eigenvectors of the covariance.
+    /// The first `k` principal directions about the mean: eigenvectors of the covariance matrix.
     pub(crate) fn about_mean(&self, k: usize, level: Level) -> Result<Principal> {
         self.principal(k, level, false)
     }
 
-    /// The `k` directions of most spread about zero: the eigenvectors of X'X, the best that a network without biases can
-    /// use (the linear autoencoder in closed form).
+    /// The first `k` principal directions about zero: eigenvectors of X'X, as the linear autoencoder without biases has in closed
+    /// form.
     pub(crate) fn about_zero(&self, k: usize, level: Level) -> Result<Principal> {
         self.principal(k, level, true)
     }
@@ -126,7 +126,7 @@ impl Moments {
             }
         };
         fix_signs(&mut directions, d);
-        // Rounding leaves eigenvalues of -1e-12 where there is no spread.
+        // Rounding makes eigenvalues of directions without variance slightly negative.
         let squares: Vec<f64> = squares.into_iter().map(|square| square.max(0.0)).collect();
         let total = squares.iter().sum();
         Ok(Principal { directions, squares, total })
@@ -158,8 +158,8 @@ fn subtract(rows: &mut [f64], centre: &[f64]) {
     }
 }
 
-/// Sums over rows about a centre c: of x - c, and of (x - c)'(x - c). Rows are pushed in any number of blocks; scatters of
-/// parts of the rows are merged, on one machine or several.
+/// An accumulator of sums over rows about a centre c: of x - c, and of (x - c)'(x - c). Rows are pushed in any number of blocks;
+/// scatters of parts of the rows can be computed separately and merged.
 ///
 /// ```
 /// use narrows::pca::Scatter;
@@ -178,12 +178,12 @@ pub struct Scatter {
     centre: Vec<f64>,
     /// The sum of x - c.
     sums: Vec<f64>,
-    /// Strip s holds rows s * STRIP.. of the matrix, from the diagonal to the right.
+    /// The upper triangle of the matrix in strips: strip s contains the rows from s x STRIP on, from the diagonal to the right.
     strips: Vec<Vec<f64>>,
 }
 
 impl Scatter {
-    /// No rows yet.
+    /// A scatter of no rows, about a centre.
     ///
     /// # Panics
     /// Where the centre is empty.
@@ -203,10 +203,10 @@ impl Scatter {
         self.centre.len()
     }
 
-    /// Adds rows, row after row; they are centred in place.
+    /// Adds rows (n x width), which are centred in place.
     ///
     /// # Panics
-    /// Where `rows` has no whole number of rows.
+    /// Where `rows` is not a whole number of rows.
     pub fn push(&mut self, rows: &mut [f64]) {
         assert!(rows.len().is_multiple_of(self.width()), "whole rows of {}", self.width());
         let level = Level::detect();
@@ -217,6 +217,7 @@ impl Scatter {
         }
     }
 
+    /// Subtracts the centre from rows, and adds them to the sums and the number of rows.
     fn centre_and_sum(&mut self, rows: &mut [f64]) {
         subtract(rows, &self.centre);
         for row in rows.chunks_exact(self.centre.len()) {
@@ -225,8 +226,8 @@ impl Scatter {
         self.rows += rows.len() / self.centre.len();
     }
 
-    /// Adds all rows of a source after scaling. One thread reads a group of blocks, then each thread adds the group to its
-    /// strips; every row is read once, whatever the number of threads.
+    /// Adds all rows of a source, scaled. One thread reads a group of blocks, then each thread adds the group to its strips of the
+    /// matrix. Every row is read once, and the result does not depend on the number of threads.
     ///
     /// # Errors
     /// Where rows cannot be read.
@@ -241,7 +242,7 @@ impl Scatter {
         let group = (GROUP / width).max(1).next_multiple_of(BLOCK).min(rows);
         let strips: Vec<Mutex<Vec<f64>>> =
             std::mem::take(&mut self.strips).into_iter().map(Mutex::new).collect();
-        // Two buffers in turn: the first thread reads the next group while the others are still at this one.
+        // Two buffers alternate: the first thread reads the next group while the others still use this one.
         let buffers = [(); 2].map(|()| RwLock::new(Vec::<f64>::new()));
         let failure = Mutex::new(None);
         team::run(threads.clamp(1, strips.len()), &mut *self, |member, mut lead| {
@@ -279,7 +280,7 @@ impl Scatter {
         }
     }
 
-    /// Adds the rows behind another scatter, about whatever centre.
+    /// Adds the rows of another scatter, which may have another centre.
     ///
     /// # Errors
     /// Where its rows have another width.
@@ -306,14 +307,14 @@ impl Scatter {
         Ok(())
     }
 
-    /// The moments, where the centre is the mean of the rows.
+    /// The moments, if the centre is the mean of the rows.
     fn about_its_mean(self) -> Moments {
         let (rows, width, scatter) = (self.rows, self.width(), self.matrix());
         Moments { rows, width, mean: self.centre, spread: SecondMoments::Scatter(scatter) }
     }
 
-    /// The moments about the mean, which is found from the sums. The centre should lie near the mean (any row of a table
-    /// will do): digits that the distance between them needs are lost.
+    /// The moments about the mean, which follows from the sums. The centre should be near the mean, such as any row of the data:
+    /// a large distance between them costs digits.
     pub fn finish(self) -> Moments {
         let (rows, width, mut scatter) = (self.rows, self.width(), self.matrix());
         let n = rows as f64;
@@ -326,7 +327,7 @@ impl Scatter {
         Moments { rows, width, mean, spread: SecondMoments::Scatter(scatter) }
     }
 
-    /// The whole symmetric matrix, width x width.
+    /// The whole symmetric matrix (width x width).
     fn matrix(&self) -> Vec<f64> {
         let width = self.width();
         let mut matrix = vec![0.0; width * width];
@@ -343,7 +344,7 @@ impl Scatter {
     }
 }
 
-/// Adds x'x of centred rows to strip `index` of a scatter, a block at a time.
+/// Adds x'x of centred rows to strip `index` of a scatter, block by block.
 fn add_to_strip(
     strip: &mut [f64],
     index: usize,
@@ -361,8 +362,8 @@ fn add_to_strip(
     }
 }
 
-/// Directions from the n x n products of rows: if u is an eigenvector of X X' with value s, then X'u / sqrt(s) is one of
-/// X'X. Directions that the rows leave open are completed.
+/// Principal directions from the Gram matrix of the rows (n x n): if u is an eigenvector of X X' with eigenvalue s, then
+/// X'u / sqrt(s) is one of X'X. Directions without variance are completed to an orthonormal basis.
 fn dual_directions(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> Result<(Vec<f64>, Vec<f64>)> {
     let x = View::new(rows, n, d);
     let mut products = vec![0.0; n * n];
@@ -379,7 +380,7 @@ fn dual_directions(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> 
         direction.iter_mut().for_each(|value| *value /= length);
     }
     complete_basis(&mut directions, d, known);
-    // Below the floor there is only rounding: no spread.
+    // Eigenvalues below the floor are rounding errors.
     let squares = eigen.values.into_iter().map(|value| if value > floor { value } else { 0.0 }).collect();
     Ok((directions, squares))
 }

@@ -1,14 +1,14 @@
-//! The scaling that suits rows, where a recipe leaves the choice open or several recipes must share one.
+//! Choice of a scaling, where a recipe has [`Scale::Auto`] or several recipes must share one.
 
 use super::Scale;
 use crate::data::Element;
 use crate::data::stats::Measured;
 use crate::error::Result;
 
-/// Columns whose deviations differ by more than this factor are brought to one scale.
+/// Columns are standardised if their standard deviations differ by more than this factor.
 const UNLIKE: f64 = 3.0;
 
-/// A scaling, and why it was chosen.
+/// A scaling that was chosen, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chosen {
     /// The scaling.
@@ -17,9 +17,13 @@ pub struct Chosen {
     pub reason: &'static str,
 }
 
-/// Chooses a scaling for training rows: bytes become shares; values in 0..1 stay as they are; else,
-/// where a loss needs 0..1, each column is brought there; else columns of very unlike deviations are standardised, unless
-/// they are pixels. The held-out rows count for the range only.
+/// Chooses a scaling for training rows, by the first rule that applies:
+///
+/// 1. Bytes are scaled to 0..1.
+/// 2. Values in 0..1, also those of the held-out rows, are not scaled.
+/// 3. If a loss needs 0..1, each column is scaled to it.
+/// 4. Pixels are not scaled.
+/// 5. Columns whose standard deviations differ by more than a factor of 3 are standardised; others are not scaled.
 ///
 /// # Errors
 /// Where rows cannot be read.

@@ -1,4 +1,6 @@
-//! How the numbers of a row are scaled before a method sees them, learned from the training rows, undone on output.
+//! Scaling of columns: learned from the training rows, applied to the input of a method, undone on its output.
+//!
+//! Used by the rooms that fit and apply models; a recipe names the kind of scaling.
 
 mod choice;
 
@@ -8,34 +10,38 @@ pub(crate) use choice::choose_scale;
 use narrows_kernels::{Level, vector};
 use serde::{Deserialize, Serialize};
 
+use crate::base::memory;
+use crate::data::source::not_finite;
 use crate::data::stats::Measured;
 use crate::data::{Element, Source, Table, Values};
 use crate::error::{Error, Result};
 
-/// Rows converted at a time.
+/// Rows that are converted at a time.
 const BLOCK: usize = 256;
 
-/// How numbers are scaled before a method sees them. What was learned is stored in the model and undone on output.
+/// Kinds of scaling. The learned offsets and scales are stored in the model; the scaling is undone on its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Scale {
-    /// Chosen by the rows: see `choose_scale`. What was chosen is what the model says.
+    /// Chosen for the rows: bytes to 0..1; values in 0..1 as they are; [`Scale::MinMax`] if the loss needs 0..1;
+    /// [`Scale::Standard`] for columns (not pixels) of very different standard deviations. The model names the kind that was chosen.
     Auto,
-    /// As they are.
+    /// No scaling.
     None,
-    /// Bytes from 0..255 to 0..1; other numbers as they are.
+    /// Bytes from 0..255 to 0..1; other numbers are not scaled.
     #[default]
     Unit,
-    /// Bytes to 0..1, then each column less its mean over the training rows.
+    /// Bytes to 0..1, then each column minus its mean over the training rows.
     Center,
-    /// Each column so that the training rows fill 0..1.
+    /// Each column to 0..1, the range of the training rows.
     MinMax,
     /// Each column to mean 0 and standard deviation 1 (n - 1) over the training rows.
     Standard,
 }
 
 impl Scale {
-    /// Its name in a recipe.
+    /// The name in a recipe.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -48,26 +54,26 @@ impl Scale {
     }
 }
 
-/// (value - offset) / scale for each column; one offset and scale for all, or one for each.
+/// A scaling: (value - offset) / scale, with one offset and scale for all columns, or one for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
-    /// Taken away first.
+    /// The offsets: 1, or one per column.
     pub offsets: Vec<f64>,
-    /// Divided by then; never 0.
+    /// The scales: 1, or one per column; never 0.
     pub scales: Vec<f64>,
-    /// The same numbers in single precision.
+    /// The offsets and scales in single precision.
     narrow: (Vec<f32>, Vec<f32>),
 }
 
 impl Scaling {
-    /// A scaling from its numbers.
+    /// A scaling from offsets and scales.
     pub fn from_parts(offsets: Vec<f64>, scales: Vec<f64>) -> Self {
         let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
         let pair = (narrow(&offsets), narrow(&scales));
         Self { offsets, scales, narrow: pair }
     }
 
-    /// Learns a scaling from training rows. A constant column keeps the scale 1.
+    /// Learns a scaling from training rows. The scale of a constant column is 1.
     ///
     /// # Errors
     /// Where rows cannot be read, or their values are too large to be scaled.
@@ -75,7 +81,7 @@ impl Scaling {
         Self::learn_from(scale, &Measured::new(source))
     }
 
-    /// As [`Scaling::learn`], from rows whose statistics may be known.
+    /// As [`Scaling::learn`], from rows whose statistics may be measured already.
     pub(crate) fn learn_from(scale: Scale, rows: &Measured<'_>) -> Result<Self> {
         let byte = if rows.source.element() == Element::U8 { 255.0 } else { 1.0 };
         let learned = match scale {
@@ -108,13 +114,13 @@ impl Scaling {
         }
     }
 
-    /// Whether a number comes out as it went in.
+    /// Whether the scaling changes nothing.
     fn is_identity(&self) -> bool {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
     }
 
-    /// Reads the rows `indices` of a source and scales them. Rows in double precision are scaled before they are rounded to
-    /// single: what scaling takes away (a mean of a million, say) must not have cost the digits of what is left.
+    /// Reads the rows `indices` of a source and scales them. Rows in double precision are scaled before they are rounded to single
+    /// precision: otherwise a large offset (a mean of a million, say) would cost digits of the difference.
     ///
     /// # Errors
     /// As [`Source::read_f64`].
@@ -164,20 +170,43 @@ impl Scaling {
         out.iter_mut().zip(wide).for_each(|(out, value)| *out = *value as f32);
     }
 
-    /// Rows in single precision, already scaled, for training on rows in double precision; none for other rows, which are
-    /// scaled as they are read. Refuses numbers that single precision cannot hold.
+    /// The scaled rows in single precision, if the source has double precision: training reads them many times. `None` for other
+    /// rows, and for a table that would take more than half of the free memory: such rows are scaled each time they are read.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or scaled values are too large for single precision.
     pub(crate) fn prepare(&self, source: &dyn Source, level: Level) -> Result<Option<Table>> {
         if source.element() != Element::F64 {
             return Ok(None);
         }
-        let mut rows = vec![0.0; source.rows() * source.shape().len()];
-        for (block, out) in rows.chunks_mut(BLOCK * source.shape().len()).enumerate() {
+        let too_large =
+            |error: Error| error.at("in single precision").hint("scale the columns: scale = \"standard\"");
+        let (width, numbers) = (source.shape().len(), source.rows() * source.shape().len());
+        if memory::free().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
+            return match self.find_not_finite(source, level)? {
+                Some(error) => Err(too_large(error)),
+                None => Ok(None),
+            };
+        }
+        let mut rows = vec![0.0; numbers];
+        for (block, out) in rows.chunks_mut(BLOCK * width).enumerate() {
             self.read(source, block * BLOCK, out, level)?;
         }
-        let table = Table::new(Values::F32(rows), source.shape());
-        table
-            .map(Some)
-            .map_err(|error| error.at("in single precision").hint("scale the columns: scale = \"standard\""))
+        Table::new(Values::F32(rows), source.shape()).map(Some).map_err(too_large)
+    }
+
+    /// The error for the first scaled value that is not finite in single precision, if there is one.
+    fn find_not_finite(&self, source: &dyn Source, level: Level) -> Result<Option<Error>> {
+        let (rows, width) = (source.rows(), source.shape().len());
+        let mut buffer = vec![0.0; BLOCK * width];
+        for first in (0..rows).step_by(BLOCK) {
+            let block = &mut buffer[..BLOCK.min(rows - first) * width];
+            self.read(source, first, block, level)?;
+            if let Some(at) = block.iter().position(|value| !value.is_finite()) {
+                return Ok(Some(not_finite(first + at / width, at % width, f64::from(block[at]))));
+            }
+        }
+        Ok(None)
     }
 
     /// The scaling that changes nothing.
@@ -185,21 +214,21 @@ impl Scaling {
         Self::from_parts(vec![0.0], vec![1.0])
     }
 
-    /// Scales rows in place.
-    pub fn apply(&self, level: Level, rows: &mut [f32], width: usize) {
+    /// Scales rows (n x width) in place.
+    pub(crate) fn apply(&self, level: Level, rows: &mut [f32], width: usize) {
         if !self.is_identity() {
             vector::standardize(level, rows, width, &self.narrow.0, &self.narrow.1);
         }
     }
 
     /// Undoes [`Scaling::apply`].
-    pub fn undo(&self, level: Level, rows: &mut [f32], width: usize) {
+    pub(crate) fn undo(&self, level: Level, rows: &mut [f32], width: usize) {
         if !self.is_identity() {
             vector::unstandardize(level, rows, width, &self.narrow.0, &self.narrow.1);
         }
     }
 
-    /// Scales rows in place, in double precision.
+    /// Scales rows (n x width) in place, in double precision.
     pub fn apply_f64(&self, rows: &mut [f64], width: usize) {
         self.each(rows, width, |value, offset, scale| (value - offset) / scale);
     }
