@@ -129,8 +129,8 @@ pub struct FitArguments {
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Batch size: rows of an optimizer step
-    #[arg(long, value_name = "N", alias = "batch-size")]
-    pub batch: Option<usize>,
+    #[arg(long, value_name = "N", alias = "batch")]
+    pub batch_size: Option<usize>,
     /// Random seed: initial weights, shuffling, noise, the held-out split
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,

@@ -40,7 +40,7 @@ fn every_verb_has_its_help() {
     }
     assert!(place.ok("--version").stdout.starts_with("narrows 0."));
     let fit = place.ok("fit --help").stdout;
-    for option in "--out --code-size --layers --pretrain --epochs --batch --seed --threads --held-out --shape --label-column --labels-file --report --set --json --start-from --labelled-rows".split(' ') {
+    for option in "--out --code-size --layers --pretrain --epochs --batch-size --seed --threads --held-out --shape --label-column --labels-file --report --set --json --start-from --labelled-rows".split(' ') {
         assert!(fit.contains(option), "{option}");
     }
 }
