@@ -186,14 +186,14 @@ impl Scaling {
     }
 
     /// Scales rows in place.
-    pub fn apply(&self, level: Level, rows: &mut [f32], width: usize) {
+    pub(crate) fn apply(&self, level: Level, rows: &mut [f32], width: usize) {
         if !self.is_identity() {
             vector::standardize(level, rows, width, &self.narrow.0, &self.narrow.1);
         }
     }
 
     /// Undoes [`Scaling::apply`].
-    pub fn undo(&self, level: Level, rows: &mut [f32], width: usize) {
+    pub(crate) fn undo(&self, level: Level, rows: &mut [f32], width: usize) {
         if !self.is_identity() {
             vector::unstandardize(level, rows, width, &self.narrow.0, &self.narrow.1);
         }
