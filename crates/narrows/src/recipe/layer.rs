@@ -84,7 +84,7 @@ pub enum Layer {
     Variational {
         /// Size of the code (latent dimension).
         units: usize,
-        /// Weight of the KL beta: divergence from the standard normal, against the loss summed over the columns of a row (the beta of
+        /// Weight of the KL divergence from the standard normal, against the loss summed over the columns of a row (the beta of
         /// a beta-VAE, Higgins et al. 2017).
         beta: f32,
     },

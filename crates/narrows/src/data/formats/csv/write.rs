@@ -1,0 +1,58 @@
+//! Writing of CSV.
+
+use csv::WriterBuilder;
+
+/// CSV text of rows of `width` numbers, with a header if one is given. Each number has the fewest digits that read back as the
+/// same f64. See [`crate::base::atomic_file::write`] to write it.
+///
+/// # Panics
+/// Where `width` is 0, `values` is not a whole number of rows or the header has another length.
+pub fn encode(header: Option<&[String]>, width: usize, values: &[f64]) -> Vec<u8> {
+    assert!(width > 0 && values.len().is_multiple_of(width), "whole rows");
+    let mut out = Vec::new();
+    if let Some(header) = header {
+        assert_eq!(header.len(), width, "one name per column");
+        let mut writer = WriterBuilder::new().from_writer(&mut out);
+        writer.write_record(header).expect("memory takes it");
+        writer.flush().expect("memory takes it");
+    }
+    for row in values.chunks_exact(width) {
+        for (column, &value) in row.iter().enumerate() {
+            if column > 0 {
+                out.push(b',');
+            }
+            let size = value.abs();
+            // Both forms read back the same; digits without an exponent are easier to read while they are few.
+            let digits = if size == 0.0 || (1e-5..1e16).contains(&size) {
+                format!("{value}")
+            } else {
+                format!("{value:e}")
+            };
+            out.extend_from_slice(digits.as_bytes());
+        }
+        out.push(b'\n');
+    }
+    out
+}
+
+/// CSV text of the output of a classifier: for each row the most probable class (the first of equals), then the probability of
+/// each class. `shares` are the probabilities, rows x classes.
+///
+/// # Panics
+/// Where `shares` is not a whole number of rows of one probability for each name.
+pub fn encode_classes(names: &[String], shares: &[f32]) -> Vec<u8> {
+    assert!(!names.is_empty() && shares.len().is_multiple_of(names.len()), "whole rows");
+    let mut out = Vec::new();
+    let mut writer = WriterBuilder::new().from_writer(&mut out);
+    let header =
+        std::iter::once("class".to_owned()).chain(names.iter().map(|name| format!("share of {name}")));
+    writer.write_record(header).expect("memory takes it");
+    for row in shares.chunks_exact(names.len()) {
+        let best = (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+        let cells = std::iter::once(names[best].clone()).chain(row.iter().map(f32::to_string));
+        writer.write_record(cells).expect("memory takes it");
+    }
+    writer.flush().expect("memory takes it");
+    drop(writer);
+    out
+}
