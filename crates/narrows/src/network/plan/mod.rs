@@ -1,10 +1,10 @@
 //! A [`Plan`]: a network compiled for rows of a known shape.
 //!
 //! A recipe lists layers; a plan has every shape, every parameter and its range in one flat buffer. A network is a chain, so
-//! the plan is a list of [`Step`]s with a cut in it: the steps left of the cut encode, those right of it decode. There is no
+//! the plan is a list of steps with a cut in it: the steps left of the cut encode, those right of it decode. There is no
 //! graph and no automatic differentiation; backward is the same list in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape in `build`, its line in `table`, its arithmetic in the engine; the compiler
+//! A new kind of layer is a new `Op`: its shape in `build`, its line in `table`, its arithmetic in the engine; the compiler
 //! lists the places. `fold_batch_norm` takes normalisation out when training ends, `tied` shares weights between the two
 //! sides. Everything above this room may read a plan; only this folder makes one.
 
