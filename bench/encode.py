@@ -66,7 +66,7 @@ def main():
 
         numpy.save(f"{folder}/images.npy", images.reshape(-1, 28, 28))
         model = f"{folder}/model.narrows"
-        subprocess.run([options.narrows, "fit", "conv", "--data", "mnist", "--epochs", "1", "--out", model, "--report", folder,
+        subprocess.run([options.narrows, "fit", "conv", "mnist", "--epochs", "1", "--out", model, "--report", folder,
                         "--json"], check=True, capture_output=True)
 
         def narrows():

@@ -70,7 +70,7 @@ def run(command):
 def narrows(options, model):
     """The median over the epochs of one run, and the run's last line."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = run([options.narrows, "fit", WIDE if model == "wide" else model, "--data", "mnist", "--epochs", options.epochs, "--threads",
+        lines = run([options.narrows, "fit", WIDE if model == "wide" else model, "mnist", "--epochs", options.epochs, "--threads",
                      options.threads, "--out", f"{folder}/model.narrows", "--report", folder, "--json"])
     seconds = [line["seconds"] for line in lines if line["event"] == "epoch"]
     return statistics.median(seconds), lines[-1]

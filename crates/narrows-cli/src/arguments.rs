@@ -23,16 +23,24 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Fit a recipe to data: writes a model and a report, and says what the model is worth
+    #[command(override_usage = "narrows fit [OPTIONS] <RECIPE> <DATA>")]
     Fit(FitArguments),
     /// Fit several recipes to the same data and compare them by the same metrics
+    #[command(override_usage = "narrows compare [OPTIONS] <RECIPE>... <DATA>")]
     Compare(CompareArguments),
     /// Write the codes of rows
+    #[command(override_usage = "narrows encode [OPTIONS] --out <FILE> <MODEL> <DATA>")]
     Encode(ApplyArguments),
     /// Write the rows of codes
+    #[command(override_usage = "narrows decode [OPTIONS] --out <FILE> <MODEL> <CODES>")]
     Decode(ApplyArguments),
     /// Write rows encoded and decoded again
+    #[command(override_usage = "narrows reconstruct [OPTIONS] --out <FILE> <MODEL> <DATA>")]
     Reconstruct(ApplyArguments),
     /// Write the rows on the line between the codes of two rows
+    #[command(
+        override_usage = "narrows interpolate [OPTIONS] --out <FILE> --from-row <ROW> --to-row <ROW> <MODEL> <DATA>"
+    )]
     Interpolate(InterpolateArguments),
     /// Write a model's encoder and its decoder as models of their own
     Split(SplitArguments),
@@ -129,8 +137,8 @@ pub struct FitArguments {
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Batch size: rows of an optimizer step
-    #[arg(long, value_name = "N", alias = "batch-size")]
-    pub batch: Option<usize>,
+    #[arg(long, value_name = "N", alias = "batch")]
+    pub batch_size: Option<usize>,
     /// Random seed: initial weights, shuffling, noise, the held-out split
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,

@@ -67,7 +67,7 @@ pub fn evaluation_page(model: &Model, dataset: &Dataset<'_>, found: &Classificat
         ("Error".to_owned(), format!("{error} ({} rows)", found.misclassified)),
         ("Cross-entropy".to_owned(), format!("{:.5}", found.loss)),
     ];
-    let verdict = format!("{} of {} rows are told wrong ({error})", found.misclassified, found.rows);
+    let verdict = format!("{} of {} rows are misclassified ({error})", found.misclassified, found.rows);
     let mut page = Document::new("Narrows report", &format!("classes of {}", dataset.name), &verdict);
     page.facts(&facts);
     page.figure(confusion(names(model), &found.confusion));
@@ -162,9 +162,9 @@ fn worst_table(section: &mut Document, names: &[String], worst: &[Misclassified]
     let header = [
         (NUMBER, "row"),
         ("", "class"),
-        ("", "told as"),
-        (NUMBER, "share of its class"),
-        (NUMBER, "share told"),
+        ("", "predicted"),
+        (NUMBER, "probability of its class"),
+        (NUMBER, "probability predicted"),
     ]
     .map(|(class, name)| (class, name.to_owned()));
     let cells = |mistake: &Misclassified| -> Vec<HtmlCell> {

@@ -4,9 +4,9 @@ use narrows::data::{Dataset, Labels};
 use narrows::experiments::random_baseline::RandomBaseline;
 use narrows::fit::{ELIMINATED, Elimination};
 use narrows::model::metrics::ReconstructionSummary;
-use narrows::network::plan::{Op, Plan};
+use narrows::model::{WeightImages, WeightsOf};
 use narrows::recipe::{Recipe, to_toml};
-use narrows::{Fit, Model, Result, Shape};
+use narrows::{Fit, Model, Result};
 
 use crate::draw::pictures::{self, TILE_SIDE, Weights};
 use crate::draw::{Figure, bars, curves, decoded, profiles, scatter};
@@ -197,55 +197,23 @@ fn code(model: &Model) -> String {
 
 /// The noise on the input of a denoising network, in words.
 fn noise(model: &Model) -> Option<String> {
-    let (plan, _) = model.network()?;
-    let titles: Vec<String> = plan.noise.iter().map(|noise| noise.kind.title()).collect();
+    let titles: Vec<String> = model.noise().iter().map(|noise| noise.kind.title()).collect();
     (!titles.is_empty()).then(|| titles.join(", "))
 }
 
-/// The weights next to the rows as images. None where the rows are no images, or no layer of weights is next to them.
+/// The weights next to the rows as images. None where there are none, or images of their channels cannot be drawn.
 fn weights(model: &Model) -> Option<Figure> {
-    let (called, shape, images) = match (model.pca(), model.network()) {
-        _ if !model.shape().is_image() => return None,
-        (Some(pca), _) => {
-            let images = pca.components.iter().map(|&value| value as f32).collect();
-            (["component", "components"], model.shape(), images)
-        }
-        (None, Some((plan, parameters))) => network_weights(model.shape(), plan, parameters)?,
-        (None, None) => return None,
+    let WeightImages { of, shape, images, .. } = model.weight_images()?;
+    if !shape.is_grey_or_colour() {
+        return None;
+    }
+    let called = match of {
+        WeightsOf::Component => ["component", "components"],
+        WeightsOf::CodeUnit => ["code unit", "code units"],
+        WeightsOf::Unit => ["unit of the first layer", "units of the first layer"],
+        WeightsOf::Kernel => ["kernel of the first layer", "kernels of the first layer"],
+        _ => return None,
     };
     let count = images.len().checked_div(shape.len())?;
     pictures::weights("weights", &Weights { shape, images: &images, count, called, what: "" }, TILE_SIDE)
-}
-
-/// The names of one unit and of several, the shape of their images, and the images.
-type UnitImages = ([&'static str; 2], Shape, Vec<f32>);
-
-/// The weights of a decoder of one dense layer: an image for each code unit. Otherwise those of the first layer; of a
-/// convolution its kernels.
-fn network_weights(shape: Shape, plan: &Plan, parameters: &[f32]) -> Option<UnitImages> {
-    const CODE_UNITS: [&str; 2] = ["code unit", "code units"];
-    let decoder = &plan.steps[plan.cut..];
-    if let [step] = decoder
-        && let Op::Dense { weights, tied: false, .. } = &step.op
-    {
-        return Some((CODE_UNITS, shape, parameters[weights.clone()].to_vec()));
-    }
-    let first = &plan.steps[0];
-    let (called, weights, units, shape) = match &first.op {
-        Op::Dense { weights, .. } if plan.cut == 1 => (CODE_UNITS, weights, first.output.len(), shape),
-        Op::Dense { weights, .. } => {
-            let called = ["unit of the first layer", "units of the first layer"];
-            (called, weights, first.output.len(), shape)
-        }
-        Op::Convolution { geometry, weights, .. } => {
-            let (height, width) = geometry.kernel;
-            let shape = Shape::image(height, width, geometry.input.channels);
-            let called = ["kernel of the first layer", "kernels of the first layer"];
-            (called, weights, geometry.output.channels, shape)
-        }
-        _ => return None,
-    };
-    let weights = &parameters[weights.clone()];
-    let image = |unit: usize| weights.iter().skip(unit).step_by(units).copied();
-    shape.is_grey_or_colour().then(|| (called, shape, (0..units).flat_map(image).collect()))
 }

@@ -67,7 +67,7 @@ impl Error {
         self
     }
 
-    /// What the user can do, where the error says so.
+    /// The hint, if the error has one.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }

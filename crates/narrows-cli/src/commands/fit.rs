@@ -69,10 +69,12 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
 /// The recipe with the fields that options set.
 fn open_recipe(arguments: &FitArguments) -> anyhow::Result<RecipeFile> {
     let mut file = recipes::open(&arguments.recipe, &arguments.recipe_options)?;
-    for (field, value) in [("epochs", arguments.epochs), ("batch_size", arguments.batch)] {
+    for (field, value) in [("epochs", arguments.epochs), ("batch_size", arguments.batch_size)] {
         match value {
             Some(_) if file.method() == Some("pca") => {
-                anyhow::bail!("--epochs, --batch: a PCA is found in one step, without epochs or batches");
+                anyhow::bail!(
+                    "--epochs, --batch-size: a PCA is found in one step, without epochs or batches"
+                );
             }
             Some(value) => file.set_value(&format!("train.{field}"), value as u64)?,
             None => {}

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::arguments::RecipesArguments;
 use crate::print::table;
+use crate::shared::recipes;
 
 /// Lists the built-in recipes.
 pub fn run(arguments: &RecipesArguments) -> anyhow::Result<ExitCode> {
@@ -16,6 +17,7 @@ pub fn run(arguments: &RecipesArguments) -> anyhow::Result<ExitCode> {
         event: &'static str,
         name: &'a str,
         about: &'a str,
+        #[serde(serialize_with = "recipes::as_json")]
         recipe: &'a Recipe,
     }
     let mut rows = Vec::new();

@@ -37,6 +37,7 @@ struct Compiled<'a> {
     code_size: usize,
     #[serde(rename = "layers")]
     table: LayerTable,
+    #[serde(serialize_with = "recipes::as_json")]
     recipe: &'a Recipe,
     /// Multiply-adds of one row, forward.
     multiply_adds: Option<usize>,
@@ -148,6 +149,7 @@ fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         parameters: usize,
         code_size: usize,
         layers: &'a LayerTable,
+        #[serde(serialize_with = "recipes::as_json")]
         recipe: &'a Recipe,
         #[serde(skip_serializing_if = "Option::is_none")]
         classes: Option<&'a [String]>,

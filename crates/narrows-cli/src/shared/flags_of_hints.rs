@@ -11,7 +11,7 @@ const FLAGS: [(&str, &str); 12] = [
     ("resume", "--resume"),
     ("seeds", "--seeds"),
     ("train.epochs", "--epochs"),
-    ("train.batch_size", "--batch"),
+    ("train.batch_size", "--batch-size"),
     ("held_out", "--held-out"),
     ("start_from", "--start-from"),
 ];

@@ -36,3 +36,8 @@ pub fn apply(
     }
     Ok(recipe.validate()?)
 }
+
+/// The recipe in a line of JSON, with the names that recipe files have.
+pub fn as_json<S: serde::Serializer>(recipe: &&Recipe, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&narrows::recipe::to_json(recipe), serializer)
+}

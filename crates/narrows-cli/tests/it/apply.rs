@@ -60,7 +60,7 @@ fn encode_then_decode_is_reconstruct_for_images_of_bytes() {
 #[test]
 fn a_network_on_a_table_gives_its_own_units_back() {
     let place = Place::new();
-    place.fit("single iris --held-out iris --layers 4-8-2 --set scale=min_max --epochs 200 --batch 15 --set train.optimizer=adam --set train.learning_rate=0.01 --out m.narrows --report r");
+    place.fit("single iris --held-out iris --layers 4-8-2 --set scale=min_max --epochs 200 --batch-size 15 --set train.optimizer=adam --set train.learning_rate=0.01 --out m.narrows --report r");
     place.ok("encode m.narrows iris --out codes.csv");
     place.ok("decode m.narrows codes.csv --out decoded.csv");
     place.ok("reconstruct m.narrows iris --out rebuilt.csv");

@@ -152,17 +152,17 @@ fn options_change_what_they_name() {
     // A seed, a batch and a rate: other numbers; the same ones again: the same.
     let loss = |more: &str| number(&place.fit(&format!("single --code-size 4 {quick} {more}")), "train_loss");
     let plain = loss("");
-    assert_eq!(plain, loss("--seed 0 --batch 128 --set train.learning_rate=1.0"));
+    assert_eq!(plain, loss("--seed 0 --batch-size 128 --set train.learning_rate=1.0"));
     for other in [
         "--seed 1",
-        "--batch 32",
+        "--batch-size 32",
         "--set train.learning_rate=0.5",
         "--set train.optimizer=adam --set train.learning_rate=0.01",
     ] {
         assert_ne!(plain, loss(other), "{other}");
     }
     // A field by --set is the option's field.
-    assert_eq!(loss("--batch 20"), loss("--set train.batch_size=20"));
+    assert_eq!(loss("--batch-size 20"), loss("--set train.batch_size=20"));
 }
 
 #[test]

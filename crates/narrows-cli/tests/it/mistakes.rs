@@ -63,7 +63,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit single iris --set loss=mse --set encoder=[]", &["encoder", "at least one layer"]),
         ("fit linear iris", &["weights.init", "32 code units", "--code-size"]),
         ("fit single iris --epochs 0", &["train.epochs", "at least 1"]),
-        ("fit single iris --batch 0", &["train.batch_size", "at least 1"]),
+        ("fit single iris --batch-size 0", &["train.batch_size", "at least 1"]),
         ("fit single iris --layers 5-3", &["5-3", "4 numbers"]),
         ("fit single iris --layers 4", &["expected widths", "4-128-32"]),
         ("fit single iris --layers 4-x", &["4-x", "expected widths"]),

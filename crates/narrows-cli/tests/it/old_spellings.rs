@@ -17,8 +17,8 @@ fn every_older_spelling_does_what_the_new_one_does() {
             "single iris --set scale=min_max --set train.learning_rate=0.5 --set train.batch_size=20 --set weights.init=he --epochs 2",
         ),
         (
-            "classifier --data iris --labelled 30 --layers 4-6-3 --epochs 2 --validation iris --validation-labels l150.txt",
-            "classifier iris --labelled-rows 30 --layers 4-6-3 --epochs 2 --held-out iris --held-out-labels l150.txt",
+            "classifier --data iris --labelled 30 --layers 4-6-3 --epochs 2 --validation iris --validation-labels l150.txt --batch 50",
+            "classifier iris --labelled-rows 30 --layers 4-6-3 --epochs 2 --held-out iris --held-out-labels l150.txt --batch-size 50",
         ),
     ] {
         let labels: Vec<&str> = (0..150).map(|row| ["setosa", "versicolor", "virginica"][row / 50]).collect();

@@ -40,7 +40,7 @@ fn every_verb_has_its_help() {
     }
     assert!(place.ok("--version").stdout.starts_with("narrows 0."));
     let fit = place.ok("fit --help").stdout;
-    for option in "--out --code-size --layers --pretrain --epochs --batch --seed --threads --held-out --shape --label-column --labels-file --report --set --json --start-from --labelled-rows".split(' ') {
+    for option in "--out --code-size --layers --pretrain --epochs --batch-size --seed --threads --held-out --shape --label-column --labels-file --report --set --json --start-from --labelled-rows".split(' ') {
         assert!(fit.contains(option), "{option}");
     }
 }
@@ -94,6 +94,9 @@ fn recipes_are_listed_and_shown() {
     let layers = json[0]["layers"].as_array().unwrap();
     let counts: Vec<u64> = layers.iter().map(|layer| layer["parameters"].as_u64().unwrap()).collect();
     assert_eq!(counts.iter().sum::<u64>(), 222_384);
+    // JSON has the field names of recipe files, not those of model files.
+    let recipe = &json[0]["recipe"];
+    assert_eq!((&recipe["train"]["batch_size"], &recipe["weights"]["init"]), (&128.into(), &"glorot".into()));
     assert_eq!(counts[0], 785 * 128);
     assert_eq!(place.json("show single --shape 10 --code-size 3 --json")[0]["parameters"], 11 * 3 + 4 * 10);
     // What `show` prints below the table is a recipe again.

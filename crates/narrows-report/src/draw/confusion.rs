@@ -18,7 +18,7 @@ pub(crate) fn confusion(names: &[String], confusion: &[Vec<usize>]) -> Option<Fi
     }
     let often = commonest_mistakes(names, confusion);
     let caption = format!(
-        "Rows of each class (down) by the class they are told to be of (across): blue is right, red wrong, each the darker the larger its share of the class; {often}."
+        "Rows of each class (down) by the predicted class (across): blue is right, red wrong, each the darker the larger its share of the class; {often}."
     );
     let alternative = format!("Confusions of {} classes; {often}.", names.len());
     finish("confusion", "Confusions", caption, alternative, &scene(names, confusion))

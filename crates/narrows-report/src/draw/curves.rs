@@ -168,9 +168,9 @@ pub(crate) fn error_rate(history: &[EpochRecord]) -> Option<Figure> {
     let axis = Axis::new(errors, LOGARITHMIC);
     let mut chart = Chart::default();
     chart.curve(&points, COLOURS[6]);
-    let layout = layout(epochs, "epoch", &axis, "told wrong, %", 300);
+    let layout = layout(epochs, "epoch", &axis, "error rate, %", 300);
     let caption = format!(
-        "Held-out rows told wrong after each epoch, in per cent; at the end {}, least {} in epoch {}.",
+        "Held-out error rate after each epoch, in per cent; at the end {}, least {} in epoch {}.",
         figure_text(last),
         figure_text(least.1),
         least.0
@@ -232,7 +232,7 @@ pub(crate) fn starts(baseline: &RandomBaseline) -> Option<Figure> {
         }
         chart.legend.push(entry(*name, colour, LegendShape::Line, false));
     }
-    let name = if baseline.is_classifier { "told wrong, %" } else { "held-out loss" };
+    let name = if baseline.is_classifier { "error rate, %" } else { "held-out loss" };
     let layout = layout(steps, "updates, those of layers alone included", &axis, name, 380)
         .with_legend_entries(chart.legend)
         .with_legend_position(LegendPosition::InsideTopRight);

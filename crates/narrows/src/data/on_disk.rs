@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Bytes that are read at a time, into a buffer on the stack.
 const BLOCK: usize = 1 << 14;
 
-/// The rows of an array in a file. Numbers are converted as by [`super::formats::number::read`]; values that are not finite
+/// The rows of an array in a file. Numbers are converted as by [`super::formats::array`]; values that are not finite
 /// are passed on, and NaN is a missing value.
 ///
 /// Rows are read by position, so that threads do not wait for each other. The file must not change while it is open: its length and

@@ -20,6 +20,7 @@ pub(crate) mod verdict;
 pub(crate) mod verdict_of_classes;
 
 use crate::data::Dataset;
+use crate::data::stats::Measured;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::metrics::{Evaluation, RowScores};
@@ -40,7 +41,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the rows do not fit the model, cannot be read, or lack labels that a classifier knows.
+    /// If the rows do not fit the model, have missing values, cannot be read, or lack labels that a classifier knows.
     pub fn evaluate<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Evaluation> {
         let rows = rows.into();
         Ok(match self.classes() {
@@ -48,7 +49,10 @@ impl Model {
                 let classes = labels::class_numbers(&rows, names)?;
                 Evaluation::Classification(classes::classification(self, &*rows.rows, &classes)?)
             }
-            None => Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0),
+            None => {
+                Measured::new(&*rows.rows).require_complete()?;
+                Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0)
+            }
         })
     }
 

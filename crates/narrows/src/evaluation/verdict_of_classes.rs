@@ -80,9 +80,9 @@ impl ClassifierOutcome<'_> {
 impl ClassifierOutcome<'_> {
     fn nothing_learned(&self, names: &[String]) -> String {
         match self.only_prediction() {
-            Some(class) => format!("learned nothing: it says `{}` of every row", names[class]),
+            Some(class) => format!("learned nothing: it predicts `{}` for every row", names[class]),
             None => format!(
-                "learned nothing: {} of the held-out rows are told wrong, and always saying the commonest class gets {} wrong",
+                "learned nothing: {} of the held-out rows are misclassified, and always saying the commonest class gets {} wrong",
                 percent(self.summary.evaluation.error_rate),
                 percent(self.summary.commonest_error)
             ),
@@ -108,7 +108,7 @@ impl ClassifierOutcome<'_> {
             "no better than the nearest class mean, which gets as many wrong".to_owned()
         };
         format!(
-            "{} of {} held-out rows are told wrong ({}){from}; {beside}",
+            "{} of {} held-out rows are misclassified ({}){from}; {beside}",
             metrics.misclassified,
             metrics.rows,
             percent(metrics.error_rate)
@@ -118,13 +118,13 @@ impl ClassifierOutcome<'_> {
     fn choice_of_epoch(&self) -> Option<String> {
         if self.recipe.train.keeps_best() {
             return Some(format!(
-                "epoch {} was chosen by these held-out rows, so its figures flatter: judge it on rows of their own",
+                "epoch {} was chosen by these held-out rows, so its metrics are optimistic: evaluate it on other rows",
                 best_epoch(self.history)?.epoch
             ));
         }
         self.epoch_before_rise().map(|epoch| {
             format!(
-                "the held-out loss was least in epoch {epoch} and has risen since: it has become too sure of itself; fewer epochs, more dropout, or train.patience"
+                "the held-out loss was least in epoch {epoch} and has risen since (overfitting): fewer epochs, more dropout, or train.patience"
             )
         })
     }
@@ -183,7 +183,7 @@ mod tests {
         assert!(right.starts_with("0 of 20") && right.contains("all of one class"), "{right}");
         assert!(!right.contains("learned nothing") && !right.contains("few"), "{right}");
         let stuck = of([[10, 0], [8, 0]], 8.0 / 18.0, 0.1, &[0.2, 0.1], 50);
-        assert!(stuck.starts_with("learned nothing: it says `a` of every row"), "{stuck}");
+        assert!(stuck.starts_with("learned nothing: it predicts `a` for every row"), "{stuck}");
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         assert!(worse.contains("worse than the nearest class mean, which gets 0.00 % wrong"), "{worse}");
         let perfect = of([[10, 0], [0, 10]], 0.5, 0.0, &[0.1, 0.2], 50);
         assert!(
-            !perfect.contains("no better") && !perfect.contains("few") && !perfect.contains("too sure"),
+            !perfect.contains("no better") && !perfect.contains("few") && !perfect.contains("overfitting"),
             "{perfect}"
         );
     }

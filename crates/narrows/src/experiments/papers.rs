@@ -61,7 +61,7 @@ impl PaperMeasure {
         match self {
             Self::SquaredError => "squared error per held-out row",
             Self::TrainingSquaredError => "squared error per training row",
-            Self::ErrorPercent => "held-out rows told wrong, %",
+            Self::ErrorPercent => "held-out error rate, %",
         }
     }
 }

@@ -13,11 +13,13 @@ mod examples;
 mod file;
 mod interpolate;
 pub mod metrics;
+mod parameters;
 mod parts;
 
 pub(crate) use apply::check_units;
 pub use file::ModelFile;
 pub use metrics::Summary;
+pub use parameters::{NamedParameter, WeightImages, WeightsOf};
 pub(crate) use parts::Part;
 pub use parts::{Decoder, Encoder};
 
@@ -135,14 +137,6 @@ impl Model {
         match &self.fitted {
             Fitted::Pca(pca) => Some(pca),
             Fitted::Network { .. } => None,
-        }
-    }
-
-    /// The plan and the parameter buffer that its ranges point into; for a network only.
-    pub fn network(&self) -> Option<(&Plan, &[f32])> {
-        match &self.fitted {
-            Fitted::Pca(_) => None,
-            Fitted::Network { plan, parameters } => Some((plan, parameters)),
         }
     }
 

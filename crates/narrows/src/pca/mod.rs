@@ -18,6 +18,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
+use crate::data::source::check_finite;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -86,7 +87,7 @@ impl Pca {
     /// Encodes rows: codes (n x k), in f64 if the rows are f64, else in f32.
     ///
     /// # Errors
-    /// Where the rows have another length than the training rows, or cannot be read.
+    /// Where the rows have another length than the training rows, values are missing, or rows cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*rows.into().rows, d, k, |out, rows, level| self.encode_into(out, rows, level))
@@ -95,7 +96,7 @@ impl Pca {
     /// Decodes codes: rows (n x d), in f64 if the codes are f64, else in f32.
     ///
     /// # Errors
-    /// Where the codes do not have k columns, or cannot be read.
+    /// Where the codes do not have k columns, values are missing, or codes cannot be read.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*codes.into().rows, k, d, |out, codes, level| self.decode_into(out, codes, level))
@@ -239,6 +240,7 @@ fn map(
     each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
         buffer.resize(chunk.len() / out_width * width, 0.0);
         rows.read_f64(first, buffer)?;
+        check_finite(buffer, first, width)?;
         apply(chunk, buffer, level);
         Ok(())
     })?;

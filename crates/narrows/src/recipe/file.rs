@@ -303,12 +303,21 @@ fn one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
+/// A recipe as a table with the present names of all fields. `Recipe` itself serialises with those of the model file.
+fn to_value(recipe: &Recipe) -> std::result::Result<toml::Value, toml::ser::Error> {
+    let mut value = toml::Value::try_from(recipe)?;
+    rename_fields(&mut value);
+    Ok(value)
+}
+
+/// The JSON object of a recipe, with the present names of all fields.
+pub fn to_json(recipe: &Recipe) -> serde_json::Value {
+    to_value(recipe).ok().and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
+}
+
 /// The TOML text of a recipe, with the present names of all fields.
 pub fn to_toml(recipe: &Recipe) -> String {
-    let text = toml::Value::try_from(recipe).map_err(|error| error.to_string()).and_then(|mut value| {
-        rename_fields(&mut value);
-        toml::to_string(&value).map_err(|error| error.to_string())
-    });
+    let text = to_value(recipe).and_then(|value| toml::to_string(&value));
     text.unwrap_or_else(|error| format!("# this recipe has no TOML form: {error}\n"))
 }
 

@@ -398,6 +398,7 @@ mod tests {
             ("{ transposed_conv = \"tied\", stride = 2 }", vec!["stride", "the layer it mirrors"]),
             ("{ variational = 0 }", vec!["variational", "at least 1"]),
             ("{ variational = 2, bet = 1 }", vec!["setting of `variational`", "beta"]),
+            ("{ variational = 2, beta = 1, kl = 2 }", vec!["kl is the older name of beta"]),
             ("\"lealy_relu\"", vec!["did you mean `leaky_relu`"]),
             ("{ masking_noise = 1.5 }", vec!["masking_noise", "from 0 to 1"]),
             ("\"batchnorm\"", vec!["did you mean `batch_norm`"]),

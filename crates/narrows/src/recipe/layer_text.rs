@@ -177,6 +177,9 @@ fn variational(entries: &mut Entries) -> Result<Layer, String> {
     let weight = |value: &Value| number(value).filter(|&weight| weight >= 0.0);
     let units = entries.take("variational", 1, count, "a number of at least 1")?;
     // `kl` is the name of `beta` in older recipes and in model files.
+    if ["kl", "beta"].iter().all(|key| entries.0.iter().any(|(own, _)| own == key)) {
+        return Err("kl is the older name of beta: give one of them".to_owned());
+    }
     let older = entries.take("kl", 1.0, weight, "a weight of at least 0")?;
     let beta = entries.take("beta", older, weight, "a weight of at least 0")?;
     Ok(Layer::Variational { units, beta })

@@ -8,9 +8,8 @@ use narrows::{Dataset, FitOptions, Model, Scale};
 
 /// The code's directions (d x k), in single precision as the network has them.
 fn encoder(model: &Model) -> (Vec<f64>, usize) {
-    let (plan, parameters) = model.network().expect("a network");
-    let range = plan.parameters[0].range.clone();
-    (parameters[range].iter().map(|&w| f64::from(w)).collect(), plan.parameters[0].shape[1])
+    let weights = model.parameters().next().expect("a network");
+    (weights.values.iter().map(|&w| f64::from(w)).collect(), weights.shape[1])
 }
 
 /// Orthonormal columns that span the leading `k` eigenvectors of X'X (d x k): by subspace iteration, to no more than what

@@ -112,17 +112,14 @@ pub fn classify(model: &Model, rows: &Dataset<'_>) -> Classification {
 // --------------------------------------------------------------------------------------------------- parts of a model
 
 /// All parameters of a network.
-#[track_caller]
-pub fn parameters(model: &Model) -> &[f32] {
-    model.network().expect("a network").1
+pub fn parameters(model: &Model) -> Vec<f32> {
+    model.parameters().flat_map(|parameter| parameter.values.iter().copied()).collect()
 }
 
 /// A parameter of a network by its name.
 #[track_caller]
 pub fn parameter<'a>(model: &'a Model, name: &str) -> &'a [f32] {
-    let (plan, parameters) = model.network().expect("a network");
-    let found = plan.parameters.iter().find(|parameter| parameter.name == name);
-    &parameters[found.unwrap_or_else(|| panic!("{name}")).range.clone()]
+    model.parameters().find(|parameter| parameter.name == name).unwrap_or_else(|| panic!("{name}")).values
 }
 
 #[track_caller]

@@ -85,7 +85,7 @@ fn a_clipped_gradient_moves_no_further_than_its_length() {
     let distance =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
     // One step of rate 1/2 times a gradient of length 1/1000.
-    assert!((distance(one, two) / 0.0005 - 1.0).abs() < 1e-3, "{}", distance(one, two));
+    assert!((distance(&one, &two) / 0.0005 - 1.0).abs() < 1e-3, "{}", distance(&one, &two));
     // A limit that is never reached changes nothing.
     assert_eq!(
         parameters(&run("train.clip_norm=1e6", "train.epochs=2")),

@@ -12,8 +12,9 @@ use narrows_kernels::batch_norm;
 use narrows_kernels::team::Worker;
 
 use super::ops::ParameterView;
+use super::pass::{Backward, Depth, Group};
 use super::workspace::{Block, RngContext};
-use super::{Backward, Batch, Depth, Engine, Group, Workspace};
+use super::{Batch, Engine, Workspace};
 use crate::network::noise::Mode;
 use crate::network::plan::EPSILON;
 

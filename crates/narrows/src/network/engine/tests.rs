@@ -4,10 +4,12 @@
 use narrows_kernels::pooling::PoolGeometry;
 use narrows_kernels::{Level, noise, optimizer, reference};
 
+use super::workspace::RngContext;
 use super::*;
 use crate::base::random::Purpose;
 use crate::data::{Shape, Table, Values};
 use crate::network::init::initial_parameters;
+use crate::network::noise::Mode;
 use crate::network::plan::{EPSILON, Op, ParameterKind, Step, image};
 use crate::recipe::{Recipe, RecipeFile, Sparsity};
 

@@ -1,10 +1,10 @@
 //! A [`Plan`]: a network compiled for rows of a known shape.
 //!
 //! A recipe lists layers; a plan has every shape, every parameter and its range in one flat buffer. A network is a chain, so
-//! the plan is a list of [`Step`]s with a cut in it: the steps left of the cut encode, those right of it decode. There is no
+//! the plan is a list of steps with a cut in it: the steps left of the cut encode, those right of it decode. There is no
 //! graph and no automatic differentiation; backward is the same list in reverse.
 //!
-//! A new kind of layer is a new [`Op`]: its shape in `build`, its line in `table`, its arithmetic in the engine; the compiler
+//! A new kind of layer is a new `Op`: its shape in `build`, its line in `table`, its arithmetic in the engine; the compiler
 //! lists the places. `fold_batch_norm` takes normalisation out when training ends, `tied` shares weights between the two
 //! sides. Everything above this room may read a plan; only this folder makes one.
 
@@ -34,30 +34,30 @@ pub(crate) const EPSILON: f32 = 1e-5;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The shape of a row.
-    pub input: Shape,
+    pub(crate) input: Shape,
     /// The noise added to rows before the first step, in training and in evaluation; the target is the clean row.
-    pub noise: Vec<Noise>,
+    pub(crate) noise: Vec<Noise>,
     /// The chain of operations.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// The number of steps that encode.
-    pub cut: usize,
+    pub(crate) cut: usize,
     /// The named parts of the flat parameter buffer.
-    pub parameters: Vec<Parameter>,
+    pub(crate) parameters: Vec<Parameter>,
     /// Numbers of the parameter buffer, gaps between the parts included.
-    pub buffer_len: usize,
+    pub(crate) buffer_len: usize,
     /// The target of the last step.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The loss that training minimises.
-    pub loss: Loss,
+    pub(crate) loss: Loss,
     /// The penalty on an active code.
-    pub sparsity: Option<Sparsity>,
+    pub(crate) sparsity: Option<Sparsity>,
     /// The initialisation of the weights, and the penalties on them.
-    pub weights: Weights,
+    pub(crate) weights: Weights,
 }
 
 /// The target of a network's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The row itself, without its noise.
     Row,
     /// A probability for each of so many classes: 1 for the row's own, 0 for the others.
@@ -66,23 +66,23 @@ pub enum Target {
 
 /// One operation of the chain.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub(crate) struct Step {
     /// `encoder.1`, `decoder.2`: the part, and the number in it from 1.
-    pub name: String,
+    pub(crate) name: String,
     /// The operation.
-    pub op: Op,
+    pub(crate) op: Op,
     /// Applied to each output of the operation, in the same pass.
-    pub activation: Activation,
+    pub(crate) activation: Activation,
     /// The shape of an input row.
-    pub input: Shape,
+    pub(crate) input: Shape,
     /// The shape of an output row.
-    pub output: Shape,
+    pub(crate) output: Shape,
 }
 
 /// The operation of a step, before its activation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Op {
+pub(crate) enum Op {
     /// y = x W + b: W is inputs x outputs, row after row; b has one number per output.
     Dense {
         /// The range of W.
@@ -153,21 +153,21 @@ pub enum Op {
 
 /// A named part of the parameter buffer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// `encoder.1.weights`
-    pub name: String,
+    pub(crate) name: String,
     /// Its range in the buffer.
-    pub range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Its shape, row-major: (inputs, outputs) for dense weights, (height, width, inputs, outputs) for a kernel, (outputs)
     /// for a bias.
-    pub shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// Its kind, for initialisers and optimizers.
-    pub kind: ParameterKind,
+    pub(crate) kind: ParameterKind,
 }
 
 /// The kind of a parameter, for initialisers and optimizers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ParameterKind {
+pub(crate) enum ParameterKind {
     /// Weights between `fan_in` inputs and `fan_out` outputs of a unit.
     Weights {
         /// Inputs of an output.
