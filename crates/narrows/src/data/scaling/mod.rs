@@ -11,7 +11,7 @@ use narrows_kernels::{Level, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::base::memory;
-use crate::data::source::not_finite;
+use crate::data::source::check_finite;
 use crate::data::stats::Measured;
 use crate::data::{Element, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -183,10 +183,8 @@ impl Scaling {
             |error: Error| error.at("in single precision").hint("scale the columns: scale = \"standard\"");
         let (width, numbers) = (source.shape().len(), source.rows() * source.shape().len());
         if memory::free().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
-            return match self.find_not_finite(source, level)? {
-                Some(error) => Err(too_large(error)),
-                None => Ok(None),
-            };
+            self.check_narrow(source, level, too_large)?;
+            return Ok(None);
         }
         let mut rows = vec![0.0; numbers];
         for (block, out) in rows.chunks_mut(BLOCK * width).enumerate() {
@@ -195,18 +193,21 @@ impl Scaling {
         Table::new(Values::F32(rows), source.shape()).map(Some).map_err(too_large)
     }
 
-    /// The error for the first scaled value that is not finite in single precision, if there is one.
-    fn find_not_finite(&self, source: &dyn Source, level: Level) -> Result<Option<Error>> {
+    /// Refuses scaled values that are not finite in single precision, with the error that `too_large` makes.
+    fn check_narrow(
+        &self,
+        source: &dyn Source,
+        level: Level,
+        too_large: impl Fn(Error) -> Error,
+    ) -> Result<()> {
         let (rows, width) = (source.rows(), source.shape().len());
         let mut buffer = vec![0.0; BLOCK * width];
         for first in (0..rows).step_by(BLOCK) {
             let block = &mut buffer[..BLOCK.min(rows - first) * width];
             self.read(source, first, block, level)?;
-            if let Some(at) = block.iter().position(|value| !value.is_finite()) {
-                return Ok(Some(not_finite(first + at / width, at % width, f64::from(block[at]))));
-            }
+            check_finite(block, first, width).map_err(&too_large)?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The scaling that changes nothing.
