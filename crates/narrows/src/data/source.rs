@@ -253,6 +253,14 @@ pub(crate) fn not_finite(row: usize, column: usize, value: f64) -> Error {
         .hint("remove or fill such rows first")
 }
 
+/// Refuses values that are missing or infinite, naming the first; `first` is the number of the first row.
+pub(crate) fn check_finite<T: Copy + Into<f64>>(rows: &[T], first: usize, width: usize) -> Result<()> {
+    match rows.iter().position(|&value| !value.into().is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(not_finite(first + at / width, at % width, rows[at].into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ pub(crate) mod verdict;
 pub(crate) mod verdict_of_classes;
 
 use crate::data::Dataset;
+use crate::data::stats::Measured;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::metrics::Evaluation;
@@ -29,7 +30,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Where the rows do not fit the model, cannot be read, or have no labels that a classifier knows.
+    /// Where the rows do not fit the model, values are missing, rows cannot be read, or have no labels that a classifier knows.
     pub fn evaluate<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Evaluation> {
         let rows = rows.into();
         Ok(match self.classes() {
@@ -37,7 +38,10 @@ impl Model {
                 let classes = labels::class_numbers(&rows, names)?;
                 Evaluation::Classification(classes::classification(self, &*rows.rows, &classes)?)
             }
-            None => Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0),
+            None => {
+                Measured::new(&*rows.rows).require_complete()?;
+                Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0)
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Fitted, Model, Part};
 use crate::compute::Compute;
 use crate::data::scaling::Scale;
-use crate::data::source::not_finite;
+use crate::data::source::check_finite;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -190,14 +190,6 @@ impl Model {
             Ok(())
         })?;
         Ok(out)
-    }
-}
-
-/// Refuses values that are missing or infinite, naming the first; `first` is the number of the first row.
-fn check_finite<T: Copy + Into<f64>>(rows: &[T], first: usize, width: usize) -> Result<()> {
-    match rows.iter().position(|&value| !value.into().is_finite()) {
-        None => Ok(()),
-        Some(at) => Err(not_finite(first + at / width, at % width, rows[at].into())),
     }
 }
 

@@ -15,6 +15,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
+use crate::data::source::check_finite;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -82,7 +83,7 @@ impl Pca {
     /// The codes of rows (n x code size): in f64 where the rows are f64, else in f32.
     ///
     /// # Errors
-    /// Where rows have another length than the training rows, or cannot be read.
+    /// Where rows have another length than the training rows, values are missing, or rows cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*rows.into().rows, d, k, |out, rows, level| self.encode_into(out, rows, level))
@@ -91,7 +92,7 @@ impl Pca {
     /// The rows of codes (n x row length): in f64 where the codes are f64, else in f32.
     ///
     /// # Errors
-    /// Where codes have another length than the components, or cannot be read.
+    /// Where codes have another length than the code size, values are missing, or codes cannot be read.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
         map(&*codes.into().rows, k, d, |out, codes, level| self.decode_into(out, codes, level))
@@ -234,6 +235,7 @@ fn map(
     each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
         buffer.resize(chunk.len() / out_width * width, 0.0);
         rows.read_f64(first, buffer)?;
+        check_finite(buffer, first, width)?;
         apply(chunk, buffer, level);
         Ok(())
     })?;
