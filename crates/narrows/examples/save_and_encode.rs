@@ -25,7 +25,7 @@ fn main() -> narrows::Result<()> {
     let decoded = model.decode(&codes)?.to_array_f32();
     let mut flower = vec![0.0; 4];
     iris.rows.read_f32(0, &mut flower)?;
-    println!("a flower {flower:.2?}, decoded {:.2?}", decoded.row(0));
+    println!("a flower {flower:.2?}, decoded {:.2}", decoded.row(0));
     assert!(flower.iter().zip(decoded.row(0)).all(|(a, b)| (a - b).abs() < 1.0));
     Ok(())
 }
