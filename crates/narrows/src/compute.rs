@@ -4,6 +4,15 @@ use narrows_kernels::Level;
 
 /// The SIMD level and the number of threads. Another level may change the rounding of results; another number of threads
 /// changes nothing.
+///
+/// ```
+/// use narrows::{Compute, FitOptions, Recipe};
+///
+/// let options = FitOptions { compute: Compute::with_threads(1), ..FitOptions::default() };
+/// let fit = narrows::fit(&Recipe::pca(2), &narrows_datasets::iris(), options)?;
+/// assert_eq!(fit.model.compute().threads(), 1);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compute {
     pub(crate) level: Level,

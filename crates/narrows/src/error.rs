@@ -8,6 +8,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An error with a place, a reason and, in most cases, a hint.
 ///
 /// [`fmt::Display`] prints one line: `place: reason (hint)`. Places count rows, columns, lines and epochs from 1.
+///
+/// ```
+/// use narrows::{ErrorKind, Pca};
+///
+/// let error = Pca::fit(&ndarray::array![[1.0, 2.0]], 1).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Data);
+/// assert!(error.to_string().contains("at least 2 rows"));
+/// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 

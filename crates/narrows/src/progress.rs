@@ -26,6 +26,24 @@ use std::ops::ControlFlow;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// An event of a fit.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use narrows::{Event, FitOptions, Recipe};
+///
+/// let mut epochs = 0;
+/// let mut watch = |event: &Event| {
+///     if let Event::Epoch(record) = event {
+///         epochs = record.epoch;
+///     }
+///     if epochs == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+/// };
+/// let recipe = Recipe::open("single")?.with("scale", "min_max")?;
+/// narrows::fit(&recipe, &narrows_datasets::iris(), FitOptions { watch: Some(&mut watch), ..FitOptions::default() })?;
+/// assert_eq!(epochs, 3);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -9,6 +9,15 @@ use crate::error::{Error, Result};
 /// Rows with their labels and names. Cloning copies labels and names, but not the rows.
 ///
 /// The rows may be borrowed: `Dataset::from(array.view())` reads from an `ndarray` array without copying it.
+///
+/// ```
+/// use narrows::Dataset;
+/// use ndarray::array;
+///
+/// let rows = array![[1.0, 2.0], [3.0, 5.0]];
+/// let dataset = Dataset::from(&rows); // borrows the array
+/// assert_eq!((dataset.rows.rows(), dataset.rows.shape().len()), (2, 2));
+/// ```
 #[derive(Clone)]
 pub struct Dataset<'a> {
     /// The name in reports and messages: `mnist`, `mnist:test`, or the file's name.

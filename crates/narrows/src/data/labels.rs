@@ -6,6 +6,15 @@ use super::Values;
 use crate::error::{Error, Result};
 
 /// One label per row.
+///
+/// ```
+/// use narrows::Labels;
+///
+/// let labels = Labels::from_names(&["cat", "dog", "cat"])?;
+/// assert_eq!(labels.names, ["cat", "dog"]);
+/// assert_eq!(labels.classes, [0, 1, 0]);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
     /// The class of each row: an index into `names`.

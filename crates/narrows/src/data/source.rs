@@ -5,6 +5,13 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 /// The shape of a row: an image of `height` x `width` x `channels` numbers (channel last), or a vector.
+///
+/// ```
+/// use narrows::Shape;
+///
+/// assert_eq!(Shape::image(28, 28, 1).len(), 784);
+/// assert_eq!(Shape::flat(4).to_string(), "4");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
@@ -132,6 +139,41 @@ pub enum Access {
 /// [`Statistics`](super::Statistics) counts them, fits and models refuse them.
 ///
 /// Several threads may read at the same time. Rows that were read must have the same numbers when they are read again.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use narrows::data::Element;
+/// use narrows::{Dataset, Pca, Result, Shape, Source};
+///
+/// /// The points of a line, computed when they are read.
+/// struct Line;
+///
+/// impl Source for Line {
+///     fn rows(&self) -> usize {
+///         100
+///     }
+///
+///     fn shape(&self) -> Shape {
+///         Shape::flat(2)
+///     }
+///
+///     fn element(&self) -> Element {
+///         Element::F64
+///     }
+///
+///     fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
+///         for (row, out) in (first..).zip(out.chunks_exact_mut(2)) {
+///             out.copy_from_slice(&[row as f64, 2.0 * row as f64]);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let pca = Pca::fit(Dataset::new("line", Arc::new(Line)), 1)?;
+/// assert!(pca.explained_variance_ratio()[0] > 0.999);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 pub trait Source: Send + Sync {
     /// The number of rows.
     fn rows(&self) -> usize;

@@ -49,6 +49,15 @@ impl Values {
 }
 
 /// Rows in memory, in the number type of their file.
+///
+/// ```
+/// use narrows::data::Values;
+/// use narrows::{Shape, Table};
+///
+/// let table = Table::new(Values::F32(vec![1.0, 2.0, 3.0, 4.0]), Shape::flat(2))?;
+/// assert_eq!(table.to_array_f32(), ndarray::array![[1.0, 2.0], [3.0, 4.0]]);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     values: Values,

@@ -95,6 +95,16 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
 }
 
 /// Options of [`fit()`]. The default holds out a tenth of the rows and uses all processors.
+///
+/// ```
+/// use narrows::{FitOptions, HeldOut, Recipe};
+///
+/// let iris = narrows_datasets::iris();
+/// let options = FitOptions { held_out: HeldOut::Share(0.2), ..FitOptions::default() };
+/// let fit = narrows::fit(&Recipe::pca(2), &iris, options)?;
+/// assert_eq!(fit.summary().training_rows(), 120);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Default)]
 pub struct FitOptions<'a> {
     /// The held-out rows, on which the model is evaluated.
@@ -140,6 +150,14 @@ pub struct CheckpointOptions<'a> {
 }
 
 /// A fitted model with the records of its fit.
+///
+/// ```
+/// let fit = narrows::fit(&narrows::Recipe::pca(2), &narrows_datasets::iris(), Default::default())?;
+/// println!("{}", fit.verdict());
+/// let record = serde_json::to_string(&fit).unwrap(); // sizes, losses, baselines, verdict: one line of JSON
+/// assert!(record.contains("\"verdict\":"));
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Fit {

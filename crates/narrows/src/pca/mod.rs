@@ -29,6 +29,15 @@ use crate::network::plan::{LayerRow, LayerTable};
 const DEFAULT_COMPONENTS: usize = 32;
 
 /// A fitted principal component analysis: components, and the variance that they explain.
+///
+/// ```
+/// let iris = narrows_datasets::iris();
+/// let pca = narrows::Pca::fit(&iris, 2)?;
+/// assert!((pca.explained_variance_ratio()[0] - 0.92461872).abs() < 1e-8);
+/// let rows = pca.decode(&pca.encode(&iris)?)?; // 150 x 4, what two components keep
+/// assert_eq!(rows.to_array_f64().dim(), (150, 4));
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     /// The mean of each column (d).

@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// A layer of a network. Images are height x width x channels, channel last.
+///
+/// ```
+/// use narrows::{Autoencoder, Layer};
+///
+/// let encoder = [Layer::conv(8), Layer::relu(), Layer::max_pool(2)];
+/// let decoder = [Layer::upsample(2), Layer::conv_to_input(), Layer::sigmoid()];
+/// let autoencoder = Autoencoder::new(encoder, decoder);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Layer {
@@ -264,6 +272,12 @@ impl NoiseKind {
 }
 
 /// Activation functions, applied to each value (softmax: to each row).
+///
+/// ```
+/// use narrows::{Function, Layer};
+///
+/// assert_eq!(Layer::Function(Function::Relu), Layer::relu());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -33,6 +33,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// A method with all its settings. The code size is the latent dimension of a network, or the number of components of a PCA.
+///
+/// ```
+/// use narrows::Recipe;
+///
+/// let pca = Recipe::open("pca")?.with("code_size", 8)?; // built in, or a file
+/// assert_eq!(pca, Recipe::pca(8).with("about", pca.about().unwrap())?);
+/// let error = Recipe::open("single")?.with("train.epohcs", 3).unwrap_err();
+/// assert!(error.to_string().contains("did you mean `epochs`"));
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Recipe {
@@ -93,6 +103,12 @@ pub struct AutoencoderRecipe {
 }
 
 /// Loss functions: means over the rows of a batch and the columns of a row.
+///
+/// ```
+/// use narrows::{Autoencoder, Loss};
+///
+/// let huber = Autoencoder::dense(&[4, 2]).loss(Loss::Huber);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Settings of training. Where an optional field is `None`, the value in parentheses is used.
+///
+/// ```
+/// use narrows::Train;
+///
+/// let train = Train { epochs: 20, batch_size: 64, learning_rate: Some(0.01), ..Train::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Train {

@@ -20,6 +20,14 @@ use crate::error::{Error, Result};
 const BLOCK: usize = 256;
 
 /// Kinds of scaling. The learned offsets and scales are stored in the model; the scaling is undone on its output.
+///
+/// ```
+/// use narrows::{Recipe, Scale};
+///
+/// let recipe = Recipe::open("pca")?.with("scale", "standard")?;
+/// assert_eq!(recipe.scale(), Scale::Standard);
+/// # Ok::<(), narrows::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
