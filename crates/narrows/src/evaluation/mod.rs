@@ -75,8 +75,10 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the model is a classifier, or the rows do not fit the model or cannot be read.
+    /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read.
     pub fn score_rows<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<RowScores> {
-        reconstruction::score_rows(self, &*rows.into().rows)
+        let rows = rows.into();
+        Measured::new(&*rows.rows).require_complete()?;
+        reconstruction::score_rows(self, &*rows.rows)
     }
 }
