@@ -20,7 +20,6 @@ pub(crate) mod verdict;
 pub(crate) mod verdict_of_classes;
 
 use crate::data::Dataset;
-use crate::data::stats::Measured;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::metrics::{Evaluation, RowScores};
@@ -49,10 +48,7 @@ impl Model {
                 let classes = labels::class_numbers(&rows, names)?;
                 Evaluation::Classification(classes::classification(self, &*rows.rows, &classes)?)
             }
-            None => {
-                Measured::new(&*rows.rows).require_complete()?;
-                Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0)
-            }
+            None => Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0),
         })
     }
 
@@ -77,8 +73,6 @@ impl Model {
     /// # Errors
     /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read.
     pub fn score_rows<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<RowScores> {
-        let rows = rows.into();
-        Measured::new(&*rows.rows).require_complete()?;
-        reconstruction::score_rows(self, &*rows.rows)
+        reconstruction::score_rows(self, &*rows.into().rows)
     }
 }

@@ -5,6 +5,7 @@ use narrows_kernels::{Activation, Level, activation, loss, sampling};
 use super::metrics::RowScores;
 use super::{Fitted, Model};
 use crate::data::Source;
+use crate::data::source::check_finite;
 use crate::error::Result;
 use crate::network::engine::Inference;
 use crate::network::noise::{Corruption, Mode};
@@ -48,6 +49,9 @@ impl Evaluator<'_> {
     ///
     /// A denoising network gets noisy rows, and its errors are measured against the clean ones. A PCA is evaluated in double
     /// precision, as it encodes: in single precision, rows far from zero would lose their digits.
+    ///
+    /// # Errors
+    /// If the rows cannot be read, or have missing or infinite values.
     pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<EvaluatedRows> {
         let Self { model, level, method } = self;
         let len = indices.len() * model.shape.len();
@@ -55,16 +59,27 @@ impl Evaluator<'_> {
             EvaluatedMethod::Network(network) => {
                 let mut rows = vec![0.0f32; len];
                 model.scaling.gather(source, indices, &mut rows, *level)?;
+                check_finite_rows(&rows, indices)?;
                 Ok(network.evaluate(rows, indices))
             }
             EvaluatedMethod::Pca(pca) => {
                 let mut rows = vec![0.0f64; len];
                 source.gather_f64(indices, &mut rows)?;
+                check_finite_rows(&rows, indices)?;
                 model.scaling.apply_f64(&mut rows, model.shape.len());
                 Ok(evaluate_pca(pca, rows, indices.len(), *level))
             }
         }
     }
+}
+
+/// Refuses missing and infinite values, naming the first by the row's index in the source.
+fn check_finite_rows<T: Copy + Into<f64>>(rows: &[T], indices: &[usize]) -> Result<()> {
+    let width = rows.len().checked_div(indices.len()).unwrap_or(0);
+    indices
+        .iter()
+        .zip(rows.chunks_exact(width.max(1)))
+        .try_for_each(|(&index, row)| check_finite(row, index, width))
 }
 
 /// `rows` are n x d, after scaling.

@@ -22,7 +22,8 @@ impl Model {
     /// rows. The results stay on the model's scale.
     ///
     /// # Errors
-    /// If the model is a classifier or a part of a model, the rows do not fit the model, or an index is out of range.
+    /// If the model is a classifier or a part of a model, the rows do not fit the model or have missing values, or an index is out of
+    /// range.
     pub fn reconstruct_scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<ScaledRows> {
         self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
