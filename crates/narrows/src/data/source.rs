@@ -189,6 +189,11 @@ pub trait Source: Send + Sync {
         Access::Random
     }
 
+    /// The number of a row in messages, from 1: its number in the rows that the user gave, where this is a part of them.
+    fn row_number(&self, row: usize) -> usize {
+        row + 1
+    }
+
     /// Reads consecutive rows from `first` on into `out` (rows x row length); the length of `out` gives their number.
     ///
     /// # Errors
@@ -253,6 +258,10 @@ impl<S: Source + ?Sized> Source for &S {
         (**self).access()
     }
 
+    fn row_number(&self, row: usize) -> usize {
+        (**self).row_number(row)
+    }
+
     fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
         (**self).read_f64(first, out)
     }
@@ -313,17 +322,19 @@ pub(crate) fn each_block(
     Ok(())
 }
 
-/// The error for a value that is not finite: `row 3, column 2: NaN is not a finite number`.
-pub(crate) fn not_finite(row: usize, column: usize, value: f64) -> Error {
-    Error::data(format!("row {}, column {}: {value} is not a finite number", row + 1, column + 1))
+/// The error for a value that is not finite: `row 3, column 2: NaN is not a finite number`. `row_number` counts from 1, as
+/// [`Source::row_number`], `column` from 0.
+pub(crate) fn not_finite(row_number: usize, column: usize, value: f64) -> Error {
+    Error::data(format!("row {row_number}, column {}: {value} is not a finite number", column + 1))
         .hint("remove or fill such rows first")
 }
 
-/// Refuses values that are missing or infinite, naming the first; `first` is the number of the first row.
-pub(crate) fn check_finite<T: Copy + Into<f64>>(rows: &[T], first: usize, width: usize) -> Result<()> {
+/// Refuses missing and infinite values, naming the first; `rows` are those of `source` from `first` on.
+pub(crate) fn check_finite<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T], first: usize) -> Result<()> {
+    let width = source.shape().len();
     match rows.iter().position(|&value| !value.into().is_finite()) {
         None => Ok(()),
-        Some(at) => Err(not_finite(first + at / width, at % width, rows[at].into())),
+        Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
     }
 }
 

@@ -44,11 +44,11 @@ impl Statistics {
                 for (j, &value) in values.iter().enumerate() {
                     if value.is_nan() {
                         found.missing[j] += 1;
-                        found.first_missing.get_or_insert((row, j));
+                        found.first_missing.get_or_insert((source.row_number(row), j));
                         continue;
                     }
                     if value.is_infinite() {
-                        return Err(not_finite(row, j, value));
+                        return Err(not_finite(source.row_number(row), j, value));
                     }
                     found.least[j] = found.least[j].min(value);
                     found.most[j] = found.most[j].max(value);

@@ -93,7 +93,7 @@ impl Table {
                 Values::F64(values) => values[at],
                 Values::U8(values) => f64::from(values[at]),
             };
-            return Err(not_finite(at / width, at % width, value));
+            return Err(not_finite(at / width + 1, at % width, value));
         }
         let rows = values.len() / width;
         Ok(Self { values, shape, rows })
@@ -267,6 +267,10 @@ impl Source for Subset<'_> {
 
     fn shape(&self) -> Shape {
         self.source.shape()
+    }
+
+    fn row_number(&self, row: usize) -> usize {
+        self.source.row_number(self.indices[row])
     }
 
     fn element(&self) -> Element {

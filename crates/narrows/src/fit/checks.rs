@@ -106,7 +106,8 @@ pub(super) fn check_unit_range(
         if outside.is_none()
             && let Some(at) = block.iter().position(|value| !UNIT_RANGE.contains(value))
         {
-            outside = Some((first + at / width + 1, at % width + 1, values[at], block[at]));
+            outside =
+                Some((measured.source.row_number(first + at / width), at % width + 1, values[at], block[at]));
         }
         Ok(())
     })?;

@@ -66,7 +66,6 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
     let training = training.into();
     recipe.validate()?;
     let FitOptions { held_out, compute, start_from, checkpoints, watch } = options;
-    let whole = training.clone();
     let (training, held_out) = match held_out {
         HeldOut::Rows(rows) => (training, rows.clone()),
         HeldOut::Share(share) => hold_out(&training, share, recipe.seed())?,
@@ -82,11 +81,7 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
         checkpoints,
         watch: watch.unwrap_or(&mut ignore),
     };
-    job.require_complete().or_else(|error| {
-        // The place of a value is that in the caller's rows, not in those that are left of them.
-        require_complete(&Measured::new(&*whole.rows), &whole)?;
-        Err(error)
-    })?;
+    job.require_complete()?;
     match recipe {
         Recipe::Pca(recipe) => pca::fit(recipe, job),
         Recipe::Autoencoder(recipe) => autoencoder::fit(recipe, job),
@@ -230,15 +225,13 @@ struct FitJob<'a> {
     watch: &'a mut Watch<'a>,
 }
 
-/// Refuses missing values.
-fn require_complete(measured: &Measured<'_>, dataset: &Dataset<'_>) -> Result<()> {
-    measured.require_complete().map_err(|error| error.at(&dataset.name))
-}
-
 impl FitJob<'_> {
+    /// Refuses missing values.
     fn require_complete(&self) -> Result<()> {
-        require_complete(&self.measured[0], self.training)?;
-        require_complete(&self.measured[1], self.held_out)
+        for (measured, dataset) in self.measured.iter().zip([self.training, self.held_out]) {
+            measured.require_complete().map_err(|error| error.at(&dataset.name))?;
+        }
+        Ok(())
     }
 
     /// The scale of a recipe; `auto` is resolved by the statistics of the rows.

@@ -144,7 +144,7 @@ impl Model {
             } else {
                 self.scaling.read(rows, first, buffer, level)?;
             }
-            check_finite(buffer, first, input)?;
+            check_finite(rows, buffer, first)?;
             let mut values = &buffer[..];
             if let Some(encoder) = encoder {
                 values = encoder.forward(values, false);
@@ -170,7 +170,7 @@ impl Model {
             let count = chunk.len() / width;
             buffer.resize(count * input, 0.0);
             rows.read_f64(first, buffer)?;
-            check_finite(buffer, first, input)?;
+            check_finite(rows, buffer, first)?;
             if direction != Direction::Decode {
                 self.scaling.apply_f64(buffer, d);
             }

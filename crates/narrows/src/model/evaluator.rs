@@ -59,13 +59,13 @@ impl Evaluator<'_> {
             EvaluatedMethod::Network(network) => {
                 let mut rows = vec![0.0f32; len];
                 model.scaling.gather(source, indices, &mut rows, *level)?;
-                check_finite_rows(&rows, indices)?;
+                check_finite_rows(source, &rows, indices)?;
                 Ok(network.evaluate(rows, indices))
             }
             EvaluatedMethod::Pca(pca) => {
                 let mut rows = vec![0.0f64; len];
                 source.gather_f64(indices, &mut rows)?;
-                check_finite_rows(&rows, indices)?;
+                check_finite_rows(source, &rows, indices)?;
                 model.scaling.apply_f64(&mut rows, model.shape.len());
                 Ok(evaluate_pca(pca, rows, indices.len(), *level))
             }
@@ -73,13 +73,10 @@ impl Evaluator<'_> {
     }
 }
 
-/// Refuses missing and infinite values, naming the first by the row's index in the source.
-fn check_finite_rows<T: Copy + Into<f64>>(rows: &[T], indices: &[usize]) -> Result<()> {
-    let width = rows.len().checked_div(indices.len()).unwrap_or(0);
-    indices
-        .iter()
-        .zip(rows.chunks_exact(width.max(1)))
-        .try_for_each(|(&index, row)| check_finite(row, index, width))
+/// As [`check_finite`], for the rows with these indices.
+fn check_finite_rows<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T], indices: &[usize]) -> Result<()> {
+    let rows = rows.chunks_exact(source.shape().len());
+    indices.iter().zip(rows).try_for_each(|(&index, row)| check_finite(source, row, index))
 }
 
 /// `rows` are n x d, after scaling.

@@ -249,7 +249,7 @@ fn map(
     each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
         buffer.resize(chunk.len() / out_width * width, 0.0);
         rows.read_f64(first, buffer)?;
-        check_finite(buffer, first, width)?;
+        check_finite(rows, buffer, first)?;
         apply(chunk, buffer, level);
         Ok(())
     })?;

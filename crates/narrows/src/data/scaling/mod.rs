@@ -190,32 +190,22 @@ impl Scaling {
         let too_large =
             |error: Error| error.at("in single precision").hint("scale the columns: scale = \"standard\"");
         let (width, numbers) = (source.shape().len(), source.rows() * source.shape().len());
+        let checked_read = |first: usize, out: &mut [f32]| {
+            self.read(source, first, out, level)?;
+            check_finite(source, out, first).map_err(too_large)
+        };
         if memory::free().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
-            self.check_narrow(source, level, too_large)?;
+            let (rows, mut buffer) = (source.rows(), vec![0.0; BLOCK * width]);
+            for first in (0..rows).step_by(BLOCK) {
+                checked_read(first, &mut buffer[..BLOCK.min(rows - first) * width])?;
+            }
             return Ok(None);
         }
         let mut rows = vec![0.0; numbers];
         for (block, out) in rows.chunks_mut(BLOCK * width).enumerate() {
-            self.read(source, block * BLOCK, out, level)?;
+            checked_read(block * BLOCK, out)?;
         }
-        Table::new(Values::F32(rows), source.shape()).map(Some).map_err(too_large)
-    }
-
-    /// Refuses scaled values that are not finite in single precision, with the error that `too_large` makes.
-    fn check_narrow(
-        &self,
-        source: &dyn Source,
-        level: Level,
-        too_large: impl Fn(Error) -> Error,
-    ) -> Result<()> {
-        let (rows, width) = (source.rows(), source.shape().len());
-        let mut buffer = vec![0.0; BLOCK * width];
-        for first in (0..rows).step_by(BLOCK) {
-            let block = &mut buffer[..BLOCK.min(rows - first) * width];
-            self.read(source, first, block, level)?;
-            check_finite(block, first, width).map_err(&too_large)?;
-        }
-        Ok(())
+        Ok(Some(Table::of_output(Values::F32(rows), source.shape())))
     }
 
     /// The scaling that changes nothing.
