@@ -66,8 +66,11 @@ pub(in crate::data) fn read_table(input: Input, header: &Header) -> Result<Table
     Table::new(values, shape).map_err(|error| error.at(place))
 }
 
-/// Reads an array of one dimension of integers as labels.
-pub(in crate::data) fn read_labels(input: Input, header: &Header) -> Result<Labels> {
+/// Reads an array of one dimension of integers as labels. `hint` belongs to the error for another array.
+pub(in crate::data) fn read_labels(input: Input, header: &Header, hint: &str) -> Result<Labels> {
+    if header.dimensions.len() != 1 || !header.number.is_integer() {
+        return Err(input.error("labels are one dimension of integers").hint(hint));
+    }
     let place = input.place.clone();
     let values = read_numbers(input, header)?;
     Labels::from_integers(&values).map_err(|error| error.at(place))

@@ -30,12 +30,7 @@ pub(in crate::data) fn rows_header(input: &mut Input) -> Result<Header> {
 /// Reads labels: one dimension of integers.
 pub(in crate::data) fn read_labels(mut input: Input) -> Result<Labels> {
     let header = header(&mut input)?;
-    if header.dimensions.len() != 1 || !header.number.is_integer() {
-        return Err(input
-            .error("labels are one dimension of integers")
-            .hint("is this the file of the images?"));
-    }
-    array::read_labels(input, &header)
+    array::read_labels(input, &header, "is this the file of the images?")
 }
 
 /// Reads the header. The numbers follow it.

@@ -37,12 +37,7 @@ pub(in crate::data) fn rows_header(input: &mut Input) -> Result<Header> {
 /// Reads labels: one dimension of integers.
 pub(in crate::data) fn read_labels(mut input: Input) -> Result<Labels> {
     let header = header(&mut input)?;
-    if header.dimensions.len() != 1 || !header.number.is_integer() {
-        return Err(input
-            .error("labels are one dimension of integers")
-            .hint("convert them: labels.astype(int).ravel()"));
-    }
-    array::read_labels(input, &header)
+    array::read_labels(input, &header, "convert them: labels.astype(int).ravel()")
 }
 
 /// The bytes of an NPY file (version 1, `<f4`, row-major) of `rows` rows of the given dimensions. See
