@@ -216,6 +216,9 @@ pub struct CompareArguments {
     pub report: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputOptions,
+    /// Go on with an interrupted comparison from the checkpoints in the folder of the report
+    #[arg(long, requires = "report")]
+    pub resume: bool,
 }
 
 impl CompareArguments {
@@ -345,6 +348,9 @@ pub struct ReproduceArguments {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub output: OutputOptions,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `narrows data`

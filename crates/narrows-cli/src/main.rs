@@ -12,25 +12,9 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 
-/// The exit code of a run that was interrupted, its state saved: 128 + SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Fit(arguments) => commands::fit::run(&arguments),
-        Command::Compare(arguments) => commands::compare::run(&arguments),
-        Command::Encode(arguments) => commands::apply::encode(&arguments),
-        Command::Decode(arguments) => commands::apply::decode(&arguments),
-        Command::Reconstruct(arguments) => commands::apply::reconstruct(&arguments),
-        Command::Interpolate(arguments) => commands::apply::interpolate(&arguments),
-        Command::Split(arguments) => commands::split::run(&arguments),
-        Command::Predict(arguments) => commands::predict::run(&arguments),
-        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
-        Command::Show(arguments) => commands::show::run(&arguments),
-        Command::Reproduce(arguments) => commands::reproduce::run(&arguments),
-        Command::Recipes(arguments) => commands::recipes::run(&arguments),
-        Command::Data(arguments) => commands::data::run(&arguments),
-    };
+    let arguments = Arguments::parse();
+    let result = shared::interrupt::listen().and_then(|()| run(&arguments.command));
     match result {
         Ok(code) => code,
         // A reader that has seen enough (`narrows recipes | head -1`) is no failure.
@@ -39,6 +23,24 @@ fn main() -> ExitCode {
             eprintln!("error: {}", shared::flags_of_hints::error_text(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Fit(arguments) => commands::fit::run(arguments),
+        Command::Compare(arguments) => commands::compare::run(arguments),
+        Command::Encode(arguments) => commands::apply::encode(arguments),
+        Command::Decode(arguments) => commands::apply::decode(arguments),
+        Command::Reconstruct(arguments) => commands::apply::reconstruct(arguments),
+        Command::Interpolate(arguments) => commands::apply::interpolate(arguments),
+        Command::Split(arguments) => commands::split::run(arguments),
+        Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments),
+        Command::Show(arguments) => commands::show::run(arguments),
+        Command::Reproduce(arguments) => commands::reproduce::run(arguments),
+        Command::Recipes(arguments) => commands::recipes::run(arguments),
+        Command::Data(arguments) => commands::data::run(arguments),
     }
 }
 

@@ -47,7 +47,7 @@ fn write_fit(folder: &Path, name: &str, recipe: &Recipe, rows: &Dataset<'_>) -> 
     let mut watch = |_: &_| ControlFlow::Continue(());
     let baseline = match recipe {
         Recipe::Autoencoder(_) if recipe.has_random_baseline() => {
-            Some(random_baseline(recipe, &fit, 1, &training, &held_out, &mut watch)?)
+            Some(random_baseline(recipe, &fit, 1, &training, &held_out, None, &mut watch)?)
         }
         _ => None,
     };

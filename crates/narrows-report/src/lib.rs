@@ -41,7 +41,7 @@ pub use page::{File, Page};
 
 use narrows::experiments::random_baseline::RandomBaseline;
 use narrows::model::Summary;
-use narrows::{Dataset, Fit, Result, Shape};
+use narrows::{Dataset, Error, Fit, Result, Shape};
 
 /// The page of a fit. `recipe` is the name of its recipe; `baseline` is the comparison of its start with random
 /// initialisations, where there was one.
@@ -51,7 +51,7 @@ use narrows::{Dataset, Fit, Result, Shape};
 /// `error-by-epoch`, `worst`; of both `starts`, and for each pre-trained layer `layer-N-loss` and `layer-N-weights`.
 ///
 /// # Errors
-/// Where the rows are not those of the fit, or cannot be read.
+/// Where the rows are not those of the fit, or cannot be read, and where the fit was stopped before it was evaluated.
 pub fn fit_page(
     recipe: &str,
     fit: &Fit,
@@ -60,10 +60,13 @@ pub fn fit_page(
     baseline: Option<&RandomBaseline>,
 ) -> Result<Page> {
     match fit.summary() {
-        Summary::Reconstruction(summary) => fit::page(recipe, fit, summary, training, held_out, baseline),
-        Summary::Classification(summary) => {
+        Some(Summary::Reconstruction(summary)) => {
+            fit::page(recipe, fit, summary, training, held_out, baseline)
+        }
+        Some(Summary::Classification(summary)) => {
             classifier::page(recipe, fit, summary, training, held_out, baseline)
         }
+        None => Err(Error::model("the fit was stopped before it was evaluated: there is nothing to report")),
     }
 }
 

@@ -24,7 +24,8 @@ fn main() -> narrows::Result<()> {
 
     println!("{}", fit.verdict());
     assert_eq!(fit.ended, Ended::Interrupted);
-    let summary = fit.summary().reconstruction().expect("an autoencoder reconstructs");
+    let summary =
+        fit.summary().and_then(|summary| summary.reconstruction()).expect("an autoencoder reconstructs");
     assert!(summary.epochs < 50 && summary.evaluation.loss < 0.13);
     assert!(summary.evaluation.squared_error_per_row < 0.5 * summary.baselines.mean);
     Ok(())

@@ -55,7 +55,7 @@ fn main() -> narrows::Result<()> {
     let options = FitOptions { held_out: HeldOut::Rows(&held_out), ..FitOptions::default() };
     let fit = narrows::fit(&Recipe::pca(2), &waves as &dyn Source, options)?;
     println!("{}", fit.verdict());
-    let summary = fit.summary().reconstruction().expect("a PCA reconstructs");
+    let summary = fit.summary().and_then(|summary| summary.reconstruction()).expect("a PCA reconstructs");
     assert!(summary.evaluation.explained_variance > 1.0 - 1e-9);
     Ok(())
 }

@@ -10,7 +10,8 @@ fn main() -> narrows::Result<()> {
         .train(Train { learning_rate: Some(0.01), epochs: 100, batch_size: 16, ..Train::default() })
         .fit(&iris)?;
     println!("{}", fit.verdict());
-    let summary = fit.summary().reconstruction().expect("an autoencoder reconstructs");
+    let summary =
+        fit.summary().and_then(|summary| summary.reconstruction()).expect("an autoencoder reconstructs");
     assert!(summary.evaluation.explained_variance > 0.9);
 
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use narrows::base::output::OutputFile;
 use narrows::data::Values;
 use narrows::data::formats::{csv, npy};
 use narrows::data::scaling::Scaling;
@@ -18,60 +19,60 @@ use crate::shared::datasets;
 
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
-    probe(arguments)?;
+    let output = claim(arguments)?;
     let model = Encoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     check_picture(arguments, model.code_shape())?;
     let dataset = open_rows(arguments)?;
     let (codes, seconds) = timed(|| model.encode(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
-    write(arguments, "encoded", codes, None, header, seconds)
+    write(arguments, &output, "encoded", codes, None, header, seconds)
 }
 
 /// Writes the rows of codes.
 pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
-    probe(arguments)?;
+    let output = claim(arguments)?;
     let model = Decoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     check_picture(arguments, model.shape())?;
     let dataset = open_rows(arguments)?;
     let (rows, seconds) = timed(|| model.decode(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = column_names(rows.shape());
-    write(arguments, "decoded", rows, Some(model.scaling()), header, seconds)
+    write(arguments, &output, "decoded", rows, Some(model.scaling()), header, seconds)
 }
 
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
-    let (model, dataset) = open(arguments)?;
+    let (output, model, dataset) = open(arguments)?;
     let (rows, seconds) = timed(|| model.reconstruct(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
-    write(arguments, "reconstructed", rows, Some(model.scaling()), header, seconds)
+    write(arguments, &output, "reconstructed", rows, Some(model.scaling()), header, seconds)
 }
 
 /// Writes the rows on the line between the codes of two rows.
 pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode> {
     let InterpolateArguments { apply, from_row, to_row, steps } = arguments;
-    let (model, dataset) = open(apply)?;
+    let (output, model, dataset) = open(apply)?;
     let (first, last) = (*from_row as usize - 1, *to_row as usize - 1);
     let (rows, seconds) = timed(|| model.interpolate(&dataset, first, last, usize::from(*steps)))
         .map_err(|error| error.at(&dataset.name))?;
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
-    write(apply, "interpolated", rows, Some(model.scaling()), header, seconds)
+    write(apply, &output, "interpolated", rows, Some(model.scaling()), header, seconds)
 }
 
-fn open(arguments: &ApplyArguments) -> Result<(Model, Dataset<'static>)> {
-    probe(arguments)?;
+fn open(arguments: &ApplyArguments) -> Result<(OutputFile, Model, Dataset<'static>)> {
+    let output = claim(arguments)?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     check_picture(arguments, model.shape())?;
-    Ok((model, open_rows(arguments)?))
+    Ok((output, model, open_rows(arguments)?))
 }
 
 fn open_rows(arguments: &ApplyArguments) -> Result<Dataset<'static>> {
     datasets::open(arguments.data(), &arguments.data_options)
 }
 
-/// Refuses a result that cannot be written before the work, not after it.
-fn probe(arguments: &ApplyArguments) -> Result<()> {
+/// Claims the output: what cannot be written is refused before the work, not after it.
+fn claim(arguments: &ApplyArguments) -> Result<OutputFile> {
     format_of(&arguments.out)?;
-    narrows::base::atomic_file::probe(&arguments.out)
+    OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(arguments.data())])
 }
 
 /// Refuses a picture of rows that are no images.
@@ -138,6 +139,7 @@ pub fn report_written(written: &Written<'_>, output: OutputOptions) -> anyhow::R
 /// Writes a result. A picture of rows is drawn on the scale that the model sees, where 0 is black and 1 is white.
 fn write(
     arguments: &ApplyArguments,
+    output: &OutputFile,
     event: &'static str,
     result: Table,
     scaling: Option<&Scaling>,
@@ -168,6 +170,6 @@ fn write(
         }
         Format::Csv => csv::encode(Some(&header), shape.len(), &values.into_f64()),
     };
-    narrows::base::atomic_file::write(path, &bytes)?;
+    output.write(&bytes)?;
     report_written(&Written { event, out: path, rows, shape, seconds }, arguments.output)
 }

@@ -1,15 +1,18 @@
 //! `narrows compare`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use narrows::Recipe;
+use narrows::base::output::OutputFile;
 use narrows::experiments::compare::{Candidate, CompareOptions, ComparisonEvent, compare};
+use narrows::fit::{CheckpointOptions, Resume, checkpoint_folder, remove_checkpoints};
 use narrows::recipe::RecipeFile;
 
-use crate::INTERRUPTED;
 use crate::arguments::CompareArguments;
 use crate::print::comparison::{self, Progress};
-use crate::shared::{datasets, interrupt, run_folder};
+use crate::shared::run_folder::RunFolder;
+use crate::shared::{datasets, interrupt};
 
 /// Fields of a recipe that only networks have, and those that only PCA has.
 const OF_NETWORKS: [&str; 7] = ["encoder", "decoder", "loss", "sparsity", "weights", "pretrain", "train"];
@@ -31,18 +34,32 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         code_size: arguments.code_size,
         scale: candidates.first().filter(|_| asked).map(|candidate| candidate.recipe.scale()),
         code_sizes: arguments.code_sizes.as_deref().map(code_sizes).transpose()?.unwrap_or_default(),
+        checkpoints: None,
     };
     if arguments.code_size == Some(0) {
         anyhow::bail!("--code-size: must be at least 1");
     }
+    let inputs: Vec<&Path> = names.iter().map(String::as_str).chain([data]).map(Path::new).collect();
+    let claim = |folder: &Path| OutputFile::claim(&folder.join("report.html"), &inputs);
+    let named = arguments.report.as_deref().map(claim).transpose()?;
     let dataset = datasets::open(data, &arguments.data_options)?;
     let (training, held_out) =
         datasets::split(data, dataset, &arguments.held_out, &arguments.data_options, 0)?;
-    let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
-    page.iter().try_for_each(|path| narrows::base::atomic_file::probe(path))?;
+    let run_folder = match &arguments.report {
+        Some(_) => None,
+        None => Some(RunFolder::make("compare", &training.name)?),
+    };
+    let named_folder = arguments.report.as_deref().unwrap_or(Path::new(""));
+    let folder = run_folder.as_ref().map_or(named_folder, RunFolder::path);
+    let page = named.map_or_else(|| claim(folder), Ok)?;
+    let resume = if arguments.resume { Resume::IfPresent } else { Resume::Never };
+    let options =
+        CompareOptions { checkpoints: Some(CheckpointOptions { beside: page.path(), resume }), ..options };
+    let how_to_resume = format!("go on with the same command, --report {} and --resume", folder.display());
+    interrupt::set_resumable(&checkpoint_folder(page.path()), how_to_resume.clone());
 
     let json = arguments.output.json;
-    let mut progress = Progress::new(json, interrupt::listen()?);
+    let mut progress = Progress::new(json, interrupt::flag());
     let compute = datasets::compute(&arguments.compute);
     let found =
         compare(&candidates, &training, &held_out, &options, compute, &mut |event: &ComparisonEvent| {
@@ -50,23 +67,17 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         });
     progress.finish();
     let found = found?;
-    if found.methods.iter().all(|method| method.fits.is_empty()) {
-        eprintln!("interrupted: before the first fit was done");
-        return Ok(ExitCode::from(INTERRUPTED));
+    if found.interrupted {
+        let finished: usize = found.methods.iter().map(|method| method.fits.len()).sum();
+        eprintln!("interrupted: {finished} fits are done; {how_to_resume}");
+        return Ok(interrupt::exit_code());
     }
-    let folder = match &arguments.report {
-        Some(folder) => folder.clone(),
-        None => run_folder::create("compare", &training.name)?,
-    };
-    let pages = narrows_report::comparison_page(&found, &training, &held_out).write(&folder)?;
+    let pages = narrows_report::comparison_page(&found, &training, &held_out).write(folder)?;
+    remove_checkpoints(page.path());
     if json {
         comparison::json(&found, &training.name, &pages[0])?;
     } else {
         comparison::table(&found, &training.name, &pages[0])?;
-    }
-    if found.interrupted {
-        eprintln!("interrupted: what was finished by then is in the table and the report");
-        return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
 }

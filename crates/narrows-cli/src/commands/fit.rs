@@ -3,21 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use narrows::base::output::OutputFile;
 use narrows::experiments::random_baseline::{RandomBaseline, random_baseline};
-use narrows::fit::CheckpointOptions;
+use narrows::fit::{CheckpointOptions, Resume, checkpoint_folder, remove_checkpoints};
 use narrows::progress::{Ended, Event};
 use narrows::recipe::RecipeFile;
 use narrows::{Compute, Dataset, Fit, FitOptions, HeldOut, Model, Recipe};
 
-use crate::INTERRUPTED;
 use crate::arguments::FitArguments;
 use crate::print::progress::Progress;
 use crate::print::{self, baseline};
-use crate::shared::{datasets, interrupt, recipes, run_folder};
+use crate::shared::run_folder::RunFolder;
+use crate::shared::{datasets, interrupt, recipes};
 
 /// Fits a recipe to data: opens both, splits, fits, saves, fits the baseline, reports.
 pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let file = open_recipe(arguments)?;
+    // Outputs that are named are looked at before the data are read.
+    let named = NamedOutputs::claim(arguments)?;
     let dataset = datasets::open(arguments.data(), &arguments.data_options)?;
     let recipe = recipe_for(&file, arguments, &dataset)?;
     let seed = arguments.seed.unwrap_or(recipe.seed());
@@ -25,28 +29,41 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         datasets::split(arguments.data(), dataset, &arguments.held_out, &arguments.data_options, seed)?;
     let start = arguments.start_from.as_deref().map(Model::open).transpose()?;
     let compute = datasets::compute(&arguments.compute);
-    probe_outputs(arguments)?;
 
-    let mut progress = Progress::new(arguments.output.json, interrupt::listen()?);
-    let output = Output::choose(arguments, &file.name, &training.name)?;
+    let mut progress = Progress::new(arguments.output.json, interrupt::flag());
+    let output = Output::choose(named, arguments, &file.name, &training.name)?;
+    let model = output.model.path();
+    interrupt::set_resumable(&checkpoint_folder(model), how_to_resume(model));
     let job = Job { arguments, recipe: &recipe, training: &training, held_out: &held_out, compute };
-    let fit = job.fit(start.as_ref(), &output, &mut progress)?;
+    let fit = job.fit(start.as_ref(), model, &mut progress)?;
     // The model is saved before anything else is fitted.
-    fit.model.save(&output.model)?;
-    let (random, failure) = match job.fit_baseline(&fit, &mut progress) {
+    save(&fit.model, model)?;
+    if fit.ended == Ended::Interrupted || fit.summary().is_none() {
+        return interrupted(&fit, &file.name, &output, arguments);
+    }
+    let (random, failure) = match job.fit_baseline(&fit, model, &mut progress) {
         Ok(baseline) => (baseline, None),
         // A baseline that fails takes nothing from the model and its report.
         Err(error) => (None, Some(error)),
     };
+    if random.as_ref().is_some_and(|random| random.interrupted) {
+        eprintln!("interrupted: the model is whole, its baseline is not; {}", how_to_resume(model));
+        return Ok(interrupt::exit_code());
+    }
     let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())?
-        .write(&output.folder)?;
+        .write(&output.folder)
+        .with_context(|| format!("the model is saved in {}, its report is not", model.display()))?;
     let done = print::fit::Done {
         recipe: &file.name,
         fit: &fit,
         random: random.as_ref(),
-        model: &output.model,
-        report: &pages[0],
+        model,
+        report: pages.first().map(PathBuf::as_path),
     };
+    // All that was asked for is written.
+    if failure.is_none() {
+        remove_checkpoints(model);
+    }
     if arguments.output.json {
         done.json()?;
     } else {
@@ -54,16 +71,58 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         random.as_ref().map_or(Ok(()), baseline::table)?;
         done.paths()?;
     }
-    if random.is_some_and(|random| random.interrupted) {
-        eprintln!(
-            "interrupted: the model is whole, its baseline is that of the fits that were finished by then"
-        );
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
     if let Some(error) = failure {
         return Err(error.context("--random-baseline"));
     }
-    exit_code(&fit, &output.model, arguments, &recipe)
+    match &fit.ended {
+        Ended::Diverged(reason) => anyhow::bail!(
+            "{reason} (try a smaller train.learning_rate, or scale the data; the best model before that is in {})",
+            model.display()
+        ),
+        Ended::Finished | Ended::Early | Ended::Interrupted => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Saves a model. Where that fails, its only copy is written to the folder for temporary files.
+fn save(model: &Model, path: &Path) -> anyhow::Result<()> {
+    let Err(error) = model.save(path) else { return Ok(()) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let rescue = std::env::temp_dir().join(format!("narrows-{}-{name}", std::process::id()));
+    let is_rescued = model.save(&rescue).is_ok();
+    let mut places = Vec::new();
+    if is_rescued {
+        places.push(format!("the model is in {}: move it away from there", rescue.display()));
+    }
+    if checkpoint_folder(path).is_dir() {
+        places.push(format!("the last state of training is in its checkpoint: {}", how_to_resume(path)));
+    }
+    let places = if places.is_empty() { "the model is lost".to_owned() } else { places.join("; ") };
+    Err(anyhow::anyhow!("{error} ({places})"))
+}
+
+/// What is said and returned of a run that a signal stopped.
+fn interrupted(
+    fit: &Fit,
+    recipe: &str,
+    output: &Output,
+    arguments: &FitArguments,
+) -> anyhow::Result<ExitCode> {
+    let model = output.model.path();
+    if arguments.output.json {
+        print::fit::Done { recipe, fit, random: None, model, report: None }.json()?;
+    }
+    let what = if fit.history.is_empty() && !fit.pretraining.is_empty() {
+        "interrupted in pre-training: what the layers learned so far"
+    } else {
+        "interrupted: the best model so far"
+    };
+    eprintln!("{what} is in {}, not evaluated; {}", model.display(), how_to_resume(model));
+    Ok(interrupt::exit_code())
+}
+
+/// How to go on with a run that was stopped.
+fn how_to_resume(model: &Path) -> String {
+    format!("go on with the same command, --out {} and --resume", model.display())
 }
 
 /// The recipe with the fields that options set.
@@ -121,9 +180,6 @@ fn check_start(recipe: &Recipe, arguments: &FitArguments) -> anyhow::Result<()> 
             "--random-baseline: with --start-from training starts from the model, and nothing is pre-trained here"
         );
     }
-    if arguments.resume && !is_classifier {
-        anyhow::bail!("--resume: the start of training is in the checkpoint; leave out --start-from");
-    }
     let sets_encoder = options.set.iter().any(|set| set.trim_start().starts_with("encoder"));
     if is_classifier && (options.layers.is_some() || options.code_size.is_some() || sets_encoder) {
         anyhow::bail!(
@@ -138,31 +194,60 @@ fn check_start(recipe: &Recipe, arguments: &FitArguments) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Refuses paths that cannot be written before the work, not after it.
-fn probe_outputs(arguments: &FitArguments) -> anyhow::Result<()> {
-    let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
-    arguments.out.iter().chain(&page).try_for_each(|path| narrows::base::atomic_file::probe(path))?;
-    Ok(())
+/// The outputs that options name.
+struct NamedOutputs {
+    model: Option<OutputFile>,
+    page: Option<OutputFile>,
 }
+
+impl NamedOutputs {
+    fn claim(arguments: &FitArguments) -> anyhow::Result<Self> {
+        let FitArguments { data_options, held_out, .. } = arguments;
+        let files = [&arguments.start_from, &data_options.labels_file, &held_out.held_out_labels];
+        let mut inputs: Vec<&Path> = vec![Path::new(&arguments.recipe), Path::new(arguments.data())];
+        inputs.extend(held_out.held_out.as_deref().map(Path::new));
+        inputs.extend(files.into_iter().flatten().map(PathBuf::as_path));
+        let claim = |path: Option<&Path>| path.map(|path| OutputFile::claim(path, &inputs)).transpose();
+        Ok(Self {
+            model: claim(arguments.out.as_deref())?,
+            page: claim(arguments.report.as_ref().map(|folder| folder.join(PAGE)).as_deref())?,
+        })
+    }
+}
+
+/// The name of a report in its folder.
+const PAGE: &str = "report.html";
 
 /// Where the model and the report go.
 struct Output {
     folder: PathBuf,
-    /// Whether the folder was made for this run.
-    is_new: bool,
-    model: PathBuf,
+    model: OutputFile,
+    _page: OutputFile,
+    _run_folder: Option<RunFolder>,
 }
 
 impl Output {
-    fn choose(arguments: &FitArguments, recipe: &str, data: &str) -> anyhow::Result<Self> {
+    fn choose(
+        named: NamedOutputs,
+        arguments: &FitArguments,
+        recipe: &str,
+        data: &str,
+    ) -> anyhow::Result<Self> {
         // A run that goes on reports beside its model, unless told otherwise.
         let resumed = arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent);
-        let (folder, is_new) = match arguments.report.clone().or(resumed.map(Path::to_owned)) {
-            Some(folder) => (folder, false),
-            None => (run_folder::create(recipe, data)?, true),
+        let (folder, run_folder) = match arguments.report.clone().or(resumed.map(Path::to_owned)) {
+            Some(folder) => (folder, None),
+            None => {
+                let made = RunFolder::make(recipe, data)?;
+                (made.path().to_owned(), Some(made))
+            }
         };
-        let model = arguments.out.clone().unwrap_or_else(|| folder.join("model.narrows"));
-        Ok(Self { folder, is_new, model })
+        let claim = |claimed: Option<OutputFile>, name: &str| match claimed {
+            Some(claimed) => Ok(claimed),
+            None => OutputFile::claim(&folder.join(name), &[]),
+        };
+        let (model, page) = (claim(named.model, "model.narrows")?, claim(named.page, PAGE)?);
+        Ok(Self { folder, model, _page: page, _run_folder: run_folder })
     }
 }
 
@@ -176,64 +261,43 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn fit(&self, start: Option<&Model>, output: &Output, progress: &mut Progress) -> anyhow::Result<Fit> {
-        let resume = self.arguments.resume;
+    fn fit(&self, start: Option<&Model>, model: &Path, progress: &mut Progress) -> anyhow::Result<Fit> {
         let mut watch = |event: &Event| progress.on_event(event);
         let options = FitOptions {
             held_out: HeldOut::Rows(self.held_out),
             compute: self.compute,
             start_from: start,
-            checkpoints: Some(CheckpointOptions { model: &output.model, resume }),
+            checkpoints: Some(self.checkpoints(model)),
             watch: Some(&mut watch),
         };
         let fit = narrows::fit(self.recipe, self.training, options);
         progress.finish();
-        if fit.is_err() && output.is_new {
-            run_folder::remove_empty(&output.folder);
-        }
         Ok(fit?)
     }
 
+    fn checkpoints<'m>(&self, model: &'m Path) -> CheckpointOptions<'m> {
+        let resume = if self.arguments.resume { Resume::Required } else { Resume::Never };
+        CheckpointOptions { beside: model, resume }
+    }
+
     /// The random-initialisation baseline, where it is asked for and the fit came to its end.
-    fn fit_baseline(&self, fit: &Fit, progress: &mut Progress) -> anyhow::Result<Option<RandomBaseline>> {
+    fn fit_baseline(
+        &self,
+        fit: &Fit,
+        model: &Path,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Option<RandomBaseline>> {
         let is_done = matches!(fit.ended, Ended::Finished | Ended::Early);
         if !self.arguments.random_baseline || !is_done {
             return Ok(None);
         }
         let seeds = usize::from(self.arguments.seeds);
         let mut watch = |event: &Event| progress.on_event(event);
+        let checkpoints = Some(self.checkpoints(model));
         let found =
-            random_baseline(self.recipe, fit, seeds, self.training, self.held_out, &mut watch).map(Some);
+            random_baseline(self.recipe, fit, seeds, self.training, self.held_out, checkpoints, &mut watch)
+                .map(Some);
         progress.finish();
         Ok(found?)
-    }
-}
-
-/// What the shell hears of how the run ended.
-fn exit_code(fit: &Fit, model: &Path, arguments: &FitArguments, recipe: &Recipe) -> anyhow::Result<ExitCode> {
-    let model = model.display();
-    match &fit.ended {
-        Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
-        Ended::Interrupted => {
-            if fit.history.is_empty() && !fit.pretraining.is_empty() {
-                eprintln!("interrupted in pre-training: {model} has what the layers learned");
-                return Ok(ExitCode::from(INTERRUPTED));
-            }
-            let go_on = match recipe {
-                Recipe::Classifier(classifier) if classifier.frozen => {
-                    "; with a frozen encoder a run begins anew".to_owned()
-                }
-                // A classifier's layers are those of the model.
-                Recipe::Autoencoder(_) if arguments.start_from.is_some() => {
-                    format!("; go on with the same command, --out {model} and --resume, without --start-from")
-                }
-                _ => format!("; go on with the same command, --out {model} and --resume"),
-            };
-            eprintln!("interrupted: the best model so far is in {model}{go_on}");
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-        Ended::Diverged(reason) => anyhow::bail!(
-            "{reason} (try a smaller train.learning_rate, or scale the data; the best model before that is in {model})"
-        ),
     }
 }

@@ -1,8 +1,10 @@
 //! `narrows predict`
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use narrows::base::output::OutputFile;
 use narrows::data::formats::{csv, npy};
 use narrows::{Model, Source};
 
@@ -18,7 +20,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
         Some("npy") => false,
         _ => anyhow::bail!("{}: classes are written as .csv or .npy", arguments.out.display()),
     };
-    narrows::base::atomic_file::probe(&arguments.out)?;
+    let output = OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(&arguments.data)])?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
     let started = Instant::now();
@@ -32,7 +34,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     } else {
         npy::encode_f32(rows, &[names.len()], &probabilities)
     };
-    narrows::base::atomic_file::write(&arguments.out, &bytes)?;
+    output.write(&bytes)?;
     let written = Written { event: "predicted", out: &arguments.out, rows, shape, seconds };
     report_written(&written, arguments.output)
 }

@@ -1,18 +1,19 @@
 //! `narrows reproduce`
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use narrows::base::output::OutputFile;
 use narrows::data::hold_out;
 use narrows::experiments::papers::{Paper, PaperFigure, PaperMeasure};
-use narrows::fit::Watch;
+use narrows::fit::{CheckpointOptions, Resume, checkpoint_folder, remove_checkpoints};
 use narrows::model::Summary;
 use narrows::model::metrics::Evaluation;
 use narrows::progress::{Ended, Event};
-use narrows::{Compute, Dataset, FitOptions, HeldOut};
+use narrows::{Dataset, FitOptions, HeldOut};
 use serde::Serialize;
 
-use crate::INTERRUPTED;
 use crate::arguments::{DataOptions, ReproduceArguments};
 use crate::print::progress::Progress;
 use crate::print::table;
@@ -28,17 +29,31 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     if !json {
         table::line(format!("{}\n{}\n\n{}\n", paper.title, paper.source, paper.note))?;
     }
-    let mut progress = Progress::new(json, interrupt::listen()?);
+    // Nothing is written here: the checkpoints of all fits lie beside it, and a second run is refused.
+    let result = OutputFile::claim(&Path::new("runs").join(format!("reproduce-{}", paper.name)), &[])?;
+    let resume = if arguments.resume { Resume::IfPresent } else { Resume::Never };
+    let checkpoints = CheckpointOptions { beside: result.path(), resume };
+    let how_to_resume = "go on with the same command and --resume";
+    interrupt::set_resumable(&checkpoint_folder(result.path()), how_to_resume.to_owned());
+    let mut progress = Progress::new(json, interrupt::flag());
     let mut rows = Vec::new();
-    for figure in &paper.figures {
+    for (number, figure) in paper.figures.iter().enumerate() {
         progress.set_name(&figure.what);
         let begun = Instant::now();
-        let found =
-            measure(figure, &training, &held_out, compute, &mut |event: &Event| progress.on_event(event));
+        let part = checkpoints.part(&(number + 1).to_string());
+        let mut watch = |event: &Event| progress.on_event(event);
+        let options = FitOptions {
+            held_out: HeldOut::Rows(&held_out),
+            compute,
+            checkpoints: Some(part.options()),
+            watch: Some(&mut watch),
+            ..FitOptions::default()
+        };
+        let found = measure(figure, &training, options);
         progress.finish();
         let Some(found) = found? else {
-            eprintln!("interrupted: the results that were finished by then stand above");
-            return Ok(ExitCode::from(INTERRUPTED));
+            eprintln!("interrupted: the results that were finished by then stand above; {how_to_resume}");
+            return Ok(interrupt::exit_code());
         };
         let result = PaperResult::new(&paper, figure, found, begun.elapsed().as_secs_f64());
         if json {
@@ -48,6 +63,7 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
         }
         rows.push(result.row());
     }
+    remove_checkpoints(result.path());
     if json {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -144,23 +160,16 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
 fn measure(
     figure: &PaperFigure,
     training: &Dataset<'_>,
-    held_out: &Dataset<'_>,
-    compute: Compute,
-    watch: &mut Watch<'_>,
+    options: FitOptions<'_>,
 ) -> anyhow::Result<Option<f64>> {
-    let options = FitOptions {
-        held_out: HeldOut::Rows(held_out),
-        compute,
-        watch: Some(watch),
-        ..FitOptions::default()
-    };
     let fit = narrows::fit(&figure.recipe, training, options)?;
     match &fit.ended {
         Ended::Interrupted => return Ok(None),
         Ended::Diverged(reason) => anyhow::bail!("{}: {reason}", figure.what),
         Ended::Finished | Ended::Early => {}
     }
-    Ok(Some(match (fit.summary(), figure.measure) {
+    let Some(summary) = fit.summary() else { return Ok(None) };
+    Ok(Some(match (summary, figure.measure) {
         (Summary::Classification(summary), _) => summary.evaluation.error_rate * 100.0,
         (Summary::Reconstruction(summary), PaperMeasure::SquaredError) => {
             summary.evaluation.squared_error_per_row

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use narrows::Model;
+use narrows::base::output::OutputFile;
 use serde::Serialize;
 
 use crate::arguments::SplitArguments;
@@ -17,8 +18,9 @@ pub fn run(arguments: &SplitArguments) -> anyhow::Result<ExitCode> {
     let folder = arguments.out_dir.as_deref().or(path.parent()).unwrap_or(path);
     let to = |name: &str| -> PathBuf { folder.join(format!("{stem}.{name}.narrows")) };
     let paths = [to("encoder"), to("decoder")];
-    encoder.save(&paths[0])?;
-    decoder.save(&paths[1])?;
+    let outputs = [OutputFile::claim(&paths[0], &[path])?, OutputFile::claim(&paths[1], &[path])?];
+    encoder.save(outputs[0].path())?;
+    decoder.save(outputs[1].path())?;
     if arguments.output.json {
         #[derive(Serialize)]
         struct Line<'a> {

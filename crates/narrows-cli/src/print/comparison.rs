@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::table;
 use crate::shared::flags_of_hints::with_flags;
+use crate::shared::interrupt;
 
 /// The columns of the table on a terminal, which is narrower than a page.
 const COLUMNS: [Measure; 11] = [
@@ -46,6 +47,9 @@ impl Progress {
 
     /// Shows an event; answers with a request to stop once Ctrl-C was pressed or nobody reads any more.
     pub fn on_event(&mut self, event: &ComparisonEvent<'_>) -> ControlFlow<()> {
+        if let ComparisonEvent::Fit { event, .. } = event {
+            interrupt::on_event(event);
+        }
         if self.json {
             self.failed |= print_event(event).is_err();
         } else {

@@ -17,7 +17,8 @@ pub struct Done<'a> {
     pub fit: &'a Fit,
     pub random: Option<&'a RandomBaseline>,
     pub model: &'a Path,
-    pub report: &'a Path,
+    /// None for a run that was stopped.
+    pub report: Option<&'a Path>,
 }
 
 impl Done<'_> {
@@ -31,7 +32,7 @@ impl Done<'_> {
             #[serde(flatten)]
             fit: &'a Fit,
             random_baseline: Option<&'a RandomBaseline>,
-            report: &'a Path,
+            report: Option<&'a Path>,
         }
         let Self { recipe, fit, random, model, report } = *self;
         table::json(&Line { event: "fit", recipe, model, fit, random_baseline: random, report })
@@ -40,8 +41,11 @@ impl Done<'_> {
     /// A short table and the verdict.
     pub fn table(&self, training: &Dataset<'_>, held_out: &Dataset<'_>) -> anyhow::Result<()> {
         let pairs = match self.fit.summary() {
-            Summary::Reconstruction(summary) => reconstruction(self.fit, summary, training, held_out),
-            Summary::Classification(summary) => classifier::pairs(self.fit, summary, training, held_out),
+            Some(Summary::Reconstruction(summary)) => reconstruction(self.fit, summary, training, held_out),
+            Some(Summary::Classification(summary)) => {
+                classifier::pairs(self.fit, summary, training, held_out)
+            }
+            None => Vec::new(),
         };
         table::line(format!("{} on {}\n", self.recipe, training.name))?;
         table::pairs(&pairs)?;
@@ -51,7 +55,7 @@ impl Done<'_> {
     /// The paths that were written.
     pub fn paths(&self) -> anyhow::Result<()> {
         table::line(format!("model   {}", self.model.display()))?;
-        table::line(format!("report  {}", self.report.display()))
+        self.report.map_or(Ok(()), |report| table::line(format!("report  {}", report.display())))
     }
 }
 

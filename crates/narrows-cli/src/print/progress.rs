@@ -9,6 +9,7 @@ use narrows::progress::{EpochRecord, Event};
 use serde::Serialize;
 
 use super::table;
+use crate::shared::interrupt;
 
 /// Shows the events of a fit.
 pub struct Progress {
@@ -41,6 +42,7 @@ impl Progress {
 
     /// Shows an event; answers with a request to stop once Ctrl-C was pressed or nobody reads any more.
     pub fn on_event(&mut self, event: &Event) -> ControlFlow<()> {
+        interrupt::on_event(event);
         if self.json {
             self.print(event);
         } else {

@@ -263,43 +263,49 @@ fn plain_arithmetic_learns_nearly_the_same() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_fit_keeps_its_best_model_and_ends_with_130() {
-    let place = Place::new();
-    let mut child = place
-        .command("fit single mnist:test --epochs 100000 --code-size 4 --out m.narrows --report r --json")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    assert!(first.contains("\"event\":\"epoch\""), "{first}");
-    // The polite signal of Ctrl-C, to this child alone.
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let last: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert!(
-        stderr.contains("interrupted") && stderr.contains("m.narrows") && !stderr.contains("panicked"),
-        "{stderr}"
-    );
-    let done = last.last().unwrap();
-    assert_eq!((&done["event"], &done["ended"]), (&"fit".into(), &"interrupted".into()));
-    assert_eq!(done["epochs"], last.len(), "the first line was read before");
-    assert!(last.len() < 10_000);
-    let shown = &place.json("show m.narrows --json")[0];
-    assert_eq!(shown["epochs"], done["epochs"]);
-    // The best of the finished epochs was kept: its loss is the least of those printed.
-    let losses = std::iter::once(serde_json::from_str::<Value>(&first).unwrap())
-        .chain(last[..last.len() - 1].iter().cloned());
-    let best = losses.map(|line| number(&line, "held_out_loss")).fold(f64::INFINITY, f64::min);
-    assert!((number(&done["held_out"], "loss") / best - 1.0).abs() < 1e-5);
-    // Model, report and the state to go on from; nothing half-written.
-    let files = place.list(".");
-    let expected =
-        |name: &str| name == "m.narrows" || name == "r" || name.starts_with("m.narrows.checkpoint-");
-    assert!(files.iter().all(|name| expected(name)) && files.len() >= 3, "{files:?}");
+fn an_interrupted_fit_keeps_its_best_model_ends_with_the_code_of_its_signal_and_can_be_resumed() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let place = Place::new();
+        let fit = "fit single mnist:test --held-out mnist:test --code-size 4 --out m.narrows --json --epochs";
+        let mut child = place
+            .command(&format!("{fit} 100000"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(first.contains("\"event\":\"epoch\""), "{first}");
+        // To this child alone.
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let mut printed = vec![serde_json::from_str::<Value>(&first).unwrap()];
+        printed.extend(lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()));
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        for part in ["interrupted", "m.narrows", "--resume"] {
+            assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+        }
+        let done = printed.pop().unwrap();
+        assert_eq!((&done["event"], &done["ended"]), (&"fit".into(), &"interrupted".into()));
+        assert_eq!(done["epochs"], printed.len());
+        assert!(done["held_out"].is_null() && printed.len() < 10_000);
+        // The model and the state to go on from; no report, nothing half-written, no lock.
+        assert_eq!(place.list("."), ["m.narrows", "m.narrows.checkpoint"]);
+        // The best of the finished epochs was kept: its loss is the least of those printed.
+        let found = &place.json("evaluate m.narrows mnist:test --json")[0];
+        let best = printed.iter().map(|line| number(line, "held_out_loss")).fold(f64::INFINITY, f64::min);
+        assert!((number(&found["evaluation"], "loss") / best - 1.0).abs() < 1e-5);
+
+        let more = printed.len() + 1;
+        let resumed = place.json(&format!("{fit} {more} --resume"));
+        assert_eq!(
+            (resumed.len(), &resumed[0]["epoch"], &resumed[1]["epochs"]),
+            (2, &more.into(), &more.into())
+        );
+        assert!(!place.path("m.narrows.checkpoint").exists(), "the model is saved");
+    }
 }
 
 #[test]

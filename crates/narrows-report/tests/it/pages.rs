@@ -122,7 +122,7 @@ fn pretrained_layers_and_random_starts_have_sections() {
     let recipe = recipe("stacked", 1).with("pretrain.epochs", 1).unwrap();
     let fit = fit(&recipe, &rows);
     let mut watch = |_: &_| ControlFlow::Continue(());
-    let baseline = random_baseline(&recipe, &fit, 1, &rows.0, &rows.1, &mut watch).unwrap();
+    let baseline = random_baseline(&recipe, &fit, 1, &rows.0, &rows.1, None, &mut watch).unwrap();
     let page = fit_page("stacked", &fit, &rows.0, &rows.1, Some(&baseline)).unwrap();
     check(&page);
     assert!(page.html.contains(&baseline.verdict()));

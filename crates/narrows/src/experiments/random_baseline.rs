@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::experiments::compare::Spread;
-use crate::fit::{Fit, FitOptions, HeldOut, Steps, Watch, fit};
+use crate::fit::{CheckpointOptions, Fit, FitOptions, HeldOut, PartCheckpoints, Steps, Watch, fit};
 use crate::model::Summary;
 use crate::progress::{Ended, EpochRecord, Event, notify};
 use crate::recipe::Recipe;
@@ -60,9 +60,12 @@ pub fn random_baseline(
     seeds: usize,
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
+    checkpoints: Option<CheckpointOptions<'_>>,
     watch: &mut Watch<'_>,
 ) -> Result<RandomBaseline> {
-    let first_run = BaselineRun::of(first);
+    let Some(first_run) = BaselineRun::of(first) else {
+        return Err(Error::recipe("the fit was stopped before it was evaluated, and cannot be compared"));
+    };
     let Some(random_recipe) = baseline_recipe(recipe, &first_run) else {
         return Err(Error::recipe(
             "a random-initialisation baseline is that of a network that is pre-trained and not frozen, and this one is not",
@@ -70,7 +73,8 @@ pub fn random_baseline(
         .hint("fit `stacked`, or a recipe with `pretrain`"));
     };
     let all = training.rows.rows();
-    let labelled = first.summary().classification().map_or(all, |summary| summary.labelled_rows);
+    let labelled =
+        first.summary().and_then(Summary::classification).map_or(all, |summary| summary.labelled_rows);
     let mut baseline = RandomBaseline {
         is_classifier: matches!(recipe, Recipe::Classifier(_)),
         rows: (labelled, all),
@@ -88,20 +92,23 @@ pub fn random_baseline(
             let mut recipe = if pretrained { recipe.clone() } else { random_recipe.clone() };
             recipe.set_seed(seed);
             notify(watch, Event::Start { pretrained, seed });
+            let name = format!("{}-{seed}", if pretrained { "pretrained" } else { "random" });
+            let part = checkpoints.map(|options| options.part(&name));
             let options = FitOptions {
+                checkpoints: part.as_ref().map(PartCheckpoints::options),
                 held_out: HeldOut::Rows(held_out),
                 compute: first.model.compute(),
                 watch: Some(&mut *watch),
                 ..FitOptions::default()
             };
             let fit = fit(&recipe, training, options)?;
-            match fit.ended {
-                Ended::Interrupted => {
+            match (&fit.ended, BaselineRun::of(&fit)) {
+                (Ended::Interrupted, _) | (_, None) => {
                     baseline.interrupted = true;
                     return Ok(baseline);
                 }
-                Ended::Diverged(_) => baseline.diverged.push((seed, pretrained)),
-                Ended::Finished | Ended::Early => runs.push((BaselineRun::of(&fit), pretrained)),
+                (Ended::Diverged(_), _) => baseline.diverged.push((seed, pretrained)),
+                (Ended::Finished | Ended::Early, Some(run)) => runs.push((run, pretrained)),
             }
         }
         baseline.add_seed(seed, runs);
@@ -124,18 +131,19 @@ fn baseline_recipe(recipe: &Recipe, pretrained: &BaselineRun) -> Option<Recipe> 
 }
 
 impl BaselineRun {
-    fn of(fit: &Fit) -> Self {
-        let metric = match fit.summary() {
+    /// None for a fit that was not evaluated.
+    fn of(fit: &Fit) -> Option<Self> {
+        let metric = match fit.summary()? {
             Summary::Reconstruction(summary) => summary.evaluation.squared_error_per_row,
             Summary::Classification(summary) => summary.evaluation.error_rate,
         };
-        Self {
+        Some(Self {
             seed: fit.model.recipe().seed(),
             steps: fit.steps,
             seconds: fit.seconds,
             metric,
             history: fit.history.clone(),
-        }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::checks::{check_initial_model, check_memory, check_unit_range};
-use super::start::{CheckpointedTraining, Initialisation, TrainingRows, parameters_from_model, untrained};
+use super::start::{Initialisation, TrainingRows, parameters_from_model, train_from};
 use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
 use crate::base::memory;
 use crate::data::Dataset;
@@ -27,25 +27,38 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
     let Found { plan, trained, initialisation } = find_parameters(&recipe, &scaling, &mut job)?;
     let Trained { parameters, history, seconds, ended } = trained;
 
+    let is_evaluated = job.begin(Stage::Baselines);
     let rows = &*job.training.rows;
     let moments = match initialisation.moments {
-        Some(moments) => moments,
-        None => Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?,
+        Some(moments) => Some(moments),
+        None if is_evaluated => {
+            Some(Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?)
+        }
+        None => None,
+    };
+    let mean = match &moments {
+        Some(moments) => moments.mean().to_vec(),
+        None => job.training_mean(&scaling)?,
     };
     let (folded, plan, parameters) = plan.folded(&recipe, parameters)?;
     let folded = if recipe.is_normalized() { folded } else { recipe.clone() };
-    let model =
-        job.model(Recipe::Autoencoder(folded), scaling, &moments, Fitted::Network { plan, parameters });
+    let model = job.model(Recipe::Autoencoder(folded), scaling, mean, Fitted::Network { plan, parameters });
 
-    let loss = match kept_record(&recipe.train, &history) {
-        Some(record) => record.train_loss,
-        None => evaluate_with_codes(&model, rows, 0)?.0.loss,
-    };
     let steps =
         Steps { pretraining: initialisation.steps, training: recipe.train.steps(history.len(), rows.rows()) };
+    let kept_loss = kept_record(&recipe.train, &history).map(|record| record.train_loss);
     let recipe = Recipe::Autoencoder(recipe);
-    let training = TrainingOutcome { loss, history: &history, steps: steps.training };
-    let (model, held_out_codes) = job.evaluate(model, &recipe, &moments, training)?;
+    let (model, held_out_codes) = match &moments {
+        Some(moments) if is_evaluated => {
+            let loss = match kept_loss {
+                Some(loss) => loss,
+                None => evaluate_with_codes(&model, rows, 0)?.0.loss,
+            };
+            let training = TrainingOutcome { loss, history: &history, steps: steps.training };
+            job.evaluate(model, &recipe, moments, training)?
+        }
+        _ => (model, Vec::new()),
+    };
     Ok(Fit {
         model,
         recipe,
@@ -111,19 +124,12 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJ
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
     let in_memory = [TrainingRows::new(raw[0], compute.level)?, TrainingRows::new(raw[1], compute.level)?];
     let [training, held_out] = [in_memory[0].rows(), in_memory[1].rows()];
-    let description = Recipe::Autoencoder(recipe.clone());
-    let mut checkpoints = CheckpointedTraining::new(job.checkpoints, description, raw[0], raw[1])?;
-
-    let mut initialisation = Initialisation::default();
     let training_job =
         TrainingJob { plan: &plan, settings: &recipe.train, rows: training, held_out, compute };
-    let state = checkpoints.first_state(&plan, &recipe.train, || {
-        first_parameters(recipe, scaling, training_job, job, &mut initialisation)
-    })?;
-    let trained = match initialisation.stopped.clone() {
-        Some(ended) => untrained(state.parameters, ended),
-        None => checkpoints.train(training_job, state, &mut *job.watch)?,
-    };
+    let (trained, initialisation) =
+        train_from(training_job, recipe.pretrain.is_some(), job, |job, initialisation| {
+            first_parameters(recipe, scaling, training_job, job, initialisation)
+        })?;
     Ok(Found { plan, trained, initialisation })
 }
 
@@ -147,7 +153,9 @@ fn first_parameters(
         return Ok(parameters);
     }
     let Some(settings) = &recipe.pretrain else { return Ok(initial_parameters(plan, recipe.train.seed)) };
-    let pretrained = pretrain(recipe.into(), settings, plan, rows, held_out, compute, &mut *job.watch)?;
+    let both = [rows, held_out];
+    let pretrained =
+        pretrain(recipe.into(), settings, plan, both, compute, job.checkpoints, &mut *job.watch)?;
     let steps = settings.steps(&recipe.train, recipe.dense_layers(), rows.source.rows());
     notify(&mut *job.watch, Event::Stage(Stage::FineTuning));
     Ok(initialisation.record_pretraining(pretrained, steps))

@@ -2,7 +2,7 @@
 //! alone.
 
 use super::checks::{check_initial_model, check_memory, is_in_unit_range};
-use super::start::{CheckpointedTraining, Initialisation, TrainingRows, untrained};
+use super::start::{Initialisation, TrainingRows, train_from};
 use super::{Fit, FitJob, Steps, kept_record};
 use crate::base::memory;
 use crate::compute::Compute;
@@ -22,7 +22,7 @@ use crate::pca::Moments;
 use crate::progress::{EpochRecord, Event, Stage, notify};
 use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Recipe, Train};
 use crate::train::pretrain::{Encoder, Encoding, Outputs, pretrain};
-use crate::train::{Job as TrainingJob, State, Trained, train};
+use crate::train::{Job as TrainingJob, Trained};
 
 /// The smallest number of optimizer steps in an epoch on labels. Few labelled rows are repeated within an epoch, so that an
 /// epoch means the same with few and with many.
@@ -161,40 +161,20 @@ impl<'a> LabelTraining<'a> {
             rows(&self.repeated, Some(&self.repeated_classes[..])),
             rows(&*job.held_out.rows, Some(self.held_out_classes)),
         ];
-        let description =
-            Recipe::Classifier(ClassifierRecipe { train: self.settings.clone(), ..self.recipe.clone() });
-        let mut checkpoints = CheckpointedTraining::new(job.checkpoints, description, raw[0], raw[1])?;
         // Pre-training sees all rows, training on labels the labelled ones.
         let level = job.compute.level;
         let all = TrainingRows::new(rows(all, None), level)?;
         let in_memory = [TrainingRows::new(raw[0], level)?, TrainingRows::new(raw[1], level)?];
         let [labelled, held_out] = [in_memory[0].rows(), in_memory[1].rows()];
 
-        let mut initialisation = Initialisation::default();
-        let mut first_parameters = |job: &mut FitJob<'_>| {
-            self.first_parameters(start, all.rows(), held_out, job, &mut initialisation)
+        let initial = |job: &mut FitJob<'_>, initialisation: &mut Initialisation| {
+            self.first_parameters(start, all.rows(), held_out, job, initialisation)
         };
         if self.recipe.frozen {
-            if job.checkpoints.is_some_and(|options| options.resume) {
-                return Err(Error::recipe("resume: a run with a frozen encoder keeps no checkpoints")
-                    .hint("begin anew"));
-            }
-            let parameters = first_parameters(job)?;
-            let trained = match initialisation.stopped.clone() {
-                Some(ended) => untrained(parameters, ended),
-                None => self.train_softmax_layer(parameters, labelled, held_out, job)?,
-            };
-            return Ok((trained, initialisation));
+            return self.train_softmax_layer(initial, labelled, held_out, job);
         }
-        let state = checkpoints.first_state(&self.plan, &self.recipe.train, || first_parameters(job))?;
-        let trained = match initialisation.stopped.clone() {
-            Some(ended) => untrained(state.parameters, ended),
-            None => {
-                let training = self.training_job(&self.plan, labelled, held_out, job.compute);
-                checkpoints.train(training, state, &mut *job.watch)?
-            }
-        };
-        Ok((trained, initialisation))
+        let training = self.training_job(&self.plan, labelled, held_out, job.compute);
+        train_from(training, self.recipe.pretrain.is_some(), job, initial)
     }
 
     fn training_job<'r>(
@@ -230,8 +210,9 @@ impl<'a> LabelTraining<'a> {
             train: &self.recipe.train,
         };
         let held_out = Rows { classes: None, ..held_out };
+        let both = [all, held_out];
         let pretrained =
-            pretrain(encoding, settings, &self.plan, all, held_out, job.compute, &mut *job.watch)?;
+            pretrain(encoding, settings, &self.plan, both, job.compute, job.checkpoints, &mut *job.watch)?;
         notify(&mut *job.watch, Event::Stage(Stage::LabelTraining));
         Ok(initialisation.record_pretraining(pretrained, self.pretraining_steps(all.source.rows())))
     }
@@ -240,11 +221,16 @@ impl<'a> LabelTraining<'a> {
     /// codes are computed once, and a network of the softmax layer is trained on them.
     fn train_softmax_layer(
         &self,
-        parameters: Vec<f32>,
+        initial: impl FnOnce(&mut FitJob<'_>, &mut Initialisation) -> Result<Vec<f32>>,
         labelled: Rows<'_>,
         held_out: Rows<'_>,
         job: &mut FitJob<'_>,
-    ) -> Result<Trained> {
+    ) -> Result<(Trained, Initialisation)> {
+        let mut initialisation = Initialisation::default();
+        let parameters = initial(job, &mut initialisation)?;
+        if let Some(ended) = initialisation.stopped.clone() {
+            return Ok((Trained::before_the_first_epoch(parameters, ended), initialisation));
+        }
         let encoders = [Encoder { plan: self.plan.clone(), parameters: parameters.clone() }];
         let labelled_codes = Outputs::of(labelled, &encoders, job.compute)?;
         let held_out_codes = Outputs::of(held_out, &encoders, job.compute)?;
@@ -259,12 +245,10 @@ impl<'a> LabelTraining<'a> {
             Rows { classes: held_out.classes, ..held_out_codes.rows() },
             job.compute,
         );
-        let start = State::new(first, self.settings.optimizer()?);
-        let trained = train(training, start, &mut |_| Ok(()), &mut *job.watch)?;
-
+        let (trained, _) = train_from(training, false, job, |_, _| Ok(first))?;
         let parameters =
             copy_parameters(parameters, &self.plan, &trained.parameters, &plan, is_softmax_layer);
-        Ok(Trained { parameters, ..trained })
+        Ok((Trained { parameters, ..trained }, initialisation))
     }
 
     /// Optimizer steps. Those of pre-training also count in a resumed run, whose layers were pre-trained before.
@@ -291,13 +275,19 @@ impl<'a> LabelTraining<'a> {
         job: &mut FitJob<'_>,
     ) -> Result<Model> {
         let (folded, plan, parameters) = self.plan.clone().folded_classifier(self.recipe, parameters)?;
-        notify(&mut *job.watch, Event::Stage(Stage::Evaluation));
+        let is_evaluated = job.begin(Stage::Evaluation);
         let (rows, held_out, compute) = (&*job.training.rows, &*job.held_out.rows, job.compute);
-        let moments = Moments::measure(rows, self.scaling, compute.level, compute.threads)?;
+        let mean = if is_evaluated {
+            Moments::measure(rows, self.scaling, compute.level, compute.threads)?.mean().to_vec()
+        } else {
+            job.training_mean(self.scaling)?
+        };
         let recipe = Recipe::Classifier(folded.clone());
-        let mut model =
-            job.model(recipe, self.scaling.clone(), &moments, Fitted::Network { plan, parameters });
+        let mut model = job.model(recipe, self.scaling.clone(), mean, Fitted::Network { plan, parameters });
         model.classes = Some(self.labelled.names.clone());
+        if !is_evaluated {
+            return Ok(model);
+        }
 
         let (labelled, classes) = (self.labelled, self.held_out_classes);
         let labelled_rows = Subset::new(job.training.rows.clone(), labelled.rows.clone());

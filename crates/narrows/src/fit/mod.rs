@@ -24,7 +24,6 @@ mod record;
 mod start;
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 pub use autoencoder::Autoencoder;
 pub use checks::training_memory;
@@ -42,8 +41,12 @@ use crate::model::{Fitted, Model, Part, Summary};
 pub use crate::network::engine::Footprint;
 use crate::pca::Moments;
 use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
-use crate::recipe::{Recipe, Train};
+use crate::recipe::{CHECKPOINT_PERIOD, Recipe, Train};
 use crate::train::best_epoch;
+pub use crate::train::checkpoint::{
+    CheckpointOptions, PartCheckpoints, Resume, checkpoint_folder, remove_checkpoints,
+};
+use crate::train::checkpoint::{Checkpoints, Run};
 use crate::train::pretrain::PretrainedLayer;
 
 /// Fits a recipe to rows: a PCA, an autoencoder or a classifier.
@@ -72,17 +75,36 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
     };
     checks::check_lengths(&training, &held_out)?;
     let mut ignore = |_: &Event| ControlFlow::Continue(());
+    let watch = watch.unwrap_or(&mut ignore);
+    let start_hash = start_from.filter(|_| checkpoints.is_some()).map(Model::content_hash).transpose()?;
+    let run = Run { recipe, training: &training, held_out: &held_out, start_from: start_hash, compute };
+    let checkpoints = match (checkpoints, recipe.train()) {
+        (Some(options), Some(_)) => Some(Checkpoints::open(options, run, watch)?),
+        (Some(CheckpointOptions { resume: Resume::Required, .. }), None) => {
+            notify(
+                watch,
+                Event::Warning("a PCA has no checkpoints to resume from: it is fitted anew".into()),
+            );
+            None
+        }
+        _ => None,
+    };
     let job = FitJob {
         measured: [Measured::new(&*training.rows), Measured::new(&*held_out.rows)],
         training: &training,
         held_out: &held_out,
         compute,
         start_from,
-        checkpoints,
-        watch: watch.unwrap_or(&mut ignore),
+        checkpoints: checkpoints.as_ref(),
+        watch,
     };
     job.require_complete()?;
-    match recipe {
+    // How often checkpoints are written is no part of a model.
+    let mut recipe = recipe.clone();
+    if let Some(train) = recipe.train_mut() {
+        train.checkpoint = CHECKPOINT_PERIOD;
+    }
+    match &recipe {
         Recipe::Pca(recipe) => pca::fit(recipe, job),
         Recipe::Autoencoder(recipe) => autoencoder::fit(recipe, job),
         Recipe::Classifier(recipe) => classifier::fit(recipe, job),
@@ -97,7 +119,7 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
 /// let iris = narrows_datasets::iris();
 /// let options = FitOptions { held_out: HeldOut::Share(0.2), ..FitOptions::default() };
 /// let fit = narrows::fit(&Recipe::pca(2), &iris, options)?;
-/// assert_eq!(fit.summary().training_rows(), 120);
+/// assert_eq!(fit.summary().map(|summary| summary.training_rows()), Some(120));
 /// # Ok::<(), narrows::Error>(())
 /// ```
 #[derive(Default)]
@@ -111,7 +133,8 @@ pub struct FitOptions<'a> {
     pub start_from: Option<&'a Model>,
     /// Checkpoint files; none by default.
     pub checkpoints: Option<CheckpointOptions<'a>>,
-    /// The callback for every [`Event`]. `ControlFlow::Break(())` stops training; the best parameters so far are kept.
+    /// The callback for every [`Event`]. `ControlFlow::Break(())` stops what the event is about: training, whose best parameters
+    /// so far are kept, or, at a [`Stage`], the evaluation, so that [`Fit::summary`] is empty.
     pub watch: Option<&'a mut Watch<'a>>,
 }
 
@@ -133,15 +156,6 @@ impl Default for HeldOut<'_> {
     fn default() -> Self {
         Self::Share(0.1)
     }
-}
-
-/// Checkpoint files. They are written every ten seconds and when training is interrupted, and removed when it is finished.
-#[derive(Debug, Clone, Copy)]
-pub struct CheckpointOptions<'a> {
-    /// The path of the model file; the checkpoints are written next to it.
-    pub model: &'a Path,
-    /// Whether to resume from the newest checkpoint. The model is the same as without the interruption.
-    pub resume: bool,
 }
 
 /// A fitted model with the records of its fit.
@@ -184,12 +198,10 @@ pub struct Steps {
 }
 
 impl Fit {
-    /// The summary, with metrics on the held-out rows.
-    ///
-    /// # Panics
-    /// Never: [`fit()`] always writes a summary.
-    pub fn summary(&self) -> &Summary {
-        self.model.summary().expect("every fit writes a summary")
+    /// The summary, with metrics on the held-out rows. None where the callback stopped the fit before the evaluation;
+    /// [`Model::evaluate`] gives the metrics then.
+    pub fn summary(&self) -> Option<&Summary> {
+        self.model.summary()
     }
 
     /// The epoch whose parameters were kept, for a recipe that keeps the best ones. None for a recipe that keeps the last ones,
@@ -201,7 +213,7 @@ impl Fit {
 
     /// The verdict: a sentence that compares the model with its baselines.
     pub fn verdict(&self) -> &str {
-        self.summary().verdict()
+        self.summary().map_or("stopped before it was evaluated", Summary::verdict)
     }
 }
 
@@ -221,7 +233,7 @@ struct FitJob<'a> {
     measured: [Measured<'a>; 2],
     compute: Compute,
     start_from: Option<&'a Model>,
-    checkpoints: Option<CheckpointOptions<'a>>,
+    checkpoints: Option<&'a Checkpoints<'a>>,
     watch: &'a mut Watch<'a>,
 }
 
@@ -250,14 +262,27 @@ impl FitJob<'_> {
         Scaling::learn_from(scale, &self.measured[0])
     }
 
-    /// A model without a summary; `moments` are those of the training rows.
-    fn model(&self, recipe: Recipe, scaling: Scaling, moments: &Moments, fitted: Fitted) -> Model {
+    /// Announces a stage; false where the callback stops the fit before it.
+    fn begin(&mut self, stage: Stage) -> bool {
+        (self.watch)(&Event::Stage(stage)).is_continue()
+    }
+
+    /// The mean of the scaled training rows, for a model whose moments were not measured.
+    fn training_mean(&self, scaling: &Scaling) -> Result<Vec<f64>> {
+        let mut mean = self.measured[0].statistics()?.mean.clone();
+        let width = mean.len();
+        scaling.apply_f64(&mut mean, width);
+        Ok(mean)
+    }
+
+    /// A model without a summary; `training_mean` is that of the scaled rows.
+    fn model(&self, recipe: Recipe, scaling: Scaling, training_mean: Vec<f64>, fitted: Fitted) -> Model {
         Model {
             recipe,
             shape: self.training.rows.shape(),
             element: self.training.rows.element(),
             scaling,
-            training_mean: moments.mean().to_vec(),
+            training_mean,
             fitted,
             summary: None,
             part: Part::Whole,
@@ -269,13 +294,12 @@ impl FitJob<'_> {
     /// Evaluates a PCA or an autoencoder and its baselines on the held-out rows. Returns the model with its summary, and the
     /// codes of the first held-out rows. `recipe` is the fitted one, `moments` are those of the training rows.
     fn evaluate(
-        &mut self,
+        &self,
         mut model: Model,
         recipe: &Recipe,
         moments: &Moments,
         training: TrainingOutcome<'_>,
     ) -> Result<(Model, Vec<f32>)> {
-        notify(&mut *self.watch, Event::Stage(Stage::Baselines));
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
         let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::Fitted;
 use crate::pca::{Moments, Pca};
-use crate::progress::Ended;
+use crate::progress::{Ended, Stage};
 use crate::recipe::{PcaRecipe, Recipe};
 
 pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
@@ -26,9 +26,13 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
 
     let loss = pca.training_error() / rows.shape().len() as f64;
     let recipe = Recipe::Pca(recipe);
-    let model = job.model(recipe.clone(), scaling, &moments, Fitted::Pca(pca));
+    let model = job.model(recipe.clone(), scaling, moments.mean().to_vec(), Fitted::Pca(pca));
     let training = TrainingOutcome { loss, history: &[], steps: 0 };
-    let (model, held_out_codes) = job.evaluate(model, &recipe, &moments, training)?;
+    let (model, held_out_codes) = if job.begin(Stage::Baselines) {
+        job.evaluate(model, &recipe, &moments, training)?
+    } else {
+        (model, Vec::new())
+    };
     Ok(Fit {
         model,
         recipe,

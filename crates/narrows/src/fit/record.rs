@@ -8,7 +8,8 @@ use crate::progress::Ended;
 use crate::train::pretrain::PretrainedLayer;
 
 /// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, the fields of the [`Summary`] (such as `epochs`,
-/// `train_loss`, `held_out`, `baselines`, `verdict`), and `pretraining` (a record for each pre-trained layer). Only a PCA has
+/// `train_loss`, `held_out`, `baselines`, `verdict`; of a fit that was not evaluated `epochs` alone), and `pretraining` (a record
+/// for each pre-trained layer). Only a PCA has
 /// `explained_variance_ratio`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
 /// see [`Fit::history`].
 impl Serialize for Fit {
@@ -24,7 +25,10 @@ impl Serialize for Fit {
             ended: &'a Ended,
             steps: Steps,
             #[serde(flatten)]
-            summary: &'a Summary,
+            summary: Option<&'a Summary>,
+            /// Part of the summary, where there is one.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            epochs: Option<usize>,
             pretraining: &'a [PretrainedLayer],
             #[serde(skip_serializing_if = "Option::is_none")]
             explained_variance_ratio: Option<Vec<f64>>,
@@ -41,6 +45,7 @@ impl Serialize for Fit {
             ended: &self.ended,
             steps: self.steps,
             summary: self.summary(),
+            epochs: self.summary().is_none().then_some(self.history.len()),
             pretraining: &self.pretraining,
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
             eliminated: Elimination::of(&self.model),

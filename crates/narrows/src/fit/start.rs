@@ -2,7 +2,7 @@
 
 use narrows_kernels::Level;
 
-use super::{CheckpointOptions, Watch};
+use super::FitJob;
 use crate::data::Table;
 use crate::data::scaling::Scaling;
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use crate::network::engine::Rows;
 use crate::network::plan::{Op, Plan};
 use crate::pca::Moments;
 use crate::progress::Ended;
-use crate::recipe::{Recipe, Train};
-use crate::train::checkpoint::Checkpoints;
+use crate::recipe::Train;
+use crate::train::checkpoint::Key;
 use crate::train::pretrain::{Pretrained, PretrainedLayer};
 use crate::train::{Job as TrainingJob, State, Trained, train};
 
@@ -63,67 +63,38 @@ impl Initialisation {
     }
 }
 
-/// Training that was ended before its first epoch.
-pub(super) fn untrained(parameters: Vec<f32>, ended: Ended) -> Trained {
-    Trained { parameters, history: Vec::new(), seconds: 0.0, ended }
-}
-
-/// Training with or without checkpoint files.
-pub(super) struct CheckpointedTraining {
-    files: Option<Checkpoints>,
-    resume: bool,
-}
-
-impl CheckpointedTraining {
-    /// `recipe` and the two sets of rows identify the run that the files belong to.
-    pub fn new(
-        options: Option<CheckpointOptions<'_>>,
-        recipe: Recipe,
-        training: Rows<'_>,
-        held_out: Rows<'_>,
-    ) -> Result<Self> {
-        let Some(CheckpointOptions { model, resume }) = options else {
-            return Ok(Self { files: None, resume: false });
-        };
-        Ok(Self { files: Some(Checkpoints::new(model, recipe, training, held_out)?), resume })
+/// Trains the network of a job from the newest checkpoint of a resumed run, otherwise from `initial` parameters. `initial` is
+/// called for a resumed run too where the recipe pre-trains, for the records of the layers.
+pub(super) fn train_from(
+    training: TrainingJob<'_>,
+    pretrains: bool,
+    job: &mut FitJob<'_>,
+    initial: impl FnOnce(&mut FitJob<'_>, &mut Initialisation) -> Result<Vec<f32>>,
+) -> Result<(Trained, Initialisation)> {
+    let settings = training.settings;
+    let optimizer = settings.optimizer()?;
+    let mut checkpoints = job.checkpoints.map(|all| all.training(Key::Whole));
+    let kept = match &mut checkpoints {
+        Some(checkpoints) => checkpoints.newest(training.plan, optimizer, &mut *job.watch)?,
+        None => None,
+    };
+    let mut initialisation = Initialisation::default();
+    let first = match &kept {
+        Some(_) if !pretrains => Vec::new(),
+        _ => initial(job, &mut initialisation)?,
+    };
+    let state = kept.unwrap_or_else(|| State::new(first, optimizer));
+    let (done, epochs) = (state.history.len(), settings.epochs);
+    if done > epochs {
+        return Err(Error::recipe(format!(
+            "train.epochs: the checkpoint has {done} epochs already, {epochs} are asked for"
+        )));
     }
-
-    /// The state that training starts from: the newest checkpoint of a resumed run, otherwise `initial`.
-    pub fn first_state(
-        &mut self,
-        plan: &Plan,
-        settings: &Train,
-        initial: impl FnOnce() -> Result<Vec<f32>>,
-    ) -> Result<State> {
-        let optimizer = settings.optimizer()?;
-        let files = match &mut self.files {
-            Some(files) if self.resume => files,
-            files => {
-                // The files of an earlier run must not be taken for those of this run.
-                files.iter().for_each(|files| files.remove());
-                return Ok(State::new(initial()?, optimizer));
-            }
-        };
-        let state = files.newest(plan, optimizer)?;
-        let (done, epochs) = (state.history.len(), settings.epochs);
-        if done > epochs {
-            return Err(Error::recipe(format!(
-                "train.epochs: the checkpoint has {done} epochs already, {epochs} are asked for"
-            )));
-        }
-        Ok(state)
-    }
-
-    /// Trains from `state` and writes checkpoints, which are removed once training has ended by itself.
-    pub fn train(mut self, job: TrainingJob<'_>, state: State, watch: &mut Watch<'_>) -> Result<Trained> {
-        let files = &mut self.files;
-        let mut keep = |state: &State| files.as_mut().map_or(Ok(()), |files| files.keep(state));
-        let trained = train(job, state, &mut keep, watch)?;
-        if let (Some(files), Ended::Finished | Ended::Early) = (&self.files, &trained.ended) {
-            files.remove();
-        }
-        Ok(trained)
-    }
+    let trained = match initialisation.stopped.clone() {
+        Some(ended) => Trained::before_the_first_epoch(state.parameters, ended),
+        None => train(training, state, checkpoints, &mut *job.watch)?,
+    };
+    Ok((trained, initialisation))
 }
 
 /// The parameters of a model, for further training of the network `plan`. A PCA is converted to a network first.

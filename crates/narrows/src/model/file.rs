@@ -11,6 +11,7 @@ use super::metrics::{
 use super::{Decoder, Encoder, Fitted, Model, Part};
 use crate::base::atomic_file;
 use crate::base::container::{self, Kind, Tensor, Tensors};
+use crate::base::hash;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape};
@@ -224,6 +225,11 @@ impl Model {
     /// As [`Model::open`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         ModelFile::from_bytes(bytes)?.whole()
+    }
+
+    /// A hash of the model's file.
+    pub(crate) fn content_hash(&self) -> Result<String> {
+        Ok(hash::of(&self.to_bytes()?))
     }
 
     /// The bytes of the model's file.

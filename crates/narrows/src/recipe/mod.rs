@@ -25,7 +25,7 @@ pub use pretrain::{PerLayer, Pretrain, PretrainKind};
 pub use regularizer::{Init, Sparsity, Weights};
 pub(crate) use suggest::suggestion;
 use suggest::unknown;
-pub(crate) use train::Optimizer;
+pub(crate) use train::{CHECKPOINT_PERIOD, Optimizer};
 pub use train::{Keep, OptimizerName, Schedule, Train};
 
 use serde::{Deserialize, Serialize};

@@ -74,6 +74,17 @@ pub struct Train {
     /// are not decayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f32>,
+    /// Seconds between two checkpoints, which are written after an epoch; 0 for a checkpoint after each epoch. It changes
+    /// nothing in the model, which does not keep it.
+    #[serde(skip_serializing_if = "is_usual_period")]
+    pub checkpoint: f64,
+}
+
+/// The usual number of seconds between two checkpoints.
+pub(crate) const CHECKPOINT_PERIOD: f64 = 10.0;
+
+fn is_usual_period(seconds: &f64) -> bool {
+    *seconds == CHECKPOINT_PERIOD
 }
 
 /// Adam with batches of 128 rows, for 50 epochs.
@@ -99,6 +110,7 @@ impl Default for Train {
             beta1: None,
             beta2: None,
             weight_decay: None,
+            checkpoint: CHECKPOINT_PERIOD,
         }
     }
 }
@@ -223,6 +235,9 @@ impl Train {
     pub(super) fn validate(&self) -> Result<()> {
         if self.batch_size == 0 {
             return wrong("batch_size", "must be at least 1");
+        }
+        if !(self.checkpoint >= 0.0 && self.checkpoint.is_finite()) {
+            return wrong("checkpoint", "must be a number of seconds, 0 or more");
         }
         self.check_early_stopping()?;
         self.check_schedule()?;

@@ -1,103 +1,339 @@
-//! Checkpoints: the state of training after an epoch, in two files beside the model, written in turn. A run that was stopped
-//! or killed resumes from them as if it had never stopped, bit for bit.
+//! Checkpoints: the states of a fit's trainings, in a folder beside its result. A run that was stopped or killed resumes from
+//! them as if it had never stopped, bit for bit.
+//!
+//! A fit trains once, or once for each pre-trained layer and then as a whole. Each of these trainings has a key and two files,
+//! written in turn: `MODEL.checkpoint/layer-1-1`, `MODEL.checkpoint/layer-1-2`, ..., `MODEL.checkpoint/training-2`. The last
+//! state of each stays until [`remove_checkpoints`], which is called when the result is written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use crate::base::atomic_file;
 use crate::base::container::{self, Kind, Tensor};
+use crate::base::hash::ContentHash;
+use crate::base::output::beside;
+use crate::compute::Compute;
+use crate::data::{Dataset, Element, Source};
 use crate::error::{Error, Result};
-use crate::network::engine::Rows;
 use crate::network::plan::Plan;
-use crate::progress::EpochRecord;
-use crate::recipe::{Optimizer, Recipe, Schedule};
-use crate::train::State;
+use crate::progress::{EpochRecord, Event, OnEvent, notify};
+use crate::recipe::{Optimizer, Recipe, Schedule, to_json};
+use crate::train::state::State;
 
-const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 3 };
+const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 4 };
 
-/// The largest number of rows in the fingerprint of a data set.
-const FINGERPRINT_ROWS: usize = 1000;
+/// Checkpoint files of a fit.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointOptions<'a> {
+    /// The path of the result, a model file or a report: the checkpoints lie beside it, in the folder `RESULT.checkpoint`.
+    pub beside: &'a Path,
+    /// Whether the fit goes on from the newest checkpoint. The result is the same as without the interruption.
+    pub resume: Resume,
+}
 
-/// The checkpoint files of a run.
-pub(crate) struct Checkpoints {
+/// Whether a fit goes on from checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Resume {
+    /// No: it begins anew. The checkpoints of an earlier run stay until this one has written its first.
+    #[default]
+    Never,
+    /// Yes: without a checkpoint the fit is refused.
+    Required,
+    /// Where there is a checkpoint.
+    IfPresent,
+}
+
+impl CheckpointOptions<'_> {
+    /// Those of one of several fits that have one result. Resuming goes on with the fits that were begun.
+    pub fn part(&self, name: &str) -> PartCheckpoints {
+        let resume = match self.resume {
+            Resume::Never => Resume::Never,
+            Resume::Required | Resume::IfPresent => Resume::IfPresent,
+        };
+        PartCheckpoints { result: checkpoint_folder(self.beside).join(name), resume }
+    }
+}
+
+/// The checkpoint options of one of several fits that have one result.
+#[derive(Debug, Clone)]
+pub struct PartCheckpoints {
+    result: PathBuf,
+    resume: Resume,
+}
+
+impl PartCheckpoints {
+    /// As options of a fit.
+    pub fn options(&self) -> CheckpointOptions<'_> {
+        CheckpointOptions { beside: &self.result, resume: self.resume }
+    }
+}
+
+/// The folder of a result's checkpoints.
+pub fn checkpoint_folder(result: &Path) -> PathBuf {
+    beside(result, ".checkpoint")
+}
+
+/// Removes the checkpoints of a result, those of all its parts included. To be called when the result is written: until then they
+/// are the only copy of what was learned.
+pub fn remove_checkpoints(result: &Path) {
+    remove_folder(&checkpoint_folder(result));
+}
+
+fn remove_folder(folder: &Path) {
+    for path in checkpoints_in(folder) {
+        // A missing file is no failure, and one that stays does no harm.
+        let _ = std::fs::remove_file(path);
+    }
+    atomic_file::remove_all_temporary(folder);
+    for part in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if part.path().extension().is_some_and(|extension| extension == "checkpoint") {
+            remove_folder(&part.path());
+        }
+    }
+    // Fails where something else lies in it.
+    let _ = std::fs::remove_dir(folder);
+}
+
+/// The checkpoints in a folder.
+fn checkpoints_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .filter(|entry| is_checkpoint(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Whether a file name is that of a checkpoint: `training-1`, `layer-3-2`.
+fn is_checkpoint(name: &str) -> bool {
+    let Some((key, "1" | "2")) = name.rsplit_once('-') else { return false };
+    let is_layer = |layer: &str| !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
+    key == "training" || key.strip_prefix("layer-").is_some_and(is_layer)
+}
+
+/// The checkpoints of a fit, and the identity of its run: a checkpoint of another run is refused.
+pub(crate) struct Checkpoints<'a> {
+    folder: PathBuf,
+    resume: Resume,
+    period: Duration,
+    /// Files of an earlier run, which are given up when the first checkpoint of this run is written.
+    earlier: Mutex<Vec<PathBuf>>,
+    run: Run<'a>,
+    identity: OnceLock<std::result::Result<Value, String>>,
+}
+
+/// What determines the course of a run.
+pub(crate) struct Run<'a> {
+    pub recipe: &'a Recipe,
+    pub training: &'a Dataset<'a>,
+    pub held_out: &'a Dataset<'a>,
+    /// A hash of the model that training starts from.
+    pub start_from: Option<String>,
+    pub compute: Compute,
+}
+
+impl<'a> Checkpoints<'a> {
+    /// # Errors
+    /// If a checkpoint is required and there is none.
+    pub fn open(options: CheckpointOptions<'_>, run: Run<'a>, on_event: &mut OnEvent<'_>) -> Result<Self> {
+        let folder = checkpoint_folder(options.beside);
+        atomic_file::remove_all_temporary(&folder);
+        let found = checkpoints_in(&folder);
+        if options.resume == Resume::Required && found.is_empty() {
+            return Err(Error::model(format!("{}: there is no checkpoint to resume from", folder.display()))
+                .hint("leave out `resume` to begin anew"));
+        }
+        if options.resume == Resume::Never && !found.is_empty() {
+            notify(
+                on_event,
+                Event::Warning(format!(
+                    "{}: an earlier run can be resumed from here (`resume`); this one begins anew, and its first checkpoint replaces these",
+                    folder.display()
+                )),
+            );
+        }
+        let earlier = if options.resume == Resume::Never { found } else { Vec::new() };
+        let period = run.recipe.train().map_or(0.0, |train| train.checkpoint);
+        Ok(Self {
+            folder,
+            resume: options.resume,
+            period: Duration::try_from_secs_f64(period).unwrap_or(Duration::MAX),
+            earlier: Mutex::new(earlier),
+            run,
+            identity: OnceLock::new(),
+        })
+    }
+
+    /// The checkpoints of one of the trainings of the fit.
+    pub fn training(&self, key: Key) -> TrainingCheckpoints<'_> {
+        let key = match key {
+            Key::Whole => "training".to_owned(),
+            Key::Layer(number) => format!("layer-{number}"),
+        };
+        let path = |number: usize| self.folder.join(format!("{key}-{number}"));
+        TrainingCheckpoints { all: self, paths: [path(1), path(2)], next: 0 }
+    }
+
+    /// The identity of the run. It contains a hash of all rows, so that it is computed when it is first needed.
+    fn identity(&self) -> Result<&Value> {
+        let identity = self.identity.get_or_init(|| self.run.identity().map_err(|error| error.to_string()));
+        identity.as_ref().map_err(|error| Error::data(error.clone()))
+    }
+
+    /// Removes the files of an earlier run, `written` being the first of this one.
+    fn replace_earlier(&self, written: &Path) {
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in earlier.drain(..).filter(|path| path != written) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Run<'_> {
+    fn identity(&self) -> Result<Value> {
+        let mut recipe = self.recipe.clone();
+        if let Some(train) = recipe.train_mut() {
+            train.checkpoint = crate::recipe::CHECKPOINT_PERIOD;
+            // Under a schedule the learning rate depends on the number of epochs; otherwise a run may be prolonged.
+            if train.schedule == Schedule::Constant {
+                train.epochs = 1;
+            }
+        }
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "simd": self.compute.simd(),
+            "start_from": self.start_from,
+            "recipe": to_json(&recipe),
+            "training": self.rows_identity(self.training)?,
+            "held_out": self.rows_identity(self.held_out)?,
+        }))
+    }
+
+    fn rows_identity(&self, dataset: &Dataset<'_>) -> Result<Value> {
+        let rows = &*dataset.rows;
+        let labels =
+            dataset.labels.as_ref().filter(|_| matches!(self.recipe, Recipe::Classifier(_))).map(|labels| {
+                let mut hash = ContentHash::default();
+                labels.names.iter().for_each(|name| {
+                    hash.count(name.len());
+                    hash.bytes(name.as_bytes());
+                });
+                labels.classes.iter().for_each(|class| hash.bytes(&class.to_le_bytes()));
+                hash.text()
+            });
+        Ok(json!({
+            "rows": rows.rows(),
+            "shape": rows.shape().to_string(),
+            "values": content_of(rows)?,
+            "labels": labels,
+        }))
+    }
+}
+
+/// Numbers that are hashed at once.
+const HASHED_BLOCK: usize = 1 << 16;
+
+/// A hash of all numbers of a source.
+fn content_of(source: &dyn Source) -> Result<String> {
+    let (rows, width) = (source.rows(), source.shape().len());
+    let block = (HASHED_BLOCK / width.max(1)).clamp(1, rows.max(1));
+    let mut hash = ContentHash::default();
+    let mut bytes = Vec::new();
+    // Bytes and single precision are the same numbers in single precision, with half the work.
+    let is_double = source.element() == Element::F64;
+    let mut single = vec![0.0f32; if is_double { 0 } else { block * width }];
+    let mut double = vec![0.0f64; if is_double { block * width } else { 0 }];
+    for first in (0..rows).step_by(block) {
+        let count = block.min(rows - first) * width;
+        bytes.clear();
+        if is_double {
+            source.read_f64(first, &mut double[..count])?;
+            bytes.extend(double[..count].iter().flat_map(|value| value.to_le_bytes()));
+        } else {
+            source.read_f32(first, &mut single[..count])?;
+            bytes.extend(single[..count].iter().flat_map(|value| value.to_le_bytes()));
+        }
+        hash.bytes(&bytes);
+    }
+    Ok(hash.text())
+}
+
+/// One of the trainings of a fit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Key {
+    /// That of the whole network.
+    Whole,
+    /// That of a layer (from 1), before the whole.
+    Layer(usize),
+}
+
+/// The two checkpoint files of a training.
+pub(crate) struct TrainingCheckpoints<'a> {
+    all: &'a Checkpoints<'a>,
     paths: [PathBuf; 2],
     /// The file to write next.
     next: usize,
-    run: RunIdentity,
-    steps_per_epoch: u64,
-}
-
-/// The identity of a run: a checkpoint of another one is refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RunIdentity {
-    /// With the number of epochs left out, unless the learning rate depends on it: a run may be prolonged.
-    #[serde(rename = "spec")]
-    recipe: Recipe,
-    /// For the training and the held-out rows: SHA-256 of their number, their length, and some of them; for classifiers also
-    /// of the classes.
-    data: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CheckpointHead {
-    run: RunIdentity,
+    run: Value,
     step: u64,
-    best_loss: f64,
-    /// Training loss, held-out loss and seconds of each epoch.
-    history: Vec<(f64, f64, f64)>,
-    /// Active units after each epoch, where known; from version 2 on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    active_units: Vec<Option<usize>>,
-    /// The held-out error rate after each epoch, for classifiers; from version 3 on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "validation_errors")]
-    held_out_error_rates: Vec<Option<f64>>,
+    /// None before the first epoch.
+    best_loss: Option<f64>,
+    history: Vec<KeptRecord>,
 }
 
-impl Checkpoints {
-    /// The checkpoints of a run whose model goes to `model`.
-    pub fn new(model: &Path, recipe: Recipe, rows: Rows<'_>, held_out: Rows<'_>) -> Result<Self> {
-        let beside = |number: usize| {
-            let mut name = model.as_os_str().to_owned();
-            name.push(format!(".checkpoint-{number}"));
-            PathBuf::from(name)
-        };
-        let mut recipe = recipe;
-        let mut steps_per_epoch = 1;
-        if let Some(train) = recipe.train_mut() {
-            // Under a schedule the learning rate depends on the number of epochs.
-            if train.schedule == Schedule::Constant {
-                train.epochs = 1;
-            }
-            steps_per_epoch = train.steps(1, rows.source.rows()) as u64;
-        }
-        let data = format!("{} {}", fingerprint(rows)?, fingerprint(held_out)?);
-        Ok(Self {
-            paths: [beside(1), beside(2)],
-            next: 0,
-            run: RunIdentity { recipe, data },
-            steps_per_epoch,
-        })
+/// An [`EpochRecord`] without its number.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptRecord {
+    train_loss: f64,
+    held_out_loss: f64,
+    seconds: f64,
+    active_units: Option<usize>,
+    held_out_error_rate: Option<f64>,
+}
+
+impl TrainingCheckpoints<'_> {
+    /// The time between two checkpoints.
+    pub fn period(&self) -> Duration {
+        self.all.period
     }
 
     /// Writes a state over the older of the two files.
     pub fn keep(&mut self, state: &State) -> Result<()> {
-        atomic_file::write(&self.paths[self.next], &self.to_bytes(state)?)?;
+        let path = &self.paths[self.next];
+        atomic_file::write(path, &self.to_bytes(state)?)?;
+        self.all.replace_earlier(path);
         self.next = 1 - self.next;
         Ok(())
     }
 
-    /// The newest state that is undamaged and belongs to this run.
+    /// The newest undamaged state of this training, where the run resumes and there is one. A file that is passed over for an
+    /// older one is reported.
     ///
     /// # Errors
-    /// If there is none; the reason is that of the damaged or foreign file.
-    pub fn newest(&mut self, plan: &Plan, optimizer: Optimizer) -> Result<State> {
+    /// If there are files, but none is undamaged and of this run.
+    pub fn newest(
+        &mut self,
+        plan: &Plan,
+        optimizer: Optimizer,
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<Option<State>> {
         let mut found: Option<State> = None;
-        let mut reason = None;
+        let mut errors = Vec::new();
+        if self.all.resume == Resume::Never {
+            return Ok(None);
+        }
         for (number, path) in self.paths.iter().enumerate() {
             if !path.exists() {
                 continue;
@@ -112,26 +348,17 @@ impl Checkpoints {
                     self.next = 1 - number;
                 }
                 Ok(_) => {}
-                Err(error) => reason = Some(error),
+                Err(error) => errors.push(error),
             }
         }
-        match (found, reason) {
-            (Some(state), _) => Ok(state),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::model(format!(
-                "{}: there is no checkpoint to resume from",
-                self.paths[0].display()
-            ))
-            .hint("leave out `resume` to begin anew")),
+        let Some(state) = found else { return errors.into_iter().next().map_or(Ok(None), Err) };
+        for error in errors {
+            let place = &self.paths[1 - self.next];
+            let epoch = state.history.len();
+            let older = format!("{error}; resuming from {}, after epoch {epoch}", place.display());
+            notify(on_event, Event::Warning(older));
         }
-    }
-
-    /// Removes the files when the run is over.
-    pub fn remove(&self) {
-        for path in &self.paths {
-            // A missing file is no failure, and one that stays does no harm.
-            let _ = std::fs::remove_file(path);
-        }
+        Ok(Some(state))
     }
 
     fn to_bytes(&self, state: &State) -> Result<Vec<u8>> {
@@ -143,38 +370,31 @@ impl Checkpoints {
         if !state.best.is_empty() {
             tensors.insert("best".to_owned(), vector(&state.best));
         }
-        let history = state.history.iter().map(|r| (r.train_loss, r.held_out_loss, r.seconds)).collect();
-        let active_units = state.history.iter().map(|record| record.active_units).collect();
-        let held_out_error_rates = state.history.iter().map(|record| record.held_out_error_rate).collect();
-        // JSON has no infinity, which stands for "no best loss yet".
-        let best_loss = if state.best_loss.is_finite() { state.best_loss } else { f64::MAX };
-        container::encode(
-            &CHECKPOINT,
-            CHECKPOINT.newest,
-            &CheckpointHead {
-                run: self.run.clone(),
-                step: state.step,
-                best_loss,
-                history,
-                active_units,
-                held_out_error_rates,
-            },
-            &tensors,
-        )
+        let record = |record: &EpochRecord| KeptRecord {
+            train_loss: record.train_loss,
+            held_out_loss: record.held_out_loss,
+            seconds: record.seconds,
+            active_units: record.active_units,
+            held_out_error_rate: record.held_out_error_rate,
+        };
+        let head = CheckpointHead {
+            run: self.all.identity()?.clone(),
+            step: state.step,
+            best_loss: Some(state.best_loss).filter(|loss| loss.is_finite()),
+            history: state.history.iter().map(record).collect(),
+        };
+        container::encode(&CHECKPOINT, CHECKPOINT.newest, &head, &tensors)
     }
 
     fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
-        let (_, head, mut tensors) = container::decode::<CheckpointHead>(&CHECKPOINT, bytes)?;
-        if head.run.recipe != self.run.recipe {
-            return Err(Error::model("the checkpoint is of a run with other settings").hint(
-                "give the same recipe and options; only `train.epochs` may change, and not under a train.schedule",
+        let (version, head, mut tensors) = container::decode::<CheckpointHead>(&CHECKPOINT, bytes)?;
+        if version != CHECKPOINT.newest {
+            return Err(Error::model("the checkpoint is of another version of the program"));
+        }
+        if let Some(difference) = difference(&head.run, self.all.identity()?) {
+            return Err(Error::model(format!("the checkpoint is of another run: {difference}")).hint(
+                "give the same recipe, options and rows; only `train.epochs` may change, and not under a train.schedule",
             ));
-        }
-        if head.run.data != self.run.data {
-            return Err(Error::model("the checkpoint is of a run on other rows"));
-        }
-        if head.step != head.history.len() as u64 * self.steps_per_epoch {
-            return Err(Error::model("the checkpoint's steps do not fit its epochs"));
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;
@@ -183,33 +403,65 @@ impl Checkpoints {
             .collect::<Result<_>>()?;
         let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
         tensors.finish(&CHECKPOINT)?;
-        let history = head
-            .history
-            .iter()
-            .enumerate()
-            .map(|(place, &(train_loss, held_out_loss, seconds))| EpochRecord {
-                epoch: place + 1,
-                train_loss,
-                held_out_loss,
-                seconds,
-                active_units: head.active_units.get(place).copied().flatten(),
-                held_out_error_rate: head.held_out_error_rates.get(place).copied().flatten(),
-            })
-            .collect();
-        Ok(State { step: head.step, parameters, optimizer_state, best, best_loss: head.best_loss, history })
+        let record = |(place, record): (usize, &KeptRecord)| EpochRecord {
+            epoch: place + 1,
+            train_loss: record.train_loss,
+            held_out_loss: record.held_out_loss,
+            seconds: record.seconds,
+            active_units: record.active_units,
+            held_out_error_rate: record.held_out_error_rate,
+        };
+        let history = head.history.iter().enumerate().map(record).collect();
+        let best_loss = head.best_loss.unwrap_or(f64::INFINITY);
+        Ok(State { step: head.step, parameters, optimizer_state, best, best_loss, history })
     }
 }
 
-fn fingerprint(Rows { source: rows, classes, .. }: Rows<'_>) -> Result<String> {
-    let (count, width) = (rows.rows(), rows.shape().len());
-    let mut hash = Sha256::new();
-    hash.update((count as u64).to_le_bytes());
-    hash.update((width as u64).to_le_bytes());
-    let mut row = vec![0.0; width];
-    for index in (0..count).step_by(count.div_ceil(FINGERPRINT_ROWS).max(1)) {
-        rows.read_f64(index, &mut row)?;
-        row.iter().for_each(|value| hash.update(value.to_le_bytes()));
+/// The first field in which two runs differ, with both values: `train.optimizer is "adam" there, "sgd" here`.
+fn difference(there: &Value, here: &Value) -> Option<String> {
+    let (Value::Object(a), Value::Object(b)) = (there, here) else {
+        return (there != here).then(|| format!(" is {there} there, {here} here"));
+    };
+    let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+    keys.into_iter().find_map(|key| {
+        let [there, here] = [a, b].map(|map| map.get(key).unwrap_or(&Value::Null));
+        let inside = difference(there, here)?;
+        // The fields of a recipe go by their own names.
+        Some(match (key.as_str(), inside.strip_prefix(' ')) {
+            ("recipe", None) => inside,
+            (key, Some(_)) => format!("{key}{inside}"),
+            (key, None) => format!("{key}.{inside}"),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_in_which_two_runs_differ_is_named_with_both_values() {
+        let run = |optimizer: &str, simd: &str, rows: usize| json!({ "simd": simd, "recipe": { "train": { "optimizer": optimizer } }, "training": { "rows": rows } });
+        let base = run("adam", "avx2", 10);
+        assert_eq!(difference(&base, &base), None);
+        for (other, text) in [
+            (run("sgd", "avx2", 10), "train.optimizer is \"adam\" there, \"sgd\" here"),
+            (run("adam", "avx512", 10), "simd is \"avx2\" there, \"avx512\" here"),
+            (run("adam", "avx2", 11), "training.rows is 10 there, 11 here"),
+            (json!({ "simd": "avx2", "training": { "rows": 10 } }), "train.optimizer is"),
+        ] {
+            let found = difference(&base, &other).unwrap();
+            assert!(found.contains(text.trim_end_matches("is")) || found.contains("recipe is"), "{found}");
+        }
     }
-    classes.into_iter().flatten().for_each(|class| hash.update(class.to_le_bytes()));
-    Ok(container::hexadecimal(hash))
+
+    #[test]
+    fn only_checkpoints_are_removed() {
+        for name in ["training-1", "training-2", "layer-1-1", "layer-12-2"] {
+            assert!(is_checkpoint(name), "{name}");
+        }
+        for name in ["training-3", "training", "layer--1", "layer-x-1", "notes-1", "model.narrows"] {
+            assert!(!is_checkpoint(name), "{name}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! `cpu` the team of threads behind it, `state` all that the next epoch depends on, `checkpoint` its files, `pretrain`
 //! the training of one layer after the other. Fits (the room `fit`) call `train`; nothing else does.
 
-pub(crate) mod checkpoint;
+pub mod checkpoint;
 mod cpu;
 mod executor;
 pub mod pretrain;
@@ -20,6 +20,7 @@ use crate::network::engine::{Rows, loss_width};
 use crate::network::plan::Plan;
 use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::Train;
+use checkpoint::TrainingCheckpoints;
 use executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
 pub(crate) use state::State;
 
@@ -51,11 +52,8 @@ impl Job<'_> {
     }
 }
 
-/// Writes checkpoints: called with the state after an epoch now and then, and with the last one when training ends early.
-pub(crate) type Keeper<'a> = dyn FnMut(&State) -> Result<()> + Send + 'a;
-
-/// Time between two checkpoints.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// A training that took less time is not worth a checkpoint of its end, unless checkpoints are more frequent.
+const WORTH_KEEPING: Duration = Duration::from_secs(1);
 
 /// The result of training.
 pub(crate) struct Trained {
@@ -68,21 +66,31 @@ pub(crate) struct Trained {
     pub ended: Ended,
 }
 
-/// Trains from the state `start`. From a state of an earlier run it goes on as if that run had never stopped.
+impl Trained {
+    /// A training that was ended before its first epoch.
+    pub fn before_the_first_epoch(parameters: Vec<f32>, ended: Ended) -> Self {
+        Self { parameters, history: Vec::new(), seconds: 0.0, ended }
+    }
+}
+
+/// Trains from the state `start`. From a state of an earlier run it goes on as if that run had never stopped. Checkpoints are
+/// written after an epoch now and then, and with the last state.
 pub(crate) fn train(
     job: Job<'_>,
     start: State,
-    keep: &mut Keeper<'_>,
+    checkpoints: Option<TrainingCheckpoints<'_>>,
     on_event: &mut OnEvent<'_>,
 ) -> Result<Trained> {
     let team = cpu::Team::new(job, &start)?;
     let mut run = TrainingRun {
         job,
-        keep,
+        checkpoints,
         on_event,
+        started: Instant::now(),
         last_checkpoint: Instant::now(),
+        kept_epochs: Some(start.history.len()).filter(|&epochs| epochs > 0),
+        seconds: start.history.iter().map(|record| record.seconds).sum(),
         state: start,
-        seconds: 0.0,
         order: Vec::new(),
     };
     team.run(|executor| {
@@ -113,9 +121,12 @@ fn epochs_without_improvement(history: &[EpochRecord], min_delta: Option<f64>) -
 /// A run in progress.
 struct TrainingRun<'a, 'k, 'c> {
     job: Job<'a>,
-    keep: &'a mut Keeper<'k>,
+    checkpoints: Option<TrainingCheckpoints<'k>>,
     on_event: &'a mut OnEvent<'c>,
+    started: Instant,
     last_checkpoint: Instant,
+    /// Epochs of the state in the newest checkpoint.
+    kept_epochs: Option<usize>,
     /// The state after the last finished epoch.
     state: State,
     /// Time spent training.
@@ -212,24 +223,38 @@ impl TrainingRun<'_, '_, '_> {
     }
 
     fn write_checkpoint_now_and_then(&mut self) {
-        if self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+        let is_due =
+            |checkpoints: &TrainingCheckpoints<'_>| self.last_checkpoint.elapsed() >= checkpoints.period();
+        if self.checkpoints.as_ref().is_some_and(is_due) {
+            self.write_checkpoint();
             self.last_checkpoint = Instant::now();
+        }
+    }
+
+    /// Writes the state at the end, so that nothing is lost before the result is saved.
+    fn write_last_checkpoint(&mut self, ended: &Ended) {
+        let Some(checkpoints) = &self.checkpoints else { return };
+        let is_over = matches!(ended, Ended::Finished | Ended::Early);
+        let is_short = self.started.elapsed() < WORTH_KEEPING.min(checkpoints.period());
+        if self.kept_epochs != Some(self.state.history.len()) && !(is_over && is_short) {
             self.write_checkpoint();
         }
     }
 
     /// A failure is reported, but does not end the run: the model is worth more than its checkpoint.
     fn write_checkpoint(&mut self) {
-        if let Err(error) = (self.keep)(&self.state) {
-            notify(self.on_event, Event::Warning(format!("no checkpoint was written: {error}")));
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        match checkpoints.keep(&self.state) {
+            Ok(()) => self.kept_epochs = Some(self.state.history.len()),
+            Err(error) => {
+                notify(self.on_event, Event::Warning(format!("no checkpoint was written: {error}")));
+            }
         }
     }
 
     /// Chooses the parameters to keep.
     fn finish(&mut self, executor: &dyn Executor, ended: Ended) -> Trained {
-        if ended == Ended::Interrupted {
-            self.write_checkpoint();
-        }
+        self.write_last_checkpoint(&ended);
         let history = std::mem::take(&mut self.state.history);
         let wants_best = ended != Ended::Finished || self.job.settings.keeps_best();
         let parameters = if wants_best && !self.state.best.is_empty() {

@@ -17,6 +17,7 @@ use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::{
     AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
 };
+use crate::train::checkpoint::{Checkpoints, Key};
 use crate::train::{Job, State, Trained, best_epoch, train};
 
 /// The outputs of a layer are kept in memory up to this many bytes; larger ones are computed again whenever they are read.
@@ -106,9 +107,9 @@ pub(crate) fn pretrain(
     recipe: Encoding<'_>,
     settings: &Pretrain,
     plan: &Plan,
-    rows: Rows<'_>,
-    held_out: Rows<'_>,
+    [rows, held_out]: [Rows<'_>; 2],
     compute: Compute,
+    checkpoints: Option<&Checkpoints<'_>>,
     callback: &mut OnEvent<'_>,
 ) -> Result<Pretrained> {
     let stack = Stack::new(recipe, plan)?;
@@ -122,9 +123,9 @@ pub(crate) fn pretrain(
     for index in 0..count {
         notify(callback, Event::Layer { layer: index + 1, layers: count });
         let own = stack.autoencoder(recipe, settings, index);
-        let inputs = [Outputs::of(rows, &encoders, compute)?, Outputs::of(held_out, &encoders, compute)?];
-        let (mut layer, encoder, layer_ended) = train_layer(index + 1, &own, &inputs, compute, callback)?;
-        drop(inputs);
+        let inputs = [rows, held_out].map(|rows| Inputs { rows, encoders: &encoders, compute });
+        let (mut layer, encoder, layer_ended) =
+            train_layer(index + 1, &own, inputs, compute, checkpoints, callback)?;
         stack.copy_parameters(&mut parameters, plan, index, &encoder);
         encoders.push(encoder);
         if plan.input.is_grey_or_colour() {
@@ -139,23 +140,54 @@ pub(crate) fn pretrain(
     Ok(Pretrained { parameters, layers, ended })
 }
 
+/// The rows of a layer's training: the outputs of the layers before.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    rows: Rows<'a>,
+    encoders: &'a [Encoder],
+    compute: Compute,
+}
+
+impl<'a> Inputs<'a> {
+    fn shape(&self) -> Shape {
+        self.encoders.last().map_or(self.rows.source.shape(), |last| Shape::flat(last.plan.code().len()))
+    }
+
+    fn compute(self) -> Result<Outputs<'a>> {
+        Outputs::of(self.rows, self.encoders, self.compute)
+    }
+}
+
 /// Trains the autoencoder of layer `number` on its inputs: those of the training rows and those of the held-out rows.
 fn train_layer(
     number: usize,
     recipe: &AutoencoderRecipe,
-    inputs: &[Outputs<'_>; 2],
+    [rows, held_out]: [Inputs<'_>; 2],
     compute: Compute,
+    checkpoints: Option<&Checkpoints<'_>>,
     callback: &mut OnEvent<'_>,
 ) -> Result<(PretrainedLayer, Encoder, Ended)> {
-    let [rows, held_out] = inputs.each_ref().map(Outputs::rows);
-    let plan = Plan::new(recipe, rows.source.shape())?;
-    let start = State::new(initial_parameters(&plan, recipe.train.seed), recipe.train.optimizer()?);
+    let plan = Plan::new(recipe, rows.shape())?;
+    let optimizer = recipe.train.optimizer()?;
+    let mut checkpoints = checkpoints.map(|checkpoints| checkpoints.training(Key::Layer(number)));
+    let kept = match &mut checkpoints {
+        Some(checkpoints) => checkpoints.newest(&plan, optimizer, callback)?,
+        None => None,
+    };
+    let start = kept.unwrap_or_else(|| State::new(initial_parameters(&plan, recipe.train.seed), optimizer));
     let mut on_event = |event: &Event| match event {
         Event::Epoch(record) => callback(&Event::LayerEpoch { layer: number, record: *record }),
         other => callback(other),
     };
-    let job = Job { plan: &plan, settings: &recipe.train, rows, held_out, compute };
-    let Trained { parameters, history, seconds, ended } = train(job, start, &mut |_| Ok(()), &mut on_event)?;
+    let Trained { parameters, history, seconds, ended } = if start.history.len() >= recipe.train.epochs {
+        // An earlier run has trained the layer: its inputs are not needed.
+        trained_before(start, &recipe.train)
+    } else {
+        let inputs = [rows.compute()?, held_out.compute()?];
+        let [rows, held_out] = inputs.each_ref().map(Outputs::rows);
+        let job = Job { plan: &plan, settings: &recipe.train, rows, held_out, compute };
+        train(job, start, checkpoints, &mut on_event)?
+    };
     let wants_best = ended != Ended::Finished || recipe.train.keeps_best();
     let kept_epoch = best_epoch(&history).filter(|_| wants_best).map(|record| record.epoch);
     let layer = PretrainedLayer {
@@ -167,6 +199,14 @@ fn train_layer(
         filters: Vec::new(),
     };
     Ok((layer, Encoder { plan, parameters }, ended))
+}
+
+/// The result of a training whose last epoch `state` is the state of.
+fn trained_before(state: State, settings: &Train) -> Trained {
+    let seconds = state.history.iter().map(|record| record.seconds).sum();
+    let has_best = settings.keeps_best() && !state.best.is_empty();
+    let parameters = if has_best { state.best } else { state.parameters };
+    Trained { parameters, history: state.history, seconds, ended: Ended::Finished }
 }
 
 /// The layers of an encoder that are pre-trained, and the steps of the whole network that get their weights.

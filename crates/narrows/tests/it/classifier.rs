@@ -289,7 +289,7 @@ fn a_twin_has_as_many_updates_and_the_answer_is_plain() {
     let settings = small(&["pretrain={epochs=[2, 1]}", "labelled=60"]);
     let fit = fit_from(&settings, None, 2);
     let all = |recipe: &Recipe, first: &Fit| {
-        random_baseline(recipe, first, 2, &training, &held_out, &mut |_| ControlFlow::Continue(()))
+        random_baseline(recipe, first, 2, &training, &held_out, None, &mut |_| ControlFlow::Continue(()))
     };
     let found = all(&settings, &fit).unwrap();
     assert_eq!((found.pretrained.len(), found.random.len()), (2, 2));

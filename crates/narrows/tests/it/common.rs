@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use narrows::data::{Dataset, Labels, Number, OpenOptions, Shape, Table};
-use narrows::fit::CheckpointOptions;
+use narrows::fit::{CheckpointOptions, Resume};
 use narrows::model::metrics::{
     Classification, ClassificationSummary, Evaluation, Reconstruction, ReconstructionSummary,
 };
@@ -67,12 +67,13 @@ pub fn fit_with_checkpoints(
     resume: bool,
     stop: usize,
 ) -> Result<Fit> {
+    let resume = if resume { Resume::Required } else { Resume::Never };
     let mut watch = |event: &Event| match event {
         Event::Epoch(record) if record.epoch == stop => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
     let options = FitOptions {
-        checkpoints: Some(CheckpointOptions { model, resume }),
+        checkpoints: Some(CheckpointOptions { beside: model, resume }),
         watch: Some(&mut watch),
         ..options(held_out, 2)
     };
@@ -82,13 +83,13 @@ pub fn fit_with_checkpoints(
 /// The summary of a PCA or an autoencoder.
 #[track_caller]
 pub fn reconstruction(fit: &Fit) -> &ReconstructionSummary {
-    fit.summary().reconstruction().expect("no classifier")
+    fit.summary().expect("evaluated").reconstruction().expect("no classifier")
 }
 
 /// The summary of a classifier.
 #[track_caller]
 pub fn classification(fit: &Fit) -> &ClassificationSummary {
-    fit.summary().classification().expect("a classifier")
+    fit.summary().expect("evaluated").classification().expect("a classifier")
 }
 
 /// The metrics of a PCA or an autoencoder on rows.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::common::{fit_on, fit_with_checkpoints, made, open, parse, reconstruction, values};
 use narrows::data::hold_out;
+use narrows::fit::{checkpoint_folder, remove_checkpoints};
 use narrows::progress::Ended;
 use narrows::{Dataset, Fit, Recipe, Shape};
 
@@ -41,14 +42,17 @@ fn resumed_is_never_interrupted() {
         let second = run(&recipe, &model, true, 7).unwrap();
         assert_eq!((second.ended, second.history.len()), (Ended::Interrupted, 7));
         // The newer of the two checkpoints is damaged: the older one serves.
-        let newest = folder.path().join("model.narrows.checkpoint-2");
+        let newest = folder.path().join("model.narrows.checkpoint").join("training-2");
         let bytes = std::fs::read(&newest).unwrap();
         std::fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
         let third = run(&recipe, &model, true, usize::MAX).unwrap();
         assert_eq!((third.ended, third.history.len()), (Ended::Finished, 9));
         assert_eq!(third.model.to_bytes().unwrap(), whole.model.to_bytes().unwrap(), "{optimizer}");
+        // The last state is kept until the model is written.
+        assert!(checkpoint_folder(&model).is_dir());
+        remove_checkpoints(&model);
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-        assert!(left.is_empty(), "checkpoints are removed when all is done: {left:?}");
+        assert!(left.is_empty(), "{left:?}");
     }
 }
 
@@ -92,13 +96,13 @@ fn what_cannot_be_resumed_is_refused() {
     };
     refused(&recipe("adam", 5), "no checkpoint");
     run(&recipe("adam", 5), &model, false, 2).unwrap();
-    refused(&recipe("sgd", 5), "other settings");
+    refused(&recipe("sgd", 5), "train.optimizer is \"adam\" there, \"sgd\" here");
     refused(&recipe("adam", 1), "has 2 epochs already");
     // More epochs are no other run.
     let longer = run(&recipe("adam", 8), &model, true, 6).unwrap();
     assert_eq!(longer.history.len(), 6);
     for number in [1, 2] {
-        let path = folder.path().join(format!("model.narrows.checkpoint-{number}"));
+        let path = checkpoint_folder(&model).join(format!("training-{number}"));
         if path.exists() {
             std::fs::write(path, b"not a checkpoint").unwrap();
         }

@@ -36,6 +36,7 @@ use crate::data::Dataset;
 use crate::data::scaling::{Chosen, choose_scale};
 use crate::data::stats::Measured;
 use crate::error::{Error, Result};
+use crate::fit::CheckpointOptions;
 use crate::progress::Event;
 use crate::recipe::{Recipe, Scale};
 use run::ComparisonRun;
@@ -54,7 +55,7 @@ pub struct Candidate {
 
 /// Options of [`compare`].
 #[derive(Debug, Clone, Default)]
-pub struct CompareOptions {
+pub struct CompareOptions<'a> {
     /// The number of fits of each recipe that depends on a seed, with consecutive seeds from the recipe's own; 0 means 1.
     pub seeds: usize,
     /// The code size of all recipes that can change it. Without it, recipes keep theirs unless the rows are narrow.
@@ -63,6 +64,8 @@ pub struct CompareOptions {
     pub scale: Option<Scale>,
     /// The code sizes of the code-size curves, which are fitted with the first seed; empty for no curves.
     pub code_sizes: Vec<usize>,
+    /// The checkpoint files of all fits; none by default. See [`remove_checkpoints`](crate::fit::remove_checkpoints).
+    pub checkpoints: Option<CheckpointOptions<'a>>,
 }
 
 /// An event of a comparison. `ControlFlow::Break(())` from the callback stops the comparison.
@@ -120,13 +123,13 @@ pub fn compare(
     candidates: &[Candidate],
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
-    options: &CompareOptions,
+    options: &CompareOptions<'_>,
     compute: Compute,
     callback: &mut (dyn FnMut(&ComparisonEvent) -> ControlFlow<()> + Send),
 ) -> Result<Comparison> {
     check(candidates, training, held_out)?;
     let scale = common_scale(candidates, training, held_out, options)?;
-    let mut run = ComparisonRun::new(training, held_out, scale.scale, compute, callback);
+    let mut run = ComparisonRun::new(training, held_out, scale.scale, compute, options.checkpoints, callback);
     run.fits = number_of_fits(candidates, options);
     let code_size = common_code_size(&mut run, options);
 
@@ -177,7 +180,7 @@ fn common_scale(
     candidates: &[Candidate],
     training: &Dataset<'_>,
     held_out: &Dataset<'_>,
-    options: &CompareOptions,
+    options: &CompareOptions<'_>,
 ) -> Result<Chosen> {
     if let Some(scale) = options.scale {
         return Ok(Chosen { scale, reason: "as asked" });
@@ -187,7 +190,7 @@ fn common_scale(
 }
 
 /// The code size of all recipes that can change it; none if they keep their own.
-fn common_code_size(run: &mut ComparisonRun<'_>, options: &CompareOptions) -> Option<usize> {
+fn common_code_size(run: &mut ComparisonRun<'_>, options: &CompareOptions<'_>) -> Option<usize> {
     if options.code_size.is_some() {
         return options.code_size;
     }
@@ -199,7 +202,7 @@ fn common_code_size(run: &mut ComparisonRun<'_>, options: &CompareOptions) -> Op
     Some(size)
 }
 
-fn number_of_fits(candidates: &[Candidate], options: &CompareOptions) -> usize {
+fn number_of_fits(candidates: &[Candidate], options: &CompareOptions<'_>) -> usize {
     let curves = candidates
         .iter()
         .filter(|candidate| code_size_curve::can_change_code_size(&candidate.recipe))

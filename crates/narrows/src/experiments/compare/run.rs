@@ -9,9 +9,9 @@ use crate::data::Dataset;
 use crate::data::scaling::Scaling;
 use crate::error::{Error, Result};
 use crate::evaluation::codes::neighbourhoods;
-use crate::fit::{Fit, FitOptions, HeldOut, fit};
-use crate::model::Model;
+use crate::fit::{CheckpointOptions, Fit, FitOptions, HeldOut, PartCheckpoints, fit};
 use crate::model::metrics::ReconstructionSummary;
+use crate::model::{Model, Summary};
 use crate::progress::{Ended, Event};
 use crate::recipe::{Loss, Recipe, Scale};
 
@@ -27,6 +27,7 @@ pub(super) struct ComparisonRun<'a> {
     /// The common scale.
     pub scale: Scale,
     pub compute: Compute,
+    checkpoints: Option<CheckpointOptions<'a>>,
     samples: Samples,
     /// The number of the current fit, from 1.
     pub fit_number: usize,
@@ -43,6 +44,7 @@ impl<'a> ComparisonRun<'a> {
         held_out: &'a Dataset<'a>,
         scale: Scale,
         compute: Compute,
+        checkpoints: Option<CheckpointOptions<'a>>,
         on_event: &'a mut OnComparisonEvent<'a>,
     ) -> Self {
         Self {
@@ -50,6 +52,7 @@ impl<'a> ComparisonRun<'a> {
             held_out,
             scale,
             compute,
+            checkpoints,
             samples: Samples::new(training, held_out),
             fit_number: 0,
             fits: 0,
@@ -152,6 +155,7 @@ impl<'a> ComparisonRun<'a> {
     pub fn fit(&mut self, name: &str, recipe: &Recipe) -> Result<Option<Fit>> {
         let Self { training, held_out, compute, fit_number, fits, on_event, interrupted, .. } = self;
         let (number, of) = (*fit_number, *fits);
+        let result = self.checkpoints.map(|options| options.part(&format!("{number}")));
         let mut watch = |event: &Event| {
             let flow = on_event(&ComparisonEvent::Fit { recipe: name, number, of, event });
             *interrupted |= flow.is_break();
@@ -160,11 +164,12 @@ impl<'a> ComparisonRun<'a> {
         let options = FitOptions {
             held_out: HeldOut::Rows(held_out),
             compute: *compute,
+            checkpoints: result.as_ref().map(PartCheckpoints::options),
             watch: Some(&mut watch),
             ..FitOptions::default()
         };
         let fit = fit(recipe, *training, options)?;
-        Ok(Some(fit).filter(|fit| fit.ended != Ended::Interrupted))
+        Ok(Some(fit).filter(|fit| fit.ended != Ended::Interrupted && fit.summary().is_some()))
     }
 
     /// Evaluates a fit and adds its metrics to the method; the first fit gives the curves and the examples.
@@ -278,7 +283,7 @@ fn encode(model: &Model, dataset: &Dataset<'_>, indices: &[usize]) -> Result<Vec
 /// The summary of a fit. Classifiers were refused before.
 pub(super) fn reconstruction(fit: &Fit) -> Result<&ReconstructionSummary> {
     fit.summary()
-        .reconstruction()
+        .and_then(Summary::reconstruction)
         .ok_or_else(|| Error::recipe("a classifier reconstructs nothing to compare"))
 }
 
