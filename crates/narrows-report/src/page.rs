@@ -27,7 +27,8 @@ pub struct File {
 
 impl Page {
     /// Writes the page as `report.html`, and its files, into a folder, which is created where it is missing. Returns the
-    /// paths written, the page first.
+    /// paths written, the page first. No other run should write a report into the folder at the same time: see
+    /// [`OutputFile`](narrows::base::output::OutputFile).
     ///
     /// # Errors
     /// Where a file cannot be written; the message names it.
@@ -36,6 +37,7 @@ impl Page {
         let mut written = vec![page.clone()];
         for File { name, bytes } in &self.files {
             let path = folder.join(name);
+            atomic_file::remove_temporary(&path);
             atomic_file::write(&path, bytes)?;
             written.push(path);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use narrows::Model;
+use narrows::base::output::OutputFile;
 use narrows::model::metrics::{Evaluation, Reconstruction};
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ struct Line<'a> {
 
 /// Measures the metrics of a model on data.
 pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
+    let page = arguments.report.as_ref().map(|folder| folder.join("report.html"));
+    let _page = page.map(|page| OutputFile::claim(&page, &[&arguments.model])).transpose()?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
     if arguments.report.is_some() && model.classes().is_none() {

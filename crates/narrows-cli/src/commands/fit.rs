@@ -233,8 +233,10 @@ impl Output {
         recipe: &str,
         data: &str,
     ) -> anyhow::Result<Self> {
-        // A run that goes on reports beside its model, unless told otherwise.
-        let resumed = arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent);
+        // A run that goes on in a folder of runs reports there, unless told otherwise.
+        let is_run = |folder: &&Path| folder.parent().is_some_and(|runs| runs.ends_with("runs"));
+        let resumed =
+            arguments.out.as_deref().filter(|_| arguments.resume).and_then(Path::parent).filter(is_run);
         let (folder, run_folder) = match arguments.report.clone().or(resumed.map(Path::to_owned)) {
             Some(folder) => (folder, None),
             None => {

@@ -92,6 +92,20 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Free bytes of the disk that a path is on, where the system tells.
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
+    // The nearest folder that exists.
+    let folder = path
+        .ancestors()
+        .skip(1)
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let folder = folder.into_iter().find(|folder| folder.is_dir())?;
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    return None;
+}
+
 /// Flushes a folder, so that a file that was renamed or removed in it is so after a crash, too.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
@@ -124,8 +138,8 @@ fn temporary_prefix(path: &Path) -> String {
     format!("{TEMPORARY_START}{}-", hash::short(name.as_encoded_bytes()))
 }
 
-/// Removes the temporary files of a path that a killed run left. For a caller that has locked the path.
-pub(super) fn remove_temporary(path: &Path) {
+/// Removes the temporary files that killed runs left when they wrote to a path. For the only run that writes to it.
+pub fn remove_temporary(path: &Path) {
     remove_matching(folder_of(path), &temporary_prefix(path));
 }
 

@@ -73,6 +73,9 @@ pub(super) fn train_from(
 ) -> Result<(Trained, Initialisation)> {
     let settings = training.settings;
     let optimizer = settings.optimizer()?;
+    if let Some(checkpoints) = job.checkpoints {
+        checkpoints.check_space(training.plan.buffer_len, optimizer.state_slots(), &mut *job.watch)?;
+    }
     let mut checkpoints = job.checkpoints.map(|all| all.training(Key::Whole));
     let kept = match &mut checkpoints {
         Some(checkpoints) => checkpoints.newest(training.plan, optimizer, &mut *job.watch)?,

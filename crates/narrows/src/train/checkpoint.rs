@@ -19,13 +19,16 @@ use crate::base::hash::ContentHash;
 use crate::base::output::beside;
 use crate::compute::Compute;
 use crate::data::{Dataset, Element, Source};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::network::plan::Plan;
 use crate::progress::{EpochRecord, Event, OnEvent, notify};
 use crate::recipe::{Optimizer, Recipe, Schedule, to_json};
 use crate::train::state::State;
 
 const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 4 };
+
+/// Bytes of a file besides its tensors, generously.
+const FILE_HEAD: u64 = 1 << 16;
 
 /// Checkpoint files of a fit.
 #[derive(Debug, Clone, Copy)]
@@ -179,6 +182,40 @@ impl<'a> Checkpoints<'a> {
         };
         let path = |number: usize| self.folder.join(format!("{key}-{number}"));
         TrainingCheckpoints { all: self, paths: [path(1), path(2)], next: 0 }
+    }
+
+    /// Refuses a fit whose result would not fit on the disk, and warns where its checkpoints may not. `parameters` is the number
+    /// of parameters, `slots` that of the optimizer's vectors of this length.
+    pub fn check_space(&self, parameters: usize, slots: usize, on_event: &mut OnEvent<'_>) -> Result<()> {
+        let Some(free) = atomic_file::free_space(&self.folder) else { return Ok(()) };
+        let vector = (parameters * size_of::<f32>()) as u64;
+        let model = vector + FILE_HEAD;
+        // The parameters, the best parameters, the optimizer's state; two files and the one that is being written.
+        let checkpoints = 3 * (vector * (2 + slots as u64) + FILE_HEAD);
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let place = self.folder.display();
+        if free < model {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!(
+                    "{place}: the disk has {:.1} MB free, the model takes {:.1} MB",
+                    megabytes(free),
+                    megabytes(model)
+                ),
+            )
+            .hint("free some space, or write to another disk"));
+        }
+        if self.resume == Resume::Never && free < model + checkpoints {
+            notify(
+                on_event,
+                Event::Warning(format!(
+                    "{place}: the disk has {:.1} MB free, the model and its checkpoints take {:.1} MB: without checkpoints an interrupted run is lost",
+                    megabytes(free),
+                    megabytes(model + checkpoints)
+                )),
+            );
+        }
+        Ok(())
     }
 
     /// The identity of the run. It contains a hash of all rows, so that it is computed when it is first needed.
