@@ -348,8 +348,18 @@ impl TrainingCheckpoints<'_> {
 
     /// Writes a state over the older of the two files.
     pub fn keep(&mut self, state: &State) -> Result<()> {
-        let path = &self.paths[self.next];
-        atomic_file::write(path, &self.to_bytes(state)?)?;
+        let bytes = self.to_bytes(state)?;
+        let [path, newer] = [&self.paths[self.next], &self.paths[1 - self.next]];
+        let mut written = atomic_file::write(path, &bytes);
+        if written.is_err() && newer.exists() && std::fs::remove_file(path).is_ok() {
+            // A full disk: the older state makes room for this one.
+            written = atomic_file::write(path, &bytes);
+        }
+        if written.is_err() {
+            // The folder of a first checkpoint.
+            let _ = std::fs::remove_dir(&self.all.folder);
+        }
+        written?;
         self.all.replace_earlier(path);
         self.next = 1 - self.next;
         Ok(())
