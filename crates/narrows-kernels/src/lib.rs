@@ -9,6 +9,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`gemm`] | the product of two matrices, with bias, activation or derivative fused as its epilogue |
+//! | [`gram`] | Gram matrices of bytes, exact, and of single precision with sums in double precision |
 //! | [`conv`] | convolutions: strided, transposed, of an upsampled image; forward pass and both gradients |
 //! | [`pooling`] | max pooling, average pooling, nearest-neighbour upsampling, and their gradients |
 //! | [`batch_norm`] | batch normalization, forward and backward |
@@ -49,6 +50,7 @@ pub mod batch_norm;
 pub mod conv;
 mod elementwise;
 pub mod gemm;
+pub mod gram;
 pub mod image;
 pub mod optimizer;
 pub mod pooling;

@@ -27,6 +27,7 @@ mod microkernel;
 mod packing;
 mod skip_zeros;
 mod tile;
+pub(crate) mod tiles;
 mod view;
 
 pub use epilogue::{Epilogue, EpilogueF64};

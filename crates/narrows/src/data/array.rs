@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{Array, Array2, ArrayView, ArrayView2, Axis, Dimension, Ix2, Ix3, Ix4, IxDyn};
 
-use super::{Dataset, Element, Shape, Source, Table, Values};
+use super::{Dataset, Element, Shape, Source, Stored, Table, Values};
 use crate::error::Result;
 
 /// The number types of rows: u8, f32 and f64.
@@ -14,6 +14,9 @@ pub trait Number: Copy + Send + Sync + 'static + sealed::Sealed {
 
     /// Wraps numbers of this type.
     fn values(numbers: Vec<Self>) -> Values;
+
+    /// Names the type of numbers in memory.
+    fn stored(numbers: &[Self]) -> Stored<'_>;
 
     /// The number in double precision, which is exact.
     fn to_f64(self) -> f64;
@@ -36,6 +39,10 @@ impl Number for u8 {
         Values::U8(numbers)
     }
 
+    fn stored(numbers: &[Self]) -> Stored<'_> {
+        Stored::U8(numbers)
+    }
+
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
@@ -52,6 +59,10 @@ impl Number for f32 {
         Values::F32(numbers)
     }
 
+    fn stored(numbers: &[Self]) -> Stored<'_> {
+        Stored::F32(numbers)
+    }
+
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
@@ -66,6 +77,10 @@ impl Number for f64 {
 
     fn values(numbers: Vec<Self>) -> Values {
         Values::F64(numbers)
+    }
+
+    fn stored(numbers: &[Self]) -> Stored<'_> {
+        Stored::F64(numbers)
     }
 
     fn to_f64(self) -> f64 {
@@ -130,6 +145,11 @@ impl<T: Number> Source for ArrayRows<'_, T> {
             self.copy_row(row, out, T::to_f32);
         }
         Ok(())
+    }
+
+    fn stored(&self, first: usize, rows: usize) -> Option<Stored<'_>> {
+        let width = self.shape.len();
+        self.array.as_slice().map(|numbers| T::stored(&numbers[first * width..(first + rows) * width]))
     }
 }
 

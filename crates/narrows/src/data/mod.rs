@@ -38,7 +38,7 @@ pub use concat::Concat;
 pub use dataset::{Dataset, hold_out};
 pub use labels::Labels;
 pub use open::{Format, OpenOptions, open, read_bytes, read_label_bytes};
-pub use source::{Access, Element, Shape, Source};
+pub use source::{Access, Element, Shape, Source, Stored};
 pub use stats::Statistics;
 pub use stream::{RowReader, Stream};
 pub use table::{Subset, Table, Values};

@@ -118,6 +118,18 @@ impl Element {
     }
 }
 
+/// Rows in memory, in the number type that they are stored in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Stored<'a> {
+    /// Bytes.
+    U8(&'a [u8]),
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision.
+    F64(&'a [f64]),
+}
+
 /// The order in which the rows of a [`Source`] can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -217,6 +229,15 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
+    /// Consecutive rows from `first` on, `rows` of them, where they lie in memory one after the other. None where they must be read.
+    ///
+    /// # Panics
+    /// Where there are not as many rows.
+    fn stored(&self, first: usize, rows: usize) -> Option<Stored<'_>> {
+        let _ = (first, rows);
+        None
+    }
+
     /// Reads the rows `indices` into `out` (`indices.len()` x row length).
     ///
     /// # Errors
@@ -268,6 +289,10 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
         (**self).read_f32(first, out)
+    }
+
+    fn stored(&self, first: usize, rows: usize) -> Option<Stored<'_>> {
+        (**self).stored(first, rows)
     }
 
     fn gather_f64(&self, indices: &[usize], out: &mut [f64]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use narrows_kernels::{Level, vector};
 
-use super::source::{Access, Element, Shape, Source, not_finite, same_length};
+use super::source::{Access, Element, Shape, Source, Stored, not_finite, same_length};
 use crate::error::{Error, Result};
 
 /// The numbers of a [`Table`], row after row.
@@ -153,6 +153,16 @@ impl Source for Table {
     fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
         self.copy_f32(first.., out);
         Ok(())
+    }
+
+    fn stored(&self, first: usize, rows: usize) -> Option<Stored<'_>> {
+        let width = self.shape.len();
+        let range = first * width..(first + rows) * width;
+        Some(match &self.values {
+            Values::U8(values) => Stored::U8(&values[range]),
+            Values::F32(values) => Stored::F32(&values[range]),
+            Values::F64(values) => Stored::F64(&values[range]),
+        })
     }
 
     fn gather_f64(&self, indices: &[usize], out: &mut [f64]) -> Result<()> {

@@ -32,7 +32,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
     let moments = match initialisation.moments {
         Some(moments) => Some(moments),
         None if is_evaluated => {
-            Some(Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?)
+            Some(Moments::measure(&job.measured[0], &scaling, job.compute.level, job.compute.threads)?)
         }
         None => None,
     };
@@ -146,7 +146,7 @@ fn first_parameters(
     }
     if recipe.weights.init == Init::ClosedForm {
         let started = Instant::now();
-        let moments = Moments::measure(&*job.training.rows, scaling, compute.level, compute.threads)?;
+        let moments = Moments::measure(&job.measured[0], scaling, compute.level, compute.threads)?;
         let parameters = closed_form(plan, &moments, compute.level)?;
         initialisation.moments = Some(moments);
         initialisation.seconds = started.elapsed().as_secs_f64();

@@ -278,7 +278,7 @@ impl<'a> LabelTraining<'a> {
         let is_evaluated = job.begin(Stage::Evaluation);
         let (rows, held_out, compute) = (&*job.training.rows, &*job.held_out.rows, job.compute);
         let mean = if is_evaluated {
-            Moments::measure(rows, self.scaling, compute.level, compute.threads)?.mean().to_vec()
+            Moments::measure(&job.measured[0], self.scaling, compute.level, compute.threads)?.mean().to_vec()
         } else {
             job.training_mean(self.scaling)?
         };

@@ -20,7 +20,7 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let rows = &*job.training.rows;
 
     let started = Instant::now();
-    let moments = Moments::measure(rows, &scaling, job.compute.level, job.compute.threads)?;
+    let moments = Moments::measure(&job.measured[0], &scaling, job.compute.level, job.compute.threads)?;
     let pca = Pca::from_moments(&moments, recipe.code_size, recipe.whiten)?;
     let seconds = started.elapsed().as_secs_f64();
 

@@ -9,6 +9,7 @@
 //! may use it.
 
 pub(crate) mod closed_form;
+mod gram;
 pub(crate) mod moments;
 
 pub use moments::{Moments, Scatter};
@@ -88,8 +89,9 @@ impl Pca {
         if rows.rows() == 0 || rows.shape().len() == 0 {
             return Err(Error::data("there are no rows"));
         }
-        Measured::new(&*rows).require_complete()?;
-        let moments = Moments::measure(&*rows, &Scaling::identity(), level, threads)?;
+        let measured = Measured::new(&*rows);
+        measured.require_complete()?;
+        let moments = Moments::measure(&measured, &Scaling::identity(), level, threads)?;
         Self::from_moments(&moments, Some(code_size), false)
     }
 

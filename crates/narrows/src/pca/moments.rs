@@ -1,7 +1,8 @@
 //! Mean and scatter matrix of rows, in double precision, and their principal directions.
 //!
-//! [`Moments::measure`] makes two passes: one for the mean, with sums about the first row, one for squares about the mean, so
-//! that a mean of a million and a standard deviation of one cost no digits. With more columns than rows, the d x d scatter
+//! [`Moments::measure`] takes the fastest way that costs no digits: integers for bytes, single precision for many rows in
+//! single precision (`gram`), and else double precision in two passes, one for the mean, with sums about the first row, one for
+//! squares about the mean, so that a mean of a million and a standard deviation of one cost no digits. With more columns than rows, the d x d scatter
 //! matrix is not formed; the principal directions follow from the centred rows and their n x n Gram matrix.
 //!
 //! [`Scatter`] is the accumulator: rows are pushed in blocks, and scatters of parts of the rows, about any centres, are
@@ -12,10 +13,12 @@ use std::sync::{Mutex, RwLock};
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
+use super::gram::{self, MeanAndScatter};
 use crate::base::linalg::{complete_basis, fix_signs, symmetric_eigen};
-use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::data::source::each_block;
+use crate::data::stats::Measured;
+use crate::data::{Element, Source};
 use crate::error::{Error, Result};
 
 /// Rows of a matrix product. Fixed, because it determines the order of the sums.
@@ -69,12 +72,25 @@ impl Moments {
     /// # Errors
     /// Where rows cannot be read.
     pub(crate) fn measure(
-        source: &dyn Source,
+        measured: &Measured<'_>,
         scaling: &Scaling,
         level: Level,
         threads: usize,
     ) -> Result<Self> {
+        let source = measured.source;
         let (rows, width) = (source.rows(), source.shape().len());
+        if width <= rows {
+            let found = match source.element() {
+                Element::U8 => Some(gram::of_bytes(source, scaling, level, threads)?),
+                Element::F32 if gram::is_worthwhile(rows, width) => {
+                    Some(gram::of_singles(source, measured.statistics()?, scaling, level, threads)?)
+                }
+                Element::F32 | Element::F64 => None,
+            };
+            if let Some(MeanAndScatter { mean, scatter }) = found {
+                return Ok(Self { rows, width, mean, spread: SecondMoments::Scatter(scatter) });
+            }
+        }
         let mean = mean(source, scaling)?;
         if width <= rows {
             let mut scatter = Scatter::about(mean);
@@ -86,6 +102,13 @@ impl Moments {
         scaling.apply_f64(&mut centred, width);
         subtract(&mut centred, &mean);
         Ok(Self { rows, width, mean, spread: SecondMoments::Centred(centred) })
+    }
+
+    /// The scatter matrix, where it was formed.
+    #[cfg(test)]
+    pub(super) fn scatter(&self) -> &[f64] {
+        let SecondMoments::Scatter(scatter) = &self.spread else { panic!("the rows are kept") };
+        scatter
     }
 
     /// The first `k` principal directions about the mean: eigenvectors of the covariance matrix.

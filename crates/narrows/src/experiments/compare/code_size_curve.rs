@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::run::{ComparisonRun, reconstruction};
 use super::{Candidate, ComparisonEvent, Method, set_code_size};
 use crate::data::scaling::Scaling;
+use crate::data::stats::Measured;
 use crate::error::Result;
 use crate::evaluation::baselines::pca_errors;
 use crate::pca::moments::Moments;
@@ -99,7 +100,8 @@ fn pca_curve(run: &mut ComparisonRun<'_>, code_sizes: &[usize]) -> Result<CodeSi
     run.emit(&ComparisonEvent::Stage { stage: "PCA at each code size" });
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
-    let moments = Moments::measure(training, &scaling, run.compute.level, run.compute.threads)?;
+    let moments =
+        Moments::measure(&Measured::new(training), &scaling, run.compute.level, run.compute.threads)?;
     let most = code_sizes.last().copied().unwrap_or(0);
     let errors = pca_errors(&moments, &scaling, held_out, most, run.compute)?;
     let points: Vec<Point> = code_sizes
