@@ -1,10 +1,12 @@
-//! Foundations: atomic files, the container of model files, free memory, keyed random numbers, eigenvectors, text for people.
+//! Foundations: atomic files, the container of model files, the memory budget, the opening of
+//! input files, keyed random numbers, eigenvectors, text for people.
 //!
 //! This room knows nothing of rows, recipes or networks. It uses only [`crate::error`]; every other room may use it.
 
 pub mod atomic_file;
 pub(crate) mod container;
+pub(crate) mod input_file;
 pub(crate) mod linalg;
-pub(crate) mod memory;
+pub mod memory;
 pub(crate) mod random;
 pub mod text;

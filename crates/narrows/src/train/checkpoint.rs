@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::base::atomic_file;
+use crate::base::{atomic_file, input_file};
 use crate::base::container::{self, Kind, Tensor};
 use crate::error::{Error, Result};
 use crate::network::engine::Rows;
@@ -102,10 +102,9 @@ impl Checkpoints {
             if !path.exists() {
                 continue;
             }
-            let state =
-                std::fs::read(path).map_err(|error| Error::io(path, "read", error)).and_then(|bytes| {
-                    self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
-                });
+            let state = input_file::read(path, CHECKPOINT.name, usize::MAX).and_then(|bytes| {
+                self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
+            });
             match state {
                 Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
                     found = Some(state);

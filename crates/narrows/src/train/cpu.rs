@@ -33,7 +33,7 @@ const MULTIPLY_ADDS_PER_THREAD: usize = 200_000;
 fn useful_threads(plan: &Plan, batch: usize) -> usize {
     // Each batch normalisation adds four barriers.
     let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. })).count();
-    (3 * plan.multiply_adds()).saturating_mul(batch) / (MULTIPLY_ADDS_PER_THREAD * (1 + 2 * normalized)) + 1
+    plan.multiply_adds().saturating_mul(3).saturating_mul(batch) / (MULTIPLY_ADDS_PER_THREAD * (1 + 2 * normalized)) + 1
 }
 
 /// The threads of a run and what they share.
