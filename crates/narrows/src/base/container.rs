@@ -72,9 +72,8 @@ pub(crate) fn encode(
     description: &impl Serialize,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<u8>> {
-    let bug = |error: &dyn std::fmt::Display| {
-        Error::model(format!("this {} cannot be written: {error}", kind.name))
-    };
+    let bug =
+        |error: &dyn fmt::Display| Error::model(format!("this {} cannot be written: {error}", kind.name));
     let model = serde_json::value::to_raw_value(description).map_err(|error| bug(&error))?;
     let sha256 =
         content_hash(model.get(), tensors.iter().map(|(name, t)| (&**name, t.dtype, &*t.shape, &*t.bytes)));

@@ -7,7 +7,7 @@ use crate::model::Summary;
 use crate::progress::Ended;
 use crate::train::pretrain::PretrainedLayer;
 
-/// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, the fields of the [`Summary`] (such as `epochs`,
+/// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
 /// `train_loss`, `held_out`, `baselines`, `verdict`), and `pretraining` (a record for each pre-trained layer). Only a PCA has
 /// `explained_variance_ratio`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
 /// see [`Fit::history`].
@@ -23,6 +23,7 @@ impl Serialize for Fit {
             #[serde(flatten)]
             ended: &'a Ended,
             steps: Steps,
+            memory: usize,
             #[serde(flatten)]
             summary: &'a Summary,
             pretraining: &'a [PretrainedLayer],
@@ -40,6 +41,7 @@ impl Serialize for Fit {
             seconds: self.seconds,
             ended: &self.ended,
             steps: self.steps,
+            memory: self.memory,
             summary: self.summary(),
             pretraining: &self.pretraining,
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::base::{atomic_file, input_file};
 use crate::base::container::{self, Kind, Tensor};
+use crate::base::{atomic_file, input_file};
 use crate::error::{Error, Result};
 use crate::network::engine::Rows;
 use crate::network::plan::Plan;

@@ -20,6 +20,7 @@ use crate::network::engine::{Rows, loss_width};
 use crate::network::plan::Plan;
 use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::Train;
+pub(crate) use cpu::useful_threads;
 use executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
 pub(crate) use state::State;
 

@@ -69,7 +69,9 @@ impl Plan {
         for (part, layers) in [("encoder", recipe.encoder), ("decoder", recipe.decoder)] {
             if layers.len() > MOST_LAYERS {
                 let count = layers.len();
-                return Err(Error::recipe(format!("{part}: {count} layers; at most {MOST_LAYERS} are possible")));
+                return Err(Error::recipe(format!(
+                    "{part}: {count} layers; at most {MOST_LAYERS} are possible"
+                )));
             }
         }
         let is_open = |layer: &&Layer| matches!(layer, Layer::Convolution { padding: Padding::Auto, .. });
@@ -336,7 +338,9 @@ fn check_sides(place: &LayerRef<'_>, layer: &Layer) -> Result<()> {
         return Err(place.error(format!("a side of {side}; 1 to {LARGEST_SIDE} are possible")));
     }
     if !(1..=LARGEST_STRIDE).contains(&stride) {
-        return Err(place.error(format!("a stride or factor of {stride}; 1 to {LARGEST_STRIDE} are possible")));
+        return Err(
+            place.error(format!("a stride or factor of {stride}; 1 to {LARGEST_STRIDE} are possible"))
+        );
     }
     Ok(())
 }
