@@ -165,7 +165,10 @@ fn header<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<(Header, &'a [u8])> {
     if text.first() != Some(&b'{') {
         return Err(torn(kind, "its header is no object"));
     }
-    let XX
+    let header = serde_json::from_slice(text).map_err(|error| {
+        // A damaged name may be part of the message, which is one line.
+        torn(kind, &format!("its header: {error}").replace(char::is_control, " "))
+    })?;
     Ok((header, numbers))
 }
 
