@@ -85,6 +85,16 @@ impl Model {
         })
     }
 
+    /// Refuses the reconstruction of `n` rows at once, on this thread, that takes more memory than is free.
+    pub(super) fn require_reconstruction(&self, n: usize, element: Element) -> Result<()> {
+        let d = self.shape.len();
+        let evaluator = self.network().map_or(0, |(plan, _)| evaluator_bytes(plan, element));
+        let bytes = n.saturating_mul(d).saturating_mul(56).saturating_add(evaluator);
+        require_or(bytes, 1, format_args!("the reconstruction of {n} rows"), |_| {
+            "fewer rows at a time".to_owned()
+        })
+    }
+
     /// What would fit: fewer threads, or fewer rows.
     fn hint(
         &self,

@@ -92,6 +92,7 @@ impl Pca {
         }
         Measured::new(&*rows).require_complete()?;
         let (n, d) = (rows.rows(), rows.shape().len());
+        // Both parts at once, before the time for the first is spent.
         let needs = Moments::needs(n, d, code_size.min(n.min(d)));
         let bytes = needs.measuring.max(needs.kept.saturating_add(needs.principal));
         memory::require(bytes, threads, format_args!("a PCA of {n} rows of {d} numbers"))?;

@@ -13,6 +13,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
 use crate::base::linalg::{complete_basis, eigen_bytes, fix_signs, symmetric_eigen};
+use crate::base::memory;
 use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::data::source::each_block;
@@ -67,7 +68,7 @@ impl Moments {
     /// Measures scaled rows.
     ///
     /// # Errors
-    /// Where rows cannot be read.
+    /// Where rows cannot be read, or there is too little memory.
     pub(crate) fn measure(
         source: &dyn Source,
         scaling: &Scaling,
@@ -75,6 +76,12 @@ impl Moments {
         threads: usize,
     ) -> Result<Self> {
         let (rows, width) = (source.rows(), source.shape().len());
+        let needs = Self::needs(rows, width, 0);
+        memory::require(
+            needs.measuring,
+            threads,
+            format_args!("the moments of {rows} rows of {width} numbers"),
+        )?;
         let mean = mean(source, scaling)?;
         if width <= rows {
             let mut scatter = Scatter::about(mean);
@@ -102,6 +109,8 @@ impl Moments {
     fn principal(&self, k: usize, level: Level, with_mean: bool) -> Result<Principal> {
         let (n, d) = (self.rows, self.width);
         assert!(k <= d);
+        let needs = Self::needs(n, d, k);
+        memory::require(needs.principal, 1, format_args!("a PCA of {n} rows of {d} numbers"))?;
         let (mut directions, squares) = match &self.spread {
             SecondMoments::Scatter(scatter) => {
                 let mut matrix = scatter.clone();

@@ -209,7 +209,7 @@ impl<'a> Input<'a> {
                 let more = out.len().clamp(1 << 16, 1 << 30);
                 reserve(&self.place, &mut out, more)?;
             }
-            let room = out.capacity() - out.len();
+            let room = exactly.unwrap_or(usize::MAX).min(out.capacity()) - out.len();
             if self.read_text(&mut out, room)? < room {
                 break;
             }

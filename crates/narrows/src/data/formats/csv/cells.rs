@@ -13,7 +13,10 @@ pub(super) fn read_cells(text: &Text, header: &Header, columns: &Columns) -> Res
     let file = CsvFile { text, header, columns };
     // Each field ends with a delimiter or a line, so there are no more numbers than these.
     let most = text.most_fields();
-    let bytes = most.saturating_mul(size_of::<f64>());
+    // A label is text of its own.
+    let labels =
+        if columns.label.is_some() { most / header.width.max(1) * 2 * size_of::<String>() } else { 0 };
+    let bytes = most.saturating_mul(size_of::<f64>()).saturating_add(labels);
     memory::require(bytes, 1, "its table").map_err(|error| text.at(error))?;
     let (mut values, mut classes) = (Vec::new(), Vec::new());
     values

@@ -48,10 +48,9 @@ pub(super) fn add_needs(
     steps: &[Step],
     layout: &Layout,
     is_training: bool,
-    geometry: Geometry,
-    bias: Option<&Range<usize>>,
-    tied: bool,
 ) {
+    let Op::Convolution { geometry, bias, tied, .. } = &steps[i].op else { return };
+    let (geometry, bias, tied) = (*geometry, bias.as_ref(), *tied);
     let [input, output] = [layout.values[i].image, layout.values[i + 1].image];
     let [input_gradient, output_gradient] = layout.gradient_images(i, is_training);
     let images = Images { input, output, output_gradient, input_gradient };

@@ -83,18 +83,7 @@ impl<'a> Chain<'a> {
         for (i, step) in steps.iter().enumerate() {
             match &step.op {
                 Op::Dense { .. } => needs.scratch_len = needs.scratch_len.max(dense::scratch_len(step)),
-                Op::Convolution { geometry, bias, tied, .. } => {
-                    convolution::add_needs(
-                        &mut needs,
-                        i,
-                        steps,
-                        layout,
-                        is_training,
-                        *geometry,
-                        bias.as_ref(),
-                        *tied,
-                    );
-                }
+                Op::Convolution { .. } => convolution::add_needs(&mut needs, i, steps, layout, is_training),
                 Op::Dropout { .. } | Op::Sample { .. } if is_training => {
                     needs.words_len = needs.words_len.max(step.output.len().next_multiple_of(2));
                 }
