@@ -5,6 +5,7 @@
 //! started once ([`run`]), all run the same loop, and meet at a barrier between phases ([`Worker::wait`]).
 //! [`Shared`](crate::shared::Shared) holds the buffers that they exchange.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -13,30 +14,68 @@ use std::time::{Duration, Instant};
 /// result. The calling thread is the leader; only its call gets `leader_state`. If a thread panics, the others panic at
 /// their next [`Worker::wait`], and so does this function.
 ///
+/// # Errors
+/// If the system cannot start a thread: then `work` is not called at all, and the threads that were started have ended.
+///
 /// # Panics
-/// If a thread of the team panics, or the system cannot start a thread.
-pub fn run<L, R>(threads: usize, leader_state: L, work: impl Fn(Worker<'_>, Option<L>) -> R + Sync) -> R
+/// If a thread of the team panics.
+pub fn run<L, R>(
+    threads: usize,
+    leader_state: L,
+    work: impl Fn(Worker<'_>, Option<L>) -> R + Sync,
+) -> io::Result<R>
 where
     R: Send,
     L: Send,
 {
     let threads = threads.max(1);
-    let barrier = Barrier::new(threads);
+    let (barrier, gate) = (Barrier::new(threads), Gate::default());
     std::thread::scope(|scope| {
         for index in 1..threads {
-            let (barrier, work) = (&barrier, &work);
+            let (barrier, gate, work) = (&barrier, &gate, &work);
             let started =
                 std::thread::Builder::new().name(format!("narrows-{index}")).spawn_scoped(scope, move || {
-                    work(Worker { index, barrier }, None);
+                    if gate.wait() {
+                        work(Worker { index, barrier }, None);
+                    }
                 });
             if let Err(error) = started {
-                // Threads that are already waiting must not wait forever.
-                barrier.poison();
-                panic!("the system starts no thread {index} of {threads}: {error}");
+                gate.open(false);
+                let message = format!("cannot start thread {} of {threads}: {error}", index + 1);
+                return Err(io::Error::new(error.kind(), message));
             }
         }
-        work(Worker { index: 0, barrier: &barrier }, Some(leader_state))
+        gate.open(true);
+        Ok(work(Worker { index: 0, barrier: &barrier }, Some(leader_state)))
     })
+}
+
+/// Holds the threads of a team until all are started: a thread that meets the others at a barrier would wait forever for one
+/// that never came to be.
+#[derive(Default)]
+struct Gate {
+    /// Whether the team is complete, once that is known.
+    is_complete: Mutex<Option<bool>>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn open(&self, is_complete: bool) {
+        // Nothing panics while it holds this lock.
+        *self.is_complete.lock().unwrap_or_else(|error| error.into_inner()) = Some(is_complete);
+        self.opened.notify_all();
+    }
+
+    /// Waits until it is known whether the team is complete.
+    fn wait(&self) -> bool {
+        let mut answer = self.is_complete.lock().unwrap_or_else(|error| error.into_inner());
+        loop {
+            match *answer {
+                Some(is_complete) => return is_complete,
+                None => answer = self.opened.wait(answer).unwrap_or_else(|error| error.into_inner()),
+            }
+        }
+    }
 }
 
 /// A thread of a team.
@@ -183,7 +222,7 @@ mod tests {
                 }
                 worker.index()
             });
-            assert_eq!(result, 0);
+            assert_eq!(result.unwrap(), 0);
         }
     }
 
@@ -196,9 +235,24 @@ mod tests {
                         assert!(!(step == 50 && worker.index() == guilty), "on purpose");
                         worker.wait();
                     }
-                });
+                })
+                .unwrap();
             });
             assert!(result.is_err());
+        }
+    }
+
+    #[test]
+    fn nobody_works_in_a_team_that_is_not_complete() {
+        for is_complete in [false, true] {
+            let (gate, working) = (Gate::default(), AtomicUsize::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| working.fetch_add(usize::from(gate.wait()), Ordering::Relaxed));
+                }
+                gate.open(is_complete);
+            });
+            assert_eq!(working.into_inner(), if is_complete { 3 } else { 0 });
         }
     }
 }

@@ -40,6 +40,9 @@ pub enum ErrorKind {
     Diverged,
     /// The operating system could not read or write a file.
     Io,
+    /// The work takes more memory than is free, or the operating system could not start a thread. With a smaller batch size, fewer
+    /// threads or fewer rows, or on another machine, it may succeed.
+    Resources,
 }
 
 impl Error {
@@ -66,6 +69,11 @@ impl Error {
     /// A [`ErrorKind::Io`] error of a path: `runs/a.narrows: cannot write: disk full`, with `write` for `doing`.
     pub fn io(path: &std::path::Path, doing: &str, source: std::io::Error) -> Self {
         Self::new(ErrorKind::Io, format!("{}: cannot {doing}: {source}", path.display()))
+    }
+
+    /// A [`ErrorKind::Resources`] error for threads that the operating system could not start.
+    pub(crate) fn threads(source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Resources, source.to_string()).hint("fewer `threads`")
     }
 
     /// Adds a hint: what the user can do.

@@ -101,6 +101,9 @@ enum Format {
     Png,
 }
 
+/// Bytes of a number in a CSV file, its delimiter included; few numbers are longer.
+const LONGEST_CELL: usize = 22;
+
 /// Images in a row of a picture.
 const COLUMNS: usize = 10;
 
@@ -148,6 +151,12 @@ fn write(
 ) -> anyhow::Result<ExitCode> {
     let path = &arguments.out;
     let (rows, shape) = (result.rows(), result.shape());
+    let of_number = match format_of(path)? {
+        Format::Npy => size_of::<f64>(),
+        Format::Png | Format::Csv => size_of::<f64>() + LONGEST_CELL,
+    };
+    let bytes = rows.saturating_mul(shape.len()).saturating_mul(of_number);
+    narrows::base::memory::require(bytes, 1, format_args!("{}: writing the result", path.display()))?;
     let values = result.into_values();
     let bytes = match format_of(path)? {
         Format::Npy => {

@@ -1,7 +1,7 @@
 //! Flags in the place of the library's names: its messages speak of options and fields, a terminal of flags.
 
 /// The library's name for an option of a call or a field of a recipe, and the flag that sets it.
-const FLAGS: [(&str, &str); 12] = [
+const FLAGS: [(&str, &str); 13] = [
     ("label_column", "--label-column"),
     ("labels_file", "--labels-file"),
     ("shape", "--shape"),
@@ -10,6 +10,7 @@ const FLAGS: [(&str, &str); 12] = [
     ("pretrain", "--pretrain"),
     ("resume", "--resume"),
     ("seeds", "--seeds"),
+    ("threads", "--threads"),
     ("train.epochs", "--epochs"),
     ("train.batch_size", "--batch-size"),
     ("held_out", "--held-out"),

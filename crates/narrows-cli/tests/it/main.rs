@@ -7,6 +7,7 @@ mod apply;
 mod classifier;
 mod compare;
 mod fit;
+mod limits;
 mod mistakes;
 mod old_spellings;
 mod run;

@@ -1,6 +1,6 @@
 //! [`Convolution`]: a convolution with the gather tables of its images, ready to run.
 
-use super::gather::{self, PhasePair, phase_pairs};
+use super::gather::{self, GatherTable, PhasePair, TableNeeds, phase_pairs};
 use super::geometry::{Geometry, Images};
 use super::{gradient, multiply};
 use crate::elementwise::activation::Activation;
@@ -15,6 +15,20 @@ pub struct Convolution {
     images: Images,
     forward: Vec<PhasePair>,
     backward: Vec<PhasePair>,
+}
+
+/// The lengths of the buffers of a convolution and the memory of its tables, found from its shape alone: nothing of the size of
+/// an image is made. Numbers too large to count are `usize::MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvolutionNeeds {
+    /// [`Convolution::packed_len`] of the forward and of the backward pass.
+    pub packed: [usize; 2],
+    /// [`Convolution::scratch_len`].
+    pub scratch: usize,
+    /// [`Convolution::sums_len`].
+    pub sums: usize,
+    /// Bytes of the gather tables.
+    pub table_bytes: usize,
 }
 
 /// A pass over a convolution. Each pass has its own packed weights.
@@ -47,19 +61,47 @@ impl Convolution {
         assert!(covers(images.input.border, geometry.input_border()), "the border of the input");
         let companion = if gradients { images.output_gradient } else { images.output };
         let forward = phase_pairs(&axes.map(|axis| axis.forward()), images.input, images.output, companion);
-        let backward =
-            if gradients && covers(images.output_gradient.border, geometry.output_gradient_border()) {
-                let phases = axes.map(|axis| axis.backward());
-                phase_pairs(&phases, images.output_gradient, images.input_gradient, images.input)
-            } else {
-                Vec::new()
-            };
+        let backward = if goes_backward(geometry, images, gradients) {
+            let phases = axes.map(|axis| axis.backward());
+            phase_pairs(&phases, images.output_gradient, images.input_gradient, images.input)
+        } else {
+            Vec::new()
+        };
         Self { geometry, images, forward, backward }
+    }
+
+    /// What [`Convolution::new`] of the same arguments needs.
+    pub fn needs(geometry: Geometry, images: Images, gradients: bool) -> ConvolutionNeeds {
+        let axes = geometry.axes();
+        let forward = TableNeeds::of(&axes.map(|axis| axis.forward()), images.input, images.output);
+        let backward = if goes_backward(geometry, images, gradients) {
+            let phases = axes.map(|axis| axis.backward());
+            TableNeeds::of(&phases, images.output_gradient, images.input_gradient)
+        } else {
+            TableNeeds::default()
+        };
+        ConvolutionNeeds {
+            packed: [forward.packed, backward.packed],
+            scratch: forward.largest.max(backward.largest),
+            sums: forward.sums,
+            table_bytes: forward.bytes.saturating_add(backward.bytes),
+        }
+    }
+
+    /// Bytes of the gather tables.
+    pub fn table_bytes(&self) -> usize {
+        let pairs = self.forward.iter().chain(&self.backward);
+        pairs.map(PhasePair::bytes).sum()
     }
 
     /// The shape of the convolution.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// The table of the first phase of the forward pass.
+    pub(super) fn into_forward_table(mut self) -> GatherTable {
+        self.forward.swap_remove(0).table
     }
 
     pub(super) fn pairs(&self, pass: Pass) -> &[PhasePair] {
@@ -254,6 +296,11 @@ fn add_transposed(sums: &mut [f32], matrix: &[f32], columns: usize) {
             sums[j * rows + i] += value;
         }
     }
+}
+
+/// Returns whether a convolution has tables for the backward pass.
+fn goes_backward(geometry: Geometry, images: Images, gradients: bool) -> bool {
+    gradients && covers(images.output_gradient.border, geometry.output_gradient_border())
 }
 
 /// Returns whether a border is at least as wide as required on each side.

@@ -94,6 +94,55 @@ pub(super) struct PhasePair {
     pub taps: [Vec<Vec<usize>>; 2],
 }
 
+/// Bytes of a tap in a phase: a list of one kernel position, and what the allocator adds to it.
+const TAP_BYTES: usize = size_of::<Vec<usize>>() + 32;
+
+impl PhasePair {
+    /// Bytes of the table and the taps.
+    pub fn bytes(&self) -> usize {
+        let taps = self.taps.iter().map(Vec::len).sum::<usize>();
+        size_of::<Self>() + size_of_val(&self.table.entries[..]) + TAP_BYTES * taps
+    }
+}
+
+/// The sizes of the tables that [`phase_pairs`] makes of the same phases.
+#[derive(Debug, Default)]
+pub(super) struct TableNeeds {
+    /// The sums over the tables of [`GatherTable::packed_len`], and of k x columns.
+    pub packed: usize,
+    pub sums: usize,
+    /// The largest k x columns.
+    pub largest: usize,
+    pub bytes: usize,
+}
+
+impl TableNeeds {
+    pub fn of(phases: &[Vec<Phase>; 2], read: Image, written: Image) -> Self {
+        let product =
+            |factors: &[usize]| factors.iter().fold(1, |product: usize, &n| product.saturating_mul(n));
+        // Sums over all pairs of phases are products of sums over the phases of each axis.
+        let sum =
+            |each: fn(&Phase) -> usize| phases.each_ref().map(|axis| axis.iter().map(each).sum::<usize>());
+        let [taps, counts, all, with_taps] =
+            [sum(|p| p.taps.len()), sum(|p| p.count), sum(|_| 1), sum(|p| usize::from(!p.taps.is_empty()))];
+        let most = phases.each_ref().map(|axis| axis.iter().map(|p| p.taps.len()).max().unwrap_or(0));
+        let columns = written.channels;
+        let k = product(&[taps[0], taps[1], read.channels]);
+        let own_taps = product(&[taps[0], with_taps[1]]).saturating_add(product(&[taps[1], with_taps[0]]));
+        let bytes = [
+            product(&[all[0], all[1], size_of::<PhasePair>()]),
+            product(&[counts[0], counts[1], size_of::<GatherEntry>()]),
+            product(&[own_taps, TAP_BYTES]),
+        ];
+        Self {
+            packed: product(&[k, columns.next_multiple_of(MAX_LANES)]),
+            sums: product(&[k, columns]),
+            largest: product(&[most[0], most[1], read.channels, columns]),
+            bytes: bytes.into_iter().fold(0, usize::saturating_add),
+        }
+    }
+}
+
 /// Every phase of the height combined with every phase of the width.
 pub(super) fn phase_pairs(
     phases: &[Vec<Phase>; 2],
@@ -101,7 +150,7 @@ pub(super) fn phase_pairs(
     written: Image,
     companion: Image,
 ) -> Vec<PhasePair> {
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(phases[0].len() * phases[1].len());
     for down in &phases[0] {
         for across in &phases[1] {
             let is_empty = down.taps.is_empty() || across.taps.is_empty();

@@ -44,7 +44,10 @@ impl Geometry {
             }
             _ => (self.output.height * self.output.width, self.output.channels),
         };
-        pixels * channels * self.kernel.0 * self.kernel.1 * self.input.channels
+        // More than the counter holds is as good as the most that it holds.
+        [channels, self.kernel.0, self.kernel.1, self.input.channels]
+            .into_iter()
+            .fold(pixels, usize::saturating_mul)
     }
 
     /// The axes along height and width.

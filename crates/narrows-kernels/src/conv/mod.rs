@@ -22,7 +22,7 @@ mod pooled_convolution;
 mod tile_shapes;
 
 pub use axis::ConvolutionKind;
-pub use convolution::{Convolution, Pass};
+pub use convolution::{Convolution, ConvolutionNeeds, Pass};
 pub use geometry::{Geometry, Images};
 pub use pooled_convolution::PooledConvolution;
 

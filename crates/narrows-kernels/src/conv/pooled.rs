@@ -26,9 +26,9 @@ struct PooledTile<'a, const ARGMAX: bool> {
     inside: usize,
 }
 
-/// Returns whether [`multiply_pooled`] supports a table at every level: its registers lie along the columns.
-pub(super) fn can_be_pooled(table: &GatherTable) -> bool {
-    table.columns >= MAX_LANES / 2
+/// Returns whether [`multiply_pooled`] supports a table of so many columns at every level: its registers lie along them.
+pub(super) fn can_be_pooled(columns: usize) -> bool {
+    columns >= MAX_LANES / 2
 }
 
 /// For each pooling window, four consecutive entries: the maximum of the four products, to which bias and activation
@@ -48,7 +48,7 @@ pub(super) fn multiply_pooled<S: DispatchTile>(
 ) {
     table.check(written, read, packed);
     assert!(argmax.as_ref().is_none_or(|argmax| argmax.len() >= table.companion_len));
-    assert!(bias.is_none_or(|bias| bias.len() == table.columns) && can_be_pooled(table));
+    assert!(bias.is_none_or(|bias| bias.len() == table.columns) && can_be_pooled(table.columns));
     let lanes = <S as Lanes<f32>>::COUNT;
     let GatherTable { entries, runs, run_len, pitch, columns, .. } = table;
     for (first, two_registers, inside) in column_panels(*columns, lanes) {

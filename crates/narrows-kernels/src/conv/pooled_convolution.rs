@@ -1,7 +1,7 @@
 //! [`PooledConvolution`]: the forward pass of a convolution fused with 2 x 2 max pooling.
 
 use super::axis::ConvolutionKind;
-use super::convolution::{Convolution, Pass};
+use super::convolution::Convolution;
 use super::gather::{GatherEntry, GatherTable};
 use super::geometry::{Geometry, Images};
 use super::pooled;
@@ -25,12 +25,10 @@ impl PooledConvolution {
     /// # Panics
     /// As [`Convolution::new`].
     pub fn new(geometry: Geometry, input: Image, small: Image) -> Option<Self> {
-        let output = geometry.output;
-        let whole = output.height == 2 * small.height && output.width == 2 * small.width;
-        let has_unit_stride = geometry.kind == (ConvolutionKind::Plain { stride: 1 });
-        if !whole || !has_unit_stride || small.channels != output.channels {
+        if !can_be_fused(geometry, small) {
             return None;
         }
+        let output = geometry.output;
         let unpooled = unpooled_table(geometry, input);
         let mut entries = Vec::with_capacity(unpooled.entries.len());
         for row in 0..small.height {
@@ -48,7 +46,21 @@ impl PooledConvolution {
         }
         let GatherTable { runs, run_len, pitch, columns, .. } = unpooled;
         let table = GatherTable::new(entries, runs, run_len, pitch, columns);
-        pooled::can_be_pooled(&table).then_some(Self { table, input, small })
+        Some(Self { table, input, small })
+    }
+
+    /// Bytes of the gather table that [`PooledConvolution::new`] makes; 0 where it makes none.
+    pub fn needed_table_bytes(geometry: Geometry, small: Image) -> usize {
+        if !can_be_fused(geometry, small) {
+            return 0;
+        }
+        let Image { height, width, .. } = geometry.output;
+        height.saturating_mul(width).saturating_mul(size_of::<GatherEntry>())
+    }
+
+    /// Bytes of the gather table.
+    pub fn table_bytes(&self) -> usize {
+        size_of_val(&self.table.entries[..])
     }
 
     /// Returns whether an activation can be applied after the maximum instead of before: it is nondecreasing, and exact at
@@ -59,7 +71,7 @@ impl PooledConvolution {
 
     /// Writes max(activation(bias + w * x)) over each pooling window to `small` and, if given, the index of the maximum
     /// in its window (0 to 3, row by row) to `argmax`, an image without a border. Weights packed by
-    /// [`Convolution::pack`] for [`Pass::Forward`].
+    /// [`Convolution::pack`] for [`Pass::Forward`](super::Pass::Forward).
     ///
     /// # Panics
     /// If a length does not match, or [`PooledConvolution::supports`] is false for the activation.
@@ -82,10 +94,18 @@ impl PooledConvolution {
     }
 }
 
+/// Returns whether there is a fused kernel for a convolution and a pooling to `small`.
+fn can_be_fused(geometry: Geometry, small: Image) -> bool {
+    let output = geometry.output;
+    let whole = output.height == 2 * small.height && output.width == 2 * small.width;
+    let has_unit_stride = geometry.kind == (ConvolutionKind::Plain { stride: 1 });
+    whole && has_unit_stride && small.channels == output.channels && pooled::can_be_pooled(output.channels)
+}
+
 /// The gather table of the convolution without pooling. With stride 1 there is one phase, whose entries are in the
 /// order of the output pixels.
 fn unpooled_table(geometry: Geometry, input: Image) -> GatherTable {
     let output = geometry.output;
     let images = Images { input, output, output_gradient: output, input_gradient: input };
-    Convolution::new(geometry, images, false).pairs(Pass::Forward)[0].table.clone()
+    Convolution::new(geometry, images, false).into_forward_table()
 }

@@ -42,6 +42,7 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
         Default::default(),
     )
     .map_err(|_| failed())?;
+    drop(memory);
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     let mut flat = Vec::with_capacity(size * size);
@@ -49,6 +50,18 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
         flat.extend((0..size).map(|row| vectors[(row, column)]));
     }
     Ok(Eigen { values: order.into_iter().map(|column| values[column]).collect(), vectors: flat })
+}
+
+/// Bytes that [`symmetric_eigen`] takes at most beside the matrix; those of its result are the square of `size` numbers among them.
+pub(crate) fn eigen_bytes(size: usize) -> usize {
+    let square = size.saturating_mul(size).saturating_mul(size_of::<f64>());
+    if square > isize::MAX as usize / 8 {
+        return usize::MAX;
+    }
+    let request =
+        self_adjoint_evd_scratch::<f64>(size, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    // The eigenvectors, and beside them the work space or their copy in order.
+    square + request.unaligned_bytes_required().max(square)
 }
 
 /// Fixes the signs of directions (n x width): the entry of largest magnitude, the first of equals, is made positive.

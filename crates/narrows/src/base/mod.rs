@@ -1,13 +1,15 @@
-//! Foundations: output files, the container of model files, free memory, keyed random numbers, eigenvectors, text for people.
+//! Foundations: input and output files, the container of model files, the memory budget, keyed random numbers, eigenvectors, text
+//! for people.
 //!
 //! This room knows nothing of rows, recipes or networks. It uses only [`crate::error`]; every other room may use it.
 
 pub mod atomic_file;
 pub(crate) mod container;
 pub(crate) mod hash;
+pub(crate) mod input_file;
 pub mod leftovers;
 pub(crate) mod linalg;
-pub(crate) mod memory;
+pub mod memory;
 pub mod output;
 pub(crate) mod random;
 pub mod text;

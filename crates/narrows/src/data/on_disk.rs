@@ -9,7 +9,7 @@ use super::formats::array::Header;
 use super::formats::input::Input;
 use super::formats::number::{INEXACT, Number, inexact};
 use super::source::{Element, Shape, Source, each_run, same_length};
-use crate::base::memory;
+use crate::base::{input_file, memory};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that are read at a time, into a buffer on the stack.
@@ -69,7 +69,7 @@ pub(super) fn is_preferred(input: &Input, header: &Header, in_memory: Option<boo
         (None, None) => {
             let (count, _) = header.check_length(input)?;
             let size = header.number.element().size();
-            Ok(memory::free().is_some_and(|free| count.saturating_mul(size) > free / 2))
+            Ok(memory::free_bytes().is_some_and(|free| count.saturating_mul(size) > free / 2))
         }
     }
 }
@@ -84,7 +84,7 @@ impl OnDisk {
         let failed = |error| Error::io(Path::new(&place), "read", error);
         let shape = header.shape(&place)?;
         let (count, bytes) = header.check_length(input)?;
-        let file = File::open(path).map_err(failed)?;
+        let file = input_file::open(&place, path)?.file;
         let version = Version::of(&file).map_err(failed)?;
         // The numbers are the end of the file.
         let start = version.length.checked_sub(bytes).ok_or_else(|| changed(&place))?;

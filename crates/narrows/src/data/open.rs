@@ -162,7 +162,7 @@ fn read(mut input: Input<'_>, path: Option<&Path>, format: Format, options: &Ope
         Format::Npy => npy::rows_header(&mut input)?,
         Format::Csv => {
             let place = input.place.clone();
-            let Parts { table, labels, columns } = csv::read(&place, input.text()?, label)?;
+            let Parts { table, labels, columns } = csv::read(&place, input.text(csv::table_bytes)?, label)?;
             return Ok(Found { rows: Rows::InMemory(table), labels, columns });
         }
     };
@@ -200,7 +200,7 @@ fn labels(input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
     let labels = match format {
         Format::Idx => idx::read_labels(input)?,
         Format::Npy => npy::read_labels(input)?,
-        Format::Csv => csv::read_labels(&place, input.text()?, rows)?,
+        Format::Csv => csv::read_labels(&place, input.text(|_, _| 0)?, rows)?,
     };
     if labels.classes.len() != rows {
         return Err(Error::data(format!("{place}: {} labels for {rows} rows", labels.classes.len()))

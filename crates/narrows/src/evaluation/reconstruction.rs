@@ -54,7 +54,8 @@ pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> 
 fn check(model: &Model, rows: &dyn Source) -> Result<()> {
     model.must_reconstruct("be evaluated by its reconstructions")?;
     model.must_have(Part::Whole, "be evaluated")?;
-    model.check_rows(rows)
+    model.check_rows(rows)?;
+    model.require_evaluation(rows)
 }
 
 /// Sums over rows, from which the metrics follow. Each chunk of rows is summed apart and the chunks are merged in order, so

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::checks::{check_initial_model, check_memory, check_unit_range};
+use super::checks::{check_initial_model, check_unit_range};
+use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, parameters_from_model, train_from};
 use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
-use crate::base::memory;
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
@@ -19,12 +19,12 @@ use crate::pca::Moments;
 use crate::pca::closed_form::closed_form;
 use crate::progress::{Event, Stage, notify};
 use crate::recipe::{AutoencoderRecipe, Function, Init, Layer, Loss, Recipe, Train};
-use crate::train::pretrain::pretrain;
+use crate::train::pretrain::{pretrain, pretraining_bytes};
 use crate::train::{Job as TrainingJob, Trained};
 
 pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let (recipe, scaling) = choose_scaling(recipe, &job)?;
-    let Found { plan, trained, initialisation } = find_parameters(&recipe, &scaling, &mut job)?;
+    let Found { plan, trained, initialisation, memory } = find_parameters(&recipe, &scaling, &mut job)?;
     let Trained { parameters, history, seconds, ended } = trained;
 
     let is_evaluated = job.begin(Stage::Baselines);
@@ -67,6 +67,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
         pretraining: initialisation.layers,
         steps,
         ended,
+        memory,
         held_out_codes,
     })
 }
@@ -108,6 +109,8 @@ struct Found {
     plan: Plan,
     trained: Trained,
     initialisation: Initialisation,
+    /// Bytes that the fit was told to take.
+    memory: usize,
 }
 
 fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJob<'_>) -> Result<Found> {
@@ -118,8 +121,21 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJ
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
         );
     }
-    let batch_size = recipe.train.batch_size.min(rows.rows());
-    check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, memory::free())?;
+    let counts = job.row_counts();
+    let pretraining = match &recipe.pretrain {
+        Some(settings) if job.start_from.is_none() => {
+            pretraining_bytes(recipe.into(), settings, &plan, [counts.training, counts.held_out], compute)?
+        }
+        _ => 0,
+    };
+    let memory = require_network(NetworkFit {
+        plan: &plan,
+        train: &recipe.train,
+        rows: counts,
+        pretraining,
+        keeps_checkpoints: job.checkpoints.is_some(),
+        compute,
+    })?;
 
     let raw = [rows, &*job.held_out.rows].map(|source| Rows { source, scaling, classes: None });
     let in_memory = [TrainingRows::new(raw[0], compute.level)?, TrainingRows::new(raw[1], compute.level)?];
@@ -130,7 +146,7 @@ fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJ
         train_from(training_job, recipe.pretrain.is_some(), job, |job, initialisation| {
             first_parameters(recipe, scaling, training_job, job, initialisation)
         })?;
-    Ok(Found { plan, trained, initialisation })
+    Ok(Found { plan, trained, initialisation, memory })
 }
 
 /// The parameters of the initial model, of the closed form, of pre-training, or random ones.

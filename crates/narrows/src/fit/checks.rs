@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::engine::Engine;
 use crate::network::plan::Plan;
-use crate::recipe::{AutoencoderRecipe, Optimizer, Train};
+use crate::recipe::{AutoencoderRecipe, Train};
 
 /// Refuses held-out rows of another length than the training rows, and empty data sets.
 pub(super) fn check_lengths(training: &Dataset<'_>, held_out: &Dataset<'_>) -> Result<()> {
@@ -63,31 +63,6 @@ pub(super) fn check_initial_model(scale: Scale, model: &Model, rows: &dyn Source
     Ok(())
 }
 
-/// Refuses a network whose training needs more memory than is free. `free` is None if the system does not tell.
-pub(super) fn check_memory(
-    plan: &Plan,
-    optimizer: Optimizer,
-    batch: usize,
-    threads: usize,
-    free: Option<usize>,
-) -> Result<()> {
-    // Beside the engine's buffers there are copies of the parameters and of the optimizer's state: the initial, the current and
-    // the best ones.
-    let copies = plan.buffer_len * size_of::<f32>() * (3 + 2 * optimizer.state_slots());
-    let needed = Engine::footprint(plan, optimizer, batch, threads).total() + copies;
-    let Some(free) = free else { return Ok(()) };
-    if needed <= free {
-        return Ok(());
-    }
-    let gibibytes = |bytes: usize| bytes as f64 / f64::from(1 << 30);
-    Err(Error::recipe(format!(
-        "training takes {:.1} GiB of memory, and {:.1} GiB are free",
-        gibibytes(needed),
-        gibibytes(free)
-    ))
-    .hint("fewer units, or a smaller train.batch_size"))
-}
-
 /// Refuses values outside 0..1 after scaling, for a loss that needs this range; the error names the first one.
 pub(super) fn check_unit_range(
     data: &Dataset<'_>,
@@ -136,24 +111,4 @@ pub(super) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result
         scaling.apply_f64(row, width);
     }
     Ok(extremes.iter().flatten().all(|value| UNIT_RANGE.contains(value)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Shape;
-    use crate::recipe::Recipe;
-
-    #[test]
-    fn a_network_larger_than_memory_is_refused_before_it_is_made() {
-        let Recipe::Autoencoder(mut recipe) = Recipe::open("single").unwrap() else { panic!() };
-        recipe.set_code_size(2_000_000).unwrap();
-        let plan = Plan::new(&recipe, Shape::flat(784)).unwrap();
-        let optimizer = recipe.train.optimizer().unwrap();
-        let check = |free| check_memory(&plan, optimizer, 128, 2, free);
-        // 3.1 billion weights, and what training remembers of each.
-        let error = check(Some(16 << 30)).unwrap_err().to_string();
-        assert!(error.contains("GiB of memory, and 16.0 GiB are free"), "{error}");
-        assert!(check(Some(1 << 40)).is_ok() && check(None).is_ok());
-    }
 }

@@ -1,10 +1,10 @@
 //! Fitting a classifier: the choice of labelled rows, initial parameters, training of all layers or of the softmax layer
 //! alone.
 
-use super::checks::{check_initial_model, check_memory, is_in_unit_range};
+use super::checks::{check_initial_model, is_in_unit_range};
+use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, train_from};
 use super::{Fit, FitJob, Steps, kept_record};
-use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
@@ -21,7 +21,7 @@ use crate::network::plan::Plan;
 use crate::pca::Moments;
 use crate::progress::{EpochRecord, Event, Stage, notify};
 use crate::recipe::{ClassifierRecipe, Function, Layer, Loss, Recipe, Train};
-use crate::train::pretrain::{Encoder, Encoding, Outputs, pretrain};
+use crate::train::pretrain::{Encoder, Encoding, Outputs, pretrain, pretraining_bytes};
 use crate::train::{Job as TrainingJob, Trained};
 
 /// The smallest number of optimizer steps in an epoch on labels. Few labelled rows are repeated within an epoch, so that an
@@ -41,8 +41,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: FitJob<'_>) -> Result<Fit>
     };
     let (recipe, scaling) = choose_scaling(recipe, &job, start)?;
     check_recipe(&recipe, start)?;
-    let task =
-        LabelTraining::new(&recipe, &scaling, &labelled, &held_out_classes, job.training, job.compute)?;
+    let task = LabelTraining::new(&recipe, &scaling, &labelled, &held_out_classes, job.training, &job)?;
     let (trained, initialisation) = task.train(start, &mut job)?;
 
     let Trained { parameters, history, seconds, ended } = trained;
@@ -55,6 +54,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: FitJob<'_>) -> Result<Fit>
         pretraining: initialisation.layers,
         steps,
         ended,
+        memory: task.memory,
         held_out_codes: Vec::new(),
         recipe: Recipe::Classifier(recipe.clone()),
     })
@@ -118,6 +118,8 @@ struct LabelTraining<'a> {
     repeated_classes: Vec<u32>,
     /// The settings of training on labels. A batch is no larger than the number of labelled rows, so that it has no row twice.
     settings: Train,
+    /// Bytes that the fit was told to take.
+    memory: usize,
 }
 
 impl<'a> LabelTraining<'a> {
@@ -127,12 +129,28 @@ impl<'a> LabelTraining<'a> {
         labelled: &'a Labelled,
         held_out_classes: &'a [u32],
         training: &Dataset<'a>,
-        compute: Compute,
+        job: &FitJob<'_>,
     ) -> Result<Self> {
+        let compute = job.compute;
         let rows = &*training.rows;
         let plan = Plan::classifier(recipe, rows.shape(), labelled.names.len())?;
-        let batch_size = recipe.train.batch_size.min(rows.rows());
-        check_memory(&plan, recipe.train.optimizer()?, batch_size, compute.threads, memory::free())?;
+        let counts = job.row_counts();
+        let pretraining = match &recipe.pretrain {
+            // The output function and the loss of the layers do not change their memory.
+            Some(settings) => {
+                let encoding = Encoding::of_classifier(recipe, (Function::Linear, Loss::Mse));
+                pretraining_bytes(encoding, settings, &plan, [counts.training, counts.held_out], compute)?
+            }
+            None => 0,
+        };
+        let memory = require_network(NetworkFit {
+            plan: &plan,
+            train: &recipe.train,
+            rows: counts,
+            pretraining,
+            keeps_checkpoints: job.checkpoints.is_some(),
+            compute,
+        })?;
         if recipe.is_normalized() && labelled.rows.len() < 2 {
             return Err(
                 Error::data("batch_norm needs at least 2 labelled rows").hint("a single row has no spread")
@@ -150,6 +168,7 @@ impl<'a> LabelTraining<'a> {
             repeated: Subset::new(training.rows.clone(), labelled.rows.repeat(repeats)),
             repeated_classes: labelled.classes.repeat(repeats),
             settings: Train { batch_size, ..recipe.train.clone() },
+            memory,
         })
     }
 
@@ -201,14 +220,8 @@ impl<'a> LabelTraining<'a> {
             return Ok(copy_from_model(random, &self.plan, model, &self.labelled.names));
         }
         let Some(settings) = &self.recipe.pretrain else { return Ok(random) };
-        let encoding = Encoding {
-            layers: &self.recipe.encoder,
-            rows: output_function_and_loss(&job.measured[0], self.scaling)?,
-            mirrored: false,
-            scale: self.recipe.scale,
-            weights: self.recipe.weights,
-            train: &self.recipe.train,
-        };
+        let rows = output_function_and_loss(&job.measured[0], self.scaling)?;
+        let encoding = Encoding::of_classifier(self.recipe, rows);
         let held_out = Rows { classes: None, ..held_out };
         let both = [all, held_out];
         let pretrained =

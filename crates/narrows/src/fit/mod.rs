@@ -10,6 +10,7 @@
 //! | `autoencoder` | a closed form or gradient descent, after pre-training if the recipe has it |
 //! | `classifier` | pre-training, then gradient descent on labels |
 //! | `checks` | what is refused before a fit |
+//! | `needs` | the memory of a fit, asked for before anything is made |
 //! | `start` | initial parameters, rows in memory, checkpoints |
 //! | `record`, `elimination` | the outcome as a record; the eliminated weights |
 //!
@@ -19,6 +20,7 @@ mod autoencoder;
 mod checks;
 mod classifier;
 mod elimination;
+mod needs;
 mod pca;
 mod record;
 mod start;
@@ -28,6 +30,7 @@ use std::ops::ControlFlow;
 pub use autoencoder::Autoencoder;
 pub use checks::training_memory;
 pub use elimination::{ELIMINATED, Elimination};
+use needs::RowCounts;
 
 use crate::compute::Compute;
 use crate::data::scaling::{Scale, Scaling, choose_scale};
@@ -64,7 +67,8 @@ use crate::train::pretrain::PretrainedLayer;
 /// ```
 ///
 /// # Errors
-/// If the recipe is invalid, the rows do not fit it, a value is missing, rows cannot be read, or checkpoints cannot be written.
+/// If the recipe is invalid, the rows do not fit it, a value is missing, rows cannot be read, checkpoints cannot be written, or the
+/// fit takes more memory than is free.
 pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOptions<'_>) -> Result<Fit> {
     let training = training.into();
     recipe.validate()?;
@@ -184,6 +188,8 @@ pub struct Fit {
     pub steps: Steps,
     /// The end of training.
     pub ended: Ended,
+    /// The memory that the fit was told to take beside its rows, at most, in bytes: it is refused where less is free.
+    pub memory: usize,
     /// The codes of the first held-out rows, up to 10,000 (rows x code size); empty for a classifier.
     pub held_out_codes: Vec<f32>,
 }
@@ -238,6 +244,10 @@ struct FitJob<'a> {
 }
 
 impl FitJob<'_> {
+    fn row_counts(&self) -> RowCounts {
+        RowCounts::of(&*self.training.rows, &*self.held_out.rows)
+    }
+
     /// Refuses missing values.
     fn require_complete(&self) -> Result<()> {
         for (measured, dataset) in self.measured.iter().zip([self.training, self.held_out]) {

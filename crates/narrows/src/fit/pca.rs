@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use super::needs::require_pca;
 use super::{Fit, FitJob, Steps};
 use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::Fitted;
-use crate::pca::{Moments, Pca};
+use crate::pca::{DEFAULT_COMPONENTS, Moments, Pca};
 use crate::progress::{Ended, Stage};
 use crate::recipe::{PcaRecipe, Recipe};
 
@@ -18,6 +19,10 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let recipe = PcaRecipe { scale, ..recipe.clone() };
     let scaling = job.learn_scaling(scale)?;
     let rows = &*job.training.rows;
+
+    let counts = job.row_counts();
+    let k = counts.components(recipe.code_size.or(Some(DEFAULT_COMPONENTS)));
+    let memory = require_pca(counts, k, job.compute)?;
 
     let started = Instant::now();
     let moments = Moments::measure(&job.measured[0], &scaling, job.compute.level, job.compute.threads)?;
@@ -41,6 +46,7 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
         pretraining: Vec::new(),
         steps: Steps::default(),
         ended: Ended::Finished,
+        memory,
         held_out_codes,
     })
 }

@@ -7,7 +7,7 @@ use crate::model::Summary;
 use crate::progress::Ended;
 use crate::train::pretrain::PretrainedLayer;
 
-/// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, the fields of the [`Summary`] (such as `epochs`,
+/// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
 /// `train_loss`, `held_out`, `baselines`, `verdict`; of a fit that was not evaluated `epochs` alone), and `pretraining` (a record
 /// for each pre-trained layer). Only a PCA has
 /// `explained_variance_ratio`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
@@ -24,6 +24,7 @@ impl Serialize for Fit {
             #[serde(flatten)]
             ended: &'a Ended,
             steps: Steps,
+            memory: usize,
             #[serde(flatten)]
             summary: Option<&'a Summary>,
             /// Part of the summary, where there is one.
@@ -44,6 +45,7 @@ impl Serialize for Fit {
             seconds: self.seconds,
             ended: &self.ended,
             steps: self.steps,
+            memory: self.memory,
             summary: self.summary(),
             epochs: self.summary().is_none().then_some(self.history.len()),
             pretraining: &self.pretraining,

@@ -1,5 +1,6 @@
 //! Inference: encode, decode, reconstruct, predict.
 
+use super::needs::Sides;
 use super::{Fitted, Model, Part};
 use crate::compute::Compute;
 use crate::data::scaling::Scale;
@@ -103,6 +104,9 @@ impl Model {
         let len = n
             .checked_mul(width)
             .ok_or_else(|| Error::data(format!("{n} rows of {width} numbers are too many for memory")))?;
+        let sides =
+            Sides { encoder: direction != Direction::Decode, decoder: direction != Direction::Encode };
+        self.require_memory(rows, width, sides)?;
         let values = match &self.fitted {
             Fitted::Network { .. } => Values::F32(self.map_network(rows, direction, len, width)?),
             Fitted::Pca(_) => {

@@ -29,6 +29,7 @@ impl Model {
         self.must_have(Part::Whole, "reconstruct rows")?;
         self.check_rows(rows)?;
         check_indices(rows, indices)?;
+        self.require_reconstruction(indices.len(), rows.element())?;
         let evaluated = self.evaluator(self.compute.level).rows(rows, indices)?;
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
         Ok(ScaledRows {

@@ -9,9 +9,8 @@ use super::metrics::{
     self, Classification, ClassificationSummary, Reconstruction, ReconstructionSummary, Summary,
 };
 use super::{Decoder, Encoder, Fitted, Model, Part};
-use crate::base::atomic_file;
 use crate::base::container::{self, Kind, Tensor, Tensors};
-use crate::base::hash;
+use crate::base::{atomic_file, hash, input_file, memory};
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape};
@@ -161,7 +160,7 @@ impl ModelFile {
     /// # Errors
     /// As [`Model::open`].
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
+        let bytes = input_file::read(path, MODEL.name, usize::MAX)?;
         Self::from_bytes(&bytes).map_err(|error| error.at(path.display()))
     }
 
@@ -396,6 +395,9 @@ impl ModelHead {
         let width = self.row_length()?;
         let scaling = read_scaling(&mut tensors, width)?;
         let training_mean = tensors.f64("training_mean", &[width])?;
+        if self.pca.is_some() && !matches!(self.recipe, Recipe::Pca(_)) {
+            return Err(senseless("the variance of a PCA, which a network does not have"));
+        }
         if matches!(self.recipe, Recipe::Classifier(_)) != self.classes.is_some() {
             return Err(senseless("classes go with a classifier, and with nothing else"));
         }
@@ -467,9 +469,14 @@ impl ModelHead {
         if k == 0 || k > width || head.rows < 2 {
             return Err(senseless("the number of components or rows"));
         }
+        let explained_variance = tensors.f64("pca.explained_variance", &[k])?;
+        let is_negative = |variance: &f64| *variance < 0.0;
+        if explained_variance.iter().any(is_negative) || is_negative(&head.total_variance) {
+            return Err(senseless("a negative variance"));
+        }
         Ok(Fitted::Pca(Pca {
             mean: training_mean.to_vec(),
-            explained_variance: tensors.f64("pca.explained_variance", &[k])?,
+            explained_variance,
             components: tensors.f64("pca.components", &[k, width])?,
             total_variance: head.total_variance,
             rows: head.rows,
@@ -498,14 +505,15 @@ fn read_scaling(tensors: &mut Tensors<'_>, width: usize) -> Result<Scaling> {
 
 fn read_network(plan: Plan, part: Part, tensors: &mut Tensors<'_>) -> Result<Fitted> {
     // A damaged recipe may ask for more memory than there is. The tensors are no longer than the file, so the buffer is only
-    // allocated once all tensors were found.
+    // allocated once all tensors were found. Of a part alone the file may have the lesser part of it.
     let stored = plan.parameters.iter().filter(|parameter| part.needs(&plan, parameter));
-    let values = stored
-        .clone()
-        .map(|parameter| tensors.f32(&parameter.name, &parameter.shape))
-        .collect::<Result<Vec<_>>>()?;
+    stored.clone().try_for_each(|parameter| tensors.expect_f32(&parameter.name, &parameter.shape))?;
+    let largest = stored.clone().map(|parameter| parameter.range.len()).max().unwrap_or(0);
+    let numbers = plan.buffer_len.saturating_add(largest);
+    memory::require(numbers.saturating_mul(size_of::<f32>()), 1, "the model")?;
     let mut parameters = vec![0.0; plan.buffer_len];
-    for (parameter, values) in stored.zip(values) {
+    for parameter in stored {
+        let values = tensors.f32(&parameter.name, &parameter.shape)?;
         parameters[parameter.range.clone()].copy_from_slice(&values);
     }
     Ok(Fitted::Network { plan, parameters })

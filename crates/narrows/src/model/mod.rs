@@ -13,6 +13,7 @@ mod examples;
 mod file;
 mod interpolate;
 pub mod metrics;
+pub(crate) mod needs;
 mod parameters;
 mod parts;
 

@@ -5,7 +5,6 @@
 //! [`narrows_kernels::gram`]. The scaling of the rows is applied to the results, not to the rows.
 
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use narrows_kernels::gram::{ByteBlock, GramBlock, SingleBlock, SingleScale, StripLayout};
@@ -16,9 +15,6 @@ use crate::data::stats::Statistics;
 use crate::data::{Access, Source, Stored};
 use crate::error::{Error, Result};
 
-/// Blocks that are packed between two meetings of the threads.
-const BLOCKS: usize = 4;
-
 /// Multiplications (rows x columns x columns) from which single precision is faster than double by more than it costs.
 const WORTHWHILE: usize = 1 << 29;
 
@@ -26,6 +22,28 @@ const WORTHWHILE: usize = 1 << 29;
 pub(super) fn is_worthwhile(rows: usize, width: usize) -> bool {
     rows.saturating_mul(width).saturating_mul(width) >= WORTHWHILE
 }
+
+/// Bytes of the sums and of the packed rows, for n x d numbers. The matrix is made of them afterwards.
+pub(super) fn needed_bytes(n: usize, d: usize, threads: usize) -> usize {
+    let product =
+        |numbers: &[usize]| numbers.iter().fold(1usize, |product, &number| product.saturating_mul(number));
+    let padded = d.next_multiple_of(32);
+    // The upper half in 8 bytes, with the blocks on the diagonal whole.
+    let sums = product(&[padded, padded.saturating_add(32), 4]);
+    // Two sets of packed bytes, in two forms each; of those that do not lie in memory a copy in single precision and in bytes.
+    let blocks = blocks_of_a_set(n, ByteBlock::ROWS, threads);
+    let packed = product(&[2 * blocks, ByteBlock::ROWS, padded, 2]);
+    let read = product(&[blocks, ByteBlock::ROWS.min(n), d, 5]);
+    sums.saturating_add(packed).saturating_add(read)
+}
+
+/// Blocks that are packed between two meetings of the threads: one for each thread.
+fn blocks_of_a_set(rows: usize, rows_of_a_block: usize, threads: usize) -> usize {
+    threads.clamp(1, MAX_BLOCKS).min(rows.div_ceil(rows_of_a_block))
+}
+
+/// With more threads than this, some wait while the others pack.
+const MAX_BLOCKS: usize = 16;
 
 /// The mean of each column (width) and the scatter matrix (width x width) of scaled rows.
 pub(super) struct MeanAndScatter {
@@ -163,8 +181,9 @@ impl<T: Copy> Products<T> {
 /// Reads rows from a first one, so many, and calls a function with them.
 type ReadRows<'a, T> = dyn Fn(usize, usize, &mut dyn FnMut(&[T])) -> Result<()> + Sync + 'a;
 
-/// The sums of products of all rows. The threads pack blocks, meet, and share out the strips of the matrix; two sets of blocks
-/// alternate, so that one is packed while the other is still multiplied. Each sum runs over the blocks in their order.
+/// The sums of products of all rows. The threads pack blocks, meet, and add their products to the strips of the matrix, which they
+/// have shared out; two sets of blocks alternate, so that one is packed while the other is still multiplied. Each sum runs over
+/// the blocks in their order.
 fn products<B: GramBlock>(
     source: &dyn Source,
     layout: StripLayout,
@@ -177,29 +196,24 @@ where
     B::Sum: AddAssign,
 {
     let rows = source.rows();
-    let group = BLOCKS * B::ROWS;
-    let turns = rows.div_ceil(group);
-    let sets: [Vec<RwLock<B>>; 2] = [(); 2].map(|()| (0..BLOCKS).map(|_| RwLock::new(new_block())).collect());
+    let threads = threads.clamp(1, layout.strips());
+    let blocks_of_a_set = blocks_of_a_set(rows, B::ROWS, threads);
+    let group = blocks_of_a_set * B::ROWS;
+    let sets = [(); 2].map(|()| (0..blocks_of_a_set).map(|_| RwLock::new(new_block())).collect::<Vec<_>>());
     let zeros = |strip: usize| Mutex::new(vec![B::Sum::default(); layout.strip_len(strip)]);
     let strips: Vec<Mutex<Vec<B::Sum>>> = (0..layout.strips()).map(zeros).collect();
     let column_sums = Mutex::new(vec![B::Sum::default(); layout.width]);
-    // The next strip of each turn; the first strips are the longest.
-    let next: Vec<AtomicUsize> = (0..turns).map(|_| AtomicUsize::new(0)).collect();
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let reads_in_order = source.access() != Access::Random;
 
-    team::run(threads.clamp(1, strips.len()), (), |member, _| {
-        for turn in 0..turns {
+    let ran = team::run(threads, (), |member, _| {
+        let own = own_strips(layout.strips(), member.index(), threads);
+        for (turn, start) in (0..rows).step_by(group).enumerate() {
             let blocks = &sets[turn % 2];
-            let firsts = (turn * group..rows.min((turn + 1) * group)).step_by(B::ROWS);
+            let firsts = (start..rows.min(start + group)).step_by(B::ROWS);
             let count = firsts.len();
             for (index, first) in firsts.enumerate() {
-                let is_own = if reads_in_order {
-                    member.index() == 0
-                } else {
-                    index % member.threads() == member.index()
-                };
-                if !is_own {
+                if member.index() != if reads_in_order { 0 } else { index % threads } {
                     continue;
                 }
                 let mut block = blocks[index].write().unwrap_or_else(PoisonError::into_inner);
@@ -212,29 +226,32 @@ where
             if failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return;
             }
-            let packed: Vec<_> = blocks[..count]
-                .iter()
-                .map(|block| block.read().unwrap_or_else(PoisonError::into_inner))
-                .collect();
-            loop {
-                let strip = next[turn].fetch_add(1, Ordering::Relaxed);
-                if strip < strips.len() {
+            for block in &blocks[..count] {
+                let block = block.read().unwrap_or_else(PoisonError::into_inner);
+                for &strip in &own {
                     let mut sums = strips[strip].lock().unwrap_or_else(PoisonError::into_inner);
-                    packed.iter().for_each(|block| block.add_products(level, &mut sums, strip));
-                } else if strip == strips.len() {
+                    block.add_products(level, &mut sums, strip);
+                }
+                if member.index() == 0 {
                     let mut sums = column_sums.lock().unwrap_or_else(PoisonError::into_inner);
-                    for block in &packed {
-                        sums.iter_mut().zip(block.column_sums()).for_each(|(sum, &part)| *sum += part);
-                    }
-                } else {
-                    break;
+                    sums.iter_mut().zip(block.column_sums()).for_each(|(sum, &part)| *sum += part);
                 }
             }
         }
     });
+    ran.map_err(Error::threads)?;
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
     let inner = |mutex: Mutex<Vec<B::Sum>>| mutex.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Products { layout, strips: strips.into_iter().map(inner).collect(), column_sums: inner(column_sums) })
+}
+
+/// The strips of a thread. Strips become shorter, so they are dealt out forwards and backwards in turn.
+fn own_strips(strips: usize, thread: usize, threads: usize) -> Vec<usize> {
+    let owner = |strip: usize| match (strip / threads).is_multiple_of(2) {
+        true => strip % threads,
+        false => threads - 1 - strip % threads,
+    };
+    (0..strips).filter(|&strip| owner(strip) == thread).collect()
 }

@@ -12,22 +12,24 @@ pub(crate) mod closed_form;
 mod gram;
 pub(crate) mod moments;
 
+use moments::scratch_bytes;
 pub use moments::{Moments, Scatter};
 
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
+use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::source::check_finite;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
-use crate::network::engine::each_chunk;
+use crate::network::engine::{CHUNK, each_chunk};
 use crate::network::plan::{LayerRow, LayerTable};
 
 /// Default number of components.
-const DEFAULT_COMPONENTS: usize = 32;
+pub(crate) const DEFAULT_COMPONENTS: usize = 32;
 
 /// A fitted principal component analysis: components, and the variance that they explain.
 ///
@@ -91,6 +93,11 @@ impl Pca {
         }
         let measured = Measured::new(&*rows);
         measured.require_complete()?;
+        let (n, d) = (rows.rows(), rows.shape().len());
+        // Both parts at once, before the time for the first is spent.
+        let needs = Moments::needs(n, d, code_size.min(n.min(d)));
+        let bytes = needs.measuring.max(needs.kept.saturating_add(needs.principal));
+        memory::require(bytes, threads, format_args!("a PCA of {n} rows of {d} numbers"))?;
         let moments = Moments::measure(&measured, &Scaling::identity(), level, threads)?;
         Self::from_moments(&moments, Some(code_size), false)
     }
@@ -247,6 +254,12 @@ fn map(
         )));
     }
     let Compute { level, threads } = Compute::default();
+    let (n, chunk) =
+        (rows.rows(), CHUNK.saturating_mul(2 * width + out_width).saturating_mul(size_of::<f64>()));
+    let of_thread = chunk.saturating_add(scratch_bytes(width.max(out_width)));
+    let result = n.saturating_mul(out_width).saturating_mul(size_of::<f64>() + size_of::<f32>());
+    let bytes = result.saturating_add(threads.saturating_mul(of_thread));
+    memory::require(bytes, threads, format_args!("the PCA's work on {n} rows of {width} numbers"))?;
     let mut out = vec![0.0; rows.rows() * out_width];
     each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
         buffer.resize(chunk.len() / out_width * width, 0.0);

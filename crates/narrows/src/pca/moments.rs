@@ -14,7 +14,9 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
 use super::gram::{self, MeanAndScatter};
-use crate::base::linalg::{complete_basis, fix_signs, symmetric_eigen};
+use crate::base::linalg::{complete_basis, eigen_bytes, fix_signs, symmetric_eigen};
+use crate::base::memory;
+use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::source::each_block;
 use crate::data::stats::Measured;
@@ -70,7 +72,7 @@ impl Moments {
     /// Measures scaled rows.
     ///
     /// # Errors
-    /// Where rows cannot be read.
+    /// Where rows cannot be read, or there is too little memory.
     pub(crate) fn measure(
         measured: &Measured<'_>,
         scaling: &Scaling,
@@ -79,6 +81,12 @@ impl Moments {
     ) -> Result<Self> {
         let source = measured.source;
         let (rows, width) = (source.rows(), source.shape().len());
+        let needs = Self::needs(rows, width, 0);
+        memory::require(
+            needs.measuring,
+            threads,
+            format_args!("the moments of {rows} rows of {width} numbers"),
+        )?;
         if width <= rows {
             let found = match source.element() {
                 Element::U8 => Some(gram::of_bytes(source, scaling, level, threads)?),
@@ -125,6 +133,8 @@ impl Moments {
     fn principal(&self, k: usize, level: Level, with_mean: bool) -> Result<Principal> {
         let (n, d) = (self.rows, self.width);
         assert!(k <= d);
+        let needs = Self::needs(n, d, k);
+        memory::require(needs.principal, 1, format_args!("a PCA of {n} rows of {d} numbers"))?;
         let (mut directions, squares) = match &self.spread {
             SecondMoments::Scatter(scatter) => {
                 let mut matrix = scatter.clone();
@@ -153,6 +163,51 @@ impl Moments {
         let squares: Vec<f64> = squares.into_iter().map(|square| square.max(0.0)).collect();
         let total = squares.iter().sum();
         Ok(Principal { directions, squares, total })
+    }
+}
+
+/// Bytes of the scratch of a product in double precision whose inner dimension is `k`.
+pub(crate) fn scratch_bytes(k: usize) -> usize {
+    scratch_len(k).saturating_mul(size_of::<f64>())
+}
+
+/// The memory of moments, in bytes. More than can be counted is `usize::MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MomentNeeds {
+    /// The most that measuring takes.
+    pub measuring: usize,
+    /// The moments themselves.
+    pub kept: usize,
+    /// The most that `k` principal directions take beside the moments.
+    pub principal: usize,
+    /// The directions themselves.
+    pub directions: usize,
+}
+
+impl Moments {
+    /// The memory of the moments of n x d numbers, and of k principal directions (none for 0).
+    pub(crate) fn needs(n: usize, d: usize, k: usize) -> MomentNeeds {
+        let bytes =
+            |rows: usize, columns: usize| rows.saturating_mul(columns).saturating_mul(size_of::<f64>());
+        let sum = |parts: &[usize]| parts.iter().fold(0, |sum: usize, &part| sum.saturating_add(part));
+        let directions = bytes(k, d);
+        let block = bytes(256.min(n), d);
+        let (kept, measuring, principal) = if d <= n {
+            let square = bytes(d, d);
+            let group = bytes((GROUP / d.max(1)).max(1).next_multiple_of(BLOCK).min(n), d);
+            // The strips are the upper half of the matrix.
+            let strips = sum(&[square / 2, bytes(STRIP, d)]);
+            let measuring = sum(&[strips, square.max(group.saturating_mul(2))]);
+            let measuring =
+                measuring.max(sum(&[gram::needed_bytes(n, d, Compute::default().threads()), square]));
+            (square, measuring, sum(&[square, eigen_bytes(d).max(directions)]))
+        } else {
+            let rows = bytes(n, d);
+            let principal = [rows, bytes(n, n), eigen_bytes(n), directions, scratch_bytes(d)];
+            (rows, rows.saturating_add(block), sum(&principal))
+        };
+        let principal = if k == 0 { 0 } else { principal };
+        MomentNeeds { measuring: measuring.max(block), kept, principal, directions }
     }
 }
 
@@ -253,7 +308,7 @@ impl Scatter {
     /// matrix. Every row is read once, and the result does not depend on the number of threads.
     ///
     /// # Errors
-    /// Where rows cannot be read.
+    /// Where rows cannot be read, or threads cannot be started.
     pub(crate) fn push_source(
         &mut self,
         source: &dyn Source,
@@ -294,7 +349,8 @@ impl Scatter {
                     add_to_strip(&mut strip, index, &read, width, level, &mut scratch);
                 }
             }
-        });
+        })
+        .map_err(Error::threads)?;
         self.strips =
             strips.into_iter().map(|strip| strip.into_inner().expect("each strip has one thread")).collect();
         match failure.into_inner().expect("no thread panics with it") {

@@ -16,6 +16,7 @@ pub struct ClassifierRecipe {
     #[serde(default)]
     pub scale: Scale,
     /// Layers from the input to the features that the softmax layer reads; empty for softmax regression.
+    #[serde(deserialize_with = "super::layer_text::layers")]
     pub encoder: Vec<Layer>,
     /// Whether the encoder keeps the parameters of pre-training or of the model that training starts from; then only the
     /// softmax layer is trained.

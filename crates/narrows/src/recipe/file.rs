@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::input_file;
 use crate::error::{Error, Result};
 use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, PcaRecipe, Recipe, suggestion};
 
@@ -23,6 +24,9 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("vae", include_str!("../../recipes/vae.toml")),
     ("classifier", include_str!("../../recipes/classifier.toml")),
 ];
+
+/// The longest file that is read as a recipe, in bytes. Recipes are a few lines; anything longer is another kind of file.
+const LONGEST_FILE: usize = 1 << 20;
 
 /// A recipe as a table of fields, which can be changed one by one before it is read.
 #[derive(Debug, Clone)]
@@ -52,7 +56,8 @@ impl RecipeFile {
                 None => error.hint(format!("recipes: {}; or the path of a TOML file", names.join(", "))),
             });
         }
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+        let text = String::from_utf8(input_file::read(path, "a recipe", LONGEST_FILE)?)
+            .map_err(|_| Error::recipe(format!("{name}: not UTF-8 text")).hint("is it a recipe?"))?;
         let stem =
             path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
         Self::parse(&stem, name, &text)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,8 +10,15 @@ use serde_json::Value;
 use super::unknown;
 use super::{Function, Layer, Noise, NoiseKind, Padding, Units};
 
-/// Largest side of a kernel, a pooling square, an upsampling factor or a stride.
-const LARGEST_SIDE: usize = 1024;
+/// Largest side of a kernel or a pooling square.
+pub(crate) const LARGEST_SIDE: usize = 1024;
+
+/// Largest stride or upsampling factor. A convolution has a table for each pair of remainders by it: 65,536 of them.
+pub(crate) const LARGEST_STRIDE: usize = 256;
+
+/// The most layers of an encoder or a decoder, functions included: several times those of the deepest networks that were
+/// published. A plan tries a thousand paddings for all of them within a second.
+pub(crate) const MOST_LAYERS: usize = 1000;
 
 const SAME_OR_NONE: [(&str, Padding); 2] = [("same", Padding::Same), ("none", Padding::None)];
 const ANY_PADDING: [(&str, Padding); 3] =
@@ -78,6 +85,32 @@ impl<'de> Deserialize<'de> for Layer {
     }
 }
 
+/// Reads the layers of a side; stops at the first one too many.
+pub(super) fn layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Layer>, D::Error> {
+    struct LayersVisitor;
+
+    impl<'de> Visitor<'de> for LayersVisitor {
+        type Value = Vec<Layer>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of layers")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Layer>, A::Error> {
+            let mut layers = Vec::new();
+            while let Some(layer) = list.next_element()? {
+                if layers.len() == MOST_LAYERS {
+                    return Err(de::Error::custom(format_args!("more than {MOST_LAYERS} layers")));
+                }
+                layers.push(layer);
+            }
+            Ok(layers)
+        }
+    }
+
+    deserializer.deserialize_seq(LayersVisitor)
+}
+
 /// A layer without settings, or a function, by its name.
 fn from_name(name: &str) -> Result<Layer, String> {
     if let Some((_, layer)) = NAMED.into_iter().find(|(named, _)| *named == name) {
@@ -125,7 +158,7 @@ fn convolution(entries: &mut Entries) -> Result<Layer, String> {
     Ok(Layer::Convolution {
         channels: entries.units("conv", &[("input", Units::Input)])?,
         kernel: entries.kernel()?,
-        stride: entries.side("stride", 1)?,
+        stride: entries.stride("stride", 1)?,
         padding: entries.padding(&ANY_PADDING)?,
         bias: entries.flag("bias", true)?,
     })
@@ -139,7 +172,7 @@ fn transposed_convolution(entries: &mut Entries) -> Result<Layer, String> {
     Ok(Layer::TransposedConvolution {
         channels,
         kernel: entries.kernel()?,
-        stride: entries.side("stride", 2)?,
+        stride: entries.stride("stride", 2)?,
         padding: entries.padding(&SAME_OR_NONE)?,
         bias: entries.flag("bias", true)?,
     })
@@ -157,7 +190,7 @@ fn average_pool(entries: &mut Entries) -> Result<Layer, String> {
 }
 
 fn upsample(entries: &mut Entries) -> Result<Layer, String> {
-    Ok(Layer::Upsample { factor: entries.side("upsample", 2)? })
+    Ok(Layer::Upsample { factor: entries.stride("upsample", 2)? })
 }
 
 fn reshape(entries: &mut Entries) -> Result<Layer, String> {
@@ -228,6 +261,11 @@ impl Entries {
 
     fn side(&mut self, key: &str, default: usize) -> Result<usize, String> {
         self.take(key, default, side, &format!("a whole number from 1 to {LARGEST_SIDE}"))
+    }
+
+    fn stride(&mut self, key: &str, default: usize) -> Result<usize, String> {
+        let read = |value: &Value| side(value).filter(|&stride| stride <= LARGEST_STRIDE);
+        self.take(key, default, read, &format!("a whole number from 1 to {LARGEST_STRIDE}"))
     }
 
     fn units(&mut self, key: &str, names: &[(&str, Units)]) -> Result<Units, String> {

@@ -9,7 +9,7 @@
 mod classifier;
 mod file;
 mod layer;
-mod layer_text;
+pub(crate) mod layer_text;
 mod pretrain;
 mod regularizer;
 mod short_forms;
@@ -83,8 +83,10 @@ pub struct AutoencoderRecipe {
     #[serde(default)]
     pub scale: Scale,
     /// Layers from the input to the code.
+    #[serde(deserialize_with = "layer_text::layers")]
     pub encoder: Vec<Layer>,
     /// Layers from the code to the output.
+    #[serde(deserialize_with = "layer_text::layers")]
     pub decoder: Vec<Layer>,
     /// Loss.
     pub loss: Loss,

@@ -13,10 +13,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::base::atomic_file;
 use crate::base::container::{self, Kind, Tensor};
 use crate::base::hash::ContentHash;
 use crate::base::output::beside;
+use crate::base::{atomic_file, input_file};
 use crate::compute::Compute;
 use crate::data::{Dataset, Element, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -385,10 +385,9 @@ impl TrainingCheckpoints<'_> {
             if !path.exists() {
                 continue;
             }
-            let state =
-                std::fs::read(path).map_err(|error| Error::io(path, "read", error)).and_then(|bytes| {
-                    self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
-                });
+            let state = input_file::read(path, CHECKPOINT.name, usize::MAX).and_then(|bytes| {
+                self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
+            });
             match state {
                 Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
                     found = Some(state);

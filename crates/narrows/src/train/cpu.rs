@@ -21,7 +21,7 @@ use narrows_kernels::team;
 use super::Job;
 use super::executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
 use super::state::State;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::engine::{Batch, Engine, OptimizerStep, Setup, Workspace};
 use crate::network::noise::Mode;
 use crate::network::plan::{Op, Plan};
@@ -30,10 +30,12 @@ use crate::network::plan::{Op, Plan};
 const MULTIPLY_ADDS_PER_THREAD: usize = 200_000;
 
 /// The number of threads that speed up a step. The result does not depend on it.
-fn useful_threads(plan: &Plan, batch: usize) -> usize {
+pub(crate) fn useful_threads(plan: &Plan, batch: usize) -> usize {
     // Each batch normalisation adds four barriers.
     let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. })).count();
-    (3 * plan.multiply_adds()).saturating_mul(batch) / (MULTIPLY_ADDS_PER_THREAD * (1 + 2 * normalized)) + 1
+    plan.multiply_adds().saturating_mul(3).saturating_mul(batch)
+        / (MULTIPLY_ADDS_PER_THREAD * (1 + 2 * normalized))
+        + 1
 }
 
 /// The threads of a run and what they share.
@@ -100,7 +102,10 @@ impl<'a> Team<'a> {
     }
 
     /// Starts the threads, runs `policy` on this one with the team as its executor, and disbands the team.
-    pub fn run<R: Send>(&self, policy: impl FnOnce(&mut dyn Executor) -> R + Send) -> R {
+    ///
+    /// # Errors
+    /// Where the policy fails, or threads cannot be started.
+    pub fn run<R: Send>(&self, policy: impl FnOnce(&mut dyn Executor) -> Result<R> + Send) -> Result<R> {
         let result = team::run(self.threads, policy, |member, policy| {
             let mut worker = TeamThread { team: self, member, workspace: self.engine.workspace() };
             let Some(policy) = policy else {
@@ -110,7 +115,8 @@ impl<'a> Team<'a> {
             let result = policy(&mut Leader { worker: &mut worker });
             worker.publish(|command| command.work = Work::Nothing);
             Some(result)
-        });
+        })
+        .map_err(Error::threads)?;
         result.expect("the leader returns the result of the policy")
     }
 }

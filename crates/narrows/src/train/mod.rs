@@ -21,6 +21,7 @@ use crate::network::plan::Plan;
 use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::Train;
 use checkpoint::TrainingCheckpoints;
+pub(crate) use cpu::useful_threads;
 use executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
 pub(crate) use state::State;
 

@@ -5,22 +5,25 @@
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{self, Epilogue, View};
 
+use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::Access;
 use crate::data::scaling::Scaling;
 use crate::data::{Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
-use crate::network::engine::{Inference, Rows, each_chunk};
+use crate::network::engine::{Engine, Inference, Rows, each_chunk};
 use crate::network::init::initial_parameters;
 use crate::network::plan::{Op, Plan};
 use crate::progress::{Ended, EpochRecord, Event, OnEvent, notify};
 use crate::recipe::{
-    AutoencoderRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights, layer_functions,
+    AutoencoderRecipe, ClassifierRecipe, Function, Layer, Loss, Pretrain, Scale, Train, Units, Weights,
+    layer_functions,
 };
 use crate::train::checkpoint::{Checkpoints, Key};
-use crate::train::{Job, State, Trained, best_epoch, train};
+use crate::train::{Job, State, Trained, best_epoch, train, useful_threads};
 
-/// The outputs of a layer are kept in memory up to this many bytes; larger ones are computed again whenever they are read.
+/// The outputs of a layer are kept in memory up to this many bytes, and up to half of the free memory; larger ones are computed again
+/// whenever they are read.
 const MAX_CACHE: usize = 1 << 30;
 
 /// The largest number of units of a layer whose filters are kept.
@@ -94,6 +97,20 @@ impl<'a> From<&'a AutoencoderRecipe> for Encoding<'a> {
     }
 }
 
+impl<'a> Encoding<'a> {
+    /// The encoder of a classifier; `rows` are the output function and the loss of its first layer's autoencoder.
+    pub fn of_classifier(recipe: &'a ClassifierRecipe, rows: (Function, Loss)) -> Self {
+        Self {
+            layers: &recipe.encoder,
+            rows,
+            mirrored: false,
+            scale: recipe.scale,
+            weights: recipe.weights,
+            train: &recipe.train,
+        }
+    }
+}
+
 /// The function at the end of layers.
 fn last_function(layers: &[Layer]) -> Function {
     if let Some(Layer::Function(function)) = layers.last() { *function } else { Function::Linear }
@@ -156,6 +173,45 @@ impl<'a> Inputs<'a> {
     fn compute(self) -> Result<Outputs<'a>> {
         Outputs::of(self.rows, self.encoders, self.compute)
     }
+}
+
+/// Bytes that pre-training takes at most, on sets of so many rows: those of the layer that takes the most, with the outputs that it
+/// is trained on and the parameters of all layers before.
+///
+/// # Errors
+/// If the layers cannot be pre-trained.
+pub(crate) fn pretraining_bytes(
+    recipe: Encoding<'_>,
+    settings: &Pretrain,
+    plan: &Plan,
+    rows: [usize; 2],
+    compute: Compute,
+) -> Result<usize> {
+    let stack = Stack::new(recipe, plan)?;
+    let (mut shape, mut before, mut most) = (plan.input, 0usize, 0);
+    for index in 0..stack.groups.len() {
+        let own = stack.autoencoder(recipe, settings, index);
+        let layer = Plan::new(&own, shape)?;
+        let optimizer = own.train.optimizer()?;
+        let batch = own.train.batch_size.min(rows[0]).max(1);
+        let threads = compute.threads.clamp(1, useful_threads(&layer, batch));
+        let parameters = layer.buffer_len.saturating_mul(size_of::<f32>());
+        let copies = parameters.saturating_mul(2 + optimizer.state_slots());
+        let cached = rows.map(|rows| if index > 0 { cache_bytes(rows, shape.len()).unwrap_or(0) } else { 0 });
+        let parts =
+            [Engine::footprint(&layer, optimizer, batch, threads).total(), copies, cached[0], cached[1]];
+        most = most.max(parts.into_iter().fold(before, usize::saturating_add));
+        before = before.saturating_add(parameters);
+        shape = Shape::flat(layer.code().len());
+    }
+    // The parameters of the whole network wait.
+    Ok(most.saturating_add(plan.buffer_len.saturating_mul(size_of::<f32>())))
+}
+
+/// Bytes of the outputs of a layer for so many rows, where they are kept in memory.
+fn cache_bytes(rows: usize, width: usize) -> Option<usize> {
+    let bytes = rows.saturating_mul(width).saturating_mul(size_of::<f32>());
+    (bytes <= MAX_CACHE && memory::fits(bytes.saturating_mul(2), 1)).then_some(bytes)
 }
 
 /// Trains the autoencoder of layer `number` on its inputs: those of the training rows and those of the held-out rows.
@@ -392,7 +448,7 @@ impl<'a> Outputs<'a> {
         let width = last.plan.code().len();
         let streamed = Streamed { rows, encoders, width, level: compute.level };
         let count = rows.source.rows();
-        if count.saturating_mul(width * size_of::<f32>()) > MAX_CACHE {
+        if cache_bytes(count, width).is_none() {
             return Ok(Self::Streamed(streamed, Scaling::identity()));
         }
         let mut values = vec![0.0; count * width];

@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use super::number::{INEXACT, Number, inexact};
+use crate::base::memory;
 use crate::data::{Labels, Shape, Table, Values};
 use crate::error::{Error, Result};
 
@@ -78,7 +79,13 @@ pub(in crate::data) fn read_labels(input: Input, header: &Header, hint: &str) ->
 
 /// Reads the numbers of an array, in the order of the file, which must end after them.
 fn read_numbers(mut input: Input, header: &Header) -> Result<Values> {
-    let (count, _) = header.check_length(&input)?;
+    let (count, bytes) = header.check_length(&input)?;
+    // In column-major order there are two copies for a moment.
+    let copies = if header.fortran_order { 2 } else { 1 };
+    let size =
+        header.number.element().size().max(usize::try_from(bytes).unwrap_or(usize::MAX) / count.max(1));
+    let bytes = count.saturating_mul(size).saturating_mul(copies);
+    memory::require(bytes, 1, format_args!("{}: reading its {count} numbers", input.place))?;
     /// Reads numbers of one type in the byte order of the file.
     macro_rules! numbers {
         ($kind:ty as $into:ty) => {

@@ -1,20 +1,25 @@
 //! The bytes of a file, unpacked if it is gzip. Announced sizes are checked against the length of the file before memory is
 //! allocated for them.
 
-use std::fs::File;
+use std::cell::Cell;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 
+use crate::base::input_file::{self, InputFile};
+use crate::base::memory;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Largest compression ratio of deflate.
 const DEFLATE_LIMIT: u64 = 1032;
-/// Largest compression ratio that is accepted for text, of which no header announces the length; texts of up to `TEXT_FLOOR`
-/// bytes are accepted in any case.
+/// Largest compression ratio that is accepted for text, of which no header announces the length: ten times that of tables of
+/// zeros and ones. It is compared while the text is unpacked. Texts of up to `TEXT_FLOOR` bytes are accepted in any case.
 const TEXT_LIMIT: u64 = 256;
 const TEXT_FLOOR: u64 = 64 << 20;
+/// Bytes of a text from which the memory that its table takes is estimated, before the rest is read.
+const TEXT_START: usize = 1 << 16;
 
 /// A file that is being read. Errors begin with its name as the user gave it.
 pub(in crate::data) struct Input<'a> {
@@ -30,20 +35,15 @@ pub(in crate::data) struct Input<'a> {
 enum Left {
     /// This number.
     Exactly(u64),
-    /// Unknown: the content of a gzip file of this many bytes.
-    Packed(u64),
+    /// Unknown: the content of a gzip file of this many bytes, and how many of them are unpacked.
+    Packed(u64, Rc<Cell<u64>>),
 }
 
 impl<'a> Input<'a> {
     /// Opens a file. Gzip is recognised by the first two bytes, not by the name.
     pub fn open(place: &str, path: &Path) -> Result<Input<'static>> {
-        let failed = |error| Error::io(Path::new(place), "read", error);
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(Error::data(format!("{place}: not an ordinary file")));
-        }
-        Input::new(place, io::BufReader::with_capacity(1 << 16, file), metadata.len())
+        let InputFile { file, length } = input_file::open(place, path)?;
+        Input::new(place, io::BufReader::with_capacity(1 << 16, file), length)
     }
 
     /// The bytes of a file in memory, which may be gzip.
@@ -55,9 +55,11 @@ impl<'a> Input<'a> {
         let failed = |error| unreadable(place, &error);
         let (start, reader) = peek(reader, 2).map_err(failed)?;
         let (reader, left): (Box<dyn Read + 'a>, _) = if start == [0x1f, 0x8b] {
+            let read = Rc::new(Cell::new(0));
+            let reader = Counted { reader, read: read.clone() };
             (
                 Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, reader))),
-                Left::Packed(length),
+                Left::Packed(length, read),
             )
         } else {
             (Box::new(reader), Left::Exactly(length))
@@ -68,7 +70,7 @@ impl<'a> Input<'a> {
 
     /// Whether the file is gzip.
     pub fn is_packed(&self) -> bool {
-        matches!(self.left, Left::Packed(_))
+        matches!(self.left, Left::Packed(..))
     }
 
     /// An error about this file.
@@ -112,10 +114,10 @@ impl<'a> Input<'a> {
             Left::Exactly(left) if left > announced => {
                 Err(self.error(format_args!("the header announces {announced} bytes of numbers, the file has {left}")))
             }
-            Left::Packed(packed) if announced > packed.saturating_mul(DEFLATE_LIMIT) => Err(self.error(format_args!(
+            Left::Packed(packed, _) if announced > packed.saturating_mul(DEFLATE_LIMIT) => Err(self.error(format_args!(
                 "the header announces {announced} bytes of numbers, more than {packed} bytes of gzip can hold"
             ))),
-            Left::Exactly(_) | Left::Packed(_) => Ok(()),
+            Left::Exactly(_) | Left::Packed(..) => Ok(()),
         }
     }
 
@@ -132,11 +134,17 @@ impl<'a> Input<'a> {
     pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         reserve(&self.place, &mut out, self.plausible(count, 1))?;
-        // Without a buffer and without zeroing the memory first, because image files are large.
-        let read = self.reader.by_ref().take(count as u64).read_to_end(&mut out);
-        let read = read.map_err(|error| unreadable(&self.place, &error))?;
-        if read < count {
-            return Err(self.cut_short("its numbers"));
+        while out.len() < count {
+            if out.len() == out.capacity() {
+                let more = out.len().max(1 << 16).min(count - out.len());
+                reserve(&self.place, &mut out, more)?;
+            }
+            // Without a buffer and without zeroing the memory first, because image files are large.
+            let room = out.capacity().min(count) - out.len();
+            let read = self.reader.by_ref().take(room as u64).read_to_end(&mut out);
+            if read.map_err(|error| unreadable(&self.place, &error))? < room {
+                return Err(self.cut_short("its numbers"));
+            }
         }
         Ok(out)
     }
@@ -155,7 +163,10 @@ impl<'a> Input<'a> {
             let numbers = BLOCK.min(count - out.len());
             let block = &mut buffer[..N * numbers];
             self.fill(block, "its numbers")?;
-            out.try_reserve(numbers).map_err(|_| self.error("no memory for its numbers"))?;
+            if out.capacity() - out.len() < numbers {
+                let more = out.len().max(numbers).min(count - out.len());
+                reserve(&self.place, &mut out, more)?;
+            }
             out.extend(block.as_chunks().0.iter().map(|&bytes| convert(bytes)));
         }
         Ok(out)
@@ -166,38 +177,81 @@ impl<'a> Input<'a> {
     fn plausible(&self, count: usize, size: usize) -> usize {
         match self.left {
             Left::Exactly(_) => count,
-            Left::Packed(packed) => {
+            Left::Packed(packed, _) => {
                 count.min(usize::try_from(packed.saturating_mul(8)).unwrap_or(usize::MAX) / size + 1)
             }
         }
     }
 
-    /// All remaining bytes, for formats that do not announce their length.
-    pub fn text(mut self) -> Result<Vec<u8>> {
-        let limit = match self.left {
-            Left::Exactly(left) => left,
-            Left::Packed(packed) => packed.saturating_mul(TEXT_LIMIT).max(TEXT_FLOOR),
-        };
+    /// All remaining bytes, for formats that do not announce their length. `size` is asked for the memory that the content takes
+    /// once it is read, from the first bytes of the text and its whole length, where that is known.
+    pub fn text(mut self, size: impl Fn(&[u8], usize) -> usize) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        if let Left::Exactly(left) = self.left {
-            let left = usize::try_from(left).map_err(|_| self.error("too large for memory"))?;
-            reserve(&self.place, &mut out, left)?;
-        }
-        self.reader
-            .by_ref()
-            .take(limit)
-            .read_to_end(&mut out)
-            .map_err(|error| unreadable(&self.place, &error))?;
-        match self.left {
-            Left::Exactly(_) => {}
-            Left::Packed(_) if out.len() as u64 >= limit => {
-                return Err(self
-                    .error(format_args!("unpacks to more than {limit} bytes, hardly a table"))
-                    .hint("unpack it first, if it is one"));
+        let exactly = match self.left {
+            Left::Exactly(left) => {
+                let left = usize::try_from(left).map_err(|_| self.error("too large for memory"))?;
+                let start = TEXT_START.min(left);
+                reserve(&self.place, &mut out, start)?;
+                self.read_text(&mut out, start)?;
+                let content = size(&out, left);
+                memory::require(left.saturating_add(content), 1, format_args!("{}: the table", self.place))?;
+                let rest = left - out.len();
+                reserve(&self.place, &mut out, rest)?;
+                Some(left)
             }
-            Left::Packed(_) => self.finish()?,
+            Left::Packed(..) => None,
+        };
+        loop {
+            if exactly.is_some_and(|left| out.len() >= left) {
+                return Ok(out);
+            }
+            if out.len() == out.capacity() {
+                let more = out.len().clamp(1 << 16, 1 << 30);
+                reserve(&self.place, &mut out, more)?;
+            }
+            let room = exactly.unwrap_or(usize::MAX).min(out.capacity()) - out.len();
+            if self.read_text(&mut out, room)? < room {
+                break;
+            }
+            self.check_ratio(out.len() as u64)?;
+        }
+        self.check_ratio(out.len() as u64)?;
+        if exactly.is_none() {
+            self.finish()?;
         }
         Ok(out)
+    }
+
+    /// Appends up to `most` bytes, for which there is room; fewer at the end.
+    fn read_text(&mut self, out: &mut Vec<u8>, most: usize) -> Result<usize> {
+        let read = self.reader.by_ref().take(most as u64).read_to_end(out);
+        read.map_err(|error| unreadable(&self.place, &error))
+    }
+
+    /// Refuses text that was packed more tightly than tables are.
+    fn check_ratio(&self, unpacked: u64) -> Result<()> {
+        let Left::Packed(_, read) = &self.left else { return Ok(()) };
+        if unpacked <= TEXT_FLOOR.max(read.get().saturating_mul(TEXT_LIMIT)) {
+            return Ok(());
+        }
+        let ratio = unpacked / read.get().max(1);
+        Err(self
+            .error(format_args!("unpacks to {ratio} times its length, hardly a table"))
+            .hint("unpack it first, if it is one"))
+    }
+}
+
+/// A reader that counts its bytes.
+struct Counted<R> {
+    reader: R,
+    read: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.read.set(self.read.get() + count as u64);
+        Ok(count)
     }
 }
 
@@ -208,9 +262,13 @@ fn peek<'a>(mut reader: impl Read + 'a, count: u64) -> io::Result<(Vec<u8>, impl
     Ok((start.clone(), Cursor::new(start).chain(reader)))
 }
 
+/// Makes room for `count` more, if the memory is free.
 fn reserve<T>(place: &str, out: &mut Vec<T>, count: usize) -> Result<()> {
+    let bytes = count.saturating_mul(size_of::<T>());
+    memory::require(bytes, 1, format_args!("{place}: its content"))?;
     out.try_reserve_exact(count).map_err(|_| {
-        Error::data(format!("{place}: no memory for {count} numbers of {} bytes", size_of::<T>()))
+        let message = format!("{place}: no memory for {count} numbers of {} bytes", size_of::<T>());
+        Error::new(ErrorKind::Resources, message)
     })
 }
 

@@ -194,7 +194,7 @@ impl Scaling {
             self.read(source, first, out, level)?;
             check_finite(source, out, first).map_err(too_large)
         };
-        if memory::free().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
+        if memory::free_bytes().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
             let (rows, mut buffer) = (source.rows(), vec![0.0; BLOCK * width]);
             for first in (0..rows).step_by(BLOCK) {
                 checked_read(first, &mut buffer[..BLOCK.min(rows - first) * width])?;

@@ -5,14 +5,14 @@ use std::sync::Mutex;
 
 use narrows_kernels::team;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Rows of a chunk.
-pub(super) const CHUNK: usize = 128;
+pub(crate) const CHUNK: usize = 128;
 
 /// Calls `work(state, rows)` for each chunk of `rows` rows on several threads, and returns the results in order. Each thread
 /// makes its own `state` once. The chunks do not depend on the number of threads. A thread stops at its first error; the
-/// first of all errors is returned.
+/// first of all errors is returned, and that of threads that cannot be started.
 pub(crate) fn map_chunks<R: Send, S>(
     rows: usize,
     threads: usize,
@@ -59,7 +59,8 @@ pub(crate) fn each_piece<T: Send, S>(
                 return;
             }
         }
-    });
+    })
+    .map_err(Error::threads)?;
     match failure.into_inner().expect("no thread panics with the failure") {
         Some(error) => Err(error),
         None => Ok(()),

@@ -49,6 +49,27 @@ impl<'a> Inference<'a> {
         Self { chain, parameters, packed, arena, scratch, outputs: Vec::new(), widths }
     }
 
+    /// Bytes that an encoder takes, its outputs for a chunk of rows included.
+    pub fn encoder_bytes(plan: &Plan) -> usize {
+        Self::bytes(&plan.steps[..plan.cut], plan.input)
+    }
+
+    /// As [`Inference::encoder_bytes`], for a decoder.
+    pub fn decoder_bytes(plan: &Plan) -> usize {
+        Self::bytes(&plan.steps[plan.cut..], plan.code())
+    }
+
+    fn bytes(steps: &[Step], input: Shape) -> usize {
+        let layout = Layout::inference(steps, input, CHUNK);
+        let needs = Chain::needs(steps, &layout, false);
+        let outputs = steps.last().map_or(input, |step| step.output).len().saturating_mul(CHUNK);
+        [layout.arena_len, needs.packed_len, needs.scratch_len, outputs]
+            .into_iter()
+            .fold(0, usize::saturating_add)
+            .saturating_mul(size_of::<f32>())
+            .saturating_add(needs.table_bytes)
+    }
+
     /// Takes rows through the steps. With `logits` the last function is left out.
     pub fn forward(&mut self, rows: &[f32], logits: bool) -> &[f32] {
         let (inputs, outputs) = self.widths;

@@ -188,6 +188,12 @@ impl Layout {
         };
     }
 
+    /// The images of delta i and delta i + 1; without training those of the values, which serve as well.
+    pub fn gradient_images(&self, i: usize, is_training: bool) -> [Image; 2] {
+        let tensors = if is_training { &self.deltas } else { &self.values };
+        [tensors[i].image, tensors[i + 1].image]
+    }
+
     fn tensor(&mut self, image: Image, is_shared: bool) -> TensorLayout {
         if is_shared {
             self.widths.push(image.len());
@@ -200,8 +206,13 @@ impl Layout {
         // Vectors lie one after the other, as a matrix; images begin at cache lines.
         let stride = if self.block == 1 { image.len().next_multiple_of(ALIGNMENT) } else { image.len() };
         let start = self.arena_len;
-        self.arena_len = (start + self.block * stride).next_multiple_of(ALIGNMENT);
+        self.arena_len = end_of(start, self.block, stride);
         TensorLayout { memory: Memory::Arena(start), image, stride }
+    }
+
+    /// The length of [`Layout::shared_matrices`].
+    pub fn shared_len(&self, batch: usize) -> usize {
+        self.widths.iter().fold(0, |len, &width| end_of(len, batch, width))
     }
 
     /// The shared memory for a batch in these groups of rows.
@@ -210,9 +221,9 @@ impl Layout {
         let starts: Vec<usize> = self
             .widths
             .iter()
-            .map(|width| {
+            .map(|&width| {
                 let start = len;
-                len = (start + batch * width).next_multiple_of(ALIGNMENT);
+                len = end_of(start, batch, width);
                 start
             })
             .collect();
@@ -223,6 +234,13 @@ impl Layout {
         };
         SharedMatrices { pieces: groups.iter().map(rows_of).collect(), starts, len }
     }
+}
+
+/// The end of a buffer of `rows` rows of `stride` numbers from `start` on, where the next one begins. A length too large to be
+/// counted is `usize::MAX`: the memory for it is refused.
+fn end_of(start: usize, rows: usize, stride: usize) -> usize {
+    let end = start.saturating_add(rows.saturating_mul(stride));
+    end.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
 }
 
 /// The matrices of a batch in the shared memory.
@@ -401,6 +419,12 @@ pub(super) struct NormalizedStep {
 }
 
 impl BatchStatistics {
+    /// The length for a plan, with any number of threads.
+    pub fn len(plan: &Plan) -> usize {
+        let normalized = plan.steps.iter().filter(|step| matches!(step.op, Op::BatchNorm { .. }));
+        normalized.fold(0, |len, step| (0..4).fold(len, |len, _| end_of(len, 1, step.output.len())))
+    }
+
     pub fn new(plan: &Plan, threads: usize) -> Self {
         let mut statistics = Self { steps: Vec::new(), pieces: vec![Vec::new(); threads], len: 0 };
         for (step, width) in plan.steps.iter().enumerate().filter_map(|(at, step)| {

@@ -33,7 +33,7 @@ mod pass;
 mod update;
 mod workspace;
 
-pub(crate) use chunks::{each_chunk, each_piece, map_chunks};
+pub(crate) use chunks::{CHUNK, each_chunk, each_piece, map_chunks};
 pub(crate) use inference::Inference;
 pub(crate) use update::OptimizerStep;
 
@@ -149,12 +149,12 @@ pub(crate) struct Workspace<'a> {
     norm_factors: Vec<f32>,
 }
 
-/// The memory that training takes beside the rows, in bytes.
+/// The memory that training takes beside the rows, in bytes. More than can be counted is `usize::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Parameters, gradients and optimizer state.
     pub parameters: usize,
-    /// The tensors of a batch that all threads share.
+    /// The tensors of a batch and the tables of the kernels, which all threads share.
     pub shared: usize,
     /// The memory of each thread.
     pub each_thread: usize,
@@ -165,7 +165,8 @@ pub struct Footprint {
 impl Footprint {
     /// All of it.
     pub fn total(&self) -> usize {
-        self.parameters + self.shared + self.threads * self.each_thread
+        let threads = self.threads.saturating_mul(self.each_thread);
+        self.parameters.saturating_add(self.shared).saturating_add(threads)
     }
 }
 
@@ -218,30 +219,44 @@ impl<'a> Engine<'a> {
         threads: usize,
     ) -> (Chain<'a>, Vec<Range<usize>>, SharedMatrices) {
         let groups = layout::groups(plan, batch, threads);
-        let largest = groups.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
-        let layout = Layout::training(plan, largest);
+        let layout = Layout::training(plan, largest(&groups));
         let matrices = layout.shared_matrices(batch, &groups);
         (Chain::training(level, &plan.steps, layout), groups, matrices)
     }
 
-    /// The memory that an engine takes.
+    /// The memory that an engine takes, by arithmetic: no table and no buffer is made.
     pub fn footprint(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Footprint {
-        let (chain, groups, matrices) = Engine::arrange(plan, Level::detect(), batch, threads);
-        let bytes = |numbers: usize| numbers * size_of::<f32>();
-        let statistics = BatchStatistics::new(plan, threads).len;
-        let own =
-            Engine::scratch_len(&chain, batch) + chain.layout.arena_len + chain.packed_len + chain.sums_len;
+        let (batch, threads) = (batch.min(MOST_ROWS), threads.max(1));
+        let groups = layout::groups(plan, batch, threads);
+        let layout = Layout::training(plan, largest(&groups));
+        let needs = Chain::needs(&plan.steps, &layout, true);
+        let sum = |lens: &[usize]| lens.iter().fold(0, |sum: usize, &len| sum.saturating_add(len));
+        let bytes = |numbers: usize| numbers.saturating_mul(size_of::<f32>());
+        let partial_len = groups.len().saturating_mul(needs.partial_len);
+        let noise_len = if plan.noise.is_empty() { 0 } else { 3 * plan.input.len().next_multiple_of(2) };
+        let own = [
+            Engine::scratch_len(needs.scratch_len, batch),
+            layout.arena_len,
+            needs.packed_len,
+            needs.sums_len,
+            needs.words_len,
+            noise_len,
+        ];
         Footprint {
-            parameters: bytes(plan.buffer_len * (2 + optimizer.state_slots())),
-            shared: bytes(matrices.len + groups.len() * chain.partial_len + statistics),
-            each_thread: bytes(own),
+            parameters: bytes(plan.buffer_len.saturating_mul(2 + optimizer.state_slots())),
+            shared: sum(&[
+                bytes(sum(&[layout.shared_len(batch), partial_len, BatchStatistics::len(plan)])),
+                needs.table_bytes,
+            ]),
+            each_thread: bytes(sum(&own)),
             threads,
         }
     }
 
-    fn scratch_len(chain: &Chain<'_>, batch: usize) -> usize {
+    /// The scratch of a thread, where the steps need `own`.
+    fn scratch_len(own: usize, batch: usize) -> usize {
         // The gradients of dense weights are sums over the batch.
-        chain.scratch_len.max(gemm::scratch_len(batch))
+        own.max(gemm::scratch_len(batch))
     }
 
     /// The memory for one thread.
@@ -251,7 +266,7 @@ impl<'a> Engine<'a> {
         let width = plan.input.len();
         let noise = &plan.noise[..];
         Workspace {
-            scratch: vec![0.0; Self::scratch_len(&self.chain, batch)],
+            scratch: vec![0.0; Self::scratch_len(self.chain.scratch_len, batch)],
             arena: AlignedBuffer::new(self.chain.layout.arena_len),
             packed: AlignedBuffer::new(self.chain.packed_len),
             sums: AlignedBuffer::new(self.chain.sums_len),
@@ -364,6 +379,14 @@ impl<'a> Engine<'a> {
         to.copy_from_slice(&self.gradients.whole());
     }
 }
+
+/// Rows of the largest group.
+fn largest(groups: &[Range<usize>]) -> usize {
+    groups.iter().map(ExactSizeIterator::len).max().unwrap_or(1)
+}
+
+/// A batch counts as no more rows than these, so that no count overflows: their tensors are more than any machine has.
+const MOST_ROWS: usize = 1 << 48;
 
 /// Units of a code that can be dead: its numbers, or where it is an image its channels.
 pub(crate) fn code_units(plan: &Plan) -> usize {

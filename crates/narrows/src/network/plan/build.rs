@@ -15,6 +15,7 @@ use narrows_kernels::{Activation, Image};
 use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
 use crate::data::Shape;
 use crate::error::{Error, Result};
+use crate::recipe::layer_text::{LARGEST_SIDE, LARGEST_STRIDE, MOST_LAYERS};
 use crate::recipe::{
     AutoencoderRecipe, ClassifierRecipe, Function, Layer, Loss, Padding, Sparsity, Units, Weights,
 };
@@ -65,6 +66,14 @@ impl Plan {
 
     /// Tries all choices of padding, and takes the first that leaves the least to crop.
     fn compile(recipe: &NetworkSpec<'_>, input: Shape) -> Result<Self> {
+        for (part, layers) in [("encoder", recipe.encoder), ("decoder", recipe.decoder)] {
+            if layers.len() > MOST_LAYERS {
+                let count = layers.len();
+                return Err(Error::recipe(format!(
+                    "{part}: {count} layers; at most {MOST_LAYERS} are possible"
+                )));
+            }
+        }
         let is_open = |layer: &&Layer| matches!(layer, Layer::Convolution { padding: Padding::Auto, .. });
         let open = recipe.encoder.iter().chain(recipe.decoder).filter(is_open).count();
         let choices = 4usize.pow((open as u32).min(MAX_OPEN_PADDINGS));
@@ -74,6 +83,10 @@ impl Plan {
                 Ok((plan, excess)) => {
                     if best.as_ref().is_none_or(|(_, least)| excess < *least) {
                         best = Some((plan, excess));
+                    }
+                    // No later choice leaves less.
+                    if excess == 0 {
+                        break;
                     }
                 }
                 // The first choice pads everywhere; a network that cannot work with it has the plainest reason.
@@ -193,6 +206,7 @@ impl<'a> Builder<'a> {
     }
 
     fn add_layer(&mut self, place: LayerRef<'a>, layer: &Layer) -> Result<()> {
+        check_sides(&place, layer)?;
         match *layer {
             Layer::Noise(noise) => self.noise(&place, noise),
             Layer::Dense { units: Units::Tied, bias } => self.tied_dense(&place, bias),
@@ -307,6 +321,28 @@ impl<'a> Builder<'a> {
         plan.parameters.push(Parameter { name, range: start..end, shape, kind });
         Some(start..end)
     }
+}
+
+/// Refuses sides that no recipe file can have either: they would overflow counts, or ask for millions of tables.
+fn check_sides(place: &LayerRef<'_>, layer: &Layer) -> Result<()> {
+    let (sides, stride): (&[usize], usize) = match layer {
+        Layer::Convolution { kernel, stride, .. } => (kernel, *stride),
+        // A tied one has the kernel of the layer that it mirrors.
+        Layer::TransposedConvolution { channels: Units::Tied, .. } => return Ok(()),
+        Layer::TransposedConvolution { kernel, stride, .. } => (kernel, *stride),
+        Layer::MaxPool { size, .. } | Layer::AveragePool { size, .. } => (std::slice::from_ref(size), 1),
+        Layer::Upsample { factor } => (&[], *factor),
+        _ => return Ok(()),
+    };
+    if let Some(side) = sides.iter().find(|side| !(1..=LARGEST_SIDE).contains(*side)) {
+        return Err(place.error(format!("a side of {side}; 1 to {LARGEST_SIDE} are possible")));
+    }
+    if !(1..=LARGEST_STRIDE).contains(&stride) {
+        return Err(
+            place.error(format!("a stride or factor of {stride}; 1 to {LARGEST_STRIDE} are possible"))
+        );
+    }
+    Ok(())
 }
 
 /// The filters of a convolution, as a recipe has them.

@@ -305,7 +305,7 @@ impl Plan {
 
     /// Multiply-adds of a forward pass for a row, by the direct algorithm.
     pub fn multiply_adds(&self) -> usize {
-        self.steps.iter().map(Step::multiply_adds).sum()
+        self.steps.iter().map(Step::multiply_adds).fold(0, usize::saturating_add)
     }
 }
 

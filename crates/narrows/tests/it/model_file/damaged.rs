@@ -166,6 +166,65 @@ fn signed_files_with_a_senseless_description_are_refused() {
     refused(&pca(r#""method":"pca""#, r#""method":"ica""#), &["ica"]);
 }
 
+/// What the hash does not cover, because it is no part of the model: the file would not be one that a program writes.
+#[test]
+fn files_that_no_writer_writes_are_refused() {
+    let whole = Parts::of(&golden_bytes(GOLDEN[1]));
+    let envelope = |change: &dyn Fn(String) -> String| {
+        whole.bytes_with(Some(HashMap::from([("narrows".to_owned(), change(whole.metadata()))])))
+    };
+    assert!(Model::from_bytes(&envelope(&|text| text)).is_ok());
+    refused(&envelope(&|text| text.replacen('{', r#"{"note":1,"#, 1)), &["damaged"]);
+    refused(&envelope(&|text| text.replacen('{', r#"{"version":1,"#, 1)), &["damaged"]);
+    let other = HashMap::from([
+        ("narrows".to_owned(), whole.metadata()),
+        ("author".to_owned(), "somebody".to_owned()),
+    ]);
+    refused(&whole.bytes_with(Some(other)), &["metadata entry `author`"]);
+
+    // A tensor that is named twice: both entries say where the same numbers lie.
+    let bytes = whole.bytes();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = String::from_utf8(bytes[8..end].to_vec()).unwrap();
+    let with_header = |header: String| {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[end..]].concat()
+    };
+    assert!(Model::from_bytes(&with_header(header.clone())).is_ok());
+    let start = header.find(r#""encoder.1.bias":"#).unwrap();
+    let entry = &header[start..=start + header[start..].find('}').unwrap()];
+    let twice = header.replacen(entry, &format!("{entry},{entry}"), 1);
+    refused(&with_header(twice), &["`encoder.1.bias` is named twice"]);
+    refused(&with_header(header.replacen(r#""dtype""#, r#""kind":"x","dtype""#, 1)), &["header"]);
+    let entry = |n: usize| format!(r#""t{n}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+    let many = (0..20_000).map(entry).collect::<Vec<_>>().join(",");
+    refused(&with_header(format!("{{{many}}}")), &["more than 10000 tensors"]);
+
+    let with_model = |name: &str, from: &str, to: &str| {
+        let mut parts = Parts::of(&golden_bytes(name));
+        assert!(parts.model.contains(from), "{}", parts.model);
+        parts.model = parts.model.replacen(from, to, 1);
+        parts.bytes()
+    };
+    let pca = r#""pca":{"rows":150,"total_variance":1.0},"shape""#;
+    refused(&with_model(GOLDEN[1], r#""shape""#, pca), &["variance of a PCA"]);
+    refused(&with_model(GOLDEN[0], r#""total_variance":"#, r#""total_variance":-"#), &["negative variance"]);
+    let mut parts = Parts::of(&golden_bytes(GOLDEN[0]));
+    let mut variances = parts.f64("pca.explained_variance");
+    *variances.last_mut().unwrap() = -1e-9;
+    parts.set_f64("pca.explained_variance", &variances);
+    refused(&parts.bytes(), &["negative variance"]);
+}
+
+#[test]
+fn model_files_have_a_largest_number_of_layers() {
+    let mut parts = Parts::of(&golden_bytes(GOLDEN[1]));
+    let layers = vec![r#""relu""#; 300_000].join(",");
+    parts.model = parts.model.replacen(r#"{"dense":3}"#, &format!(r#"{{"dense":3}},{layers}"#), 1);
+    let started = std::time::Instant::now();
+    refused(&parts.bytes(), &["more than 1000 layers"]);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
+
 #[test]
 fn sources_that_do_not_fit_are_refused_with_both_widths() {
     for name in &GOLDEN[..2] {

@@ -5,12 +5,23 @@ use csv::StringRecord;
 use super::columns::Columns;
 use super::header::Header;
 use super::text::{Text, fields, is_missing, is_number, shortened};
-use crate::error::{Error, Result};
+use crate::base::memory;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the numbers of the data columns, row after row, and the cells of the label column.
 pub(super) fn read_cells(text: &Text, header: &Header, columns: &Columns) -> Result<(Vec<f64>, Vec<String>)> {
     let file = CsvFile { text, header, columns };
+    // Each field ends with a delimiter or a line, so there are no more numbers than these.
+    let most = text.most_fields();
+    // A label is text of its own.
+    let labels =
+        if columns.label.is_some() { most / header.width.max(1) * 2 * size_of::<String>() } else { 0 };
+    let bytes = most.saturating_mul(size_of::<f64>()).saturating_add(labels);
+    memory::require(bytes, 1, "its table").map_err(|error| text.at(error))?;
     let (mut values, mut classes) = (Vec::new(), Vec::new());
+    values
+        .try_reserve_exact(most)
+        .map_err(|_| text.at(Error::new(ErrorKind::Resources, format!("no memory for {most} numbers"))))?;
     for record in header.rows(text) {
         file.check_width(&record)?;
         for (column, cell) in record.iter().enumerate() {

@@ -46,6 +46,12 @@ impl<'a> Text<'a> {
             .map_while(std::result::Result::ok)
     }
 
+    /// No fewer than the fields of all records.
+    pub fn most_fields(&self) -> usize {
+        let ends = |&&byte: &&u8| byte == self.delimiter || byte == b'\n' || byte == b'\r';
+        self.text.as_bytes().iter().filter(ends).count() + 1
+    }
+
     /// The line of the file on which a record begins. The position of the reader is before the blank lines in front of it.
     pub fn line(&self, record: &StringRecord) -> usize {
         let start =

@@ -5,7 +5,8 @@ use std::ops::Range;
 use narrows_kernels::conv::{Convolution, Geometry, Images, Pass, PooledConvolution};
 use narrows_kernels::{Activation, Image, image};
 
-use super::{Chain, ParameterView, PreparedStep, optional};
+use super::{Chain, ChainNeeds, ParameterView, PreparedStep, optional};
+use crate::network::engine::layout::Layout;
 use crate::network::engine::workspace::Block;
 use crate::network::plan::{Op, Step};
 
@@ -33,6 +34,55 @@ fn reserve(used: &mut usize, len: usize) -> Range<usize> {
     let start = *used;
     *used = (start + len).next_multiple_of(ALIGNMENT);
     start..start + len
+}
+
+/// As [`reserve`], for lengths that may be too large to be counted.
+fn reserve_needed(used: &mut usize, len: usize) {
+    *used = used.saturating_add(len).checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
+}
+
+/// Adds what [`Chain::prepare_convolution`] and [`Chain::fuse_with_pool`] of the same step take, by arithmetic.
+pub(super) fn add_needs(
+    needs: &mut ChainNeeds,
+    i: usize,
+    steps: &[Step],
+    layout: &Layout,
+    is_training: bool,
+) {
+    let Op::Convolution { geometry, bias, tied, .. } = &steps[i].op else { return };
+    let (geometry, bias, tied) = (*geometry, bias.as_ref(), *tied);
+    let [input, output] = [layout.values[i].image, layout.values[i + 1].image];
+    let [input_gradient, output_gradient] = layout.gradient_images(i, is_training);
+    let images = Images { input, output, output_gradient, input_gradient };
+    let own = Convolution::needs(geometry, images, is_training);
+    let bias_len = bias.map_or(0, Range::len);
+    let transposed_len = if tied { geometry.weights_len() } else { 0 };
+    needs.scratch_len = needs.scratch_len.max(own.scratch.saturating_add(transposed_len));
+    let partial_len = if tied { bias_len } else { geometry.weights_len().saturating_add(bias_len) };
+    needs.partial_len = needs.partial_len.saturating_add(partial_len);
+    reserve_needed(&mut needs.packed_len, own.packed[0]);
+    reserve_needed(&mut needs.packed_len, if i > 0 && is_training { own.packed[1] } else { 0 });
+    reserve_needed(&mut needs.sums_len, own.sums);
+    reserve_needed(&mut needs.sums_len, bias_len);
+    needs.table_bytes = needs.table_bytes.saturating_add(own.table_bytes);
+    if let Some(small) = fused_output(i, steps, layout) {
+        let bytes = PooledConvolution::needed_table_bytes(geometry, small);
+        needs.table_bytes = needs.table_bytes.saturating_add(bytes);
+    }
+}
+
+/// The image after the max pool that a convolution may be fused with.
+fn fused_output(i: usize, steps: &[Step], layout: &Layout) -> Option<Image> {
+    let Op::MaxPool { size: 2 } = steps.get(i + 1)?.op else { return None };
+    PooledConvolution::supports(steps[i].activation).then(|| layout.values[i + 2].image)
+}
+
+impl PreparedConvolution {
+    /// Bytes of the tables.
+    #[cfg(test)]
+    pub fn table_bytes(&self) -> usize {
+        self.convolution.table_bytes()
+    }
 }
 
 impl Chain<'_> {
@@ -78,18 +128,13 @@ impl Chain<'_> {
     /// The fused kernel of a convolution and the max pool after it, where there is one for them.
     pub(super) fn fuse_with_pool(&self, i: usize) -> Option<PooledConvolution> {
         let Op::Convolution { geometry, .. } = &self.steps[i].op else { return None };
-        let Op::MaxPool { size: 2 } = self.steps.get(i + 1)?.op else { return None };
-        if !PooledConvolution::supports(self.steps[i].activation) {
-            return None;
-        }
-        let values = &self.layout.values;
-        PooledConvolution::new(*geometry, values[i].image, values[i + 2].image)
+        let small = fused_output(i, self.steps, &self.layout)?;
+        PooledConvolution::new(*geometry, self.layout.values[i].image, small)
     }
 
     /// The images of delta i and delta i + 1; without training those of the values, which serve as well.
     pub(super) fn gradient_images(&self, i: usize) -> [Image; 2] {
-        let tensors = if self.is_training { &self.layout.deltas } else { &self.layout.values };
-        [tensors[i].image, tensors[i + 1].image]
+        self.layout.gradient_images(i, self.is_training)
     }
 
     /// The gradients of the weights that a tied layer shares. Where their layer is not part of the chain (a decoder alone),

@@ -9,8 +9,7 @@ use crate::network::plan::{Op, Step};
 
 impl Chain<'_> {
     pub(super) fn prepare_dense(&mut self, step: &Step) {
-        let longest = step.input.len().max(step.output.len());
-        self.scratch_len = self.scratch_len.max(gemm::scratch_len(longest));
+        self.scratch_len = self.scratch_len.max(scratch_len(step));
     }
 
     /// y = activation(x W + b), for all rows of the block in one product.
@@ -62,4 +61,9 @@ impl Chain<'_> {
             View::new(numbers, inputs, outputs)
         }
     }
+}
+
+/// The scratch of the products of a dense layer, forward and backward.
+pub(super) fn scratch_len(step: &Step) -> usize {
+    gemm::scratch_len(step.input.len().max(step.output.len()))
 }

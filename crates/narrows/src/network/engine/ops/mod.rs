@@ -45,6 +45,19 @@ pub(super) struct Chain<'a> {
     pub scratch_len: usize,
 }
 
+/// The lengths of a chain's buffers, as [`Chain`] has them, and the bytes of its tables. A length that is too large to be counted is
+/// `usize::MAX`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChainNeeds {
+    pub packed_len: usize,
+    pub sums_len: usize,
+    pub partial_len: usize,
+    pub scratch_len: usize,
+    pub table_bytes: usize,
+    /// Random words of the step that needs the most.
+    pub words_len: usize,
+}
+
 /// Tables that the kernels of a step need.
 enum PreparedStep {
     Nothing,
@@ -64,6 +77,44 @@ pub(super) struct ParameterView<'a> {
 }
 
 impl<'a> Chain<'a> {
+    /// The lengths of the buffers of these steps, and the memory of their tables: nothing is made.
+    pub fn needs(steps: &[Step], layout: &Layout, is_training: bool) -> ChainNeeds {
+        let mut needs = ChainNeeds::default();
+        for (i, step) in steps.iter().enumerate() {
+            match &step.op {
+                Op::Dense { .. } => needs.scratch_len = needs.scratch_len.max(dense::scratch_len(step)),
+                Op::Convolution { .. } => convolution::add_needs(&mut needs, i, steps, layout, is_training),
+                Op::Dropout { .. } | Op::Sample { .. } if is_training => {
+                    needs.words_len = needs.words_len.max(step.output.len().next_multiple_of(2));
+                }
+                Op::MaxPool { .. }
+                | Op::AveragePool { .. }
+                | Op::Upsample { .. }
+                | Op::Reshape
+                | Op::Identity
+                | Op::Softmax
+                | Op::Function(_)
+                | Op::BatchNorm { .. }
+                | Op::Dropout { .. }
+                | Op::Sample { .. } => {}
+            }
+        }
+        needs
+    }
+
+    /// The same lengths of this chain, whose tables are made.
+    #[cfg(test)]
+    pub fn made(&self) -> ChainNeeds {
+        let Self { packed_len, sums_len, partial_len, scratch_len, .. } = *self;
+        let of_step = |prepared: &PreparedStep| match prepared {
+            PreparedStep::Convolution(prepared) => prepared.table_bytes(),
+            PreparedStep::Pool(_) | PreparedStep::Nothing => 0,
+        };
+        let of_pooled = self.pooled.iter().flatten().map(PooledConvolution::table_bytes);
+        let table_bytes = self.prepared.iter().map(of_step).chain(of_pooled).sum();
+        ChainNeeds { packed_len, sums_len, partial_len, scratch_len, table_bytes, words_len: 0 }
+    }
+
     /// For training: also the tables of the backward pass are made.
     pub fn training(level: Level, steps: &'a [Step], layout: Layout) -> Self {
         Self::new(level, steps, layout, true)

@@ -173,7 +173,8 @@ pub(super) fn gradients(
         engine.pass(&member, &mut workspace, batch, mode);
         member.wait();
         engine.gradient(member.index(), &mut workspace, indices.len());
-    });
+    })
+    .unwrap();
     let mut out = vec![0.0; plan.buffer_len];
     engine.copy_gradients(&mut out);
     let sum = engine.finish_pass(indices.len()) / (indices.len() * loss_width(plan)) as f64;

@@ -1,5 +1,6 @@
 //! Tests of the engine; here the networks and rows that they share.
 
+mod footprint;
 mod gradients;
 mod steps;
 

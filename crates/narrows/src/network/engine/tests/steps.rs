@@ -32,7 +32,8 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
             engine.update(&member, &mut workspace, OptimizerStep { number: step, rate: 1.0, rows: count });
             member.wait();
         }
-    });
+    })
+    .unwrap();
     let mut parameters = vec![0.0; plan.buffer_len];
     engine.copy_state(&mut parameters, &mut []);
     assert!(!engine.has_diverged() && engine.parameters_are_finite());
@@ -117,7 +118,8 @@ fn check_steps_against_the_reference(plan: &Plan) {
                 engine.pass(&member, &mut workspace, batch, Mode::Train { epoch: 1 });
                 member.wait();
                 engine.update(&member, &mut workspace, OptimizerStep { number: 1, rate: 1.0, rows: 7 });
-            });
+            })
+            .unwrap();
             let mut got = vec![0.0; plan.buffer_len];
             engine.copy_state(&mut got, &mut []);
             for parameter in &plan.parameters {
@@ -170,7 +172,8 @@ fn three_steps(plan: &Plan, optimizer: Optimizer, threads: usize, is_fused: bool
             }
             member.wait();
         }
-    });
+    })
+    .unwrap();
     assert!(!engine.has_diverged());
     let mut parameters = vec![0.0; plan.buffer_len];
     engine.copy_state(&mut parameters, &mut []);
