@@ -1,5 +1,6 @@
 //! `narrows compare`
 
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use narrows::Recipe;
@@ -9,6 +10,7 @@ use narrows::recipe::RecipeFile;
 use crate::INTERRUPTED;
 use crate::arguments::CompareArguments;
 use crate::print::comparison::{self, Progress};
+use crate::print::stderr;
 use crate::shared::{datasets, interrupt, run_folder};
 
 /// Fields of a recipe that only networks have, and those that only PCA has.
@@ -21,7 +23,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let Some(data) = data else {
         anyhow::bail!(
             "{}: which data? Give recipes, then data: narrows compare single pca mnist",
-            names.join(" ")
+            names.join(OsStr::new(" ")).display()
         );
     };
     let candidates = candidates(names, arguments)?;
@@ -51,7 +53,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     progress.finish();
     let found = found?;
     if found.methods.iter().all(|method| method.fits.is_empty()) {
-        eprintln!("interrupted: before the first fit was done");
+        stderr::line("interrupted: before the first fit was done");
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let folder = match &arguments.report {
@@ -65,18 +67,19 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
         comparison::table(&found, &training.name, &pages[0])?;
     }
     if found.interrupted {
-        eprintln!("interrupted: what was finished by then is in the table and the report");
+        stderr::line("interrupted: what was finished by then is in the table and the report");
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The recipes with their changes.
-fn candidates(names: &[String], arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
+fn candidates(names: &[OsString], arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut taken = vec![false; arguments.set.len()];
     for name in names {
         let mut recipe = RecipeFile::open(name)?;
+        let name = name.display();
         let foreign: &[&str] = match recipe.recipe()? {
             Recipe::Autoencoder(_) => &OF_PCA,
             Recipe::Pca(_) => &OF_NETWORKS,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::INTERRUPTED;
 use crate::arguments::{DataOptions, ReproduceArguments};
 use crate::print::progress::Progress;
-use crate::print::table;
+use crate::print::{stderr, table};
 use crate::shared::{datasets, interrupt};
 
 /// Lists the papers, or fits what reproduces the results of one.
@@ -37,14 +37,14 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
             measure(figure, &training, &held_out, compute, &mut |event: &Event| progress.on_event(event));
         progress.finish();
         let Some(found) = found? else {
-            eprintln!("interrupted: the results that were finished by then stand above");
+            stderr::line("interrupted: the results that were finished by then stand above");
             return Ok(ExitCode::from(INTERRUPTED));
         };
         let result = PaperResult::new(&paper, figure, found, begun.elapsed().as_secs_f64());
         if json {
             table::json(&result)?;
         } else {
-            eprintln!("{}: {found:.2} ({:.0} s)", result.what, result.seconds);
+            stderr::line(format!("{}: {found:.2} ({:.0} s)", result.what, result.seconds));
         }
         rows.push(result.row());
     }
@@ -68,9 +68,9 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
 /// The training and the held-out rows of a paper.
 fn rows(paper: &Paper) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
     let options = DataOptions { shape: None, label_column: None, labels_file: None };
-    let training = datasets::open(&paper.data, &options)?;
+    let training = datasets::open(paper.data.as_ref(), &options)?;
     Ok(match narrows_datasets::default_held_out(&paper.data) {
-        Some(name) => (training, datasets::open(name, &options)?),
+        Some(name) => (training, datasets::open(name.as_ref(), &options)?),
         None => hold_out(&training, datasets::HELD_OUT, 0)?,
     })
 }
@@ -129,7 +129,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
         if json {
             table::json(&Line { event: "paper", name: &name, title: &title, source: &source, data: &data })?;
         }
-        rows.push((name, format!("{title}\n{source}")));
+        rows.extend([(name, title), (String::new(), source)]);
     }
     if !json {
         table::pairs(&rows)?;
