@@ -9,7 +9,7 @@ use crate::base::memory;
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
-use crate::evaluation::reconstruction::evaluate_with_codes;
+use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::Fitted;
 use crate::network::engine::Rows;
@@ -39,7 +39,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
 
     let loss = match kept_record(&recipe.train, &history) {
         Some(record) => record.train_loss,
-        None => evaluate_with_codes(&model, rows, 0)?.0.loss,
+        None => measure(&model, rows, 0)?.metrics.loss,
     };
     let steps =
         Steps { pretraining: initialisation.steps, training: recipe.train.steps(history.len(), rows.rows()) };
