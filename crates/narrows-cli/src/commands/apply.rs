@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use narrows::data::Values;
-use narrows::data::formats::{csv, npy};
+use narrows::data::formats::csv::{self, WriteOptions};
+use narrows::data::formats::npy;
 use narrows::data::scaling::Scaling;
 use narrows::error::{Error, Result};
 use narrows::model::{Decoder, Encoder};
 use narrows::{Dataset, Model, Shape, Source, Table};
 use serde::Serialize;
 
-use crate::arguments::{ApplyArguments, InterpolateArguments, OutputOptions};
-use crate::print::table;
+use crate::arguments::{ApplyArguments, CsvOptions, InterpolateArguments, OutputOptions};
+use crate::print::{stderr, table};
 use crate::shared::datasets;
 
 /// Writes the codes of rows.
@@ -70,8 +71,20 @@ fn open_rows(arguments: &ApplyArguments) -> Result<Dataset<'static>> {
 
 /// Refuses a result that cannot be written before the work, not after it.
 fn probe(arguments: &ApplyArguments) -> Result<()> {
-    format_of(&arguments.out)?;
+    if format_of(&arguments.out)? != Format::Csv && arguments.csv.safe_csv {
+        return Err(no_csv(&arguments.out));
+    }
     narrows::base::atomic_file::probe(&arguments.out)
+}
+
+/// The error for `--safe-csv` beside another format.
+pub fn no_csv(out: &Path) -> Error {
+    Error::data(format!("--safe-csv: {} is no .csv file", out.display()))
+}
+
+/// How names are written to CSV.
+pub fn write_options(options: CsvOptions) -> WriteOptions {
+    WriteOptions { safe_text: options.safe_csv }
 }
 
 /// Refuses a picture of rows that are no images.
@@ -117,6 +130,7 @@ fn format_of(path: &Path) -> Result<Format> {
 #[derive(Serialize)]
 pub struct Written<'a> {
     pub event: &'static str,
+    #[serde(serialize_with = "table::path")]
     pub out: &'a Path,
     pub rows: usize,
     pub shape: Shape,
@@ -130,7 +144,10 @@ pub fn report_written(written: &Written<'_>, output: OutputOptions) -> anyhow::R
     if output.json {
         table::json(written)?;
     } else {
-        eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", out.display());
+        stderr::line(format!(
+            "wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)",
+            out.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,7 +183,10 @@ fn write(
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
         }
-        Format::Csv => csv::encode(Some(&header), shape.len(), &values.into_f64()),
+        Format::Csv => {
+            let options = write_options(arguments.csv);
+            csv::encode(Some(&header), shape.len(), &values.into_f64(), options)
+        }
     };
     narrows::base::atomic_file::write(path, &bytes)?;
     report_written(&Written { event, out: path, rows, shape, seconds }, arguments.output)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use narrows::data::formats::{csv, npy};
 use narrows::{Model, Source};
 
-use super::apply::{Written, report_written};
+use super::apply::{Written, no_csv, report_written, write_options};
 use crate::arguments::PredictArguments;
 use crate::shared::datasets;
 
@@ -18,6 +18,9 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
         Some("npy") => false,
         _ => anyhow::bail!("{}: classes are written as .csv or .npy", arguments.out.display()),
     };
+    if arguments.csv.safe_csv && !is_csv {
+        return Err(no_csv(&arguments.out).into());
+    }
     narrows::base::atomic_file::probe(&arguments.out)?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
@@ -28,7 +31,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     let probabilities = predicted.into_values().into_f32();
     let names = model.classes().unwrap_or_default();
     let bytes = if is_csv {
-        csv::encode_classes(names, &probabilities)
+        csv::encode_classes(names, &probabilities, write_options(arguments.csv))
     } else {
         npy::encode_f32(rows, &[names.len()], &probabilities)
     };
