@@ -12,7 +12,7 @@ use narrows::{Compute, Dataset, Fit, FitOptions, HeldOut, Model, Recipe};
 use crate::INTERRUPTED;
 use crate::arguments::FitArguments;
 use crate::print::progress::Progress;
-use crate::print::{self, baseline};
+use crate::print::{self, baseline, stderr};
 use crate::shared::{datasets, interrupt, recipes, run_folder};
 
 /// Fits a recipe to data: opens both, splits, fits, saves, fits the baseline, reports.
@@ -38,8 +38,9 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         // A baseline that fails takes nothing from the model and its report.
         Err(error) => (None, Some(error)),
     };
-    let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())?
-        .write(&output.folder)?;
+    let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())
+        .and_then(|page| page.write(&output.folder))
+        .map_err(|error| error.hint(format!("the model is saved: {}", output.model.display())))?;
     let done = print::fit::Done {
         recipe: &file.name,
         fit: &fit,
@@ -55,8 +56,8 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         done.paths()?;
     }
     if random.is_some_and(|random| random.interrupted) {
-        eprintln!(
-            "interrupted: the model is whole, its baseline is that of the fits that were finished by then"
+        stderr::line(
+            "interrupted: the model is whole, its baseline is that of the fits that were finished by then",
         );
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -216,7 +217,7 @@ fn exit_code(fit: &Fit, model: &Path, arguments: &FitArguments, recipe: &Recipe)
         Ended::Finished | Ended::Early => Ok(ExitCode::SUCCESS),
         Ended::Interrupted => {
             if fit.history.is_empty() && !fit.pretraining.is_empty() {
-                eprintln!("interrupted in pre-training: {model} has what the layers learned");
+                stderr::line(format!("interrupted in pre-training: {model} has what the layers learned"));
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let go_on = match recipe {
@@ -229,7 +230,7 @@ fn exit_code(fit: &Fit, model: &Path, arguments: &FitArguments, recipe: &Recipe)
                 }
                 _ => format!("; go on with the same command, --out {model} and --resume"),
             };
-            eprintln!("interrupted: the best model so far is in {model}{go_on}");
+            stderr::line(format!("interrupted: the best model so far is in {model}{go_on}"));
             Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Diverged(reason) => anyhow::bail!(

@@ -9,5 +9,6 @@ mod compare;
 mod fit;
 mod mistakes;
 mod old_spellings;
+mod outputs;
 mod run;
 mod shown;

@@ -1,11 +1,12 @@
 //! The bytes of a file, unpacked if it is gzip. Announced sizes are checked against the length of the file before memory is
 //! allocated for them.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -55,10 +56,7 @@ impl<'a> Input<'a> {
         let failed = |error| unreadable(place, &error);
         let (start, reader) = peek(reader, 2).map_err(failed)?;
         let (reader, left): (Box<dyn Read + 'a>, _) = if start == [0x1f, 0x8b] {
-            (
-                Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, reader))),
-                Left::Packed(length),
-            )
+            (Box::new(Members::new(io::BufReader::with_capacity(1 << 16, reader))), Left::Packed(length))
         } else {
             (Box::new(reader), Left::Exactly(length))
         };
@@ -72,7 +70,7 @@ impl<'a> Input<'a> {
     }
 
     /// An error about this file.
-    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+    pub fn error(&self, message: impl fmt::Display) -> Error {
         Error::data(format!("{}: {message}", self.place))
     }
 
@@ -201,6 +199,55 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The content of a gzip file, which is that of its members, one after the other.
+struct Members<R> {
+    decoder: Option<GzDecoder<R>>,
+    /// Whether the present member is not the first, and nothing of it was read.
+    may_be_none: bool,
+}
+
+/// What follows the last member of a gzip file is none.
+#[derive(Debug)]
+struct AfterGzip;
+
+impl fmt::Display for AfterGzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes after the end of the gzip data")
+    }
+}
+
+impl std::error::Error for AfterGzip {}
+
+impl<R: BufRead> Members<R> {
+    fn new(reader: R) -> Self {
+        Self { decoder: Some(GzDecoder::new(reader)), may_be_none: false }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            match decoder.read(out) {
+                Ok(0) if !out.is_empty() => {}
+                Err(error) if self.may_be_none && error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(io::Error::other(AfterGzip));
+                }
+                read => {
+                    self.may_be_none = false;
+                    return read;
+                }
+            }
+            let Some(mut reader) = self.decoder.take().map(GzDecoder::into_inner) else { break };
+            match reader.fill_buf()?.first() {
+                None => break,
+                Some(0x1f) => (self.decoder, self.may_be_none) = (Some(GzDecoder::new(reader)), true),
+                Some(_) => return Err(io::Error::other(AfterGzip)),
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// The first `count` bytes, and a reader that begins with them.
 fn peek<'a>(mut reader: impl Read + 'a, count: u64) -> io::Result<(Vec<u8>, impl Read + 'a)> {
     let mut start = Vec::new();
@@ -222,6 +269,9 @@ fn unreadable(place: &str, error: &io::Error) -> Error {
         }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             Error::data(format!("{place}: damaged gzip: {error}")).hint("it may be a broken download")
+        }
+        _ if error.get_ref().is_some_and(|cause| cause.is::<AfterGzip>()) => {
+            Error::data(format!("{place}: {error}")).hint("it may be a broken download, or two files in one")
         }
         _ => Error::new(ErrorKind::Io, format!("{place}: cannot read: {error}")),
     }

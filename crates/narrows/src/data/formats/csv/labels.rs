@@ -11,6 +11,11 @@ pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> 
     let text = Text::new(place, bytes)?;
     let mut names = Vec::new();
     for record in text.records() {
+        if let Some(line) = text.blank_line_before(&record) {
+            return Err(text
+                .error(format_args!("line {line}: a blank line, where a label is missing"))
+                .hint("one label per row, in the same order"));
+        }
         let mut cells = record.iter();
         match (cells.next(), cells.next()) {
             (Some(cell), None) if !is_missing(cell) => names.push(cell.trim().to_owned()),
