@@ -26,6 +26,11 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     if value.is_finite() { format!("{value:.decimals$}") } else { "not finite".to_owned() }
 }
 
+/// A number with all its digits, of which a tiny or a huge one has no zeros.
+pub fn exact(value: f64) -> String {
+    if value == 0.0 || (1e-5..1e16).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
+}
+
 /// A fraction as a percentage with two decimals.
 pub fn percent(fraction: f64) -> String {
     if fraction.is_finite() { narrows::base::text::percent(fraction) } else { "not finite".to_owned() }

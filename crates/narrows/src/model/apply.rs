@@ -201,11 +201,6 @@ impl Model {
 
     /// The error for a row (from 0) whose result is not finite.
     pub(crate) fn not_finite(&self, rows: &dyn Source, row: usize, result: &str) -> Error {
-        if let Fitted::Network { parameters, .. } = &self.fitted
-            && first_not_finite(parameters).is_some()
-        {
-            return Error::model("the model has parameters that are not finite").hint("fit it again");
-        }
         let precision = match self.fitted {
             Fitted::Pca(_) => Precision::of_results(rows),
             Fitted::Network { .. } => Precision::Single,

@@ -154,6 +154,9 @@ impl CsvFile<'_> {
                 "leave the comma out if it separates thousands; write a point if it separates decimals"
             });
         }
+        if has_other_thousands(without_sign) {
+            return Some("write numbers without separators of thousands, and decimals with a point");
+        }
         (cell.matches(',').count() == 1 && is_number(&cell.replace(',', ".")))
             .then_some("write decimals with a point")
     }
@@ -181,18 +184,34 @@ impl CsvFile<'_> {
 /// Whether a number has commas between groups of three digits: `1,000`, `12,345,678.9`.
 fn is_in_thousands(number: &str) -> bool {
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    let mut groups = whole.split(',');
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && is_digits(first))
-        && whole.contains(',')
+    has_groups(whole, ',') && is_digits(decimals)
+}
+
+/// Whether a number has other separators between groups of three digits: `1.234.567`, `1.234,5`, `1'000`.
+fn has_other_thousands(number: &str) -> bool {
+    let (whole, decimals) = number.split_once(',').unwrap_or((number, ""));
+    let is_sure =
+        |separator: char| separator != '.' || whole.len() < number.len() || whole.matches('.').count() > 1;
+    ['.', '\'', '’', '_', '\u{a0}', '\u{202f}']
+        .iter()
+        .any(|&separator| has_groups(whole, separator) && is_sure(separator) && is_digits(decimals))
+}
+
+/// Whether a text is a group of one to three digits and further ones of three.
+fn has_groups(text: &str, separator: char) -> bool {
+    let mut groups = text.split(separator);
+    text.contains(separator)
+        && groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && is_digits(first))
         && groups.all(|group| group.len() == 3 && is_digits(group))
-        && is_digits(decimals)
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a cell is an integer that is not the value it was read as.
 fn is_rounded(cell: &str, value: f64) -> bool {
     let digits = cell.trim_start_matches(['+', '-']);
     // All digits of the value: an f64 of this size is an integer.
-    digits.bytes().all(|byte| byte.is_ascii_digit())
-        && format!("{:.0}", value.abs()) != digits.trim_start_matches('0')
+    is_digits(digits) && format!("{:.0}", value.abs()) != digits.trim_start_matches('0')
 }

@@ -49,7 +49,11 @@ pub(super) fn announced_classes(
         return Ok(None);
     };
     let names: Vec<String> = first.iter().skip(2).map(|name| name.trim().to_owned()).collect();
-    if columns == 0 || names.is_empty() || columns.checked_add(1) != Some(second.len()) {
+    if columns == 0
+        || names.is_empty()
+        || names.iter().any(String::is_empty)
+        || columns.checked_add(1) != Some(second.len())
+    {
         return Ok(None);
     }
     let found = text.records().skip(1).count();
