@@ -1,5 +1,6 @@
 //! What can be typed. Parsing never acts.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -103,7 +104,7 @@ pub struct RecipeOptions {
 pub struct HeldOutOptions {
     /// Held-out rows: another data set, or a share of the training rows [default: mnist's test images, else 0.1]
     #[arg(long, value_name = "DATA|SHARE", alias = "validation")]
-    pub held_out: Option<String>,
+    pub held_out: Option<OsString>,
     /// File with one class per held-out row, where --held-out names a data set
     #[arg(long, value_name = "FILE", alias = "validation-labels", requires = "held_out")]
     pub held_out_labels: Option<PathBuf>,
@@ -117,17 +118,25 @@ pub struct OutputOptions {
     pub json: bool,
 }
 
+/// How CSV files are written.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CsvOptions {
+    /// In a .csv result, put an apostrophe in front of names that a spreadsheet would take for formulas
+    #[arg(long)]
+    pub safe_csv: bool,
+}
+
 /// `narrows fit`
 #[derive(Debug, Args)]
 pub struct FitArguments {
     /// A built-in recipe (see `narrows recipes`) or a TOML file
-    pub recipe: String,
+    pub recipe: OsString,
     /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
     #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
-    pub data: Option<String>,
+    pub data: Option<OsString>,
     /// The older spelling of DATA
     #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
-    pub data_flag: Option<String>,
+    pub data_flag: Option<OsString>,
     /// Where the model goes [default: runs/RECIPE-DATA-N/model.narrows]
     #[arg(long, value_name = "MODEL")]
     pub out: Option<PathBuf>,
@@ -176,8 +185,8 @@ pub struct FitArguments {
 
 impl FitArguments {
     /// The name of the training rows.
-    pub fn data(&self) -> &str {
-        self.data.as_ref().or(self.data_flag.as_ref()).map_or("", String::as_str)
+    pub fn data(&self) -> &OsStr {
+        self.data.as_deref().or(self.data_flag.as_deref()).unwrap_or_default()
     }
 }
 
@@ -186,10 +195,10 @@ impl FitArguments {
 pub struct CompareArguments {
     /// Built-in recipes (see `narrows recipes`) or TOML files; then the training rows: mnist, mnist:test, iris, or a file
     #[arg(required = true, value_name = "RECIPE... DATA")]
-    pub recipes_and_data: Vec<String>,
+    pub recipes_and_data: Vec<OsString>,
     /// The older spelling of DATA
     #[arg(long = "data", value_name = "DATA", hide = true)]
-    pub data_flag: Option<String>,
+    pub data_flag: Option<OsString>,
     /// Size of the code, for all recipes that can choose [default: each recipe's own; a quarter of narrow rows]
     #[arg(long, value_name = "K")]
     pub code_size: Option<usize>,
@@ -223,7 +232,7 @@ pub struct CompareArguments {
 
 impl CompareArguments {
     /// The recipes, and the name of the training rows: the last position, or the older `--data`.
-    pub fn recipes_and_data(&self) -> (&[String], Option<&str>) {
+    pub fn recipes_and_data(&self) -> (&[OsString], Option<&OsStr>) {
         match (&self.data_flag, &self.recipes_and_data[..]) {
             (Some(data), recipes) => (recipes, Some(data)),
             (None, [recipes @ .., data]) if !recipes.is_empty() => (recipes, Some(data)),
@@ -239,13 +248,15 @@ pub struct ApplyArguments {
     pub model: PathBuf,
     /// Rows (or codes, to decode): mnist, mnist:test, iris, or a file
     #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
-    pub data: Option<String>,
+    pub data: Option<OsString>,
     /// The older spelling of DATA
     #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
-    pub data_flag: Option<String>,
+    pub data_flag: Option<OsString>,
     /// Where the result goes: .npy, .csv, or for images .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub csv: CsvOptions,
     #[command(flatten)]
     pub compute: ComputeOptions,
     #[command(flatten)]
@@ -256,8 +267,8 @@ pub struct ApplyArguments {
 
 impl ApplyArguments {
     /// The name of the rows.
-    pub fn data(&self) -> &str {
-        self.data.as_ref().or(self.data_flag.as_ref()).map_or("", String::as_str)
+    pub fn data(&self) -> &OsStr {
+        self.data.as_deref().or(self.data_flag.as_deref()).unwrap_or_default()
     }
 }
 
@@ -267,10 +278,12 @@ pub struct PredictArguments {
     /// A model file of a classifier
     pub model: PathBuf,
     /// Rows: mnist, mnist:test, iris, or a file
-    pub data: String,
+    pub data: OsString,
     /// Where the result goes: .csv (classes and probabilities), .npy (probabilities)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub csv: CsvOptions,
     #[command(flatten)]
     pub compute: ComputeOptions,
     #[command(flatten)]
@@ -313,7 +326,7 @@ pub struct EvaluateArguments {
     /// A model file
     pub model: PathBuf,
     /// Rows: mnist, mnist:test, iris, or a file
-    pub data: String,
+    pub data: OsString,
     #[command(flatten)]
     pub compute: ComputeOptions,
     #[command(flatten)]
@@ -329,7 +342,7 @@ pub struct EvaluateArguments {
 #[derive(Debug, Args)]
 pub struct ShowArguments {
     /// A model file, a built-in recipe or a TOML file
-    pub name: String,
+    pub name: OsString,
     #[command(flatten)]
     pub recipe_options: RecipeOptions,
     /// Shape of a row that the layers of a recipe are shown for
@@ -357,7 +370,7 @@ pub struct ReproduceArguments {
 #[derive(Debug, Args)]
 pub struct DataArguments {
     /// A built-in data set or a file
-    pub name: Option<String>,
+    pub name: Option<OsString>,
     #[command(flatten)]
     pub data_options: DataOptions,
     #[command(flatten)]

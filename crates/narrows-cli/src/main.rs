@@ -1,5 +1,6 @@
 //! The command `narrows`: words into recipes and paths, records into a progress bar, tables or lines of JSON.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
 mod commands;
@@ -8,19 +9,26 @@ mod shared;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::{Arguments, Command};
+use clap::Parser;
+use narrows::base::text::escaped_lines;
+use print::{stderr, stdout};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = shared::interrupt::listen().and_then(|()| run(&arguments.command));
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return answer(&error),
+    };
+    if let Some(what) = goes_on_without_output(&command) {
+        stdout::go_on_without(what);
+    }
+    let result = shared::interrupt::listen().and_then(|()| run(&command));
     match result {
-        Ok(code) => code,
-        // A reader that has seen enough (`narrows recipes | head -1`) is no failure.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(code) => stdout::exit_code(code),
+        // A reader that has seen enough of a listing (`narrows recipes | head -1`) is no failure.
+        Err(error) if error.downcast_ref().is_some_and(stdout::Lost::has_no_reader) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", shared::flags_of_hints::error_text(&error));
+            stderr::line(format!("error: {}", shared::flags_of_hints::error_text(&error)));
             ExitCode::FAILURE
         }
     }
@@ -44,9 +52,35 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+/// What a verb that leaves more than its output says where that cannot be written. The others are listings.
+fn goes_on_without_output(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Fit(_) => Some("the fit goes on without it"),
+        Command::Compare(_) => Some("the comparison goes on without it"),
+        Command::Reproduce(arguments) if arguments.name.is_some() => Some("the fits go on without it"),
+        Command::Encode(_)
+        | Command::Decode(_)
+        | Command::Reconstruct(_)
+        | Command::Interpolate(_)
+        | Command::Split(_)
+        | Command::Predict(_) => Some("the files are written"),
+        Command::Evaluate(_)
+        | Command::Show(_)
+        | Command::Reproduce(_)
+        | Command::Recipes(_)
+        | Command::Data(_) => None,
+    }
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments. These may be names of files, of which a terminal must
+/// not obey the control characters.
+fn answer(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    if error.use_stderr() && escaped_lines(&text) != text {
+        text.trim_end().lines().for_each(stderr::line);
+    } else {
+        // Nobody can be told that nobody reads.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

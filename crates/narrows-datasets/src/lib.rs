@@ -11,6 +11,7 @@
 //!
 //! Sources and licences are part of the [descriptions](list).
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use narrows::data::{Dataset, Format, OpenOptions, read_bytes, read_label_bytes};
 use narrows::{Error, Result};

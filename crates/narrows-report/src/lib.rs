@@ -25,6 +25,7 @@
 //! | [`comparison_page`] | a comparison of recipes |
 //! | [`picture`] | no page: images of rows as one PNG |
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod classifier;
 mod compare;

@@ -69,6 +69,7 @@
 //!
 //! The folder `examples` has whole programs.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 // In the order of their imports: each room may use those before it. Blank lines keep the formatter from sorting them.
 

@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use narrows::base::output::OutputFile;
 use narrows::data::Values;
-use narrows::data::formats::{csv, npy};
+use narrows::data::formats::csv::{self, WriteOptions};
+use narrows::data::formats::npy;
 use narrows::data::scaling::Scaling;
 use narrows::error::{Error, Result};
 use narrows::model::{Decoder, Encoder};
 use narrows::{Dataset, Model, Shape, Source, Table};
 use serde::Serialize;
 
-use crate::arguments::{ApplyArguments, InterpolateArguments, OutputOptions};
-use crate::print::table;
+use crate::arguments::{ApplyArguments, CsvOptions, InterpolateArguments, OutputOptions};
+use crate::print::{stderr, table};
 use crate::shared::datasets;
 
 /// Writes the codes of rows.
@@ -71,8 +72,20 @@ fn open_rows(arguments: &ApplyArguments) -> Result<Dataset<'static>> {
 
 /// Claims the output: what cannot be written is refused before the work, not after it.
 fn claim(arguments: &ApplyArguments) -> Result<OutputFile> {
-    format_of(&arguments.out)?;
+    if format_of(&arguments.out)? != Format::Csv && arguments.csv.safe_csv {
+        return Err(no_csv(&arguments.out));
+    }
     OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(arguments.data())])
+}
+
+/// The error for `--safe-csv` beside another format.
+pub fn no_csv(out: &Path) -> Error {
+    Error::data(format!("--safe-csv: {} is no .csv file", out.display()))
+}
+
+/// How names are written to CSV.
+pub fn write_options(options: CsvOptions) -> WriteOptions {
+    WriteOptions { safe_text: options.safe_csv }
 }
 
 /// Refuses a picture of rows that are no images.
@@ -121,6 +134,7 @@ fn format_of(path: &Path) -> Result<Format> {
 #[derive(Serialize)]
 pub struct Written<'a> {
     pub event: &'static str,
+    #[serde(serialize_with = "table::path")]
     pub out: &'a Path,
     pub rows: usize,
     pub shape: Shape,
@@ -134,7 +148,10 @@ pub fn report_written(written: &Written<'_>, output: OutputOptions) -> anyhow::R
     if output.json {
         table::json(written)?;
     } else {
-        eprintln!("wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)", out.display());
+        stderr::line(format!(
+            "wrote {rows} rows of {shape} to {} (computed in {seconds:.3} s)",
+            out.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -177,7 +194,10 @@ fn write(
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
         }
-        Format::Csv => csv::encode(Some(&header), shape.len(), &values.into_f64()),
+        Format::Csv => {
+            let options = write_options(arguments.csv);
+            csv::encode(Some(&header), shape.len(), &values.into_f64(), options)
+        }
     };
     output.write(&bytes)?;
     report_written(&Written { event, out: path, rows, shape, seconds }, arguments.output)

@@ -1,5 +1,6 @@
 //! `narrows compare`
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use narrows::recipe::RecipeFile;
 
 use crate::arguments::CompareArguments;
 use crate::print::comparison::{self, Progress};
+use crate::print::stderr;
 use crate::shared::run_folder::RunFolder;
 use crate::shared::{datasets, interrupt};
 
@@ -24,7 +26,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let Some(data) = data else {
         anyhow::bail!(
             "{}: which data? Give recipes, then data: narrows compare single pca mnist",
-            names.join(" ")
+            names.join(OsStr::new(" ")).display()
         );
     };
     let candidates = candidates(names, arguments)?;
@@ -39,7 +41,7 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     if arguments.code_size == Some(0) {
         anyhow::bail!("--code-size: must be at least 1");
     }
-    let inputs: Vec<&Path> = names.iter().map(String::as_str).chain([data]).map(Path::new).collect();
+    let inputs: Vec<&Path> = names.iter().map(OsString::as_os_str).chain([data]).map(Path::new).collect();
     let claim = |folder: &Path| OutputFile::claim(&folder.join("report.html"), &inputs);
     let named = arguments.report.as_deref().map(claim).transpose()?;
     let dataset = datasets::open(data, &arguments.data_options)?;
@@ -69,25 +71,27 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let found = found?;
     if found.interrupted {
         let finished: usize = found.methods.iter().map(|method| method.fits.len()).sum();
-        eprintln!("interrupted: {finished} fits are done; {how_to_resume}");
+        stderr::line(format!("interrupted: {finished} fits are done; {how_to_resume}"));
         return Ok(interrupt::exit_code());
     }
     let pages = narrows_report::comparison_page(&found, &training, &held_out).write(folder)?;
-    remove_checkpoints(page.path());
     if json {
         comparison::json(&found, &training.name, &pages[0])?;
     } else {
         comparison::table(&found, &training.name, &pages[0])?;
     }
+    // All is written and said.
+    remove_checkpoints(page.path());
     Ok(ExitCode::SUCCESS)
 }
 
 /// The recipes with their changes.
-fn candidates(names: &[String], arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
+fn candidates(names: &[OsString], arguments: &CompareArguments) -> anyhow::Result<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut taken = vec![false; arguments.set.len()];
     for name in names {
         let mut recipe = RecipeFile::open(name)?;
+        let name = name.display();
         let foreign: &[&str] = match recipe.recipe()? {
             Recipe::Autoencoder(_) => &OF_PCA,
             Recipe::Pca(_) => &OF_NETWORKS,

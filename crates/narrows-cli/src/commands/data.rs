@@ -7,7 +7,7 @@ use narrows::{Dataset, Shape};
 use serde::Serialize;
 
 use crate::arguments::DataArguments;
-use crate::print::table;
+use crate::print::{self, table};
 use crate::shared::datasets;
 
 /// Lists the built-in data sets, or describes one data set.
@@ -100,7 +100,15 @@ impl<'a> Description<'a> {
             ("name".to_owned(), (*name).to_owned()),
             ("rows".to_owned(), rows.to_string()),
             ("row".to_owned(), format!("{} numbers ({shape}), {element}", shape.len())),
-            ("range".to_owned(), format!("{least} to {most}, mean {mean:.6}")),
+            (
+                "range".to_owned(),
+                format!(
+                    "{} to {}, mean {}",
+                    print::exact(*least),
+                    print::exact(*most),
+                    print::fixed(*mean, 6)
+                ),
+            ),
         ];
         if let Some(classes) = &self.classes {
             let text: Vec<_> =

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use narrows::Model;
 use narrows::base::output::OutputFile;
+use narrows::base::text::escaped;
 use narrows::model::metrics::{Evaluation, Reconstruction};
 use serde::Serialize;
 
@@ -16,12 +17,13 @@ use crate::shared::datasets;
 #[derive(Serialize)]
 struct Line<'a> {
     event: &'static str,
+    #[serde(serialize_with = "table::path")]
     model: &'a Path,
     data: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<&'a [String]>,
     evaluation: &'a Evaluation,
-    report: Option<&'a Path>,
+    report: Option<String>,
 }
 
 /// Measures the metrics of a model on data.
@@ -46,7 +48,7 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
             data: &dataset.name,
             classes: model.classes(),
             evaluation: &evaluation,
-            report: page.as_deref(),
+            report: page.map(|page| page.display().to_string()),
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -55,7 +57,7 @@ pub fn run(arguments: &EvaluateArguments) -> anyhow::Result<ExitCode> {
         Evaluation::Classification(found) => {
             classifier::evaluation(found, model.classes().unwrap_or_default(), &dataset.name)?;
             match page {
-                Some(page) => table::line(format!("\nreport  {}", page.display()))?,
+                Some(page) => table::line(format!("\nreport  {}", escaped(&page.display().to_string())))?,
                 None => table::line(
                     "\n(--report FOLDER shows the worst rows and the confusion matrix as pictures)",
                 )?,

@@ -13,7 +13,7 @@ use narrows::{Compute, Dataset, Fit, FitOptions, HeldOut, Model, Recipe};
 
 use crate::arguments::FitArguments;
 use crate::print::progress::Progress;
-use crate::print::{self, baseline};
+use crate::print::{self, baseline, stderr};
 use crate::shared::run_folder::RunFolder;
 use crate::shared::{datasets, interrupt, recipes};
 
@@ -47,11 +47,14 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Err(error) => (None, Some(error)),
     };
     if random.as_ref().is_some_and(|random| random.interrupted) {
-        eprintln!("interrupted: the model is whole, its baseline is not; {}", how_to_resume(model));
+        stderr::line(format!(
+            "interrupted: the model is whole, its baseline is not; {}",
+            how_to_resume(model)
+        ));
         return Ok(interrupt::exit_code());
     }
-    let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())?
-        .write(&output.folder)
+    let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())
+        .and_then(|page| page.write(&output.folder))
         .with_context(|| format!("the model is saved in {}, its report is not", model.display()))?;
     let done = print::fit::Done {
         recipe: &file.name,
@@ -60,10 +63,6 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         model,
         report: pages.first().map(PathBuf::as_path),
     };
-    // All that was asked for is written.
-    if failure.is_none() {
-        remove_checkpoints(model);
-    }
     if arguments.output.json {
         done.json()?;
     } else {
@@ -74,6 +73,8 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     if let Some(error) = failure {
         return Err(error.context("--random-baseline"));
     }
+    // All is written and said.
+    remove_checkpoints(model);
     match &fit.ended {
         Ended::Diverged(reason) => anyhow::bail!(
             "{reason} (try a smaller train.learning_rate, or scale the data; the best model before that is in {})",
@@ -116,7 +117,7 @@ fn interrupted(
     } else {
         "interrupted: the best model so far"
     };
-    eprintln!("{what} is in {}, not evaluated; {}", model.display(), how_to_resume(model));
+    stderr::line(format!("{what} is in {}, not evaluated; {}", model.display(), how_to_resume(model)));
     Ok(interrupt::exit_code())
 }
 

@@ -8,7 +8,7 @@ use narrows::base::output::OutputFile;
 use narrows::data::formats::{csv, npy};
 use narrows::{Model, Source};
 
-use super::apply::{Written, report_written};
+use super::apply::{Written, no_csv, report_written, write_options};
 use crate::arguments::PredictArguments;
 use crate::shared::datasets;
 
@@ -20,6 +20,9 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
         Some("npy") => false,
         _ => anyhow::bail!("{}: classes are written as .csv or .npy", arguments.out.display()),
     };
+    if arguments.csv.safe_csv && !is_csv {
+        return Err(no_csv(&arguments.out).into());
+    }
     let output = OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(&arguments.data)])?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
@@ -30,7 +33,7 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     let probabilities = predicted.into_values().into_f32();
     let names = model.classes().unwrap_or_default();
     let bytes = if is_csv {
-        csv::encode_classes(names, &probabilities)
+        csv::encode_classes(names, &probabilities, write_options(arguments.csv))
     } else {
         npy::encode_f32(rows, &[names.len()], &probabilities)
     };

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::arguments::{DataOptions, ReproduceArguments};
 use crate::print::progress::Progress;
-use crate::print::table;
+use crate::print::{stderr, table};
 use crate::shared::{datasets, interrupt};
 
 /// Lists the papers, or fits what reproduces the results of one.
@@ -52,18 +52,19 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
         let found = measure(figure, &training, options);
         progress.finish();
         let Some(found) = found? else {
-            eprintln!("interrupted: the results that were finished by then stand above; {how_to_resume}");
+            stderr::line(format!(
+                "interrupted: the results that were finished by then stand above; {how_to_resume}"
+            ));
             return Ok(interrupt::exit_code());
         };
         let result = PaperResult::new(&paper, figure, found, begun.elapsed().as_secs_f64());
         if json {
             table::json(&result)?;
         } else {
-            eprintln!("{}: {found:.2} ({:.0} s)", result.what, result.seconds);
+            stderr::line(format!("{}: {found:.2} ({:.0} s)", result.what, result.seconds));
         }
         rows.push(result.row());
     }
-    remove_checkpoints(result.path());
     if json {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -72,21 +73,23 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
             results: usize,
         }
         table::json(&Line { event: "paper", paper: &paper.name, results: paper.figures.len() })?;
+        remove_checkpoints(result.path());
         return Ok(ExitCode::SUCCESS);
     }
     let measure = paper.figures.first().map_or("", |figure| figure.measure.title());
     let header = [measure, "published", "here", "difference", "time"].map(str::to_owned);
     table::line("")?;
     table::table(&header, &rows)?;
+    remove_checkpoints(result.path());
     Ok(ExitCode::SUCCESS)
 }
 
 /// The training and the held-out rows of a paper.
 fn rows(paper: &Paper) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
     let options = DataOptions { shape: None, label_column: None, labels_file: None };
-    let training = datasets::open(&paper.data, &options)?;
+    let training = datasets::open(paper.data.as_ref(), &options)?;
     Ok(match narrows_datasets::default_held_out(&paper.data) {
-        Some(name) => (training, datasets::open(name, &options)?),
+        Some(name) => (training, datasets::open(name.as_ref(), &options)?),
         None => hold_out(&training, datasets::HELD_OUT, 0)?,
     })
 }
@@ -145,7 +148,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
         if json {
             table::json(&Line { event: "paper", name: &name, title: &title, source: &source, data: &data })?;
         }
-        rows.push((name, format!("{title}\n{source}")));
+        rows.extend([(name, title), (String::new(), source)]);
     }
     if !json {
         table::pairs(&rows)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use narrows::base::text::escaped;
 use narrows::fit::{Footprint, training_memory};
 use narrows::model::{ModelFile, Summary};
 use narrows::network::plan::{LayerTable, Plan};
@@ -20,10 +21,10 @@ const SHOWN_CLASSES: usize = 10;
 
 /// Shows a model, or the layers of a recipe.
 pub fn run(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let name = &arguments.name;
-    let is_recipe = RecipeFile::names().any(|recipe| recipe == name)
-        || name.ends_with(".toml")
-        || !Path::new(name).exists();
+    let name = Path::new(&arguments.name);
+    let is_recipe = RecipeFile::names().any(|recipe| name.as_os_str() == recipe)
+        || name.extension().is_some_and(|ending| ending == "toml")
+        || !name.exists();
     if is_recipe { show_recipe(arguments) } else { show_model(arguments) }
 }
 
@@ -54,7 +55,8 @@ fn show_recipe(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let last = arguments.recipe_options.layers.as_deref().and_then(|layers| layers.rsplit('-').next());
     let classes = last.and_then(|width| width.parse().ok()).unwrap_or(SHOWN_CLASSES);
     recipes::apply(&mut recipe, &arguments.recipe_options, shape, Some(classes))?;
-    let compiled = compile(&file.name, &recipe, shape, classes).map_err(|error| error.at(&arguments.name))?;
+    let compiled =
+        compile(&file.name, &recipe, shape, classes).map_err(|error| error.at(arguments.name.display()))?;
     if arguments.output.json {
         table::json(&compiled)?;
         return Ok(ExitCode::SUCCESS);
@@ -107,7 +109,7 @@ fn compile<'a>(
 fn print_compiled(compiled: &Compiled<'_>, classes: usize) -> anyhow::Result<()> {
     let Compiled { name, shape, parameters, code_size, recipe, .. } = compiled;
     if let Some(about) = recipe.about() {
-        table::line(format!("{name}: {about}\n"))?;
+        table::line(format!("{}: {}\n", escaped(name), escaped(about)))?;
     }
     table::layers(&compiled.table)?;
     table::line(format!("\n{parameters} parameters, for rows of {shape} (--shape shows others)"))?;
@@ -143,7 +145,8 @@ fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     #[derive(Serialize)]
     struct Line<'a> {
         event: &'static str,
-        model: &'a str,
+        #[serde(serialize_with = "table::path")]
+        model: &'a Path,
         part: &'static str,
         shape: Shape,
         parameters: usize,
@@ -167,7 +170,7 @@ fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         };
         table::json(&Line {
             event: "model",
-            model: &arguments.name,
+            model: Path::new(&arguments.name),
             part,
             shape: model.shape(),
             parameters: model.parameter_count(),
@@ -185,7 +188,7 @@ fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     }
     table::line(format!("\n{} parameters, for rows of {}", model.parameter_count(), model.shape()))?;
     if let Some(classes) = model.classes() {
-        table::line(format!("classes: {}", classes.join(", ")))?;
+        table::line(format!("classes: {}", escaped(&classes.join(", "))))?;
     }
     if let Some(summary) = model.summary() {
         let (labelled, held_out) = match summary {
@@ -200,7 +203,7 @@ fn show_model(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
             "fitted on {} rows{labelled}{trained}, evaluated on {held_out} held-out rows:",
             summary.training_rows()
         ))?;
-        table::line(summary.verdict())?;
+        table::line(escaped(summary.verdict()))?;
     }
     table::line("")?;
     table::line(to_toml(model.recipe()).trim_end())?;

@@ -3,7 +3,7 @@
 use narrows::model::metrics::{Classification, ClassificationSummary};
 use narrows::{Dataset, Fit};
 
-use super::{layer_text, table};
+use super::{fixed, layer_text, percent, table};
 
 /// Classes up to which the confusion matrix is printed.
 const PRINTED_CLASSES: usize = 20;
@@ -37,14 +37,9 @@ pub fn pairs(
     add("  nearest class mean", percent(summary.nearest_mean_error));
     add("  commonest class", percent(summary.commonest_error));
     // Before the first epoch on labels is over there is no training loss.
-    let loss = summary.train_loss;
-    let loss = if loss.is_nan() { "-".to_owned() } else { format!("{loss:.4}") };
-    add("cross-entropy", format!("{loss} training, {:.4} held out", found.loss));
+    let loss = if summary.epochs == 0 { "-".to_owned() } else { fixed(summary.train_loss, 4) };
+    add("cross-entropy", format!("{loss} training, {} held out", fixed(found.loss, 4)));
     pairs
-}
-
-fn percent(fraction: f64) -> String {
-    narrows::base::text::percent(fraction)
 }
 
 fn error_rate(found: &Classification) -> String {

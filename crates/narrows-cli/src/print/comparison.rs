@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use narrows::base::text::escaped;
 use narrows::experiments::compare::{Cell, Comparison, ComparisonEvent, Measure};
 use narrows::progress::Event;
 use serde::Serialize;
 
-use super::table;
+use super::{stderr, stdout, table};
 use crate::shared::flags_of_hints::with_flags;
 use crate::shared::interrupt;
 
@@ -34,7 +35,6 @@ pub struct Progress {
     json: bool,
     stop: Arc<AtomicBool>,
     bar: Option<ProgressBar>,
-    failed: bool,
 }
 
 /// Marks on the bar for each fit.
@@ -42,24 +42,21 @@ const MARKS: usize = 1000;
 
 impl Progress {
     pub fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
-        Self { json, stop, bar: None, failed: false }
+        Self { json, stop, bar: None }
     }
 
-    /// Shows an event; answers with a request to stop once Ctrl-C was pressed or nobody reads any more.
+    /// Shows an event; answers with a request to stop once Ctrl-C was pressed. That nobody reads any more stops no fit.
     pub fn on_event(&mut self, event: &ComparisonEvent<'_>) -> ControlFlow<()> {
         if let ComparisonEvent::Fit { event, .. } = event {
             interrupt::on_event(event);
         }
         if self.json {
-            self.failed |= print_event(event).is_err();
+            // Standard output that is lost is said there.
+            let _ = print_event(event);
         } else {
             self.draw(event);
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Takes the bar away.
@@ -80,14 +77,16 @@ impl Progress {
         match event {
             ComparisonEvent::Fit { recipe, number, of, event } => {
                 bar.set_length((of * MARKS) as u64);
-                let place = format!("{recipe} ({number} of {of})");
+                let place = format!("{} ({number} of {of})", escaped(recipe));
                 match event {
                     Event::Step { epoch, epochs, rows, total_rows, .. } => {
                         let done = ((epoch - 1) * total_rows + rows) * MARKS / (epochs * total_rows).max(1);
                         bar.update(|state| state.set_pos(((number - 1) * MARKS + done) as u64));
                         bar.set_message(format!("{place}, epoch {epoch}/{epochs}"));
                     }
-                    Event::Warning(what) => bar.suspend(|| eprintln!("warning: {recipe}: {what}")),
+                    Event::Warning(what) => {
+                        bar.suspend(|| stderr::line(format!("warning: {recipe}: {what}")))
+                    }
                     Event::Stage(stage) => bar.set_message(format!("{place}, {stage}")),
                     _ => {}
                 }
@@ -114,15 +113,30 @@ pub fn json(comparison: &Comparison, data: &str, report: &Path) -> anyhow::Resul
         data: &'a str,
         #[serde(flatten)]
         comparison: &'a Comparison,
+        #[serde(serialize_with = "table::path")]
         report: &'a Path,
     }
-    table::json(&Line { event: "comparison", data, comparison, report })
+    table::json(&Line { event: "comparison", data, comparison, report })?;
+    say_where(report);
+    Ok(())
+}
+
+/// Says on standard error where the page is, if standard output did not take it.
+fn say_where(page: &Path) {
+    if stdout::is_lost() {
+        stderr::line(format!("the report is {}", page.display()));
+    }
 }
 
 /// The tables and the verdict.
 pub fn table(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result<()> {
     let scale = comparison.scale;
-    table::line(format!("on {data}, scaling for all: {} ({})\n", scale.scale.name(), scale.reason))?;
+    table::line(format!(
+        "on {}, scaling for all: {} ({})\n",
+        escaped(data),
+        scale.scale.name(),
+        scale.reason
+    ))?;
     let (header, rows) = comparison.table(&COLUMNS);
     let text = |row: &Vec<Cell>| -> Vec<String> {
         row.iter().map(|cell| if cell.best { format!("{}*", cell.text) } else { cell.text.clone() }).collect()
@@ -159,9 +173,11 @@ pub fn table(comparison: &Comparison, data: &str, page: &Path) -> anyhow::Result
     }
     table::line("")?;
     for remark in comparison.remarks() {
-        table::line(format!("note: {}", with_flags(&remark)))?;
+        table::line(format!("note: {}", with_flags(&escaped(&remark))))?;
     }
     // One sentence, its parts below each other.
-    table::line(format!("{}\n", with_flags(&comparison.verdict).replace("; ", ";\n")))?;
-    table::line(format!("report  {}", page.display()))
+    table::line(format!("{}\n", with_flags(&escaped(&comparison.verdict)).replace("; ", ";\n")))?;
+    table::line(format!("report  {}", escaped(&page.display().to_string())))?;
+    say_where(page);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use narrows::base::text::escaped;
 use narrows::experiments::random_baseline::RandomBaseline;
 use narrows::fit::Elimination;
 use narrows::model::Summary;
@@ -9,7 +10,7 @@ use narrows::model::metrics::ReconstructionSummary;
 use narrows::{Dataset, Fit};
 use serde::Serialize;
 
-use super::{classifier, layer_text, table};
+use super::{classifier, fixed, layer_text, percent, stderr, stdout, table};
 
 /// A fit that is done, and what was written.
 pub struct Done<'a> {
@@ -28,14 +29,27 @@ impl Done<'_> {
         struct Line<'a> {
             event: &'static str,
             recipe: &'a str,
+            #[serde(serialize_with = "table::path")]
             model: &'a Path,
             #[serde(flatten)]
             fit: &'a Fit,
             random_baseline: Option<&'a RandomBaseline>,
+            #[serde(serialize_with = "table::optional_path")]
             report: Option<&'a Path>,
         }
         let Self { recipe, fit, random, model, report } = *self;
-        table::json(&Line { event: "fit", recipe, model, fit, random_baseline: random, report })
+        table::json(&Line { event: "fit", recipe, model, fit, random_baseline: random, report })?;
+        self.say_where();
+        Ok(())
+    }
+
+    /// Says on standard error where the model is, if standard output did not take it.
+    fn say_where(&self) {
+        if stdout::is_lost() {
+            let report =
+                self.report.map_or_else(String::new, |report| format!(", its report {}", report.display()));
+            stderr::line(format!("the model is {}{report}", self.model.display()));
+        }
     }
 
     /// A short table and the verdict.
@@ -47,15 +61,19 @@ impl Done<'_> {
             }
             None => Vec::new(),
         };
-        table::line(format!("{} on {}\n", self.recipe, training.name))?;
+        table::line(format!("{} on {}\n", escaped(self.recipe), escaped(&training.name)))?;
         table::pairs(&pairs)?;
-        table::line(format!("\n{}\n", self.fit.verdict()))
+        table::line(format!("\n{}\n", escaped(self.fit.verdict())))
     }
 
     /// The paths that were written.
     pub fn paths(&self) -> anyhow::Result<()> {
-        table::line(format!("model   {}", self.model.display()))?;
-        self.report.map_or(Ok(()), |report| table::line(format!("report  {}", report.display())))
+        table::line(format!("model   {}", escaped(&self.model.display().to_string())))?;
+        if let Some(report) = self.report {
+            table::line(format!("report  {}", escaped(&report.display().to_string())))?;
+        }
+        self.say_where();
+        Ok(())
     }
 }
 
@@ -84,22 +102,27 @@ fn reconstruction(
     if let (Some(bce), Some(floor)) = (found.bce, found.bce_floor) {
         add(
             "BCE",
-            format!("{:.4} training, {bce:.4} held out, {floor:.4} least possible", summary.train_loss),
+            format!(
+                "{} training, {} held out, {} least possible",
+                fixed(summary.train_loss, 4),
+                fixed(bce, 4),
+                fixed(floor, 4)
+            ),
         );
     }
-    add("squared error per row", format!("{:.4}", found.squared_error_per_row));
+    add("squared error per row", fixed(found.squared_error_per_row, 4));
     let components = summary.baselines.pca_components.unwrap_or(code_size);
     if pca.is_none() {
-        add(&format!("  PCA-{components}"), format!("{:.4}", summary.baselines.pca));
+        add(&format!("  PCA-{components}"), fixed(summary.baselines.pca, 4));
     }
     // Under noise each baseline has the size of least error.
     let linear = match summary.baselines.pca_components {
         Some(_) => "  linear".to_owned(),
         None => format!("  linear-{components}"),
     };
-    add(&linear, format!("{:.4}", summary.baselines.linear));
-    add("  constant mean", format!("{:.4}", summary.baselines.mean));
-    add("explained variance", format!("{:.2} %", found.explained_variance * 100.0));
+    add(&linear, fixed(summary.baselines.linear, 4));
+    add("  constant mean", fixed(summary.baselines.mean, 4));
+    add("explained variance", percent(found.explained_variance));
     if let Some(pca) = pca {
         let ratios: Vec<_> =
             pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
@@ -107,7 +130,7 @@ fn reconstruction(
         add("  by component", format!("{}{more}", ratios.join(", ")));
     }
     if let Some(divergence) = found.divergence {
-        add("divergence of a code", format!("{divergence:.2} nats from the standard normal"));
+        add("divergence of a code", format!("{} nats from the standard normal", fixed(divergence, 2)));
     }
     for (place, layer) in fit.pretraining.iter().enumerate() {
         add(&format!("layer {} pre-trained", place + 1), layer_text(layer));

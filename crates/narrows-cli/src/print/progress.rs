@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrows::progress::{EpochRecord, Event};
 use serde::Serialize;
 
-use super::table;
+use super::{stderr, table};
 use crate::shared::interrupt;
 
 /// Shows the events of a fit.
@@ -23,24 +23,14 @@ pub struct Progress {
     start: Option<(bool, u64)>,
     /// What is fitted, where a command fits several.
     name: Option<String>,
-    failed: bool,
 }
 
 impl Progress {
     pub fn new(json: bool, stop: Arc<AtomicBool>) -> Self {
-        Self {
-            json,
-            stop,
-            bar: None,
-            last: String::new(),
-            layer: None,
-            start: None,
-            name: None,
-            failed: false,
-        }
+        Self { json, stop, bar: None, last: String::new(), layer: None, start: None, name: None }
     }
 
-    /// Shows an event; answers with a request to stop once Ctrl-C was pressed or nobody reads any more.
+    /// Shows an event; answers with a request to stop once Ctrl-C was pressed. That nobody reads any more stops no fit.
     pub fn on_event(&mut self, event: &Event) -> ControlFlow<()> {
         interrupt::on_event(event);
         if self.json {
@@ -48,11 +38,7 @@ impl Progress {
         } else {
             self.draw(event);
         }
-        if self.failed || self.stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// One line of JSON for an epoch: the record of the library, with the name of the network where a command fits several.
@@ -73,9 +59,10 @@ impl Progress {
             Event::Epoch(_) | Event::LayerEpoch { .. } => {
                 let (what, start) = (self.name.as_deref(), self.start);
                 let (pretrained, seed) = (start.map(|start| start.0), start.map(|start| start.1));
-                self.failed |= table::json(&Line { event, what, pretrained, seed }).is_err();
+                // Standard output that is lost is said there.
+                let _ = table::json(&Line { event, what, pretrained, seed });
             }
-            Event::Warning(what) => eprintln!("warning: {what}"),
+            Event::Warning(what) => stderr::line(format!("warning: {what}")),
             _ => {}
         }
     }
@@ -109,8 +96,8 @@ impl Progress {
             Event::LayerEpoch { record, .. } => self.last = format!(", held out {:.4}", record.held_out_loss),
             Event::Epoch(record) => self.last = held_out(record),
             Event::Warning(what) => match &self.bar {
-                Some(bar) => bar.suspend(|| eprintln!("warning: {what}")),
-                None => eprintln!("warning: {what}"),
+                Some(bar) => bar.suspend(|| stderr::line(format!("warning: {what}"))),
+                None => stderr::line(format!("warning: {what}")),
             },
             Event::Stage(stage) => {
                 if self.layer.take().is_some() {

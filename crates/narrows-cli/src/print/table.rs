@@ -1,29 +1,41 @@
 //! Tables and lines on standard output.
 
-use std::io::Write;
-
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use narrows::base::text::escaped;
 use narrows::network::plan::LayerTable;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// Prints a line; a closed pipe is an error that `main` knows.
-pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}")?;
-    Ok(())
-}
+use super::json;
+pub use super::stdout::line;
 
-/// Prints a record as one line of JSON.
+/// Prints a record as one line of JSON, without numbers that are not finite.
 pub fn json(record: &impl Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(record)?)
+    line(json::text(record)?)
 }
 
-/// Prints pairs as two columns.
+/// A path in JSON, which is text: what is no UTF-8 in it is replaced, as in a message.
+pub fn path<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// As [`path`], where there may be none.
+pub fn optional_path<S: Serializer>(
+    path: &Option<&std::path::Path>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => serializer.collect_str(&path.display()),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Prints pairs as two columns, each pair on its line.
 pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
     let mut table = Table::new();
     *table.style_mut() = NOTHING;
     for (name, value) in pairs {
-        table.add_row([name, value]);
+        table.add_row([escaped(name), escaped(value)]);
     }
     print(&table)
 }
@@ -34,7 +46,7 @@ pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     *table.style_mut() = NOTHING;
     table.set_header(LayerTable::HEADER);
     for row in &layers.rows {
-        table.add_row(row.cells());
+        table.add_row(row.cells().map(|cell| escaped(&cell).into_owned()));
     }
     for column in 2..LayerTable::HEADER.len() {
         if let Some(column) = table.column_mut(column) {
@@ -48,9 +60,9 @@ pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
 pub fn table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let mut table = Table::new();
     *table.style_mut() = NOTHING;
-    table.set_header(header);
+    table.set_header(header.iter().map(|name| escaped(name)));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| escaped(cell)));
     }
     for column in 1..header.len() {
         if let Some(column) = table.column_mut(column) {

@@ -1,5 +1,6 @@
 //! Data sets as the options say: built in or a file, and the held-out split.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,13 +13,15 @@ use crate::arguments::{ComputeOptions, DataOptions, HeldOutOptions};
 pub const HELD_OUT: f64 = 0.1;
 
 /// Opens a data set: a built-in one, or a file. `./mnist` is a file, `mnist` is built in.
-pub fn open(name: &str, options: &DataOptions) -> Result<Dataset<'static>> {
+pub fn open(name: &OsStr, options: &DataOptions) -> Result<Dataset<'static>> {
     let shape = options.shape.as_deref().map(Shape::parse).transpose()?;
     let (label_column, labels_file) = (options.label_column.clone(), options.labels_file.clone());
     let options = OpenOptions { label_column, labels_file, shape, ..OpenOptions::default() };
-    match narrows_datasets::open_with(name, &options) {
+    match name.to_str().and_then(|name| narrows_datasets::open_with(name, &options)) {
         Some(built_in) => built_in,
-        None if matches!(Path::new(name).try_exists(), Ok(false)) => Err(no_such_data(name)),
+        None if matches!(Path::new(name).try_exists(), Ok(false)) => {
+            Err(no_such_data(&name.to_string_lossy()))
+        }
         None => narrows::data::open(name, &options),
     }
 }
@@ -39,13 +42,13 @@ fn no_such_data(name: &str) -> Error {
 
 /// The training and the held-out rows: another data set, a share chosen by the seed, or what is usual for the data.
 pub fn split(
-    data: &str,
+    data: &OsStr,
     dataset: Dataset<'static>,
     held_out: &HeldOutOptions,
     options: &DataOptions,
     seed: u64,
 ) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
-    let share = |text: &str| text.parse::<f64>().ok();
+    let share = |text: &OsStr| text.to_str().and_then(|text| text.parse::<f64>().ok());
     let HeldOutOptions { held_out, held_out_labels } = held_out;
     if held_out_labels.is_some() && held_out.as_deref().is_none_or(|text| share(text).is_some()) {
         anyhow::bail!("--held-out-labels: are those of a data set that --held-out names");
@@ -57,8 +60,8 @@ pub fn split(
             Some(share) => hold_out(&dataset, share, seed).context("--held-out"),
             None => Ok((dataset, open(text, &options)?)),
         },
-        None => match narrows_datasets::default_held_out(data) {
-            Some(name) => Ok((dataset, open(name, &options)?)),
+        None => match data.to_str().and_then(narrows_datasets::default_held_out) {
+            Some(name) => Ok((dataset, open(name.as_ref(), &options)?)),
             None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
         },
     }

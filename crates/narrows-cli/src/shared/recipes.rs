@@ -1,12 +1,14 @@
 //! Recipes with the changes that options make.
 
+use std::ffi::OsStr;
+
 use narrows::recipe::RecipeFile;
 use narrows::{Recipe, Shape};
 
 use crate::arguments::RecipeOptions;
 
 /// Opens a recipe, built in or a file, and sets its fields.
-pub fn open(name: &str, options: &RecipeOptions) -> anyhow::Result<RecipeFile> {
+pub fn open(name: &OsStr, options: &RecipeOptions) -> anyhow::Result<RecipeFile> {
     let mut recipe = RecipeFile::open(name)?;
     for assignment in &options.set {
         recipe.set(assignment)?;

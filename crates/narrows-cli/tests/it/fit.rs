@@ -309,28 +309,6 @@ fn an_interrupted_fit_keeps_its_best_model_ends_with_the_code_of_its_signal_and_
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_run_quietly() {
-    let place = Place::new();
-    let mut child = place
-        .command("fit single mnist:test --epochs 100000 --code-size 2 --out m.narrows --report r --json")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    drop(reader);
-    let code = child.wait().unwrap().code();
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    assert!(code.is_some(), "it ends by itself: {stderr}");
-    // What was learned is kept.
-    place.ok("show m.narrows");
-}
-
-#[test]
 fn a_diverging_fit_fails_and_leaves_a_model_that_works() {
     let place = Place::new();
     for rate in ["1000.0", "1e10", "1e30", "1e38"] {

@@ -10,5 +10,6 @@ mod fit;
 mod limits;
 mod mistakes;
 mod old_spellings;
+mod outputs;
 mod run;
 mod shown;

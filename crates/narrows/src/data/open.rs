@@ -32,10 +32,11 @@ pub struct OpenOptions {
 ///
 /// # Errors
 /// [`ErrorKind::Data`](crate::ErrorKind::Data) where the content is invalid or the options do not fit it,
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with `name`.
-pub fn open(name: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) where the system cannot read the file. The message begins with the path.
+pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dataset<'static>> {
+    let path = path.as_ref();
+    let name = &*path.to_string_lossy();
     check_labels(name, options)?;
-    let path = Path::new(name);
     let input = open_file(name, path)?;
     let format = format(&input, path)?;
     let mut found = read(input, Some(path), format, options)?;

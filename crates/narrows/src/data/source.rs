@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::text::figure_text;
 use crate::error::{Error, Result};
 
 /// The shape of a row: an image of `height` x `width` x `channels` numbers (channel last), or a vector.
@@ -357,10 +358,89 @@ pub(crate) fn not_finite(row_number: usize, column: usize, value: f64) -> Error 
 /// Refuses missing and infinite values, naming the first; `rows` are those of `source` from `first` on.
 pub(crate) fn check_finite<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T], first: usize) -> Result<()> {
     let width = source.shape().len();
-    match rows.iter().position(|&value| !value.into().is_finite()) {
+    match first_not_finite(rows) {
         None => Ok(()),
         Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
     }
+}
+
+/// The index of the first value that is missing or infinite.
+pub(crate) fn first_not_finite<T: Copy + Into<f64>>(values: &[T]) -> Option<usize> {
+    let is_bad = |&value: &T| !value.into().is_finite();
+    // Without an early exit the loop is vectorised: almost always there is none.
+    if values.iter().fold(false, |found, value| found | is_bad(value)) {
+        values.iter().position(is_bad)
+    } else {
+        None
+    }
+}
+
+/// The precision that a method computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    Single,
+    Double,
+}
+
+impl Precision {
+    /// The precision of what a PCA gives for rows: that of the rows.
+    pub fn of_results(rows: &dyn Source) -> Self {
+        if rows.element() == Element::F64 { Self::Double } else { Self::Single }
+    }
+
+    /// Rounds values to this precision.
+    pub fn round(self, values: &mut [f64]) {
+        if self == Self::Single {
+            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single precision",
+            Self::Double => "double precision",
+        }
+    }
+}
+
+/// The error for a row (from 0) whose result, such as `its code`, is not finite in a method's precision. Where the row itself has
+/// a missing or infinite value, the error for that.
+pub(crate) fn result_not_finite(
+    source: &dyn Source,
+    row: usize,
+    result: &str,
+    precision: Precision,
+) -> Error {
+    let (number, name) = (source.row_number(row), precision.name());
+    let mut values = vec![0.0; source.shape().len()];
+    if let Err(error) = source.read_f64(row, &mut values) {
+        return error;
+    }
+    if let Err(error) = check_finite(source, &values, row) {
+        return error;
+    }
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let reason = if precision == Precision::Single && largest > f64::from(f32::MAX) {
+        format!("values up to {} are beyond {name}", short_number(largest))
+    } else {
+        format!("values up to {} overflow {name} in this model", short_number(largest))
+    };
+    Error::data(format!("row {number}: {result} is not finite: {reason}"))
+        .hint("are the rows in the units of the training rows?")
+}
+
+/// `1e300`, `5.1`: as many digits as a message needs.
+fn short_number(value: f64) -> String {
+    if (1e-3..1e6).contains(&value) || value == 0.0 {
+        figure_text(value)
+    } else {
+        format!("{:e}", rounded(value))
+    }
+}
+
+/// A number with three significant digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 #[cfg(test)]

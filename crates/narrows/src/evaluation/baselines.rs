@@ -111,13 +111,13 @@ fn add_noise(
 }
 
 /// The error curve of a method per row, from the curves that chunks of rows add up to. Rounding may leave a sum slightly
-/// below 0.
+/// below 0; what is not finite stays so.
 fn mean_curve<const METHODS: usize>(chunks: &[[Vec<f64>; METHODS]], method: usize, rows: usize) -> Vec<f64> {
     let mut sums = vec![0.0; chunks.first().map_or(1, |chunk| chunk[method].len())];
     for chunk in chunks {
         sums.iter_mut().zip(&chunk[method]).for_each(|(sum, part)| *sum += part);
     }
-    sums.into_iter().map(|sum: f64| sum.max(0.0) / rows as f64).collect()
+    sums.into_iter().map(|sum: f64| if sum < 0.0 { 0.0 } else { sum } / rows as f64).collect()
 }
 
 /// The number of components with the lowest error, and that error.

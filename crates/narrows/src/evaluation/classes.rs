@@ -1,5 +1,6 @@
 //! Classification metrics: the error rates of classifiers and of their baselines, and misclassified rows.
 
+use crate::data::source::first_not_finite;
 use crate::data::{Dataset, Source, Subset};
 use crate::error::{Error, Result};
 use crate::evaluation::baselines::read_scaled;
@@ -54,18 +55,37 @@ pub fn misclassified(model: &Model, dataset: &Dataset<'_>) -> Result<Vec<Misclas
     Ok(misclassified)
 }
 
-/// The metrics of a classifier on rows with the given classes (indices into [`Model::classes`]).
+/// The metrics of a classifier on rows with the given classes (indices into [`Model::classes`]). Refuses rows without finite
+/// probabilities.
 pub(crate) fn classification(model: &Model, rows: &dyn Source, classes: &[u32]) -> Result<Classification> {
-    let probabilities = model.predict(rows)?.into_values().into_f32();
-    let count = probabilities.len() / classes.len();
+    let (metrics, not_finite) = measure(model, rows, classes)?;
+    not_finite.map_or(Ok(metrics), Err)
+}
+
+/// As [`classification`]. Rows without finite probabilities count as misclassified; the error says why, and names the first.
+pub(crate) fn measure(
+    model: &Model,
+    rows: &dyn Source,
+    classes: &[u32],
+) -> Result<(Classification, Option<Error>)> {
+    let count = model.classes().map_or(0, <[String]>::len);
+    let probabilities = model.any_probabilities(rows, count)?;
     let mut confusion = vec![vec![0; count]; count];
     let mut cross_entropy = 0.0;
-    for (probabilities, &class) in probabilities.chunks_exact(count).zip(classes) {
+    let mut first_bad = None;
+    for (row, (probabilities, &class)) in probabilities.chunks_exact(count).zip(classes).enumerate() {
+        if first_not_finite(probabilities).is_some() {
+            first_bad.get_or_insert(row);
+            confusion[class as usize][usize::from(class == 0)] += 1;
+            cross_entropy = f64::NAN;
+            continue;
+        }
         confusion[class as usize][most_likely(probabilities)] += 1;
         // A probability that underflowed to 0 counts as the smallest positive number, not as an infinite loss.
         cross_entropy -= f64::from(probabilities[class as usize].max(f32::MIN_POSITIVE)).ln();
     }
-    Ok(Classification::new(confusion, cross_entropy / classes.len() as f64))
+    let metrics = Classification::new(confusion, cross_entropy / classes.len() as f64);
+    Ok((metrics, first_bad.map(|row| model.not_finite(rows, row, "the probability of its class"))))
 }
 
 /// The error rate on `held_out` classes of always predicting the commonest class of the labelled rows.

@@ -40,7 +40,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the rows do not fit the model, have missing values, cannot be read, or lack labels that a classifier knows.
+    /// If the rows do not fit the model, have missing values, cannot be read, or lack labels that a classifier knows, or a metric would
+    /// not be finite.
     pub fn evaluate<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Evaluation> {
         let rows = rows.into();
         Ok(match self.classes() {
@@ -48,7 +49,7 @@ impl Model {
                 let classes = labels::class_numbers(&rows, names)?;
                 Evaluation::Classification(classes::classification(self, &*rows.rows, &classes)?)
             }
-            None => Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0),
+            None => Evaluation::Reconstruction(reconstruction::evaluate(self, &*rows.rows)?),
         })
     }
 
@@ -71,7 +72,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read.
+    /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read, or a score would
+    /// not be finite.
     pub fn score_rows<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<RowScores> {
         reconstruction::score_rows(self, &*rows.into().rows)
     }

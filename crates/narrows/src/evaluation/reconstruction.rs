@@ -1,19 +1,30 @@
 //! Reconstruction metrics: the errors of a model on rows.
 
 use crate::data::Source;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::evaluator::EvaluatedRows;
 use crate::model::metrics::{Reconstruction, RowScores};
 use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{is_dead, map_chunks};
 use crate::recipe::Loss;
 
-/// The metrics of a model on rows, and the codes of the first `keep` rows (keep x code size).
-pub(crate) fn evaluate_with_codes(
-    model: &Model,
-    rows: &dyn Source,
-    keep: usize,
-) -> Result<(Reconstruction, Vec<f32>)> {
+/// The metrics of a model on rows. Refuses metrics that are not finite, naming the first row.
+pub(crate) fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstruction> {
+    let Measured { metrics, not_finite, .. } = measure(model, rows, 0)?;
+    not_finite.map_or(Ok(metrics), Err)
+}
+
+/// The metrics of a model on rows.
+pub(crate) struct Measured {
+    pub metrics: Reconstruction,
+    /// The codes of the first rows.
+    pub codes: Vec<f32>,
+    /// Why the metrics are not finite, where they are not; it names the first row.
+    pub not_finite: Option<Error>,
+}
+
+/// Measures a model on rows, and keeps the codes of the first `keep` rows (keep x code size).
+pub(crate) fn measure(model: &Model, rows: &dyn Source, keep: usize) -> Result<Measured> {
     check(model, rows)?;
     let code_size = model.code_shape().len();
     let evaluator = || model.evaluator(model.compute.level);
@@ -22,14 +33,26 @@ pub(crate) fn evaluate_with_codes(
         let kept = keep.saturating_sub(range.start).min(range.len()) * code_size;
         let codes: Vec<f32> = evaluated.codes[..kept].iter().map(|&value| value as f32).collect();
         let mut sums = ErrorSums::new(model);
-        sums.add(model, &evaluated);
-        Ok((sums, codes))
+        let scores = evaluated.scores();
+        sums.add(model, &evaluated, &scores);
+        let bad = evaluated.first_not_finite(&scores).map(|row| range.start + row);
+        Ok((sums, codes, bad))
     })?;
     let mut sums = ErrorSums::new(model);
-    for (chunk, _) in &chunks {
+    for (chunk, ..) in &chunks {
         sums.merge(chunk);
     }
-    Ok((sums.metrics(model), chunks.into_iter().flat_map(|(_, codes)| codes).collect()))
+    let metrics = sums.metrics(model);
+    let not_finite = match chunks.iter().find_map(|(.., bad)| *bad) {
+        Some(row) => Some(model.not_finite(rows, row, "its error")),
+        None if !metrics.is_finite() => Some(
+            Error::data("the sum of the errors of the rows is not finite: they overflow double precision")
+                .hint("are the rows in the units of the training rows?"),
+        ),
+        None => None,
+    };
+    let codes = chunks.into_iter().flat_map(|(_, codes, _)| codes).collect();
+    Ok(Measured { metrics, codes, not_finite })
 }
 
 /// The scores of each row, in the order of the rows.
@@ -37,7 +60,12 @@ pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> 
     check(model, rows)?;
     let evaluator = || model.evaluator(model.compute.level);
     let chunks = map_chunks(rows.rows(), model.compute.threads, evaluator, |evaluator, range| {
-        Ok(evaluator.rows(rows, &range.collect::<Vec<_>>())?.scores())
+        let evaluated = evaluator.rows(rows, &range.clone().collect::<Vec<_>>())?;
+        let scores = evaluated.scores();
+        match evaluated.first_not_finite(&scores) {
+            None => Ok(scores),
+            Some(row) => Err(model.not_finite(rows, range.start + row, "its error")),
+        }
     })?;
     let mut chunks = chunks.into_iter();
     let Some(mut all) = chunks.next() else {
@@ -94,7 +122,7 @@ impl ErrorSums {
         }
     }
 
-    fn add(&mut self, model: &Model, evaluated: &EvaluatedRows) {
+    fn add(&mut self, model: &Model, evaluated: &EvaluatedRows, scores: &RowScores) {
         let (width, mean) = (model.shape.len(), &model.training_mean);
         let square = |a: f64, b: f64| (a - b) * (a - b);
         for (x, y) in evaluated.rows.chunks_exact(width).zip(evaluated.outputs.chunks_exact(width)) {
@@ -107,7 +135,6 @@ impl ErrorSums {
                 self.entropy += x.iter().map(|&x| entropy(x)).sum::<f64>();
             }
         }
-        let scores = evaluated.scores();
         self.rows += scores.squared_error.len();
         self.squared_error += scores.squared_error.iter().sum::<f64>();
         self.loss += scores.loss.iter().flatten().sum::<f64>();
@@ -156,9 +183,11 @@ impl ErrorSums {
         }
     }
 
-    /// 0 for constant rows, whose distance to the mean is rounding error.
+    /// 0 for constant rows, whose distance to the mean is rounding error: about one unit in the last place of the mean. Rows near
+    /// 1e14 that differ by 1 are not constant.
     fn explained_variance(&self, mean: &[f64]) -> f64 {
-        let rounding = 1e-26 * self.rows as f64 * mean.iter().map(|mean| mean * mean).sum::<f64>();
+        let rounding =
+            f64::EPSILON.powi(2) * self.rows as f64 * mean.iter().map(|mean| mean * mean).sum::<f64>();
         if self.squared_error_of_mean > rounding {
             1.0 - self.squared_error / self.squared_error_of_mean
         } else {
@@ -171,7 +200,8 @@ impl ErrorSums {
     fn output_variance(&self) -> f64 {
         let n = self.rows as f64;
         let shift: f64 = self.output_shifts.iter().map(|sum| (sum / n).powi(2)).sum();
-        (self.squared_output_distance / n - shift).max(0.0)
+        let variance = self.squared_output_distance / n - shift;
+        if variance < 0.0 { 0.0 } else { variance }
     }
 }
 

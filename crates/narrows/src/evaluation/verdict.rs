@@ -81,6 +81,11 @@ pub fn verdict(
 }
 
 fn verdict_on_pca(ModelSizes { width, code, .. }: ModelSizes, evaluation: &Reconstruction) -> String {
+    if evaluation.explained_variance == 0.0
+        && evaluation.squared_error_per_row < NOTHING * evaluation.mean_squared_error_per_row
+    {
+        return "the held-out rows differ from the mean of the training rows by rounding only: there is nothing to learn".into();
+    }
     let kept = evaluation.explained_variance * 100.0;
     let size = if code < width { "" } else { ": all there are, so it does not compress" };
     format!("PCA-{code} keeps {kept:.1} % of the variance in {code} of {width} numbers{size}")

@@ -9,7 +9,7 @@ use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
 use crate::data::Dataset;
 use crate::data::scaling::{Scale, Scaling};
 use crate::error::{Error, Result};
-use crate::evaluation::reconstruction::evaluate_with_codes;
+use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::Fitted;
 use crate::network::engine::Rows;
@@ -52,7 +52,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
         Some(moments) if is_evaluated => {
             let loss = match kept_loss {
                 Some(loss) => loss,
-                None => evaluate_with_codes(&model, rows, 0)?.0.loss,
+                None => measure(&model, rows, 0)?.metrics.loss,
             };
             let training = TrainingOutcome { loss, history: &history, steps: steps.training };
             job.evaluate(model, &recipe, moments, training)?

@@ -4,13 +4,13 @@
 use super::checks::{check_initial_model, is_in_unit_range};
 use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, train_from};
-use super::{Fit, FitJob, Steps, kept_record};
+use super::{Fit, FitJob, Steps, kept_record, no_verdict};
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Shape, Source, Subset};
 use crate::error::{Error, Result};
-use crate::evaluation::classes::{classification, commonest_error, nearest_mean_error};
+use crate::evaluation::classes::{commonest_error, measure, nearest_mean_error};
 use crate::evaluation::labels::{Labelled, class_numbers};
 use crate::evaluation::verdict_of_classes::verdict;
 use crate::model::metrics::ClassificationSummary;
@@ -304,17 +304,22 @@ impl<'a> LabelTraining<'a> {
 
         let (labelled, classes) = (self.labelled, self.held_out_classes);
         let labelled_rows = Subset::new(job.training.rows.clone(), labelled.rows.clone());
+        let (evaluation, not_finite) = measure(&model, held_out, classes)?;
         let mut summary = ClassificationSummary {
             training_rows: rows.rows(),
             labelled_rows: labelled.rows.len(),
             epochs: history.len(),
             train_loss: kept_record(&self.recipe.train, history).map_or(f64::NAN, |record| record.train_loss),
-            evaluation: classification(&model, held_out, classes)?,
+            evaluation,
             commonest_error: commonest_error(labelled, classes),
             nearest_mean_error: nearest_mean_error(&model, labelled, &labelled_rows, held_out, classes)?,
             verdict: String::new(),
         };
-        summary.verdict = verdict(&folded, &summary, &labelled.names, history, steps.training);
+        summary.verdict = match not_finite {
+            // The model is good for other rows: it is not lost for these.
+            Some(error) => no_verdict(&job.held_out.name, &error),
+            None => verdict(&folded, &summary, &labelled.names, history, steps.training),
+        };
         model.summary = Some(Summary::Classification(summary));
         Ok(model)
     }

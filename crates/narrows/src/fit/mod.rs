@@ -37,7 +37,7 @@ use crate::data::scaling::{Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, hold_out};
 use crate::error::Result;
-use crate::evaluation::reconstruction::evaluate_with_codes;
+use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Fitted, Model, Part, Summary};
@@ -223,6 +223,11 @@ impl Fit {
     }
 }
 
+/// The verdict of a fit whose metrics on the held-out rows are not finite.
+fn no_verdict(held_out: &str, reason: &dyn std::fmt::Display) -> String {
+    format!("no verdict: the metrics on the held-out rows are not finite: {held_out}: {reason}")
+}
+
 /// The largest number of held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
 
@@ -312,7 +317,7 @@ impl FitJob<'_> {
     ) -> Result<(Model, Vec<f32>)> {
         let held_out = &*self.held_out.rows;
         let baselines = Baselines::measure(moments, &model, held_out)?;
-        let (evaluation, codes) = evaluate_with_codes(&model, held_out, KEPT_CODES)?;
+        let measured = measure(&model, held_out, KEPT_CODES)?;
         let sizes = ModelSizes {
             width: model.shape.len(),
             code: model.code_shape().len(),
@@ -322,10 +327,17 @@ impl FitJob<'_> {
             training_rows: self.training.rows.rows(),
             epochs: training.history.len(),
             train_loss: training.loss,
-            verdict: verdict(recipe, sizes, &evaluation, &baselines, training),
-            evaluation,
+            verdict: match &measured.not_finite {
+                // The model is good for other rows: it is not lost for these.
+                Some(error) => no_verdict(&self.held_out.name, error),
+                None if !baselines.is_finite() => {
+                    no_verdict(&self.held_out.name, &"the errors of the baselines are not finite")
+                }
+                None => verdict(recipe, sizes, &measured.metrics, &baselines, training),
+            },
+            evaluation: measured.metrics,
             baselines,
         }));
-        Ok((model, codes))
+        Ok((model, measured.codes))
     }
 }

@@ -4,7 +4,7 @@ use super::needs::Sides;
 use super::{Fitted, Model, Part};
 use crate::compute::Compute;
 use crate::data::scaling::Scale;
-use crate::data::source::check_finite;
+use crate::data::source::{Precision, check_finite, first_not_finite, result_not_finite};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -21,7 +21,8 @@ impl Model {
     /// Encodes rows (n x d) to codes (n x k), in f64 for a PCA of f64 rows and in f32 otherwise.
     ///
     /// # Errors
-    /// If the rows have another length than the training rows, a value is missing or infinite, or rows cannot be read.
+    /// If the rows have another length than the training rows, a value is missing or infinite, a code would not be finite, or rows
+    /// cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let rows = rows.into();
         self.must_have(Part::Encoder, "encode rows")?;
@@ -33,7 +34,8 @@ impl Model {
     /// otherwise.
     ///
     /// # Errors
-    /// If the codes have another length than the model's, a value is missing or infinite, or the model is a classifier.
+    /// If the codes have another length than the model's, a value is missing or infinite, a row would not be finite, or the model is
+    /// a classifier.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let codes = codes.into();
         self.must_reconstruct("decode codes")?;
@@ -54,6 +56,13 @@ impl Model {
         self.map(&*rows.rows, Direction::Both)
     }
 
+    /// As [`Model::predict`], for a classifier; also probabilities that are not finite.
+    pub(crate) fn any_probabilities(&self, rows: &dyn Source, classes: usize) -> Result<Vec<f32>> {
+        self.check_rows(rows)?;
+        let accept = |_: &[f32], _: usize| Ok(());
+        self.map_network(rows, Direction::Both, rows.rows() * classes, classes, &accept)
+    }
+
     /// The predicted probabilities of the classes (n x classes); those of a row sum to 1.
     ///
     /// # Errors
@@ -65,15 +74,7 @@ impl Model {
                 .hint("fit a classifier that starts from it"));
         }
         self.check_rows(&*rows.rows)?;
-        let table = self.map(&*rows.rows, Direction::Both)?;
-        let Values::F32(probabilities) = table.values() else { return Ok(table) };
-        match probabilities.iter().position(|value| !value.is_finite()) {
-            None => Ok(table),
-            Some(at) => Err(Error::data(format!(
-                "row {}: the model gives no number for it: its numbers are far from those of the training rows, or training diverged",
-                at / table.shape().len() + 1
-            ))),
-        }
+        self.map(&*rows.rows, Direction::Both)
     }
 
     /// Refuses rows of another length than the training rows, and rows in 0..1 if the model was fitted on bytes.
@@ -108,7 +109,10 @@ impl Model {
             Sides { encoder: direction != Direction::Decode, decoder: direction != Direction::Encode };
         self.require_memory(rows, width, sides)?;
         let values = match &self.fitted {
-            Fitted::Network { .. } => Values::F32(self.map_network(rows, direction, len, width)?),
+            Fitted::Network { .. } => {
+                let check = |chunk: &[f32], first| self.check_result(chunk, width, rows, first, direction);
+                Values::F32(self.map_network(rows, direction, len, width, &check)?)
+            }
             Fitted::Pca(_) => {
                 let out = self.map_pca(rows, direction, len, width)?;
                 match rows.element() {
@@ -122,12 +126,14 @@ impl Model {
         Ok(Table::of_output(values, shape))
     }
 
+    /// `check` gets the results of a few rows and the number of the first.
     fn map_network(
         &self,
         rows: &dyn Source,
         direction: Direction,
         len: usize,
         width: usize,
+        check: &(dyn Fn(&[f32], usize) -> Result<()> + Sync),
     ) -> Result<Vec<f32>> {
         let Fitted::Network { plan, parameters } = &self.fitted else { return Ok(Vec::new()) };
         let Compute { level, threads } = self.compute;
@@ -148,27 +154,69 @@ impl Model {
             } else {
                 self.scaling.read(rows, first, buffer, level)?;
             }
-            check_finite(rows, buffer, first)?;
-            let mut values = &buffer[..];
-            if let Some(encoder) = encoder {
-                values = encoder.forward(values, false);
+            // The rows before the first that is beyond single precision: one of them may be refused for its result.
+            let beyond = first_not_finite(buffer).map(|at| at / input);
+            let sound = beyond.unwrap_or(chunk.len() / width);
+            if sound > 0 {
+                let mut values = &buffer[..sound * input];
+                if let Some(encoder) = encoder {
+                    values = encoder.forward(values, false);
+                }
+                if let Some(decoder) = decoder {
+                    values = decoder.forward(values, false);
+                }
+                let chunk = &mut chunk[..sound * width];
+                chunk.copy_from_slice(values);
+                if direction != Direction::Encode && self.classes.is_none() {
+                    self.scaling.undo(level, chunk, width);
+                }
+                check(chunk, first)?;
             }
-            if let Some(decoder) = decoder {
-                values = decoder.forward(values, false);
-            }
-            chunk.copy_from_slice(values);
-            if direction != Direction::Encode && self.classes.is_none() {
-                self.scaling.undo(level, chunk, width);
-            }
-            Ok(())
+            beyond.map_or(Ok(()), |row| Err(self.not_finite(rows, first + row, self.result(direction))))
         })?;
         Ok(out)
+    }
+
+    /// Refuses values that are not finite, naming the first row. They are `width` for each row of `rows` from `first` on, and still
+    /// in the cache.
+    fn check_result<T: Copy + Into<f64>>(
+        &self,
+        values: &[T],
+        width: usize,
+        rows: &dyn Source,
+        first: usize,
+        direction: Direction,
+    ) -> Result<()> {
+        match first_not_finite(values) {
+            None => Ok(()),
+            Some(at) => Err(self.not_finite(rows, first + at / width, self.result(direction))),
+        }
+    }
+
+    /// What a row becomes, in messages.
+    fn result(&self, direction: Direction) -> &'static str {
+        match direction {
+            Direction::Encode => "its code",
+            Direction::Decode => "its decoded row",
+            Direction::Both if self.classes.is_some() => "the probability of its class",
+            Direction::Both => "its reconstruction",
+        }
+    }
+
+    /// The error for a row (from 0) whose result is not finite.
+    pub(crate) fn not_finite(&self, rows: &dyn Source, row: usize, result: &str) -> Error {
+        let precision = match self.fitted {
+            Fitted::Pca(_) => Precision::of_results(rows),
+            Fitted::Network { .. } => Precision::Single,
+        };
+        result_not_finite(rows, row, result, precision)
     }
 
     fn map_pca(&self, rows: &dyn Source, direction: Direction, len: usize, width: usize) -> Result<Vec<f64>> {
         let Fitted::Pca(pca) = &self.fitted else { return Ok(Vec::new()) };
         let Compute { level, threads } = self.compute;
         let (input, d, k) = (rows.shape().len(), self.shape.len(), pca.code_size());
+        let precision = Precision::of_results(rows);
         let mut out = vec![0.0f64; len];
         each_chunk(&mut out, width, threads, Vec::new, |buffer, first, chunk| {
             let count = chunk.len() / width;
@@ -194,7 +242,8 @@ impl Model {
             if direction != Direction::Encode {
                 self.scaling.undo_f64(chunk, d);
             }
-            Ok(())
+            precision.round(chunk);
+            self.check_result(chunk, width, rows, first, direction)
         })?;
         Ok(out)
     }

@@ -5,7 +5,7 @@ use narrows_kernels::{Activation, Level, activation, loss, sampling};
 use super::metrics::RowScores;
 use super::{Fitted, Model};
 use crate::data::Source;
-use crate::data::source::check_finite;
+use crate::data::source::{check_finite, first_not_finite};
 use crate::error::Result;
 use crate::network::engine::Inference;
 use crate::network::noise::{Corruption, Mode};
@@ -59,7 +59,9 @@ impl Evaluator<'_> {
             EvaluatedMethod::Network(network) => {
                 let mut rows = vec![0.0f32; len];
                 model.scaling.gather(source, indices, &mut rows, *level)?;
-                check_finite_rows(source, &rows, indices)?;
+                if let Some(at) = first_not_finite(&rows) {
+                    return Err(model.not_finite(source, indices[at / model.shape.len()], "its error"));
+                }
                 Ok(network.evaluate(rows, indices))
             }
             EvaluatedMethod::Pca(pca) => {
@@ -191,6 +193,19 @@ pub(crate) struct EvaluatedRows {
 }
 
 impl EvaluatedRows {
+    /// The first of the rows whose code, score or reconstruction is not finite. `scores` are those of these rows.
+    pub fn first_not_finite(&self, scores: &RowScores) -> Option<usize> {
+        let RowScores { squared_error, loss, divergence } = scores;
+        // A reconstruction that is not finite has a squared error that is not.
+        let code_size = self.codes.len() / squared_error.len().max(1);
+        [Some(squared_error), loss.as_ref(), divergence.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|scores| first_not_finite(scores))
+            .chain(first_not_finite(&self.codes).map(|at| at / code_size))
+            .min()
+    }
+
     /// One number of each kind per row.
     pub fn scores(&self) -> RowScores {
         let squared_error = |(row, output): (&[f64], &[f64])| {

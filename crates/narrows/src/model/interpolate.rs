@@ -37,6 +37,6 @@ impl Model {
             Values::F64(codes) => Values::F64(line(&codes)),
             codes => Values::F32(line(&codes.into_f64()).into_iter().map(|value| value as f32).collect()),
         };
-        self.decode(Table::new(codes, self.code_shape())?)
+        self.decode(Table::new(codes, self.code_shape())?).map_err(|error| error.at("between the rows"))
     }
 }

@@ -45,6 +45,22 @@ pub struct Reconstruction {
     pub divergence: Option<f64>,
 }
 
+impl Reconstruction {
+    /// Whether every metric is a finite number. Those of a fit may be not, where held-out rows are far from the training rows.
+    pub fn is_finite(&self) -> bool {
+        let Self { loss, mse, squared_error_per_row, mean_squared_error_per_row, explained_variance, .. } =
+            self;
+        [loss, mse, squared_error_per_row, mean_squared_error_per_row, explained_variance]
+            .into_iter()
+            .chain(
+                [&self.bce, &self.bce_floor, &self.mean_activity, &self.output_variance, &self.divergence]
+                    .into_iter()
+                    .flatten(),
+            )
+            .all(|metric| metric.is_finite())
+    }
+}
+
 /// The squared errors per row of simpler methods on the same rows, on the model's scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +79,13 @@ pub struct Baselines {
     /// rows are noisy and this number has the lowest error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pca_components: Option<usize>,
+}
+
+impl Baselines {
+    /// Whether every error is a finite number.
+    pub fn is_finite(&self) -> bool {
+        [self.mean, self.pca, self.linear].iter().all(|error| error.is_finite())
+    }
 }
 
 /// The summary of the fit of a PCA or an autoencoder.
@@ -154,7 +177,8 @@ impl Serialize for Summary {
             #[serde(skip_serializing_if = "Option::is_none")]
             labelled_rows: Option<usize>,
             epochs: usize,
-            train_loss: f64,
+            /// None before the first epoch of a classifier.
+            train_loss: Option<f64>,
             held_out: &'a H,
             baselines: B,
             verdict: &'a str,
@@ -172,7 +196,7 @@ impl Serialize for Summary {
                 training_rows: summary.training_rows,
                 labelled_rows: None,
                 epochs: summary.epochs,
-                train_loss: summary.train_loss,
+                train_loss: Some(summary.train_loss),
                 held_out: &summary.evaluation,
                 baselines: summary.baselines,
                 verdict: &summary.verdict,
@@ -182,7 +206,7 @@ impl Serialize for Summary {
                 training_rows: summary.training_rows,
                 labelled_rows: Some(summary.labelled_rows),
                 epochs: summary.epochs,
-                train_loss: summary.train_loss,
+                train_loss: Some(summary.train_loss).filter(|_| summary.epochs > 0),
                 held_out: &summary.evaluation,
                 baselines: ClassBaselines {
                     commonest: summary.commonest_error,

@@ -21,7 +21,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::source::check_finite;
+use crate::data::source::{Precision, check_finite, first_not_finite, result_not_finite};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -105,19 +105,22 @@ impl Pca {
     /// Encodes rows: codes (n x k), in f64 if the rows are f64, else in f32.
     ///
     /// # Errors
-    /// Where the rows have another length than the training rows, values are missing, or rows cannot be read.
+    /// Where the rows have another length than the training rows, values are missing, a code would not be finite, or rows cannot be
+    /// read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
-        map(&*rows.into().rows, d, k, |out, rows, level| self.encode_into(out, rows, level))
+        map(&*rows.into().rows, d, k, "its code", |out, rows, level| self.encode_into(out, rows, level))
     }
 
     /// Decodes codes: rows (n x d), in f64 if the codes are f64, else in f32.
     ///
     /// # Errors
-    /// Where the codes do not have k columns, values are missing, or codes cannot be read.
+    /// Where the codes do not have k columns, values are missing, a row would not be finite, or codes cannot be read.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
         let (d, k) = (self.mean.len(), self.code_size());
-        map(&*codes.into().rows, k, d, |out, codes, level| self.decode_into(out, codes, level))
+        map(&*codes.into().rows, k, d, "its decoded row", |out, codes, level| {
+            self.decode_into(out, codes, level)
+        })
     }
 
     /// Fits `code_size` components from the moments of rows; `None` for 32, or as many as rows and columns allow.
@@ -240,11 +243,13 @@ impl Pca {
     }
 }
 
-/// Applies `apply` to chunks of the rows (n x width) of a source, on all processors. The result is n x out_width.
+/// Applies `apply` to chunks of the rows (n x width) of a source, on all processors. The result is n x out_width; `result` is the
+/// name of what a row becomes.
 fn map(
     rows: &dyn Source,
     width: usize,
     out_width: usize,
+    result: &str,
     apply: impl Fn(&mut [f64], &[f64], Level) + Sync,
 ) -> Result<Table> {
     if rows.shape().len() != width {
@@ -257,16 +262,21 @@ fn map(
     let (n, chunk) =
         (rows.rows(), CHUNK.saturating_mul(2 * width + out_width).saturating_mul(size_of::<f64>()));
     let of_thread = chunk.saturating_add(scratch_bytes(width.max(out_width)));
-    let result = n.saturating_mul(out_width).saturating_mul(size_of::<f64>() + size_of::<f32>());
-    let bytes = result.saturating_add(threads.saturating_mul(of_thread));
+    let of_results = n.saturating_mul(out_width).saturating_mul(size_of::<f64>() + size_of::<f32>());
+    let bytes = of_results.saturating_add(threads.saturating_mul(of_thread));
     memory::require(bytes, threads, format_args!("the PCA's work on {n} rows of {width} numbers"))?;
+    let precision = Precision::of_results(rows);
     let mut out = vec![0.0; rows.rows() * out_width];
     each_chunk(&mut out, out_width, threads, Vec::new, |buffer, first, chunk| {
         buffer.resize(chunk.len() / out_width * width, 0.0);
         rows.read_f64(first, buffer)?;
         check_finite(rows, buffer, first)?;
         apply(chunk, buffer, level);
-        Ok(())
+        precision.round(chunk);
+        match first_not_finite(chunk) {
+            None => Ok(()),
+            Some(at) => Err(result_not_finite(rows, first + at / out_width, result, precision)),
+        }
     })?;
     let values = match rows.element() {
         Element::F64 => Values::F64(out),

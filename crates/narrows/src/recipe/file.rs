@@ -43,11 +43,12 @@ impl RecipeFile {
     ///
     /// # Errors
     /// Where there is neither such a recipe nor such a file, or the file is not TOML.
-    pub fn open(name: &str) -> Result<Self> {
-        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+    pub fn open(name: impl AsRef<Path>) -> Result<Self> {
+        let path = name.as_ref();
+        let name = &*path.to_string_lossy();
+        if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| path.as_os_str() == *built_in) {
             return Self::parse(name, name, text);
         }
-        let path = Path::new(name);
         if !path.exists() {
             let names = Self::names().collect::<Vec<_>>();
             let error = Error::recipe(format!("{name}: neither a recipe nor a file"));
@@ -72,7 +73,11 @@ impl RecipeFile {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-            let message = one_line(error.message());
+            let number = text.get(before.len()..).and_then(too_large);
+            let message = match number {
+                Some(number) => format!("{}: {}", field_before(before), past_the_largest(number)),
+                None => one_line(error.message()),
+            };
             Error::recipe(format!("{place}: line {line}, column {column}: {message}"))
         })?;
         Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
@@ -114,6 +119,9 @@ impl RecipeFile {
             Error::recipe(format!("`{assignment}`: expected FIELD=VALUE, such as train.learning_rate=0.5"))
         })?;
         let value = value.trim();
+        if let Some(number) = too_large(value) {
+            return Err(Error::recipe(format!("{}: {}", path.trim(), past_the_largest(number))));
+        }
         let value = format!("value = {value}")
             .parse::<toml::Table>()
             .ok()
@@ -204,6 +212,43 @@ impl RecipeFile {
     }
 }
 
+/// The first whole number of a text, if it is where the text begins or within it, that TOML cannot express.
+fn too_large(text: &str) -> Option<&str> {
+    let is_of_number = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
+    let mut is_quoted = false;
+    text.split_inclusive(|c: char| !is_of_number(c)).find_map(|part| {
+        let was_quoted = is_quoted;
+        is_quoted ^= part.ends_with(['"', '\'']);
+        let number = part.trim_end_matches(|c: char| !is_of_number(c));
+        let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
+        let is_whole = digits.starts_with(|c: char| c.is_ascii_digit())
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+        (!was_quoted && is_whole && number.replace('_', "").parse::<i64>().is_err()).then_some(number)
+    })
+}
+
+fn past_the_largest(number: &str) -> String {
+    let limit = if number.starts_with('-') {
+        "-2^63 = -9223372036854775808, the least"
+    } else {
+        "2^63 - 1 = 9223372036854775807, the largest"
+    };
+    format!("{number} is past {limit} whole number of a recipe")
+}
+
+/// The field whose value follows a piece of TOML, with its table: `train.epochs`.
+fn field_before(text: &str) -> String {
+    let (before, _) = text.rsplit_once('=').unwrap_or((text, ""));
+    let is_of_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    let before = before.trim_end();
+    let name = &before[before.trim_end_matches(is_of_name).len()..];
+    let table = before.lines().rev().find_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
+    match table {
+        Some(table) => format!("{}.{name}", table.trim()),
+        None => name.to_owned(),
+    }
+}
+
 /// Fields with two names: the present one, and that of older recipes and of model files. Both are read.
 const OTHER_NAMES: [(&str, &str); 3] =
     [("learning_rate", "rate"), ("batch_size", "batch"), ("init", "start")];
@@ -239,18 +284,41 @@ fn rename_fields(value: &mut toml::Value) {
         toml::Value::Table(table) => {
             let old = std::mem::take(table);
             let is_variational = old.contains_key("variational");
-            for (mut key, mut value) in old {
+            for (key, mut value) in old {
                 rename_fields(&mut value);
-                if let Some((name, _)) = OTHER_NAMES.iter().find(|(_, old)| *old == key) {
-                    key = (*name).to_owned();
-                } else if is_variational && key == "kl" {
-                    key = "beta".to_owned();
-                }
-                table.insert(key, value);
+                table.insert(present_name(key, is_variational), value);
             }
         }
         toml::Value::Array(list) => list.iter_mut().for_each(rename_fields),
         _ => {}
+    }
+}
+
+/// As [`rename_fields`], in JSON; fields that are not set are left out, as in TOML.
+fn rename_json_fields(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(object) => {
+            let old = std::mem::take(object);
+            let is_variational = old.contains_key("variational");
+            for (key, mut value) in old {
+                if value.is_null() {
+                    continue;
+                }
+                rename_json_fields(&mut value);
+                object.insert(present_name(key, is_variational), value);
+            }
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(rename_json_fields),
+        _ => {}
+    }
+}
+
+/// The present name of a field, of a table that may be that of a variational layer.
+fn present_name(key: String, is_variational: bool) -> String {
+    match OTHER_NAMES.iter().find(|(_, old)| *old == key) {
+        Some((name, _)) => (*name).to_owned(),
+        None if is_variational && key == "kl" => "beta".to_owned(),
+        None => key,
     }
 }
 
@@ -317,7 +385,10 @@ fn to_value(recipe: &Recipe) -> std::result::Result<toml::Value, toml::ser::Erro
 
 /// The JSON object of a recipe, with the present names of all fields.
 pub fn to_json(recipe: &Recipe) -> serde_json::Value {
-    to_value(recipe).ok().and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
+    // Not by way of TOML, which has no whole numbers past 2^63.
+    let mut value = serde_json::to_value(recipe).unwrap_or_default();
+    rename_json_fields(&mut value);
+    value
 }
 
 /// The TOML text of a recipe, with the present names of all fields.

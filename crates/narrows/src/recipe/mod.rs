@@ -163,7 +163,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Where there is no such recipe, or a field of the file is invalid; the message names the field.
-    pub fn open(name: &str) -> Result<Self> {
+    pub fn open(name: impl AsRef<std::path::Path>) -> Result<Self> {
         RecipeFile::open(name)?.recipe()
     }
 

@@ -11,6 +11,7 @@ mod closed_form;
 mod codes;
 mod compare;
 mod data;
+mod finite;
 mod front_door;
 mod guide;
 mod images;

@@ -30,13 +30,16 @@ impl Header {
     }
 
     /// The shape of a row. Two dimensions are vectors, three are images (height, width), four are images with channels last.
-    /// Refuses an array without rows.
+    /// Refuses an array without rows or numbers.
     pub fn shape(&self, place: &str) -> Result<Shape> {
         let dimensions = &self.dimensions;
         let refused =
             |what: &str| Error::data(format!("{place}: dimensions {}: {what}", Dimensions(dimensions)));
         match product(dimensions) {
             None => return Err(refused("too large")),
+            Some(0) if dimensions.first().is_some_and(|&rows| rows > 0) => {
+                return Err(refused("the rows have no numbers"));
+            }
             Some(0) => return Err(refused("there are no rows")),
             Some(_) => {}
         }

@@ -2,11 +2,12 @@
 //! allocated for them.
 
 use std::cell::Cell;
-use std::io::{self, Cursor, Read};
+use std::fmt;
+use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::base::input_file::{self, InputFile};
 use crate::base::memory;
@@ -58,7 +59,7 @@ impl<'a> Input<'a> {
             let read = Rc::new(Cell::new(0));
             let reader = Counted { reader, read: read.clone() };
             (
-                Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, reader))),
+                Box::new(Members::new(io::BufReader::with_capacity(1 << 16, reader))),
                 Left::Packed(length, read),
             )
         } else {
@@ -74,7 +75,7 @@ impl<'a> Input<'a> {
     }
 
     /// An error about this file.
-    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+    pub fn error(&self, message: impl fmt::Display) -> Error {
         Error::data(format!("{}: {message}", self.place))
     }
 
@@ -255,6 +256,55 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// The content of a gzip file, which is that of its members, one after the other.
+struct Members<R> {
+    decoder: Option<GzDecoder<R>>,
+    /// Whether the present member is not the first, and nothing of it was read.
+    may_be_none: bool,
+}
+
+/// What follows the last member of a gzip file is none.
+#[derive(Debug)]
+struct AfterGzip;
+
+impl fmt::Display for AfterGzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes after the end of the gzip data")
+    }
+}
+
+impl std::error::Error for AfterGzip {}
+
+impl<R: BufRead> Members<R> {
+    fn new(reader: R) -> Self {
+        Self { decoder: Some(GzDecoder::new(reader)), may_be_none: false }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            match decoder.read(out) {
+                Ok(0) if !out.is_empty() => {}
+                Err(error) if self.may_be_none && error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(io::Error::other(AfterGzip));
+                }
+                read => {
+                    self.may_be_none = false;
+                    return read;
+                }
+            }
+            let Some(mut reader) = self.decoder.take().map(GzDecoder::into_inner) else { break };
+            match reader.fill_buf()?.first() {
+                None => break,
+                Some(0x1f) => (self.decoder, self.may_be_none) = (Some(GzDecoder::new(reader)), true),
+                Some(_) => return Err(io::Error::other(AfterGzip)),
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// The first `count` bytes, and a reader that begins with them.
 fn peek<'a>(mut reader: impl Read + 'a, count: u64) -> io::Result<(Vec<u8>, impl Read + 'a)> {
     let mut start = Vec::new();
@@ -280,6 +330,9 @@ fn unreadable(place: &str, error: &io::Error) -> Error {
         }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             Error::data(format!("{place}: damaged gzip: {error}")).hint("it may be a broken download")
+        }
+        _ if error.get_ref().is_some_and(|cause| cause.is::<AfterGzip>()) => {
+            Error::data(format!("{place}: {error}")).hint("it may be a broken download, or two files in one")
         }
         _ => Error::new(ErrorKind::Io, format!("{place}: cannot read: {error}")),
     }

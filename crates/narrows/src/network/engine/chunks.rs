@@ -12,7 +12,7 @@ pub(crate) const CHUNK: usize = 128;
 
 /// Calls `work(state, rows)` for each chunk of `rows` rows on several threads, and returns the results in order. Each thread
 /// makes its own `state` once. The chunks do not depend on the number of threads. A thread stops at its first error; the
-/// first of all errors is returned, and that of threads that cannot be started.
+/// error of the first chunk that has one is returned, and that of threads that cannot be started.
 pub(crate) fn map_chunks<R: Send, S>(
     rows: usize,
     threads: usize,
@@ -49,20 +49,23 @@ pub(crate) fn each_piece<T: Send, S>(
 ) -> Result<()> {
     // Each piece belongs to one thread; its lock is taken once.
     let chunks: Vec<Mutex<&mut [T]>> = out.chunks_mut(size).map(Mutex::new).collect();
-    let failure = Mutex::new(None);
+    let failure: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     team::run(threads.min(chunks.len()), (), |member, _| {
         let mut state = state();
         for (index, chunk) in chunks.iter().enumerate().skip(member.index()).step_by(member.threads()) {
             let mut chunk = chunk.lock().expect("no thread panics with a chunk");
             if let Err(error) = work(&mut state, index, &mut chunk) {
-                failure.lock().expect("no thread panics with the failure").get_or_insert(error);
+                let mut failure = failure.lock().expect("no thread panics with the failure");
+                if failure.as_ref().is_none_or(|(first, _)| index < *first) {
+                    *failure = Some((index, error));
+                }
                 return;
             }
         }
     })
     .map_err(Error::threads)?;
     match failure.into_inner().expect("no thread panics with the failure") {
-        Some(error) => Err(error),
+        Some((_, error)) => Err(error),
         None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use super::columns::Columns;
 use super::header::Header;
 use super::text::{Text, fields, is_missing, is_number, shortened};
 use crate::base::memory;
+use crate::data::formats::number::INEXACT;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the numbers of the data columns, row after row, and the cells of the label column.
@@ -24,6 +25,13 @@ pub(super) fn read_cells(text: &Text, header: &Header, columns: &Columns) -> Res
         .map_err(|_| text.at(Error::new(ErrorKind::Resources, format!("no memory for {most} numbers"))))?;
     for record in header.rows(text) {
         file.check_width(&record)?;
+        if header.width == 1
+            && let Some(line) = text.blank_line_before(&record)
+        {
+            return Err(text
+                .error(format_args!("line {line}: a blank line, which in one column is a missing value"))
+                .hint("remove or fill such rows first"));
+        }
         for (column, cell) in record.iter().enumerate() {
             if Some(column) == columns.label {
                 if is_missing(cell) {
@@ -34,6 +42,9 @@ pub(super) fn read_cells(text: &Text, header: &Header, columns: &Columns) -> Res
                 classes.push(cell.trim().to_owned());
             } else if columns.is_data(column) {
                 match cell.trim().parse::<f64>() {
+                    Ok(value) if value.abs() >= INEXACT && is_rounded(cell.trim(), value) => {
+                        return Err(file.inexact(&record, column));
+                    }
                     Ok(value) if value.is_finite() => values.push(value),
                     _ => return Err(file.not_a_number(&record, column)),
                 }
@@ -76,7 +87,14 @@ impl CsvFile<'_> {
     /// The error for a cell of a data column that is not a finite number.
     fn not_a_number(&self, record: &StringRecord, column: usize) -> Error {
         let cell = record.get(column).unwrap_or_default().trim();
-        let what = if cell.is_empty() {
+        let what = if cell.is_empty() && self.is_empty_column(column) {
+            let hint = if column + 1 == self.header.width {
+                "leave out the column, or the delimiter at the end of each line"
+            } else {
+                "leave out the column"
+            };
+            return self.error_at(record, column, "all values are missing").hint(hint);
+        } else if cell.is_empty() {
             "the value is missing".to_owned()
         } else if is_missing(cell) {
             format!("`{cell}` is a missing value")
@@ -89,10 +107,24 @@ impl CsvFile<'_> {
         self.error_at(record, column, &what).hint("remove or fill such rows first")
     }
 
+    /// Whether no row has a value in a column.
+    fn is_empty_column(&self, column: usize) -> bool {
+        let is_empty = |row: StringRecord| row.get(column).is_none_or(|cell| cell.trim().is_empty());
+        self.header.rows(self.text).all(is_empty)
+    }
+
+    /// The error for an integer that f64 does not hold.
+    fn inexact(&self, record: &StringRecord, column: usize) -> Error {
+        let cell = shortened(record.get(column).unwrap_or_default().trim());
+        let what = format!("`{cell}` is an integer past 2^53, which double precision would round");
+        self.error_at(record, column, &what)
+            .hint("remove the column if it is an identifier, or write it with an exponent: 9.0072e15")
+    }
+
     /// The hint for text in a data column: a decimal comma, a wrong delimiter, a column of text, or a single malformed cell.
     fn hint_for_text(&self, cell: &str, column: usize) -> String {
-        if cell.matches(',').count() == 1 && is_number(&cell.replace(',', ".")) {
-            return "write decimals with a point".to_owned();
+        if let Some(hint) = self.hint_for_number(cell) {
+            return hint.to_owned();
         }
         if cell.split_whitespace().count() > 1 && cell.split_whitespace().all(is_number) {
             return "columns are separated by commas, semicolons or tabs, not by spaces".to_owned();
@@ -110,6 +142,34 @@ impl CsvFile<'_> {
             ),
             Some(_) => "a column of text: remove it, or replace it by numbers".to_owned(),
         }
+    }
+
+    /// The hint for a number in a form that is not read.
+    fn hint_for_number(&self, cell: &str) -> Option<&'static str> {
+        let without_sign = cell.trim_start_matches(['+', '-']);
+        if cell.strip_suffix('%').is_some_and(|number| is_number(&number.replace(',', "."))) {
+            return Some("write per cents without their sign, as 45 or 0.45");
+        }
+        if without_sign
+            .strip_prefix(['$', '€', '£', '¥'])
+            .is_some_and(|number| is_number(&number.replace(',', "")))
+        {
+            return Some("write amounts as numbers alone");
+        }
+        if is_in_thousands(without_sign) {
+            let is_certain =
+                self.text.delimiter() == b',' || cell.matches(',').count() > 1 || cell.contains('.');
+            return Some(if is_certain {
+                "write numbers without separators of thousands"
+            } else {
+                "leave the comma out if it separates thousands; write a point if it separates decimals"
+            });
+        }
+        if has_other_thousands(without_sign) {
+            return Some("write numbers without separators of thousands, and decimals with a point");
+        }
+        (cell.matches(',').count() == 1 && is_number(&cell.replace(',', ".")))
+            .then_some("write decimals with a point")
     }
 
     /// The value of `label_column` for a column: its name, or its number where the name is ambiguous, hard to type, or possibly
@@ -130,4 +190,39 @@ impl CsvFile<'_> {
             None => number,
         }
     }
+}
+
+/// Whether a number has commas between groups of three digits: `1,000`, `12,345,678.9`.
+fn is_in_thousands(number: &str) -> bool {
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    has_groups(whole, ',') && is_digits(decimals)
+}
+
+/// Whether a number has other separators between groups of three digits: `1.234.567`, `1.234,5`, `1'000`.
+fn has_other_thousands(number: &str) -> bool {
+    let (whole, decimals) = number.split_once(',').unwrap_or((number, ""));
+    let is_sure =
+        |separator: char| separator != '.' || whole.len() < number.len() || whole.matches('.').count() > 1;
+    ['.', '\'', '’', '_', '\u{a0}', '\u{202f}']
+        .iter()
+        .any(|&separator| has_groups(whole, separator) && is_sure(separator) && is_digits(decimals))
+}
+
+/// Whether a text is a group of one to three digits and further ones of three.
+fn has_groups(text: &str, separator: char) -> bool {
+    let mut groups = text.split(separator);
+    text.contains(separator)
+        && groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && is_digits(first))
+        && groups.all(|group| group.len() == 3 && is_digits(group))
+}
+
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a cell is an integer that is not the value it was read as.
+fn is_rounded(cell: &str, value: f64) -> bool {
+    let digits = cell.trim_start_matches(['+', '-']);
+    // All digits of the value: an f64 of this size is an integer.
+    is_digits(digits) && format!("{:.0}", value.abs()) != digits.trim_start_matches('0')
 }

@@ -74,13 +74,16 @@ fn refuse_malformed_row(text: &Text, first: &StringRecord) -> Result<()> {
     let begins_like_a_number =
         |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     match others.peek().copied() {
-        Some(cell) if 2 * numbers >= first.len() && others.all(begins_like_a_number) => Err(text
-            .error(format_args!(
-                "line {}: `{}` is not a number, but most of the line is",
-                text.line(first),
-                shortened(cell)
-            ))
-            .hint("correct it if this is a row; begin the names of columns with letters if it is a header")),
+        Some(cell) if 2 * numbers >= first.len() && others.all(begins_like_a_number) => {
+            let hint = if cell.split(';').count() > 1 && cell.split(';').all(is_number) {
+                "if semicolons separate the columns, write decimals with a point, not with a comma"
+            } else {
+                "correct it if this is a row; begin the names of columns with letters if it is a header"
+            };
+            let (line, cell) = (text.line(first), shortened(cell));
+            let what = format!("line {line}: `{cell}` is not a number, but most of the line is");
+            Err(text.error(what).hint(hint))
+        }
         _ => Ok(()),
     }
 }

@@ -11,6 +11,11 @@ pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> 
     let text = Text::new(place, bytes)?;
     let mut names = Vec::new();
     for record in text.records() {
+        if let Some(line) = text.blank_line_before(&record) {
+            return Err(text
+                .error(format_args!("line {line}: a blank line, where a label is missing"))
+                .hint("one label per row, in the same order"));
+        }
         let mut cells = record.iter();
         match (cells.next(), cells.next()) {
             (Some(cell), None) if !is_missing(cell) => names.push(cell.trim().to_owned()),
@@ -44,7 +49,11 @@ pub(super) fn announced_classes(
         return Ok(None);
     };
     let names: Vec<String> = first.iter().skip(2).map(|name| name.trim().to_owned()).collect();
-    if columns == 0 || names.is_empty() || columns.checked_add(1) != Some(second.len()) {
+    if columns == 0
+        || names.is_empty()
+        || names.iter().any(String::is_empty)
+        || columns.checked_add(1) != Some(second.len())
+    {
         return Ok(None);
     }
     let found = text.records().skip(1).count();

@@ -20,7 +20,7 @@ mod text;
 mod write;
 
 pub(in crate::data) use labels::read_labels;
-pub use write::{encode, encode_classes};
+pub use write::{WriteOptions, encode, encode_classes};
 
 use super::Parts;
 use crate::data::{Labels, Shape, Table, Values};
@@ -198,7 +198,7 @@ mod tests {
     fn writes_what_reads_back() {
         let header = ["plain".to_string(), "with, comma".into(), "with \"quote\"".into()];
         let values = [1.0, -0.1, 1.0 / 3.0, 1e300, 5e-324, 0.0];
-        let bytes = encode(Some(&header), 3, &values);
+        let bytes = encode(Some(&header), 3, &values, WriteOptions::default());
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert_eq!(text.lines().nth(1), Some("1,-0.1,0.3333333333333333"));
         assert_eq!(text.lines().nth(2), Some("1e300,5e-324,0"));
@@ -212,7 +212,7 @@ mod tests {
         fn every_finite_number_reads_back(bits in proptest::collection::vec(any::<u64>(), 1..40)) {
             let values: Vec<f64> = bits.iter().map(|&bits| f64::from_bits(bits)).filter(|v| v.is_finite()).collect();
             prop_assume!(!values.is_empty());
-            let parts = read("file", encode(None, 1, &values), None).unwrap();
+            let parts = read("file", encode(None, 1, &values, WriteOptions::default()), None).unwrap();
             match parts.table.values() {
                 Values::F64(read) => prop_assert!(read.iter().zip(&values).all(|(a, b)| a.to_bits() == b.to_bits()) && read.len() == values.len()),
                 _ => unreachable!("text is read as f64"),

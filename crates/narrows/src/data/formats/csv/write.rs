@@ -1,19 +1,51 @@
 //! Writing of CSV.
 
+use std::borrow::Cow;
+
 use csv::WriterBuilder;
+
+/// Options of [`encode`] and [`encode_classes`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Whether a text (the name of a column or of a class) that a spreadsheet would take for a formula gets an apostrophe in front:
+    /// one that begins with `=`, `+`, `-`, `@`, a tab, a carriage return or a line feed (OWASP, "CSV Injection"). Numbers stay as
+    /// they are. A text with an apostrophe is another name to every other program: that is why it is a choice.
+    pub safe_text: bool,
+}
+
+impl WriteOptions {
+    /// A text as it is written.
+    fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.safe_text && text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+            Cow::Owned(format!("'{text}"))
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+}
 
 /// CSV text of rows of `width` numbers, with a header if one is given. Each number has the fewest digits that read back as the
 /// same f64. See [`crate::base::atomic_file::write`] to write it.
 ///
+/// ```
+/// use narrows::data::formats::csv::{WriteOptions, encode};
+///
+/// let header = ["=1+1".to_owned(), "b".to_owned()];
+/// let options = WriteOptions { safe_text: true };
+/// assert_eq!(encode(Some(&header), 2, &[-1.0, 0.5], options), b"'=1+1,b\n-1,0.5\n");
+/// ```
+///
 /// # Panics
 /// Where `width` is 0, `values` is not a whole number of rows or the header has another length.
-pub fn encode(header: Option<&[String]>, width: usize, values: &[f64]) -> Vec<u8> {
+pub fn encode(header: Option<&[String]>, width: usize, values: &[f64], options: WriteOptions) -> Vec<u8> {
     assert!(width > 0 && values.len().is_multiple_of(width), "whole rows");
     let mut out = Vec::new();
     if let Some(header) = header {
         assert_eq!(header.len(), width, "one name per column");
         let mut writer = WriterBuilder::new().from_writer(&mut out);
-        writer.write_record(header).expect("memory takes it");
+        writer
+            .write_record(header.iter().map(|name| options.text(name).into_owned()))
+            .expect("memory takes it");
         writer.flush().expect("memory takes it");
     }
     for row in values.chunks_exact(width) {
@@ -40,7 +72,7 @@ pub fn encode(header: Option<&[String]>, width: usize, values: &[f64]) -> Vec<u8
 ///
 /// # Panics
 /// Where `shares` is not a whole number of rows of one probability for each name.
-pub fn encode_classes(names: &[String], shares: &[f32]) -> Vec<u8> {
+pub fn encode_classes(names: &[String], shares: &[f32], options: WriteOptions) -> Vec<u8> {
     assert!(!names.is_empty() && shares.len().is_multiple_of(names.len()), "whole rows");
     let mut out = Vec::new();
     let mut writer = WriterBuilder::new().from_writer(&mut out);
@@ -49,7 +81,8 @@ pub fn encode_classes(names: &[String], shares: &[f32]) -> Vec<u8> {
     writer.write_record(header).expect("memory takes it");
     for row in shares.chunks_exact(names.len()) {
         let best = (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
-        let cells = std::iter::once(names[best].clone()).chain(row.iter().map(f32::to_string));
+        let cells =
+            std::iter::once(options.text(&names[best]).into_owned()).chain(row.iter().map(f32::to_string));
         writer.write_record(cells).expect("memory takes it");
     }
     writer.flush().expect("memory takes it");
