@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod classifier;
+mod columns;
 pub mod comparison;
 pub mod fit;
 pub mod progress;

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use narrows::network::plan::LayerTable;
 use serde::Serialize;
+
+use super::columns::Columns;
 
 /// Prints a line; a closed pipe is an error that `main` knows.
 pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
@@ -20,8 +20,7 @@ pub fn json(record: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints pairs as two columns.
 pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
+    let mut table = Columns::default();
     for (name, value) in pairs {
         table.add_row([name, value]);
     }
@@ -30,39 +29,27 @@ pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
 
 /// Prints a layer table, numbers to the right.
 pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
-    table.set_header(LayerTable::HEADER);
+    let mut table = Columns::right_from(2);
+    table.add_row(LayerTable::HEADER);
     for row in &layers.rows {
         table.add_row(row.cells());
-    }
-    for column in 2..LayerTable::HEADER.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     print(&table)
 }
 
 /// Prints a table, all but its first column to the right.
 pub fn table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
-    table.set_header(header);
+    let mut table = Columns::right_from(1);
+    table.add_row(header);
     for row in rows {
         table.add_row(row);
-    }
-    for column in 1..header.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     print(&table)
 }
 
-fn print(table: &Table) -> anyhow::Result<()> {
+fn print(table: &Columns) -> anyhow::Result<()> {
     for row in table.lines() {
-        line(row.trim_end())?;
+        line(row)?;
     }
     Ok(())
 }
