@@ -52,11 +52,15 @@ mod elementwise;
 pub mod gemm;
 pub mod gram;
 pub mod image;
+#[cfg(loom)]
+#[cfg(test)]
+mod models;
 pub mod optimizer;
 pub mod pooling;
 pub mod reference;
 pub mod shared;
 mod simd;
+mod sync;
 pub mod team;
 
 pub use conv::Convolution;

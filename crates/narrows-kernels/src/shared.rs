@@ -7,9 +7,9 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, Range};
-use std::sync::atomic::{AtomicIsize, Ordering};
 
 use crate::simd::CACHE_LINE;
+use crate::sync::atomic::{AtomicIsize, Ordering};
 
 /// Element types of a [`Shared`] buffer.
 pub trait Element: Copy + Default + Send + Sync + 'static {}
@@ -69,9 +69,13 @@ impl<T: Element> Shared<T> {
     /// # Panics
     /// If the piece or the whole buffer is borrowed.
     pub fn piece(&self, index: usize) -> Piece<'_, T> {
+        self.try_piece(index).unwrap_or_else(|| panic!("{}: piece {index} is in use", self.name))
+    }
+
+    /// As [`Shared::piece`]; None where that panics.
+    pub(crate) fn try_piece(&self, index: usize) -> Option<Piece<'_, T>> {
         let taken = self.states[index].compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed);
-        assert!(taken.is_ok(), "{}: piece {index} is in use", self.name);
-        Piece { shared: self, index }
+        taken.is_ok().then(|| Piece { shared: self, index })
     }
 
     /// Borrows the whole buffer to read.
@@ -79,16 +83,23 @@ impl<T: Element> Shared<T> {
     /// # Panics
     /// If a piece is borrowed to write.
     pub fn whole(&self) -> Whole<'_, T> {
+        self.try_whole().unwrap_or_else(|index| panic!("{}: piece {index} is being written", self.name))
+    }
+
+    /// As [`Shared::whole`]; where that panics, the piece that is being written.
+    pub(crate) fn try_whole(&self) -> Result<Whole<'_, T>, usize> {
         let mut borrowed = Whole { shared: self, pieces: 0 };
         for (index, state) in self.states.iter().enumerate() {
             // A compare-and-swap: the state of a writer is never modified, not even temporarily.
             let counted = state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |readers| {
                 (readers >= 0).then_some(readers + 1)
             });
-            assert!(counted.is_ok(), "{}: piece {index} is being written", self.name);
+            if counted.is_err() {
+                return Err(index);
+            }
             borrowed.pieces = index + 1;
         }
-        borrowed
+        Ok(borrowed)
     }
 
     fn base(&self) -> *mut T {
@@ -176,6 +187,7 @@ impl<T: Element> Drop for Whole<'_, T> {
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;

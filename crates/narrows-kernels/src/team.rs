@@ -6,9 +6,10 @@
 //! [`Shared`](crate::shared::Shared) holds the buffers that they exchange.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// Calls `work` on each thread of a team of `threads`, the calling thread included, and returns the calling thread's
 /// result. The calling thread is the leader; only its call gets `leader_state`. If a thread panics, the others panic at
@@ -101,7 +102,7 @@ impl Worker<'_> {
     /// # Panics
     /// If another thread of the team has panicked.
     pub fn wait(&self) {
-        self.barrier.wait();
+        assert!(self.barrier.wait(), "another thread of the team panicked");
     }
 }
 
@@ -118,7 +119,7 @@ impl Drop for Worker<'_> {
 const SPIN_LIMIT: Duration = Duration::from_micros(50);
 
 /// A barrier that spins for a bounded time, then sleeps. `generation` counts its completions.
-struct Barrier {
+pub(crate) struct Barrier {
     threads: usize,
     /// True if threads spin before they sleep. With more threads than processors, spinning would delay
     /// the very thread that is waited for.
@@ -132,11 +133,12 @@ struct Barrier {
 }
 
 impl Barrier {
-    fn new(threads: usize) -> Self {
+    pub(crate) fn new(threads: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             threads,
-            spin: threads <= processors,
+            // A model checker runs one thread at a time: spinning would only repeat what sleeping explores.
+            spin: threads <= processors && !cfg!(loom),
             arrived: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
@@ -146,9 +148,10 @@ impl Barrier {
         }
     }
 
-    fn wait(&self) {
+    /// Waits until all threads have arrived. False if one of them has panicked.
+    pub(crate) fn wait(&self) -> bool {
         if self.threads == 1 {
-            return;
+            return true;
         }
         let generation = self.generation.load(Ordering::Acquire);
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
@@ -160,8 +163,7 @@ impl Barrier {
                 let _lock = self.lock.lock();
                 self.wake.notify_all();
             }
-            self.check_poison();
-            return;
+            return !self.poisoned.load(Ordering::SeqCst);
         }
         let passed =
             || self.generation.load(Ordering::SeqCst) != generation || self.poisoned.load(Ordering::SeqCst);
@@ -185,20 +187,18 @@ impl Barrier {
             }
             self.sleepers.fetch_sub(1, Ordering::SeqCst);
         }
-        self.check_poison();
+        !self.poisoned.load(Ordering::SeqCst)
     }
 
-    fn check_poison(&self) {
-        assert!(!self.poisoned.load(Ordering::SeqCst), "another thread of the team panicked");
-    }
-
-    fn poison(&self) {
+    /// Lets every thread through, now and from now on: a thread has panicked and will not arrive.
+    pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::SeqCst);
         let _lock = self.lock.lock();
         self.wake.notify_all();
     }
 }
 
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use narrows::network::plan::{LayerRow, LayerTable};
 
 use crate::draw::Figure;
@@ -174,15 +172,28 @@ impl Document {
 
 /// An image whose bytes are part of the page. `alternative` is escaped already.
 fn image(png: &[u8], (width, height): (u32, u32), alternative: &str) -> String {
-    format!(
-        "<img src=\"data:image/png;base64,{}\" width=\"{width}\" height=\"{height}\" alt=\"{alternative}\">",
-        STANDARD.encode(png)
-    )
+    let source = source(png);
+    format!("<img src=\"{source}\" width=\"{width}\" height=\"{height}\" alt=\"{alternative}\">")
 }
 
 /// The bytes of a PNG as the source of an image.
 pub(crate) fn source(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", STANDARD.encode(png))
+    format!("data:image/png;base64,{}", base64(png))
+}
+
+/// Bytes as text (RFC 4648): four characters for three bytes, six bits each, padded with `=`.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            text.push(if digit <= group.len() { char::from(DIGITS[value as usize]) } else { '=' });
+        }
+    }
+    text
 }
 
 /// Escapes text for HTML, between tags and inside double quotes. Control characters, which HTML forbids, are replaced.
@@ -225,6 +236,20 @@ mod tests {
         // The title twice, the verdict, a fact and its name, a heading, two cells, a recipe and its name.
         assert_eq!(html.matches(escaped).count(), 10);
         assert!(!html.contains("<script") && !html.contains('\u{7}'));
+    }
+
+    /// The vectors of RFC 4648, section 10, and all digits in order.
+    #[test]
+    fn base64_gives_the_published_texts() {
+        let published = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        for (length, text) in published.into_iter().enumerate() {
+            assert_eq!(base64(&b"foobar"[..length]), text);
+        }
+        let digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let bits: String = (0..64).map(|digit| format!("{digit:06b}")).collect();
+        let bytes: Vec<u8> =
+            (0..48).map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).unwrap()).collect();
+        assert_eq!(base64(&bytes), digits);
     }
 
     #[test]

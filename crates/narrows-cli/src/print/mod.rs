@@ -4,6 +4,7 @@
 
 pub mod baseline;
 pub mod classifier;
+mod columns;
 pub mod comparison;
 pub mod fit;
 mod json;

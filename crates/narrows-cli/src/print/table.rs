@@ -1,11 +1,10 @@
 //! Tables and lines on standard output.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use narrows::base::text::escaped;
 use narrows::network::plan::LayerTable;
 use serde::{Serialize, Serializer};
 
+use super::columns::Columns;
 use super::json;
 pub use super::stdout::line;
 
@@ -32,8 +31,7 @@ pub fn optional_path<S: Serializer>(
 
 /// Prints pairs as two columns, each pair on its line.
 pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
+    let mut table = Columns::default();
     for (name, value) in pairs {
         table.add_row([escaped(name), escaped(value)]);
     }
@@ -42,39 +40,27 @@ pub fn pairs(pairs: &[(String, String)]) -> anyhow::Result<()> {
 
 /// Prints a layer table, numbers to the right.
 pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
-    table.set_header(LayerTable::HEADER);
+    let mut table = Columns::right_from(2);
+    table.add_row(LayerTable::HEADER);
     for row in &layers.rows {
         table.add_row(row.cells().map(|cell| escaped(&cell).into_owned()));
-    }
-    for column in 2..LayerTable::HEADER.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     print(&table)
 }
 
 /// Prints a table, all but its first column to the right.
 pub fn table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
-    let mut table = Table::new();
-    *table.style_mut() = NOTHING;
-    table.set_header(header.iter().map(|name| escaped(name)));
+    let mut table = Columns::right_from(1);
+    table.add_row(header.iter().map(|name| escaped(name)));
     for row in rows {
         table.add_row(row.iter().map(|cell| escaped(cell)));
-    }
-    for column in 1..header.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     print(&table)
 }
 
-fn print(table: &Table) -> anyhow::Result<()> {
+fn print(table: &Columns) -> anyhow::Result<()> {
     for row in table.lines() {
-        line(row.trim_end())?;
+        line(row)?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Pictures of images and weights, drawn pixel by pixel.
 
-use image::{ExtendedColorType, ImageEncoder};
-
 use narrows::Shape;
 use narrows::base::text::figure_text;
 
@@ -70,11 +68,15 @@ impl Canvas {
 
     fn finish(self) -> Picture {
         let (width, height) = (self.width as u32, self.height as u32);
-        let mut png = Vec::new();
-        image::codecs::png::PngEncoder::new(&mut png)
-            .write_image(&self.pixels, width, height, ExtendedColorType::Rgba8)
-            .expect("pixels of a matching length, written to memory");
-        (png, (width, height))
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        encoder.set_filter(png::Filter::Adaptive);
+        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&self.pixels));
+        written.expect("pixels of a matching length, written to memory");
+        (bytes, (width, height))
     }
 }
 

@@ -51,7 +51,8 @@ fn check(page: &Page) {
         assert_eq!(page.html.matches(&format!("id=\"{used}\"")).count(), 1, "{used}");
     }
     for file in page.files.iter().filter(|file| file.name.ends_with(".png")) {
-        image::load_from_memory(&file.bytes).unwrap();
+        let mut picture = png::Decoder::new(std::io::Cursor::new(&file.bytes)).read_info().unwrap();
+        while picture.next_row().unwrap().is_some() {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! Keyed random numbers: (seed, purpose, index) is the key of a stream (ChaCha8). The same key gives the same numbers in all
 //! versions, on every machine and with any number of threads.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// The purpose of a stream. The values are part of the key and must never be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,44 @@ mod tests {
         // ChaCha8 with a key of zeros (Bernstein's reference implementation): 3e 00 ef 2f ...
         let mut zeros = ChaCha8Rng::from_seed([0; 32]);
         assert_eq!(zeros.next_u32().to_le_bytes(), [0x3e, 0x00, 0xef, 0x2f]);
+    }
+
+    /// A block of ChaCha8 as it is defined (Bernstein 2008): a key and the number of the block, the nonce is 0.
+    fn block(key: [u8; 32], number: u64) -> [u32; 16] {
+        let mut start = [0; 16];
+        start[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
+        for (word, bytes) in start[4..12].iter_mut().zip(key.chunks(4)) {
+            *word = u32::from_le_bytes(bytes.try_into().unwrap());
+        }
+        (start[12], start[13]) = (number as u32, (number >> 32) as u32);
+        let mut x = start;
+        let mut quarter_round = |[a, b, c, d]: [usize; 4]| {
+            for (sum, summand, mixed, rotation) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)]
+            {
+                x[sum] = x[sum].wrapping_add(x[summand]);
+                x[mixed] = (x[mixed] ^ x[sum]).rotate_left(rotation);
+            }
+        };
+        for _ in 0..4 {
+            (0..4).for_each(|i| quarter_round([i, 4 + i, 8 + i, 12 + i]));
+            (0..4).for_each(|i| quarter_round([i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4]));
+        }
+        std::array::from_fn(|at| x[at].wrapping_add(start[at]))
+    }
+
+    #[test]
+    fn a_stream_is_the_blocks_of_chacha8_in_their_order() {
+        for seed in [0, 1, u64::MAX] {
+            let mut stream = row_generator(seed, Purpose::Noise, 5, 70_000);
+            let key: Vec<u8> =
+                [seed, Purpose::Noise as u64, 5, 70_000].iter().flat_map(|part| part.to_le_bytes()).collect();
+            for number in 0..40 {
+                let wanted = block(key.clone().try_into().unwrap(), number);
+                let mut words = [0; 16];
+                fill_words(&mut stream, &mut words);
+                assert_eq!(words, wanted, "block {number}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Initial parameters of a network: weights by the recipe's `weights.init`, biases 0, scales 1.
 
+use chacha20::ChaCha8Rng;
 use narrows_kernels::Activation;
-use rand_chacha::ChaCha8Rng;
 
 use crate::base::linalg::orthonormal_rows;
 use crate::base::random::{Purpose, below, generator, normal, uniform};
