@@ -86,8 +86,12 @@ class Outcome:
         return f"panic {self.code}" if self.panicked else f"exit {self.code}"
 
     def message(self):
-        """The last line of standard error."""
+        """The line of standard error that says most: an error, a panic, or else the last."""
         lines = [line for line in self.stderr.strip().splitlines() if line.strip()]
+        for mark in ("error", "thread ", "memory allocation"):
+            found = [line for line in lines if line.startswith(mark)]
+            if found:
+                return found[0][:300]
         return lines[-1][:300] if lines else ""
 
     def errors(self):
@@ -123,6 +127,15 @@ def finish(process, began, timeout):
         stdout, stderr = process.communicate()
     text = lambda output: (output or b"").decode(errors="replace")
     return Outcome(process.returncode, text(stdout), text(stderr), time.monotonic() - began, timed_out)
+
+
+def wait(process, seconds):
+    """Waits so long, or until the process ends; whether it has ended."""
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def run(command, folder, timeout=60, **options):
