@@ -371,7 +371,8 @@ def resume(binary, fit, folder, before, reference, environment=None):
         stdout = again.stdout
         if not again.ok:
             found.messages.append(again.message())
-    found.repeated = repeated(before, steps(stdout))
+    # What stands in its place is not lost, whatever is done again for a report.
+    found.repeated = repeated({} if is_finished else before, steps(stdout))
     found.equal = result(fit, folder, stdout) == reference
     found.torn += torn_files(binary, folder)
     found.left = leftovers(folder)
