@@ -162,7 +162,7 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
     let (_, mut counts, _) = journal.read();
     let mut target = targets::make(&options.target, options.binary.as_deref())?;
     let corpus = corpus(options)?;
-    let (began, processor) = (Instant::now(), processor_ms());
+    let (began, processor) = (Instant::now(), check::processor_ms());
     let mut kinds: HashMap<String, usize> = HashMap::new();
     for number in from..corpus.len() as u64 + options.count {
         if options.seconds.is_some_and(|seconds| began.elapsed().as_secs() >= seconds) {
@@ -195,21 +195,13 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
             }
         }
     }
-    counts.processor_ms += processor_ms().saturating_sub(processor);
+    counts.processor_ms += check::processor_ms().saturating_sub(processor);
     journal.set(u64::MAX, counts);
     journal.note(&[]);
     for (kind, seen) in kinds.iter().filter(|(_, seen)| **seen > KEPT) {
         println!("{}: {seen} times in all: {kind}", options.target);
     }
     Ok(())
-}
-
-/// The processor time of this process in milliseconds, by ticks of ten; 0 where the system does not tell it.
-fn processor_ms() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in brackets may hold spaces; the 12th and 13th words behind it are the ticks.
-    let words = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    words.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
 }
 
 /// A fault without what differs from case to case: its text up to the first quotation, without numbers. The place of a panic

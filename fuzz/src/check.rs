@@ -29,6 +29,14 @@ pub fn keep_panics() {
     }));
 }
 
+/// The processor time of this process in milliseconds, by ticks of ten; 0 where the system does not tell it.
+pub fn processor_ms() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in brackets may hold spaces; the 12th and 13th words behind it are the ticks.
+    let words = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    words.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
+}
+
 /// The last panic in one line.
 pub fn last_panic() -> String {
     PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -43,11 +51,13 @@ pub fn check(
 ) -> (Result<Verdict, String>, Measured) {
     let limit = limit.unwrap_or_else(|| target.memory(case));
     let (mut result, mut measured) = run(target, case);
-    // What else the machine does may take the time: only a case that is slow twice is.
+    // What else the machine does may take the time: a slow case is run again, and its processor time counts.
     if measured.time > target.time() {
-        let again = run(target, case);
-        if again.1.time < measured.time {
-            (result, measured) = again;
+        let before = processor_ms();
+        (result, measured) = run(target, case);
+        let processor = Duration::from_millis(processor_ms().saturating_sub(before));
+        if processor > Duration::ZERO {
+            measured.time = measured.time.min(processor);
         }
     }
     if result.is_ok() && measured.memory > limit {

@@ -19,6 +19,7 @@ use crate::random::Random;
 const RECIPES: &[&str] = &[
     "method='autoencoder'\nscale='standard'\nloss='mse'\nencoder=[{dense=3}, 'tanh']\ndecoder=[{dense='input'}]\ntrain={epochs=4, optimizer='adam'}",
     "method='autoencoder'\nscale='standard'\nloss='mse'\nencoder=[{dropout=0.1}, {dense=2}]\ndecoder=[{dense='tied'}]\ntrain={epochs=4, optimizer='sgd', momentum=0.9, schedule='one_cycle', patience=3}",
+    "method='autoencoder'\nscale='standard'\nloss='mse'\nencoder=[{dense=3}, 'tanh', {dense=2}]\ndecoder=[{dense=3}, 'tanh', {dense='input'}]\npretrain={epochs=2}\ntrain={epochs=4}",
     "method='classifier'\nencoder=[{dense=3}, 'relu']\ntrain={epochs=4, optimizer='adadelta'}",
 ];
 
