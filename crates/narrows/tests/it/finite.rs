@@ -90,15 +90,17 @@ fn a_pca_refuses_what_its_precision_cannot_express() {
             assert!(error.to_string().contains("row 401: its code is not finite"), "{error}");
         }
     }
-    // Codes of rows in single precision are in single precision.
+    // Codes of rows in single precision are in single precision: along a component, which is a unit vector, a row of the largest
+    // numbers has a code that is larger. So has a code a row.
     let mut narrow = clean.mapv(|value| value as f32);
-    narrow.row_mut(122).fill(3.4e38);
-    let first = pca.components.chunks(4).next().unwrap().iter().sum::<f64>().abs();
-    assert!(first > 1.01, "the code of this row is larger than its numbers: {first}");
+    (0..4).for_each(|column| narrow[(122, column)] = 3.4e38f32.copysign(pca.components[column] as f32));
     for result in [pca.encode(&narrow), model.encode(&narrow)] {
         refused(result, &["row 123: its code is not finite: values up to 3.4e38 overflow single precision"]);
     }
-    refused(pca.decode(&Array2::from_elem((3, 4), 3.4e38f32)), &["row 1: its decoded row is not finite"]);
+    let codes = Array2::from_shape_fn((3, 4), |(row, k)| {
+        if row == 1 { 3.4e38f32.copysign(pca.components[4 * k] as f32) } else { 1.0 }
+    });
+    refused(pca.decode(&codes), &["row 2: its decoded row is not finite"]);
 }
 
 #[test]

@@ -107,10 +107,10 @@ impl CsvFile<'_> {
         self.error_at(record, column, &what).hint("remove or fill such rows first")
     }
 
-    /// Whether no row has a value in a column.
+    /// Whether there are several rows, and none has a value in a column.
     fn is_empty_column(&self, column: usize) -> bool {
         let is_empty = |row: StringRecord| row.get(column).is_none_or(|cell| cell.trim().is_empty());
-        self.header.rows(self.text).all(is_empty)
+        self.header.rows(self.text).nth(1).is_some() && self.header.rows(self.text).all(is_empty)
     }
 
     /// The error for an integer that f64 does not hold.

@@ -57,11 +57,14 @@ pub(super) fn announced_classes(
         return Ok(None);
     }
     let found = text.records().skip(1).count();
+    // The line may also be a row, of numbers or with a label: then the classes do not agree.
+    let agree =
+        text.records().skip(1).all(|row| integer(&row, columns).is_some_and(|class| class < names.len()));
     if names.iter().any(|name| is_number(name)) {
-        // The line may also be a row of numbers: the classes must agree too.
-        let agree =
-            text.records().skip(1).all(|row| integer(&row, columns).is_some_and(|class| class < names.len()));
         return Ok((found == rows && agree).then_some(names));
+    }
+    if found != rows && !agree {
+        return Ok(None);
     }
     if found != rows {
         return Err(text.error(format_args!("its first line announces {rows} rows, {found} follow")));

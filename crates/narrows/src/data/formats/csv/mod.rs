@@ -156,6 +156,11 @@ mod tests {
         assert_eq!(parts.table.shape(), Shape::flat(2));
         assert!(refusal("4,2,cat,dog\n1,2,0\n3,4,1\n5,6,0\n").contains("announces 4 rows, 3 follow"));
         assert!(refusal("3,2,cat,dog\n1,2,0\n3,4,2\n5,6,0\n").contains("row 2: the class `2`"));
+        // Rows whose first could be read as counts and a name of a class, but whose last column has names.
+        assert_eq!(
+            read("file", "1,2,x\n2,1,y\n3,4,x\n".into(), Some("3")).unwrap().labels.unwrap().names,
+            ["x", "y"]
+        );
         // Rows of integers whose first could be read as counts, but whose last column is no class.
         assert_eq!(numbers("2,2,7\n1,2,7\n3,4,7\n"), [2.0, 2.0, 7.0, 1.0, 2.0, 7.0, 3.0, 4.0, 7.0]);
     }
@@ -183,7 +188,9 @@ mod tests {
             ("a;b\n1;2\n1;2,5\n", "write decimals with a point"),
             ("a\n1\n1 2\n", "not by spaces"),
             ("a,b\n\"1\n2\",3\n4,5", "line 2, column `a`: `1\\n2` is not a number"),
-            ("a,b\n1,2\n\"3,4\n5,6\n", "line 3: 1 field"),
+            ("a,b\n1,2\n\"3,4\n5,6\n", "line 3: a quote opens that does not close"),
+            ("a,\n1,\n3,\n", "line 2, column 2: all values are missing"),
+            ("1,2,\n3,4,\n", "line 1, column 3: all values are missing"),
         ] {
             let found = refusal(text);
             assert!(found.contains(message), "{text:?}: {found}");
