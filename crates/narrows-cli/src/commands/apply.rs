@@ -24,6 +24,7 @@ pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let model = Encoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     check_picture(arguments, model.code_shape())?;
     let dataset = open_rows(arguments)?;
+    require_room(arguments, dataset.rows.rows(), model.code_shape())?;
     let (codes, seconds) = timed(|| model.encode(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
     write(arguments, &output, "encoded", codes, None, header, seconds)
@@ -35,6 +36,7 @@ pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let model = Decoder::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     check_picture(arguments, model.shape())?;
     let dataset = open_rows(arguments)?;
+    require_room(arguments, dataset.rows.rows(), model.shape())?;
     let (rows, seconds) = timed(|| model.decode(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = column_names(rows.shape());
     write(arguments, &output, "decoded", rows, Some(model.scaling()), header, seconds)
@@ -43,6 +45,7 @@ pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (output, model, dataset) = open(arguments)?;
+    require_room(arguments, dataset.rows.rows(), model.shape())?;
     let (rows, seconds) = timed(|| model.reconstruct(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
     write(arguments, &output, "reconstructed", rows, Some(model.scaling()), header, seconds)
@@ -156,6 +159,20 @@ pub fn report_written(written: &Written<'_>, output: OutputOptions) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses a result that there is no memory to write, before the work: its numbers, a copy of them in double precision for text,
+/// and the bytes of the file.
+fn require_room(arguments: &ApplyArguments, rows: usize, shape: Shape) -> Result<()> {
+    let path = &arguments.out;
+    let of_number = match format_of(path)? {
+        Format::Npy => 2 * size_of::<f32>(),
+        Format::Png => size_of::<f32>() + size_of::<f64>() + size_of::<f32>(),
+        Format::Csv => size_of::<f32>() + size_of::<f64>() + LONGEST_CELL,
+    };
+    let bytes = rows.saturating_mul(shape.len()).saturating_mul(of_number);
+    narrows::base::memory::require(bytes, 1, format_args!("{}: the result", path.display()))
+        .map_err(|error| error.hint("fewer rows at a time"))
+}
+
 /// Writes a result. A picture of rows is drawn on the scale that the model sees, where 0 is black and 1 is white.
 fn write(
     arguments: &ApplyArguments,
@@ -168,12 +185,6 @@ fn write(
 ) -> anyhow::Result<ExitCode> {
     let path = &arguments.out;
     let (rows, shape) = (result.rows(), result.shape());
-    let of_number = match format_of(path)? {
-        Format::Npy => size_of::<f64>(),
-        Format::Png | Format::Csv => size_of::<f64>() + LONGEST_CELL,
-    };
-    let bytes = rows.saturating_mul(shape.len()).saturating_mul(of_number);
-    narrows::base::memory::require(bytes, 1, format_args!("{}: writing the result", path.display()))?;
     let values = result.into_values();
     let bytes = match format_of(path)? {
         Format::Npy => {

@@ -58,7 +58,7 @@ mod tests {
         columns.add_row(["recipe", "error"]);
         columns.add_row(["pca", "0.5"]);
         columns.add_row(["größer", "12345.25", "x"]);
-        let wanted = [" recipe      error", " pca           0.5", " größer   12345.25  x"];
+        let wanted = [" recipe     error", " pca          0.5", " größer  12345.25  x"];
         assert_eq!(columns.lines(), wanted);
         // Characters of double width take two places; a cell of two lines takes two lines.
         let mut columns = Columns::default();

@@ -98,7 +98,7 @@ mod tests {
     fn ordinary_files_are_read_up_to_their_cap() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        std::fs::write(&path, "content").unwrap();
+        crate::base::atomic_file::write(&path, b"content").unwrap();
         assert_eq!(read(&path, "a test", 7).unwrap(), b"content");
         let message = read(&path, "a test", 6).unwrap_err().to_string();
         assert!(message.contains("a test has at most") && message.contains("right file"), "{message}");

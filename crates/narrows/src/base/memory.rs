@@ -278,7 +278,7 @@ mod tests {
                       Max address space         307200000            unlimited            bytes     \n";
         let status = "Name:\tnarrows\nVmPeak:\t  200000 kB\nVmSize:\t  100000 kB\nVmData:\t  3000 kB\n";
         let space = Free { bytes: 307_200_000 - 102_400_000, limit: Limit::AddressSpace(307_200_000) };
-        assert_eq!(of_process(limits, status), [space.clone()]);
+        assert_eq!(of_process(limits, status), std::slice::from_ref(&space));
         let both = limits.replace("size             unlimited", "size             4096000");
         assert_eq!(
             of_process(&both, status),

@@ -51,23 +51,29 @@ impl RowCounts {
 pub(super) fn require_pca(rows: RowCounts, k: usize, compute: Compute) -> Result<usize> {
     let Compute { threads, .. } = compute;
     let k = rows.components(Some(k));
-    let needs = Moments::needs(rows.training, rows.width, k);
-    let model = needs.directions;
-    let fitting = needs.measuring.max(sum(&[needs.kept, needs.principal]));
-    let evaluator = product(&[CHUNK, rows.width, 32]);
-    let evaluating = sum(&[model, evaluation(rows, k, k, evaluator, threads)]);
-    let bytes = fitting.max(evaluating);
+    let bytes = |n: usize, threads: usize| pca_bytes(RowCounts { training: n, ..rows }, k, threads);
     let (n, d) = (rows.training, rows.width);
-    require_or(bytes, threads, format_args!("the PCA of {n} rows of {d} numbers"), |fits| {
-        // The matrix is square in the columns, or where there are more columns than rows in the rows.
-        let half = Moments::needs(n / 2, d, k.min(n / 2));
-        if d > n && fits(sum(&[half.kept, half.principal]), threads) {
-            format!("{} rows fit", n / 2)
-        } else {
-            "fewer columns, or more memory".to_owned()
+    require_or(bytes(n, threads), threads, format_args!("the PCA of {n} rows of {d} numbers"), |fits| {
+        if let Some(threads) = (1..threads).rev().find(|&threads| fits(bytes(n, threads), threads)) {
+            return format!("`threads` = {threads} fits");
+        }
+        // The matrix is square in the columns, or in the rows where these are fewer.
+        let mut halves = std::iter::successors(Some(n / 2), |n| Some(n / 2)).take_while(|&n| n > 1);
+        match halves.find(|&n| fits(bytes(n, 1), 1)) {
+            Some(rows) => format!("{rows} rows fit"),
+            None => "fewer columns".to_owned(),
         }
     })?;
-    Ok(bytes)
+    Ok(bytes(n, threads))
+}
+
+/// The memory of a PCA's fit, its moments and eigenvectors, its baselines and metrics.
+fn pca_bytes(rows: RowCounts, k: usize, threads: usize) -> usize {
+    let k = rows.components(Some(k));
+    let needs = Moments::needs(rows.training, rows.width, k);
+    let fitting = needs.measuring.max(sum(&[needs.kept, needs.principal]));
+    let evaluator = product(&[CHUNK, rows.width, 32]);
+    fitting.max(sum(&[needs.directions, evaluation(rows, k, k, evaluator, threads)]))
 }
 
 /// The settings of a network's fit that its memory depends on.
