@@ -3,11 +3,14 @@
 of the signal (130, 143, 129), leave a model or checkpoints that are whole, and no temporary file."""
 
 import array
+import os
 import random
+import resource
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import common
 
@@ -70,7 +73,7 @@ def main():
     parser.set_defaults(jobs=1)
     arguments = parser.parse_args()
     binary = common.Binary(arguments.binary, arguments.timeout)
-    results = common.Results("signals", binary, ["verb", "seconds alone", "signals", "slowest end (s)", "over 2 s",
+    results = common.Results("signals", binary, ["verb", "seconds alone", "signals", "slowest end (s)", "of processor time", "over 2 s",
                                                  "other exit code", "not whole", "temporary files"])
     with common.private_folder(arguments.temp) as folder:
         inputs = folder / "inputs"
@@ -125,7 +128,8 @@ def disturb(binary, verb, inputs, folder, results, arguments):
             records.append({"verb": verb.name, **signalled(binary, verb, inputs, folder / "trial", number, moment)})
     heard = [record for record in records if not record["before"]]
     results.row(verb.name, f"{done.seconds:.1f}{'+' if done.timed_out else ''}", len(heard),
-                f"{max((record['after'] for record in heard), default=0):.2f}", sum(r["slow"] for r in records),
+                f"{max((record['after'] for record in heard), default=0):.2f}",
+                f"{max((record['processor'] for record in heard), default=0):.2f}", sum(r["slow"] for r in records),
                 sum(r["wrong_code"] for r in records), sum(bool(r["broken"]) for r in records),
                 sum(bool(r["left"]) for r in records))
     return records
@@ -137,21 +141,34 @@ def signalled(binary, verb, inputs, folder, number, moment):
     process = common.start([binary.path, *verb.arguments(inputs)], folder)
     began = time.monotonic()
     waited = common.wait(process, moment)
+    spent = processor_seconds(process.pid)
     sent = time.monotonic()
     if not waited:
         process.send_signal(number)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = common.finish(process, sent, PATIENCE)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - spent
     # A signal that comes before the handler is there ends the process by itself; a shell shows the same code.
     codes = (128 + number, -number)
     swallowed = ended.code == 0 and ended.seconds > 0.25
     record = {"signal": signal.Signals(number).name, "moment": round(moment, 3), "before": waited,
-              "after": 0.0 if waited else round(ended.seconds, 3), "code": ended.code, "end": ended.end(),
+              "after": 0.0 if waited else round(ended.seconds, 3), "processor": round(max(processor, 0), 3), "code": ended.code, "end": ended.end(),
               "message": ended.message(), "slow": not waited and ended.seconds > LIMIT,
               "wrong_code": not waited and ended.code not in codes and (ended.code != 0 or swallowed)}
     record["left"] = common.temporary_files(folder)
     record["broken"] = [] if waited else broken(binary, verb, inputs, folder)
     common.shutil.rmtree(folder)
     return record
+
+
+def processor_seconds(number):
+    """What a process has used of the processors."""
+    try:
+        text = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(ticks) for ticks in text.rsplit(")", 1)[1].split()[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 def broken(binary, verb, inputs, folder):

@@ -53,6 +53,10 @@ const RECIPES: &[&str] = &[
 const DATA: &[&str] = &[
     "iris",
     "iris",
+    "iris",
+    "iris",
+    "iris",
+    "../in/data.csv",
     "../in/data.csv",
     "../in/data.csv",
     "../in/data.npy",
@@ -66,7 +70,11 @@ const DATA: &[&str] = &[
 
 const MODELS: &[&str] = &[
     "../in/m.narrows",
+    "../in/m.narrows",
+    "../in/m.narrows",
     "../in/single.narrows",
+    "../in/single.narrows",
+    "../in/classifier.narrows",
     "../in/classifier.narrows",
     "../in/own.toml",
     "../in/missing.narrows",
@@ -74,41 +82,65 @@ const MODELS: &[&str] = &[
     "../in/m.encoder.narrows",
 ];
 
-const OPTIONS: &[&str] = &[
-    "--code-size",
-    "--layers",
-    "--pretrain",
-    "--set",
-    "--epochs",
-    "--batch-size",
-    "--seed",
-    "--threads",
-    "--held-out",
-    "--held-out-labels",
-    "--shape",
-    "--label-column",
-    "--labels-file",
-    "--report",
-    "--json",
-    "--start-from",
-    "--labelled-rows",
-    "--frozen",
-    "--random-baseline",
-    "--seeds",
-    "--resume",
-    "--code-sizes",
-    "--out",
-    "--from-row",
-    "--to-row",
-    "--steps",
-    "--out-dir",
-    "--help",
-    "--version",
-    "--no-such",
-    "-x",
-    "--",
+/// Options, each with values that it may take; a flag has none.
+const OPTIONS: &[(&str, &[&str])] = &[
+    ("--code-size", &["1", "2", "3", "0", "5"]),
+    ("--layers", &["4-8-2", "4-3", "4-3-3", "5-2"]),
+    ("--pretrain", &["relu", "denoising", "sparse", "none", "relu,denoising"]),
+    (
+        "--set",
+        &[
+            "train.optimizer=sgd",
+            "scale=min_max",
+            "scale=none",
+            "loss=mse",
+            "train.learning_rate=1e30",
+            "train.checkpoint=0",
+            "weights.init=he",
+            "encoder=[{dense=2}]",
+        ],
+    ),
+    ("--epochs", &["1", "2", "0"]),
+    ("--batch-size", &["1", "7", "1000", "0", "18446744073709551615"]),
+    ("--seed", &["0", "5", "18446744073709551615"]),
+    ("--threads", &["1", "2", "3", "0"]),
+    ("--held-out", &["0.1", "0.5", "iris", "../in/data.csv", "1.0", "0"]),
+    ("--held-out-labels", &["../in/labels.csv"]),
+    ("--shape", &["2x2", "4", "1x2x2", "28x28"]),
+    ("--label-column", &["class", "species", "5", "1"]),
+    ("--labels-file", &["../in/labels.csv", "../in/data.csv"]),
+    ("--report", &["report", ".", "../in/data.csv"]),
+    ("--json", &[]),
+    ("--start-from", &["../in/m.narrows", "../in/single.narrows", "../in/classifier.narrows"]),
+    ("--labelled-rows", &["10", "150", "0"]),
+    ("--frozen", &[]),
+    ("--random-baseline", &[]),
+    ("--seeds", &["1", "2", "0"]),
+    ("--resume", &[]),
+    ("--code-sizes", &["1,2,3", "2", "0,9"]),
+    (
+        "--out",
+        &[
+            "out.narrows",
+            "out.csv",
+            "out.npy",
+            "out.png",
+            "/dev/full",
+            "/no/such/folder/x.csv",
+            "../in/data.csv",
+        ],
+    ),
+    ("--from-row", &["1", "150", "0", "151"]),
+    ("--to-row", &["2", "150", "0"]),
+    ("--steps", &["3", "0", "1000"]),
+    ("--out-dir", &["parts", ".", "../in/data.csv"]),
+    ("--help", &[]),
+    ("--version", &[]),
+    ("--no-such", &[]),
+    ("--", &[]),
 ];
 
+/// Values that belong to nothing in particular.
 const VALUES: &[&str] = &[
     "1",
     "2",
@@ -259,15 +291,18 @@ impl Target for Commands {
                 arguments.extend(["--set", "scale=min_max"]);
             }
         }
-        for _ in 0..random.below(4) {
-            let option = random.choose(OPTIONS);
-            let is_flag = matches!(
-                option,
-                "--json" | "--frozen" | "--random-baseline" | "--resume" | "--help" | "--version" | "--"
-            );
+        for _ in 0..random.choose(&[0, 0, 1, 1, 2, 3]) {
+            let (option, values) = random.choose(OPTIONS);
             arguments.push(option);
-            if !is_flag || random.one_in(8) {
-                arguments.push(if random.one_in(4) { random.choose(NUMBERS) } else { random.choose(VALUES) });
+            let is_misfit = random.one_in(10);
+            match (values.is_empty(), is_misfit) {
+                (false, false) => arguments.push(random.choose(values)),
+                (_, true) => arguments.push(if random.one_in(2) {
+                    random.choose(NUMBERS)
+                } else {
+                    random.choose(VALUES)
+                }),
+                (true, false) => {}
             }
         }
         if random.one_in(12) {
