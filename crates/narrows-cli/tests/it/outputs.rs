@@ -540,7 +540,7 @@ fn a_report_that_cannot_be_written_says_where_the_model_is() {
     let run = place.run(&format!("{fit} blocked"));
     assert_eq!((run.code, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
     assert!(
-        run.stderr.contains("blocked") && run.stderr.contains("the model is saved: m.narrows"),
+        run.stderr.contains("blocked") && run.stderr.contains("the model is saved in m.narrows"),
         "{}",
         run.stderr
     );
