@@ -194,7 +194,7 @@ impl Target for Readers {
             let path = self.folder.path().join(format!("{NAME}.{name}{ending}"));
             write(&path, bytes)?;
             options.in_memory = Some(false);
-            (data::open(&path.display().to_string(), &options), path.display().to_string())
+            (data::open(path.display().to_string(), &options), path.display().to_string())
         } else {
             (data::read_bytes(NAME, bytes, format, &options), NAME.to_owned())
         };
