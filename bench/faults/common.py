@@ -365,8 +365,9 @@ def resume(binary, fit, folder, before, reference, environment=None):
         done = again.ok
     else:
         done = False
-    if not done and not is_finished:
-        found.began_anew = True
+    # What a killed run left beside a finished result goes with the next run.
+    if not done and (not is_finished or leftovers(folder)):
+        found.began_anew = not is_finished
         again = run(fit.command(binary), folder, binary.timeout, environment=environment)
         stdout = again.stdout
         if not again.ok:
@@ -377,6 +378,16 @@ def resume(binary, fit, folder, before, reference, environment=None):
     found.torn += torn_files(binary, folder)
     found.left = leftovers(folder)
     return found
+
+
+def announced(stdout):
+    """What a disturbed run said that it had done: nothing that could be lost where it had said all and written all."""
+    return {} if is_over(stdout) else steps(stdout)
+
+
+def is_over(stdout):
+    """Whether a run has said its last word, which is said when all is written."""
+    return any(f'"event":"{event}"' in stdout for event in ("fit", "comparison", "paper"))
 
 
 def rescue_file(message, folder, reference):

@@ -55,7 +55,7 @@ def kill_everywhere(binary, fit, folder, environment, arguments):
         trial = own / f"trial-{number}"
         trial.mkdir()
         first = strace.disturbed(point, "signal=SIGKILL", fit.command(binary), trial, arguments.timeout, environment)
-        resumed = common.resume(binary, fit, trial, common.steps(first.stdout), reference, environment)
+        resumed = common.resume(binary, fit, trial, common.announced(first.stdout), reference, environment)
         record = {"fit": fit.name, "point": repr(point), "at": point.arguments[:200], "killed": first.code == -9,
                   "first": first.record(), **resumed.record()}
         common.shutil.rmtree(trial, ignore_errors=True)

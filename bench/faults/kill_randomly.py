@@ -67,6 +67,9 @@ def kill_and_resume(binary, fit, folder, reference, seconds, moments, environmen
         seen = common.steps(ended.stdout)
         lost |= common.repeated(announced, seen) >= 2
         announced.update(seen)
+        if common.is_over(ended.stdout):
+            # Killed after its last word: nothing is left to lose.
+            announced = {}
     resumed = common.resume(binary, fit, folder, announced, reference, environment)
     return {"kills": kills, "moments": moment_list, **resumed.record(), "lost": lost or resumed.lost}
 
