@@ -2,7 +2,7 @@
 //! for every other kernel. `cargo run --release -p narrows-kernels --example peak -- [THREADS]`
 
 // The SIMD abstraction is private to the crate, so the example compiles its source as a module of its own.
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, unused_macros)]
 #[path = "../src/simd/mod.rs"]
 mod simd;
 

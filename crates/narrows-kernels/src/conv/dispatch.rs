@@ -3,6 +3,9 @@
 use super::tile_shapes::TileShapes;
 use crate::simd::Simd;
 
+/// Rows of the largest tile of levels with 16 registers.
+const FEW_ROWS: usize = 6;
+
 /// The computation of one tile, generic over its size.
 pub(super) trait TileKernel<S: Simd>: Copy {
     /// Computes a tile of `COUNT` rows (or pooling windows) and `REGISTERS` registers per row.
@@ -29,15 +32,33 @@ pub(super) trait DispatchTile: TileShapes {
         // SAFETY: guaranteed by the caller.
         unsafe {
             match (two_registers, windows) {
-                (true, 1) => kernel.run::<1, 2>(self),
-                (true, 2) => kernel.run::<2, 2>(self),
-                (false, 1) => kernel.run::<1, 1>(self),
-                (false, 2) => kernel.run::<2, 1>(self),
-                (false, 3) => kernel.run::<3, 1>(self),
+                (true, 1) => run::<Self, K, 1, 2>(self, kernel),
+                (true, 2) => run::<Self, K, 2, 2>(self, kernel),
+                (false, 1) => run::<Self, K, 1, 1>(self, kernel),
+                (false, 2) => run::<Self, K, 2, 1>(self, kernel),
+                (false, 3) => run::<Self, K, 3, 1>(self, kernel),
                 _ => unreachable!("tiles of 1 to 3 windows"),
             }
         }
     }
+}
+
+/// Runs a kernel. With many registers it gets a function of its own, so that the accumulators have all of them; the small tiles of
+/// few registers are faster without the call.
+///
+/// # Safety
+/// As [`TileKernel::run`].
+#[inline(always)]
+unsafe fn run<S: TileShapes, K: TileKernel<S>, const COUNT: usize, const REGISTERS: usize>(s: S, kernel: K) {
+    if const { S::MAX_ROWS_2 <= FEW_ROWS } {
+        // SAFETY: guaranteed by the caller.
+        return unsafe { kernel.run::<COUNT, REGISTERS>(s) };
+    }
+    s.outline(
+        #[inline(always)]
+        // SAFETY: guaranteed by the caller.
+        || unsafe { kernel.run::<COUNT, REGISTERS>(s) },
+    );
 }
 
 /// Implements [`DispatchTile`] for a token: first the row counts up to `MAX_ROWS_2`, then those up to `MAX_ROWS_1`.
@@ -49,9 +70,9 @@ macro_rules! dispatch_tiles {
                 // SAFETY: guaranteed by the caller.
                 unsafe {
                     match (two_registers, rows) {
-                        $((true, $rows) => kernel.run::<$rows, 2>(self),)*
-                        $((false, $rows) => kernel.run::<$rows, 1>(self),)*
-                        $((false, $more) => kernel.run::<$more, 1>(self),)*
+                        $((true, $rows) => run::<Self, K, $rows, 2>(self, kernel),)*
+                        $((false, $rows) => run::<Self, K, $rows, 1>(self, kernel),)*
+                        $((false, $more) => run::<Self, K, $more, 1>(self, kernel),)*
                         _ => unreachable!("tiles of 1 to {} rows", Self::MAX_ROWS_1),
                     }
                 }

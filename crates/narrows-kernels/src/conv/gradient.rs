@@ -2,7 +2,7 @@
 
 use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, gradient_lies_along_runs};
-use crate::simd::{Lanes, Simd};
+use crate::simd::{Lanes, Simd, each_row};
 
 /// Output pixels per block. All tiles are updated with one block before the next, so that the data of the block stays
 /// in the L1 cache.
@@ -87,10 +87,12 @@ impl<S: Simd> TileKernel<S> for GradientTile<'_> {
     unsafe fn run<const ROWS: usize, const REGISTERS: usize>(self, s: S) {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            if self.inside == REGISTERS * <S as Lanes<f32>>::COUNT {
-                self.compute::<S, ROWS, REGISTERS, true>(s);
-            } else {
-                self.compute::<S, ROWS, REGISTERS, false>(s);
+            let is_whole = self.inside == REGISTERS * <S as Lanes<f32>>::COUNT;
+            let is_contiguous = self.offsets.windows(2).all(|pair| pair[1] == pair[0] + 1);
+            match (is_whole, is_contiguous) {
+                (true, true) => self.compute::<S, ROWS, REGISTERS, true, true>(s),
+                (true, false) => self.compute::<S, ROWS, REGISTERS, true, false>(s),
+                (false, _) => self.compute::<S, ROWS, REGISTERS, false, false>(s),
             }
         }
     }
@@ -101,9 +103,19 @@ impl GradientTile<'_> {
     ///
     /// # Safety
     /// There are `ROWS` offsets. For each entry, the element of each row can be read from `input` and `inside` elements
-    /// from `delta`; each row of `sums` has `inside` elements. With `WHOLE`, `inside` is `REGISTERS` registers.
+    /// from `delta`; each row of `sums` has `inside` elements. With `WHOLE`, `inside` is `REGISTERS` registers. With `CONTIGUOUS`, the
+    /// offsets are consecutive: then one address does for all rows, where twelve would not fit into the registers.
     #[inline(always)]
-    unsafe fn compute<S: Simd, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool>(self, s: S) {
+    unsafe fn compute<
+        S: Simd,
+        const ROWS: usize,
+        const REGISTERS: usize,
+        const WHOLE: bool,
+        const CONTIGUOUS: bool,
+    >(
+        self,
+        s: S,
+    ) {
         let Self { offsets, entries, input, delta, sums: to, sums_stride, inside } = self;
         let lanes = <S as Lanes<f32>>::COUNT;
         let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
@@ -113,26 +125,27 @@ impl GradientTile<'_> {
             let at = |i: usize, r: usize| to.add(i * sums_stride + (r * lanes).min(inside));
             let mut sums = [[s.constant(0.0); REGISTERS]; ROWS];
             let mut elements = [input; ROWS];
-            for i in 0..ROWS {
+            each_row!(i => {
                 elements[i] = input.add(*offsets.get_unchecked(i));
                 for r in 0..REGISTERS {
                     sums[i][r] = if WHOLE { s.load(at(i, r)) } else { s.load_first(at(i, r), counts[r]) };
                 }
-            }
+            });
             for entry in entries {
                 let mut ds = [s.constant(0.0); REGISTERS];
                 for r in 0..REGISTERS {
                     let d = delta.add(entry.companion as usize + (r * lanes).min(inside));
                     ds[r] = if WHOLE { s.load(d) } else { s.load_first(d, counts[r]) };
                 }
-                for i in 0..ROWS {
-                    let x = s.constant(*elements[i].add(entry.read as usize));
+                each_row!(i => {
+                    let element = if CONTIGUOUS { elements[0].add(i) } else { elements[i] };
+                    let x = s.constant(*element.add(entry.read as usize));
                     for r in 0..REGISTERS {
                         sums[i][r] = s.mul_add(x, ds[r], sums[i][r]);
                     }
-                }
+                });
             }
-            for i in 0..ROWS {
+            each_row!(i => {
                 for r in 0..REGISTERS {
                     if WHOLE {
                         s.store(at(i, r), sums[i][r]);
@@ -140,7 +153,7 @@ impl GradientTile<'_> {
                         s.store_first(at(i, r), sums[i][r], counts[r]);
                     }
                 }
-            }
+            });
         }
     }
 }

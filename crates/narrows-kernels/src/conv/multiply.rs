@@ -3,7 +3,7 @@
 use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, runs_fill_registers_better};
 use crate::gemm::Epilogue;
-use crate::simd::{Lanes, Simd};
+use crate::simd::{Lanes, Simd, each_row};
 
 /// Rows of a tile whose registers lie along the runs.
 const ROWS_ALONG_RUNS: usize = 8;
@@ -86,9 +86,7 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
         // the end of its row.
         unsafe {
             let mut patches = [input; ROWS];
-            for i in 0..ROWS {
-                patches[i] = input.add(entries.get_unchecked(i).read as usize);
-            }
+            each_row!(i => { patches[i] = input.add(entries.get_unchecked(i).read as usize); });
             let mut sums = [[s.constant(0.0); REGISTERS]; ROWS];
             let mut weights = weights;
             // A macro, not a closure: a closure would capture the sums by reference and move them to memory.
@@ -100,12 +98,12 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
                             for r in 0..REGISTERS {
                                 ws[r] = s.load(weights.add(r * lanes));
                             }
-                            for i in 0..ROWS {
+                            each_row!(i => {
                                 let x = s.constant(*patches[i].add(at));
                                 for r in 0..REGISTERS {
                                     sums[i][r] = s.mul_add(x, ws[r], sums[i][r]);
                                 }
-                            }
+                            });
                             weights = weights.add(REGISTERS * lanes);
                         }
                     }
@@ -125,12 +123,10 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
             if let Epilogue::Forward { bias: Some(bias), .. } = epilogue {
                 for r in 0..REGISTERS {
                     let bias = load(bias.as_ptr().add(first + (r * lanes).min(inside)), r);
-                    for i in 0..ROWS {
-                        sums[i][r] = s.add(sums[i][r], bias);
-                    }
+                    each_row!(i => { sums[i][r] = s.add(sums[i][r], bias); });
                 }
             }
-            for i in 0..ROWS {
+            each_row!(i => {
                 let entry = entries.get_unchecked(i);
                 for r in 0..REGISTERS {
                     let column = first + (r * lanes).min(inside);
@@ -151,7 +147,7 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
                         s.store_first(to, value, counts[r]);
                     }
                 }
-            }
+            });
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The microkernel: computes one tile of C in registers.
 
 use super::epilogue::ApplyEpilogue;
-use super::tile::{Accumulators, MAX_MR, NR_VECTORS, TilePosition};
-use crate::simd::{Lanes, Outline};
+use super::tile::{Accumulators, NR_VECTORS, TilePosition};
+use crate::simd::{Lanes, Outline, each_row};
 
 /// The microkernel of a level. MR is the number of rows that leaves registers for two vectors of B and one of A:
 /// 6 x 2 + 2 + 1 of 16 registers, 12 x 2 + 2 + 1 of 32.
@@ -79,22 +79,6 @@ pub(super) struct Operands<'a, T> {
     pub b: *const T,
     pub b_k_stride: usize,
     pub position: TilePosition<T>,
-}
-
-/// Unrolls a block over the rows of a tile. The row index is a constant in each copy, so the compiler keeps the
-/// accumulators in registers regardless of the rest of the function.
-macro_rules! each_row {
-    ($i:ident => $body:block) => {
-        each_row!(@ $i $body 0 1 2 3 4 5 6 7 8 9 10 11)
-    };
-    (@ $i:ident $body:block $($row:literal)*) => {
-        const { assert!(ROWS <= MAX_MR) }
-        $(if ROWS > $row {
-            #[allow(non_upper_case_globals)]
-            const $i: usize = $row;
-            $body
-        })*
-    };
 }
 
 /// One rank-1 update of the tile: the k-slice of A, one element per row, times two vectors of B.

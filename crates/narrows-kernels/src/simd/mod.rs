@@ -15,6 +15,7 @@ mod neon;
 mod portable;
 mod prefetch;
 mod traits;
+mod unroll;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -25,5 +26,6 @@ pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 pub(crate) use prefetch::{CACHE_LINE, prefetch};
 pub(crate) use traits::{F, Lanes, Outline, Simd};
+pub(crate) use unroll::{MAX_ROWS, each_row};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
