@@ -8,6 +8,9 @@ const FEW_ROWS: usize = 6;
 
 /// The computation of one tile, generic over its size.
 pub(super) trait TileKernel<S: Simd>: Copy {
+    /// Whether a tile takes so long that a call for it does not count.
+    const IS_LONG: bool = false;
+
     /// Computes a tile of `COUNT` rows (or pooling windows) and `REGISTERS` registers per row.
     ///
     /// # Safety
@@ -50,7 +53,7 @@ pub(super) trait DispatchTile: TileShapes {
 /// As [`TileKernel::run`].
 #[inline(always)]
 unsafe fn run<S: TileShapes, K: TileKernel<S>, const COUNT: usize, const REGISTERS: usize>(s: S, kernel: K) {
-    if const { S::MAX_ROWS_2 <= FEW_ROWS } {
+    if const { S::MAX_ROWS_2 <= FEW_ROWS && !K::IS_LONG } {
         // SAFETY: guaranteed by the caller.
         return unsafe { kernel.run::<COUNT, REGISTERS>(s) };
     }

@@ -2,24 +2,22 @@
 
 use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, gradient_lies_along_runs};
-use crate::simd::{Lanes, Simd, each_row};
+use crate::simd::{Lanes, MAX_ROWS, Simd, each_row};
 
 /// Output pixels per block. All tiles are updated with one block before the next, so that the data of the block stays
 /// in the L1 cache.
 const PIXELS_PER_BLOCK: usize = 96;
 
-/// Most rows of a tile at any level.
-const MAX_ROWS: usize = 16;
+/// Runs of at least this many elements are cut into tiles each for itself. Then the rows of a tile are consecutive elements of the
+/// patch, and one address does for all of them.
+const LONG_RUN: usize = 8;
+
+/// Most rows of a tile over several runs: with more, their addresses take registers from the sums.
+const MAX_SCATTERED_ROWS: usize = 10;
 
 /// Columns of a tile whose registers lie along the runs, and its registers per column, by the number of columns.
 const COLUMNS_ALONG_RUNS: usize = 2;
 const MAX_REGISTERS_ALONG_RUNS: [usize; 3] = [0, 8, 6];
-
-/// The offsets of the rows of a tile. Aligning them to a cache line makes the compiler align the stack frame, so that
-/// vectors spilled by the largest tiles do not cross cache lines. With AVX-512, unaligned spills cost a tenth of the
-/// speed.
-#[repr(align(64))]
-struct RowOffsets([usize; MAX_ROWS]);
 
 /// The operands of a tile of [`gradient`].
 #[derive(Clone, Copy)]
@@ -57,28 +55,38 @@ pub(super) fn gradient<S: DispatchTile>(
     for (start, end) in even_chunks(table.entries.len(), PIXELS_PER_BLOCK) {
         for (first, two_registers, inside) in column_panels(columns, lanes) {
             let max_rows = if two_registers { S::MAX_ROWS_2 } else { S::MAX_ROWS_1 };
-            for (row, end_row) in even_chunks(k, max_rows) {
-                let mut offsets = RowOffsets([0; MAX_ROWS]);
-                let offsets = &mut offsets.0[..end_row - row];
-                offsets.iter_mut().zip(row..).for_each(|(to, row)| *to = offset(row));
-                let tile = GradientTile {
-                    offsets,
-                    entries: &table.entries[start..end],
-                    input: read.as_ptr(),
-                    delta: delta.as_ptr().wrapping_add(first),
-                    sums: sums[row * columns + first..].as_mut_ptr(),
-                    sums_stride: columns,
-                    inside,
-                };
-                // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long
-                // (asserted); rows row..end_row of the sums have `inside` elements from `first` on.
-                unsafe { s.dispatch_rows(two_registers, end_row - row, tile) }
+            let (part, max_rows) = if table.run_len >= LONG_RUN {
+                (table.run_len, max_rows)
+            } else {
+                (k, max_rows.min(MAX_SCATTERED_ROWS))
+            };
+            for start_of_part in (0..k).step_by(part) {
+                for (row, end_row) in even_chunks(part, max_rows) {
+                    let rows = start_of_part + row..start_of_part + end_row;
+                    let mut offsets = [0; MAX_ROWS];
+                    let offsets = &mut offsets[..rows.len()];
+                    offsets.iter_mut().zip(rows.clone()).for_each(|(to, row)| *to = offset(row));
+                    let tile = GradientTile {
+                        offsets,
+                        entries: &table.entries[start..end],
+                        input: read.as_ptr(),
+                        delta: delta.as_ptr().wrapping_add(first),
+                        sums: sums[rows.start * columns + first..].as_mut_ptr(),
+                        sums_stride: columns,
+                        inside,
+                    };
+                    // SAFETY: `GatherTable::new` computed how far the entries reach, and the slices are that long
+                    // (asserted); these rows of the sums have `inside` elements from `first` on.
+                    unsafe { s.dispatch_rows(two_registers, rows.len(), tile) }
+                }
             }
         }
     }
 }
 
 impl<S: Simd> TileKernel<S> for GradientTile<'_> {
+    const IS_LONG: bool = true;
+
     /// Computes `ROWS` elements of the patches x `REGISTERS` registers of columns.
     ///
     /// # Safety
@@ -91,8 +99,12 @@ impl<S: Simd> TileKernel<S> for GradientTile<'_> {
             let is_contiguous = self.offsets.windows(2).all(|pair| pair[1] == pair[0] + 1);
             match (is_whole, is_contiguous) {
                 (true, true) => self.compute::<S, ROWS, REGISTERS, true, true>(s),
+                (false, true) => self.compute::<S, ROWS, REGISTERS, false, true>(s),
+                _ if const { ROWS > MAX_SCATTERED_ROWS } => {
+                    unreachable!("tiles over several runs are smaller")
+                }
                 (true, false) => self.compute::<S, ROWS, REGISTERS, true, false>(s),
-                (false, _) => self.compute::<S, ROWS, REGISTERS, false, false>(s),
+                (false, false) => self.compute::<S, ROWS, REGISTERS, false, false>(s),
             }
         }
     }
