@@ -60,7 +60,7 @@ pub(super) fn gradient<S: DispatchTile>(
             } else {
                 (k, max_rows.min(MAX_SCATTERED_ROWS))
             };
-            for start_of_part in (0..k).step_by(part) {
+            for start_of_part in (0..k).step_by(part.max(1)) {
                 for (row, end_row) in even_chunks(part, max_rows) {
                     let rows = start_of_part + row..start_of_part + end_row;
                     let mut offsets = [0; MAX_ROWS];
