@@ -60,7 +60,7 @@ fn work_that_does_not_fit_into_the_address_space_is_refused_with_what_would() {
         (
             400_000,
             "fit single mnist:test --out m --report r --threads 4",
-            &["for 2 threads", "--threads 1 fits"],
+            &["for 4 threads", "--threads 1 fits"],
         ),
         (200_000, "reconstruct conv.narrows tall.npy --out o.npy --threads 1", &["takes", "MiB"]),
         (150_000, "data wide.npy --shape 3000", &["row"]),
@@ -82,7 +82,7 @@ fn threads_that_cannot_be_started_are_an_error() {
     let place = Place::new();
     place.fit("pca iris --code-size 2 --out m.narrows --report r");
     zeros(&place, "many.npy", 128 * 2000, 4);
-    let run = under(&place, "ulimit -v 600000", "encode m.narrows many.npy --out o.npy --threads 2000");
+    let run = under(&place, "ulimit -v 600000", "encode m.narrows many.npy --out o.npy --threads 1000");
     refused(&run, &["--threads"]);
 }
 

@@ -48,7 +48,7 @@ impl Model {
                 let classes = labels::class_numbers(&rows, names)?;
                 Evaluation::Classification(classes::classification(self, &*rows.rows, &classes)?)
             }
-            None => Evaluation::Reconstruction(reconstruction::evaluate_with_codes(self, &*rows.rows, 0)?.0),
+            None => Evaluation::Reconstruction(reconstruction::evaluate(self, &*rows.rows)?),
         })
     }
 

@@ -8,7 +8,14 @@ use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{is_dead, map_chunks};
 use crate::recipe::Loss;
 
-/// The metrics of a model on rows, and the codes of the first `keep` rows (keep x code size).
+/// The metrics of a model on rows.
+pub(crate) fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstruction> {
+    check(model, rows)?;
+    model.require_evaluation(rows)?;
+    Ok(evaluate_with_codes(model, rows, 0)?.0)
+}
+
+/// The metrics of a model on rows, and the codes of the first `keep` rows (keep x code size). A fit has asked for the memory.
 pub(crate) fn evaluate_with_codes(
     model: &Model,
     rows: &dyn Source,
@@ -35,6 +42,7 @@ pub(crate) fn evaluate_with_codes(
 /// The scores of each row, in the order of the rows.
 pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> {
     check(model, rows)?;
+    model.require_evaluation(rows)?;
     let evaluator = || model.evaluator(model.compute.level);
     let chunks = map_chunks(rows.rows(), model.compute.threads, evaluator, |evaluator, range| {
         Ok(evaluator.rows(rows, &range.collect::<Vec<_>>())?.scores())
@@ -54,8 +62,7 @@ pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> 
 fn check(model: &Model, rows: &dyn Source) -> Result<()> {
     model.must_reconstruct("be evaluated by its reconstructions")?;
     model.must_have(Part::Whole, "be evaluated")?;
-    model.check_rows(rows)?;
-    model.require_evaluation(rows)
+    model.check_rows(rows)
 }
 
 /// Sums over rows, from which the metrics follow. Each chunk of rows is summed apart and the chunks are merged in order, so
