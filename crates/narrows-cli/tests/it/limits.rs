@@ -60,7 +60,7 @@ fn work_that_does_not_fit_into_the_address_space_is_refused_with_what_would() {
         (
             400_000,
             "fit single mnist:test --out m --report r --threads 4",
-            &["threads: `ulimit -v`", "--threads 1 fits"],
+            &["for 4 threads", "--threads 1 fits"],
         ),
         (200_000, "reconstruct conv.narrows tall.npy --out o.npy --threads 1", &["takes", "MiB"]),
         (150_000, "data wide.npy --shape 3000", &["row"]),

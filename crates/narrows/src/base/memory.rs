@@ -18,12 +18,13 @@ const SMALL: usize = 1 << 20;
 /// Kept free for what is not asked for: small buffers, the text of messages, the tables of the allocator.
 const MARGIN: usize = 8 << 20;
 
-/// Address space that a further thread takes before it allocates anything: its stack of 2 MiB, and the arena of 64 MiB that glibc's
-/// allocator reserves for it. Measured: 8 threads take 462 MiB more than one.
-const THREAD_SPACE: usize = (2 + 64) << 20;
+/// Address space of a thread's stack.
+const STACK: usize = 2 << 20;
 
-/// Address space that the first arena takes beside that for a moment, because arenas are aligned to their size.
-const ARENA_ALIGNMENT: usize = 64 << 20;
+/// Address space that glibc's allocator reserves for a thread at its first allocation, and keeps for the next thread when that one has
+/// ended. Arenas are aligned to their size, so that the first one takes twice as much for a moment. Measured: 8 threads take 462 MiB
+/// more than one, 2 threads 125 MiB.
+const ARENA: usize = 64 << 20;
 
 /// Memory that a further thread takes: the touched part of its stack and of its arena.
 const THREAD_MEMORY: usize = 256 << 10;
@@ -33,7 +34,15 @@ const THREAD_MEMORY: usize = 256 << 10;
 /// # Errors
 /// [`ErrorKind::Resources`], with what is needed, what is free, and what limits it.
 pub fn require(bytes: usize, threads: usize, what: impl fmt::Display) -> Result<()> {
-    check(bytes, threads, &what, free)
+    check(bytes, threads, &what, MARGIN, free)
+}
+
+/// Asks once more before a part of work that was asked for as a whole: by then the margin may be in use.
+///
+/// # Errors
+/// As [`require`].
+pub(crate) fn require_part(bytes: usize, what: impl fmt::Display) -> Result<()> {
+    check(bytes, 0, &what, 0, free)
 }
 
 /// As [`require`]; the error gets the hint that `hint` makes of a test whether a smaller need would fit.
@@ -48,18 +57,19 @@ pub(crate) fn require_or(
 
 /// Whether `bytes` on `threads` threads are free, as far as is known.
 pub(crate) fn fits(bytes: usize, threads: usize) -> bool {
-    check(bytes, threads, &"", free).is_ok()
+    check(bytes, threads, &"", MARGIN, free).is_ok()
 }
 
 /// Bytes that are free for data on this thread, where the system reports them.
 pub(crate) fn free_bytes() -> Option<usize> {
-    free().map(|free| free.for_threads(1))
+    free().map(|free| free.for_threads(1).saturating_sub(MARGIN))
 }
 
 fn check(
     bytes: usize,
     threads: usize,
     what: &dyn fmt::Display,
+    margin: usize,
     free: impl FnOnce() -> Option<Free>,
 ) -> Result<()> {
     if bytes < SMALL {
@@ -70,7 +80,7 @@ fn check(
         return too_much("more memory than any machine has".to_owned());
     }
     let Some(free) = free() else { return Ok(()) };
-    let left = free.for_threads(threads);
+    let left = free.for_threads(threads).saturating_sub(margin);
     if bytes <= left {
         return Ok(());
     }
@@ -86,20 +96,30 @@ fn check(
 struct Free {
     bytes: usize,
     limit: Limit,
+    /// Where the address space is limited: the arenas that wait for a thread, less the threads that have none yet.
+    idle_arenas: isize,
 }
 
 impl Free {
-    /// What is left beside the margin and what the threads themselves take.
+    fn new(bytes: usize, limit: Limit) -> Self {
+        Self { bytes, limit, idle_arenas: 0 }
+    }
+
+    /// What is left beside what so many threads, this one included, take themselves. With 0 nothing is set aside.
     fn for_threads(&self, threads: usize) -> usize {
-        let (each, once) = match self.limit {
-            Limit::AddressSpace(_) => (THREAD_SPACE, ARENA_ALIGNMENT),
-            Limit::Machine | Limit::Commitment | Limit::Data(_) | Limit::Group(..) => (THREAD_MEMORY, 0),
+        let Some(further) = threads.checked_sub(1) else { return self.bytes };
+        let taken = match self.limit {
+            Limit::AddressSpace(_) => {
+                let missing = isize::try_from(further).unwrap_or(isize::MAX).saturating_sub(self.idle_arenas);
+                let arenas = usize::try_from(missing).unwrap_or(0);
+                let at_once = if arenas > 0 { arenas.saturating_add(1) } else { 0 };
+                further.saturating_mul(STACK).saturating_add(at_once.saturating_mul(ARENA))
+            }
+            Limit::Machine | Limit::Commitment | Limit::Data(_) | Limit::Group(..) => {
+                further.saturating_mul(THREAD_MEMORY)
+            }
         };
-        let further = match threads {
-            0 | 1 => 0,
-            threads => (threads - 1).saturating_mul(each).saturating_add(once),
-        };
-        self.bytes.saturating_sub(further.saturating_add(MARGIN))
+        self.bytes.saturating_sub(taken)
     }
 }
 
@@ -157,7 +177,9 @@ fn free() -> Option<Free> {
         .filter(|_| overcommit.is_some_and(|mode| mode.trim() == "2"))
         .and_then(|text| of_commitment(&text));
     let process = read("/proc/self/limits").zip(read("/proc/self/status"));
-    let process = process.map(|(limits, status)| of_process(&limits, &status)).unwrap_or_default();
+    let process = process
+        .map(|(limits, status)| of_process(&limits, &status, || read("/proc/self/maps")))
+        .unwrap_or_default();
     let groups = read("/proc/self/cgroup").map(|text| groups(&text)).unwrap_or_default();
     let groups = groups.iter().filter_map(|group| group.free(|path| std::fs::read_to_string(path).ok()));
     machine.into_iter().chain(commitment).chain(process).chain(groups).min_by_key(|free| free.bytes)
@@ -171,17 +193,17 @@ fn kilobytes(text: &str, name: &str) -> Option<usize> {
 
 /// From `/proc/meminfo`.
 fn of_machine(meminfo: &str) -> Option<Free> {
-    Some(Free { bytes: kilobytes(meminfo, "MemAvailable")?, limit: Limit::Machine })
+    Some(Free::new(kilobytes(meminfo, "MemAvailable")?, Limit::Machine))
 }
 
 /// From `/proc/meminfo`, where the system promises no more memory than it has.
 fn of_commitment(meminfo: &str) -> Option<Free> {
     let (most, promised) = (kilobytes(meminfo, "CommitLimit")?, kilobytes(meminfo, "Committed_AS")?);
-    Some(Free { bytes: most.saturating_sub(promised), limit: Limit::Commitment })
+    Some(Free::new(most.saturating_sub(promised), Limit::Commitment))
 }
 
-/// From `/proc/self/limits` and `/proc/self/status`.
-fn of_process(limits: &str, status: &str) -> Vec<Free> {
+/// From `/proc/self/limits` and `/proc/self/status`, and `/proc/self/maps` where the address space is limited.
+fn of_process(limits: &str, status: &str, maps: impl FnOnce() -> Option<String>) -> Vec<Free> {
     // `Max address space         307200000            unlimited            bytes`: the soft limit comes first.
     let limit = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
@@ -189,11 +211,28 @@ fn of_process(limits: &str, status: &str) -> Vec<Free> {
     };
     let of = |name, used, kind: fn(usize) -> Limit| {
         let (limit, used) = (limit(name)?, kilobytes(status, used)?);
-        Some(Free { bytes: limit.saturating_sub(used), limit: kind(limit) })
+        Some(Free::new(limit.saturating_sub(used), kind(limit)))
     };
-    let space = of("Max address space", "VmSize", Limit::AddressSpace);
+    let space = of("Max address space", "VmSize", Limit::AddressSpace).map(|space| {
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+        let arenas = maps().map_or(0, |text| arenas(&text));
+        Free { idle_arenas: arenas - (threads.unwrap_or(1isize) - 1), ..space }
+    });
     let data = of("Max data size", "VmData", Limit::Data);
     space.into_iter().chain(data).collect()
+}
+
+/// The arenas of further threads: what they do not use yet is reserved without permissions. Nothing else of this size is.
+fn arenas(maps: &str) -> isize {
+    let is_reserved = |line: &&str| {
+        // `7f1c24021000-7f1c28000000 ---p 00000000 00:00 0`
+        let (range, rest) = line.split_once(' ').unwrap_or_default();
+        let (start, end) = range.split_once('-').unwrap_or_default();
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let length = address(end).zip(address(start)).map_or(0, |(end, start)| end.saturating_sub(start));
+        rest.starts_with("---p") && (ARENA / 2..=ARENA).contains(&length)
+    };
+    maps.lines().filter(is_reserved).count().try_into().unwrap_or(isize::MAX)
 }
 
 /// A control group with its files.
@@ -249,7 +288,7 @@ impl Group {
             line.trim().parse::<usize>().ok()
         });
         let used = used.saturating_sub(idle.unwrap_or(0));
-        Some(Free { bytes: limit.saturating_sub(used), limit: Limit::Group(self.name.clone(), limit) })
+        Some(Free::new(limit.saturating_sub(used), Limit::Group(self.name.clone(), limit)))
     }
 }
 
@@ -264,8 +303,8 @@ mod tests {
     #[test]
     fn the_machine_reports_what_is_available() {
         let text = "MemTotal:       24000000 kB\nMemFree:         100 kB\nMemAvailable:   2048 kB\nCommitLimit: 4096 kB\nCommitted_AS: 1024 kB\n";
-        assert_eq!(of_machine(text), Some(Free { bytes: 2 * MIB, limit: Limit::Machine }));
-        assert_eq!(of_commitment(text), Some(Free { bytes: 3 * MIB, limit: Limit::Commitment }));
+        assert_eq!(of_machine(text), Some(Free::new(2 * MIB, Limit::Machine)));
+        assert_eq!(of_commitment(text), Some(Free::new(3 * MIB, Limit::Commitment)));
         assert_eq!(of_machine("MemTotal: 5 kB\n"), None);
         assert_eq!(of_machine("MemAvailable: many kB\n"), None);
         assert_eq!(of_machine(&format!("MemAvailable: {} kB\n", usize::MAX)), None);
@@ -277,16 +316,38 @@ mod tests {
                       Max data size             unlimited            unlimited            bytes     \n\
                       Max address space         307200000            unlimited            bytes     \n";
         let status = "Name:\tnarrows\nVmPeak:\t  200000 kB\nVmSize:\t  100000 kB\nVmData:\t  3000 kB\n";
-        let space = Free { bytes: 307_200_000 - 102_400_000, limit: Limit::AddressSpace(307_200_000) };
-        assert_eq!(of_process(limits, status), std::slice::from_ref(&space));
+        let none = || None;
+        let space = Free::new(307_200_000 - 102_400_000, Limit::AddressSpace(307_200_000));
+        assert_eq!(of_process(limits, status, none), std::slice::from_ref(&space));
         let both = limits.replace("size             unlimited", "size             4096000");
-        assert_eq!(
-            of_process(&both, status),
-            [space, Free { bytes: 4_096_000 - 3_072_000, limit: Limit::Data(4_096_000) }]
-        );
+        let data = Free::new(4_096_000 - 3_072_000, Limit::Data(4_096_000));
+        assert_eq!(of_process(&both, status, none), [space, data]);
         // More is taken than allowed: the limit was set later.
-        assert_eq!(of_process(limits, "VmSize: 999999999 kB\n")[0].bytes, 0);
-        assert!(of_process("", status).is_empty() && of_process(limits, "").is_empty());
+        assert_eq!(of_process(limits, "VmSize: 999999999 kB\n", none)[0].bytes, 0);
+        assert!(of_process("", status, none).is_empty() && of_process(limits, "", none).is_empty());
+    }
+
+    #[test]
+    fn arenas_of_threads_are_counted_once() {
+        let maps = "55d0c8a00000-55d0c8c00000 r--p 00000000 08:01 1 /bin/narrows\n\
+                    7f1c24000000-7f1c24021000 rw-p 00000000 00:00 0 \n\
+                    7f1c24021000-7f1c28000000 ---p 00000000 00:00 0 \n\
+                    7f1c2c000000-7f1c2c001000 ---p 00000000 00:00 0 \n\
+                    nonsense\n\n";
+        assert_eq!(arenas(maps), 1);
+        let limits = "Max address space         307200000            unlimited            bytes\n";
+        let idle = |threads: &str| {
+            let status = format!("VmSize:\t  100000 kB\nThreads:\t{threads}\n");
+            of_process(limits, &status, || Some(maps.to_owned()))[0].idle_arenas
+        };
+        assert_eq!((idle("1"), idle("2"), idle("4")), (1, 0, -2));
+        let left = |idle_arenas, threads| {
+            let free = Free { idle_arenas, ..Free::new(1000 * MIB, Limit::AddressSpace(0)) };
+            free.for_threads(threads) / MIB
+        };
+        // The first arena takes two for a moment; one that waits for a thread takes nothing.
+        assert_eq!((left(0, 0), left(0, 1), left(0, 2), left(0, 3)), (1000, 1000, 870, 804));
+        assert_eq!((left(1, 2), left(1, 3), left(-1, 1), left(0, usize::MAX)), (998, 868, 872, 0));
     }
 
     /// The least that groups leave, of a tree of files.
@@ -299,7 +360,7 @@ mod tests {
 
     #[test]
     fn control_groups_of_both_versions_count_with_all_around_them() {
-        let group = |name: &str, limit, bytes| Some(Free { bytes, limit: Limit::Group(name.into(), limit) });
+        let group = |name: &str, limit, bytes| Some(Free::new(bytes, Limit::Group(name.into(), limit)));
         let first = "9:name=systemd:/\n4:cpu,memory:/job/step\n0::/\n";
         let root = "/sys/fs/cgroup/memory";
         let files = [
@@ -333,13 +394,13 @@ mod tests {
     #[test]
     fn a_need_that_does_not_fit_is_told_with_the_reason() {
         let refusal = |bytes, threads, free: Free| {
-            let error = check(bytes, threads, &"training", || Some(free)).unwrap_err();
+            let error = check(bytes, threads, &"training", MARGIN, || Some(free)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Resources);
             error.to_string()
         };
-        let free = |bytes, limit| Free { bytes, limit };
+        let free = Free::new;
         let machine = free(108 * MIB, Limit::Machine);
-        assert!(check(100 * MIB, 1, &"training", || Some(machine.clone())).is_ok());
+        assert!(check(100 * MIB, 1, &"training", MARGIN, || Some(machine.clone())).is_ok());
         assert_eq!(
             refusal(101 * MIB, 1, machine),
             "training takes 101.0 MiB of memory, and 100.0 MiB are free"
@@ -356,8 +417,8 @@ mod tests {
             refusal(usize::MAX, 1, free(0, Limit::Machine)).ends_with("more memory than any machine has")
         );
         // Nothing known, or nothing worth asking about.
-        assert!(check(1 << 40, 1, &"training", || None).is_ok());
-        assert!(check(1000, 1, &"training", || Some(free(0, Limit::Machine))).is_ok());
+        assert!(check(1 << 40, 1, &"training", MARGIN, || None).is_ok());
+        assert!(check(1000, 1, &"training", MARGIN, || Some(free(0, Limit::Machine))).is_ok());
     }
 
     #[test]

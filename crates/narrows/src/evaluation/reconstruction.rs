@@ -10,6 +10,8 @@ use crate::recipe::Loss;
 
 /// The metrics of a model on rows. Refuses metrics that are not finite, naming the first row.
 pub(crate) fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstruction> {
+    check(model, rows)?;
+    model.require_evaluation(rows)?;
     let Measured { metrics, not_finite, .. } = measure(model, rows, 0)?;
     not_finite.map_or(Ok(metrics), Err)
 }
@@ -23,7 +25,7 @@ pub(crate) struct Measured {
     pub not_finite: Option<Error>,
 }
 
-/// Measures a model on rows, and keeps the codes of the first `keep` rows (keep x code size).
+/// Measures a model on rows, and keeps the codes of the first `keep` rows (keep x code size). A fit has asked for the memory.
 pub(crate) fn measure(model: &Model, rows: &dyn Source, keep: usize) -> Result<Measured> {
     check(model, rows)?;
     let code_size = model.code_shape().len();
@@ -58,6 +60,7 @@ pub(crate) fn measure(model: &Model, rows: &dyn Source, keep: usize) -> Result<M
 /// The scores of each row, in the order of the rows.
 pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> {
     check(model, rows)?;
+    model.require_evaluation(rows)?;
     let evaluator = || model.evaluator(model.compute.level);
     let chunks = map_chunks(rows.rows(), model.compute.threads, evaluator, |evaluator, range| {
         let evaluated = evaluator.rows(rows, &range.clone().collect::<Vec<_>>())?;
@@ -82,8 +85,7 @@ pub(crate) fn score_rows(model: &Model, rows: &dyn Source) -> Result<RowScores> 
 fn check(model: &Model, rows: &dyn Source) -> Result<()> {
     model.must_reconstruct("be evaluated by its reconstructions")?;
     model.must_have(Part::Whole, "be evaluated")?;
-    model.check_rows(rows)?;
-    model.require_evaluation(rows)
+    model.check_rows(rows)
 }
 
 /// Sums over rows, from which the metrics follow. Each chunk of rows is summed apart and the chunks are merged in order, so

@@ -82,11 +82,7 @@ impl Moments {
         let source = measured.source;
         let (rows, width) = (source.rows(), source.shape().len());
         let needs = Self::needs(rows, width, 0);
-        memory::require(
-            needs.measuring,
-            threads,
-            format_args!("the moments of {rows} rows of {width} numbers"),
-        )?;
+        memory::require_part(needs.measuring, format_args!("the moments of {rows} rows of {width} numbers"))?;
         if width <= rows {
             let found = match source.element() {
                 Element::U8 => Some(gram::of_bytes(source, scaling, level, threads)?),
@@ -134,7 +130,7 @@ impl Moments {
         let (n, d) = (self.rows, self.width);
         assert!(k <= d);
         let needs = Self::needs(n, d, k);
-        memory::require(needs.principal, 1, format_args!("a PCA of {n} rows of {d} numbers"))?;
+        memory::require_part(needs.principal, format_args!("a PCA of {n} rows of {d} numbers"))?;
         let (mut directions, squares) = match &self.spread {
             SecondMoments::Scatter(scatter) => {
                 let mut matrix = scatter.clone();
