@@ -6,8 +6,9 @@
 //! start threads of their own in place of [`team::run`](crate::team::run), and call [`Barrier::poison`] where a thread of
 //! a team would panic.
 
-use std::sync::Arc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize as Counter, Ordering::Relaxed};
+use std::sync::{Arc, LockResult};
 use std::time::Instant;
 
 use loom::cell::UnsafeCell;
@@ -16,14 +17,68 @@ use loom::thread;
 use crate::shared::Shared;
 use crate::team::Barrier;
 
-pub(crate) use loom::sync::{Condvar, Mutex};
+/// How the parts of the standard library that loom does not have are replaced. Neither way is the standard exactly; each
+/// finds what the other hides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    /// Threads sleep until they are woken. Two `SeqCst` accesses that follow one another in a thread have a `SeqCst` fence
+    /// between them: loom treats such an access as acquire or release, too weak to find out who sleeps. A fence also
+    /// orders the weaker accesses around it, which the standard does not.
+    Sleeping,
+    /// Threads wake without cause, as the standard allows: whoever would sleep looks again. No fences: what a thread reads
+    /// must be ordered by acquire and release alone.
+    Waking,
+}
 
-/// Atomics of loom with the order of `SeqCst` accesses.
-///
-/// Loom treats such an access as acquire or release, which is too weak: it would let two threads each miss what the other
-/// has just written. It does know `SeqCst` fences. One between two `SeqCst` accesses of a thread orders them as the
-/// standard does. Where a weaker access lies between the two there is none, since it would order that one as well: what
-/// the models do not have of the standard's order may give a false alarm, and hides nothing.
+std::thread_local! {
+    /// The mode of the model that is explored; loom runs its threads on one thread of the system.
+    static MODE: Cell<Mode> = const { Cell::new(Mode::Sleeping) };
+}
+
+/// A mutex of loom whose guard knows it.
+#[derive(Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        Ok(MutexGuard { mutex: self, guard: self.0.lock().unwrap() })
+    }
+}
+
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    guard: loom::sync::MutexGuard<'a, T>,
+}
+
+/// A condition variable of loom that wakes without cause in [`Mode::Waking`].
+#[derive(Default)]
+pub(crate) struct Condvar(loom::sync::Condvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        let MutexGuard { mutex, guard } = guard;
+        if MODE.get() == Mode::Sleeping {
+            return Ok(MutexGuard { mutex, guard: self.0.wait(guard).unwrap() });
+        }
+        drop(guard);
+        thread::yield_now();
+        mutex.lock()
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Atomics of loom, with the fences of [`Mode::Sleeping`].
 pub(crate) mod atomic {
     use std::cell::Cell;
 
@@ -35,9 +90,11 @@ pub(crate) mod atomic {
     }
 
     fn order(ordering: Ordering) -> Ordering {
-        let is_in_order = ordering == Ordering::SeqCst;
-        if IN_ORDER.with(|last| last.replace(is_in_order)) && is_in_order {
-            loom::sync::atomic::fence(Ordering::SeqCst);
+        if super::MODE.get() == super::Mode::Sleeping {
+            let is_in_order = ordering == Ordering::SeqCst;
+            if IN_ORDER.with(|last| last.replace(is_in_order)) && is_in_order {
+                loom::sync::atomic::fence(Ordering::SeqCst);
+            }
         }
         ordering
     }
@@ -104,7 +161,8 @@ pub(crate) mod atomic {
 
 /// Explores a model with at most `preemptions` switches away from a thread that could go on; None: any number. Prints how
 /// many executions there were.
-fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+fn explore(name: &str, mode: Mode, preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    MODE.set(mode);
     let executions = Arc::new(Counter::new(0));
     let counted = executions.clone();
     let start = Instant::now();
@@ -117,7 +175,7 @@ fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Syn
     });
     let bound = preemptions.map_or("any number of".to_owned(), |bound| format!("at most {bound}"));
     let (executions, seconds) = (executions.load(Relaxed), start.elapsed().as_secs_f64());
-    println!("{name}: {bound} preemptions, {executions} executions, {seconds:.1} s");
+    println!("{name}, {mode:?}: {bound} preemptions, {executions} executions, {seconds:.1} s");
 }
 
 /// Calls `work` with the index of each of `threads` threads, the calling thread included.
@@ -177,11 +235,14 @@ fn phases(threads: usize, steps: usize) -> impl Fn() + Send + Sync + 'static {
 
 #[test]
 fn no_thread_passes_the_barrier_before_all_have_arrived_or_sleeps_for_ever() {
-    explore("barrier, 2 threads, 1 generation", None, phases(2, 1));
-    explore("barrier, 2 threads, 3 generations", Some(5), phases(2, 2));
-    explore("barrier, 2 threads, 5 generations", Some(3), phases(2, 3));
-    explore("barrier, 3 threads, 1 generation", Some(4), phases(3, 1));
-    explore("barrier, 3 threads, 3 generations", Some(2), phases(3, 2));
+    use Mode::{Sleeping, Waking};
+    explore("barrier, 2 threads, 1 generation", Sleeping, None, phases(2, 1));
+    explore("barrier, 2 threads, 3 generations", Sleeping, Some(5), phases(2, 2));
+    explore("barrier, 2 threads, 5 generations", Sleeping, Some(3), phases(2, 3));
+    explore("barrier, 3 threads, 1 generation", Sleeping, Some(4), phases(3, 1));
+    explore("barrier, 3 threads, 3 generations", Sleeping, Some(2), phases(3, 2));
+    explore("barrier, 2 threads, 1 generation", Waking, None, phases(2, 1));
+    explore("barrier, 2 threads, 3 generations", Waking, Some(3), phases(2, 2));
 }
 
 /// Threads that meet `steps` times; the threads `guilty` panic in place of arriving for the `failed`-th time.
@@ -217,11 +278,11 @@ fn a_panic_at_any_step_reaches_all_threads_and_none_sleeps_for_ever() {
     for failed in 0..2 {
         for guilty in [&[0][..], &[1]] {
             let name = format!("panic of {guilty:?} of 2 threads at step {failed}");
-            explore(&name, None, panics(2, 3, guilty, failed));
+            explore(&name, Mode::Sleeping, None, panics(2, 3, guilty, failed));
         }
         for guilty in [&[0][..], &[1], &[2], &[0, 1], &[1, 2]] {
             let name = format!("panic of {guilty:?} of 3 threads at step {failed}");
-            explore(&name, Some(2), panics(3, 3, guilty, failed));
+            explore(&name, Mode::Sleeping, Some(2), panics(3, 3, guilty, failed));
         }
     }
 }
@@ -288,7 +349,7 @@ fn borrows_that_exclude_each_other_never_coexist_and_leave_nothing_behind() {
     ] {
         // Two readers beside a writer: 800,000 executions without a bound.
         let bound = matches!(wanted, [_, Whole, Whole]).then_some(4);
-        explore(&format!("borrows {wanted:?}"), bound, borrows(wanted));
+        explore(&format!("borrows {wanted:?}"), Mode::Waking, bound, borrows(wanted));
     }
 }
 
@@ -313,6 +374,8 @@ fn training(threads: usize, steps: usize) -> impl Fn() + Send + Sync + 'static {
 
 #[test]
 fn borrows_that_end_before_the_barrier_never_conflict_after_it() {
-    explore("training, 2 threads, 3 generations", Some(2), training(2, 2));
-    explore("training, 3 threads, 1 generation", Some(1), training(3, 1));
+    use Mode::{Sleeping, Waking};
+    explore("training, 2 threads, 3 generations", Sleeping, Some(2), training(2, 2));
+    explore("training, 3 threads, 1 generation", Sleeping, Some(1), training(3, 1));
+    explore("training, 2 threads, 3 generations", Waking, Some(1), training(2, 2));
 }
