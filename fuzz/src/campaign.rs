@@ -12,12 +12,18 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::check;
+use crate::check::{self, OWN_STAT};
 use crate::random::Random;
 use crate::targets::{self, Target, Verdict};
 
-/// A worker that stays at one case for so long hangs; all limits of time are below.
+/// A worker that spends so much processor time on one case hangs; all limits of time are below.
 const HANGS: Duration = Duration::from_secs(30);
+
+/// A worker that stays at one case for so long hangs as well, whatever it waits for.
+const WAITS: Duration = Duration::from_secs(600);
+
+/// Cases between two notes of the processor time.
+const CASES_A_NOTE: u64 = 256;
 
 /// Cases of one kind of fault that are kept.
 const KEPT: usize = 3;
@@ -162,7 +168,8 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
     let (_, mut counts, _) = journal.read();
     let mut target = targets::make(&options.target, options.binary.as_deref())?;
     let corpus = corpus(options)?;
-    let (began, processor) = (Instant::now(), check::processor_ms());
+    let (began, processor) = (Instant::now(), check::processor_ms(OWN_STAT));
+    let earlier = counts.processor_ms;
     let mut kinds: HashMap<String, usize> = HashMap::new();
     for number in from..corpus.len() as u64 + options.count {
         if options.seconds.is_some_and(|seconds| began.elapsed().as_secs() >= seconds) {
@@ -180,6 +187,9 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
         journal.note(&case);
         let (result, measured) = check::check(&mut *target, &case, options.limit);
         counts.done += 1;
+        if counts.done % CASES_A_NOTE == 0 {
+            counts.processor_ms = earlier + check::processor_ms(OWN_STAT).saturating_sub(processor);
+        }
         counts.slowest_us = counts.slowest_us.max(measured.time.as_micros() as u64);
         counts.most_memory = counts.most_memory.max(measured.memory as u64);
         match result {
@@ -195,7 +205,7 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
             }
         }
     }
-    counts.processor_ms += check::processor_ms().saturating_sub(processor);
+    counts.processor_ms = earlier + check::processor_ms(OWN_STAT).saturating_sub(processor);
     journal.set(u64::MAX, counts);
     journal.note(&[]);
     for (kind, seen) in kinds.iter().filter(|(_, seen)| **seen > KEPT) {
@@ -256,7 +266,9 @@ pub fn supervise(options: &Options, arguments: &[String]) -> Result<u64, String>
 /// Waits for a worker: none where it ended by itself, else how it ended.
 fn watch(mut worker: Command, journal: &Journal) -> Result<Option<String>, String> {
     let mut worker = worker.stdin(Stdio::null()).spawn().map_err(|error| error.to_string())?;
-    let (mut at, mut since) = (0, Instant::now());
+    let stat = format!("/proc/{}/stat", worker.id());
+    let spent = || Duration::from_millis(check::processor_ms(&stat));
+    let (mut at, mut since, mut before) = (0, Instant::now(), Duration::ZERO);
     loop {
         if let Some(status) = worker.try_wait().map_err(|error| error.to_string())? {
             return match status.code() {
@@ -268,9 +280,9 @@ fn watch(mut worker: Command, journal: &Journal) -> Result<Option<String>, Strin
         }
         let (number, _, _) = journal.read();
         if number != at {
-            (at, since) = (number, Instant::now());
+            (at, since, before) = (number, Instant::now(), spent());
         }
-        if since.elapsed() > HANGS {
+        if spent().saturating_sub(before) > HANGS || since.elapsed() > WAITS {
             let _ = worker.kill();
             let _ = worker.wait();
             return Ok(Some(format!("time: over {} s", HANGS.as_secs())));
