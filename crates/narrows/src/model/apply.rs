@@ -9,6 +9,7 @@ use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
 use crate::network::engine::{Inference, each_chunk};
+use crate::pca::single::SinglePca;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -113,15 +114,16 @@ impl Model {
                 let check = |chunk: &[f32], first| self.check_result(chunk, width, rows, first, direction);
                 Values::F32(self.map_network(rows, direction, len, width, &check)?)
             }
-            Fitted::Pca(_) => {
-                let out = self.map_pca(rows, direction, len, width)?;
-                match rows.element() {
-                    Element::F64 => Values::F64(out),
-                    Element::U8 | Element::F32 => {
-                        Values::F32(out.into_iter().map(|value| value as f32).collect())
-                    }
+            Fitted::Pca(pca) => match (rows.element(), SinglePca::new(pca, &self.scaling)) {
+                (Element::F64, _) => Values::F64(self.map_pca(rows, direction, len, width)?),
+                (Element::U8 | Element::F32, Some(pca)) => {
+                    Values::F32(self.map_single_pca(&pca, rows, direction, len, width)?)
                 }
-            }
+                (Element::U8 | Element::F32, None) => {
+                    let out = self.map_pca(rows, direction, len, width)?;
+                    Values::F32(out.into_iter().map(|value| value as f32).collect())
+                }
+            },
         };
         Ok(Table::of_output(values, shape))
     }
@@ -210,6 +212,37 @@ impl Model {
             Fitted::Network { .. } => Precision::Single,
         };
         result_not_finite(rows, row, result, precision)
+    }
+
+    fn map_single_pca(
+        &self,
+        pca: &SinglePca,
+        rows: &dyn Source,
+        direction: Direction,
+        len: usize,
+        width: usize,
+    ) -> Result<Vec<f32>> {
+        let Compute { level, threads } = self.compute;
+        let (input, k) = (rows.shape().len(), self.code_shape().len());
+        let mut out = vec![0.0f32; len];
+        let state = || (Vec::new(), Vec::new(), pca.work());
+        each_chunk(&mut out, width, threads, state, |(buffer, codes, work), first, chunk| {
+            let count = chunk.len() / width;
+            buffer.resize(count * input, 0.0);
+            rows.read_f32(first, buffer)?;
+            match direction {
+                Direction::Encode => pca.encode(chunk, buffer, work, level),
+                Direction::Decode => pca.decode(chunk, buffer, work, level),
+                Direction::Both => {
+                    codes.resize(count * k, 0.0);
+                    pca.encode(codes, buffer, work, level);
+                    pca.decode(chunk, codes, work, level);
+                }
+            }
+            // Values that are missing give results that are not finite: the error tells them apart.
+            self.check_result(chunk, width, rows, first, direction)
+        })?;
+        Ok(out)
     }
 
     fn map_pca(&self, rows: &dyn Source, direction: Direction, len: usize, width: usize) -> Result<Vec<f64>> {

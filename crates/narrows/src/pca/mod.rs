@@ -11,6 +11,7 @@
 pub(crate) mod closed_form;
 mod gram;
 pub(crate) mod moments;
+pub(crate) mod single;
 
 use moments::scratch_bytes;
 pub use moments::{Moments, Scatter};

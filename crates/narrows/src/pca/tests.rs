@@ -1,5 +1,6 @@
 //! The laws of principal component analysis, and numbers that others published.
 
+use super::single::SinglePca;
 use super::*;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
@@ -360,4 +361,45 @@ fn products_in_single_precision_have_the_moments_of_double_precision() {
     for threads in [1, 3, 4] {
         assert_eq!(moments_of(&table, &Scaling::identity(), threads).scatter(), found.scatter());
     }
+}
+
+/// Codes and rows in single precision against double precision on the same numbers, about a mean far from 0 and with a scaling:
+/// each error is small beside the standard deviation of its code, or of its column.
+#[test]
+fn single_precision_encodes_and_decodes_as_double_precision() {
+    let (n, d, k) = (500, 12, 5);
+    let singles: Vec<f32> = numbers(n, d).iter().map(|value| (value + 1e6) as f32).collect();
+    let rows: Vec<f64> = singles.iter().map(|&value| f64::from(value)).collect();
+    for (scale, whiten) in [(Scale::None, false), (Scale::Standard, true), (Scale::MinMax, false)] {
+        let table = Table::new(Values::F64(rows.clone()), Shape::flat(d)).unwrap();
+        let scaling = Scaling::learn(scale, &table).unwrap();
+        let moments = moments_of(&table, &scaling, 1);
+        let pca = Pca::from_moments(&moments, Some(k), whiten).unwrap();
+        let single = SinglePca::new(&pca, &scaling).expect("ordinary rows");
+        let (mut work, level) = (single.work(), Level::detect());
+
+        let (mut codes, mut raw) = (vec![0.0f32; n * k], singles.clone());
+        single.encode(&mut codes, &mut raw, &mut work, level);
+        let mut scaled = rows.clone();
+        scaling.apply_f64(&mut scaled, d);
+        let exact = encode(&pca, &scaled);
+        for (code, exact) in codes.chunks(k).zip(exact.chunks(k)) {
+            for i in 0..k {
+                let deviation = if whiten { 1.0 } else { pca.explained_variance[i].sqrt() };
+                assert!((f64::from(code[i]) - exact[i]).abs() < 1e-5 * deviation, "{scale:?} {i}");
+            }
+        }
+        let mut decoded = vec![0.0f32; n * d];
+        single.decode(&mut decoded, &codes, &mut work, level);
+        let wide: Vec<f64> = codes.iter().map(|&code| f64::from(code)).collect();
+        let mut exact = decode(&pca, &wide);
+        scaling.undo_f64(&mut exact, d);
+        // A number near a million is rounded to 0.06 in single precision.
+        close(&decoded.iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), &exact, 0.13);
+    }
+    // A component that double precision would find among much larger ones.
+    let mut uneven = numbers(n, 3);
+    uneven.chunks_exact_mut(3).for_each(|row| row[0] *= 1e4);
+    let pca = fit(uneven, 3, Some(3), false);
+    assert!(SinglePca::new(&pca, &Scaling::identity()).is_none());
 }

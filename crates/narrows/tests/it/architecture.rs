@@ -361,7 +361,12 @@ fn threads_are_made_in_one_place() {
 /// A library does not know how its callers spell their options: hints name recipe fields and options of the call.
 #[test]
 fn the_library_speaks_of_no_command_line() {
-    let is_flag = |line: &&str| ['"', ' ', '('].iter().any(|before| line.contains(&format!("{before}--")));
+    let is_flag = |line: &&str| {
+        line.match_indices("--").any(|(at, _)| {
+            let (before, after) = (line[..at].chars().last(), line[at + 2..].chars().next());
+            matches!(before, Some('"' | ' ' | '(')) && after.is_some_and(|after| after.is_ascii_lowercase())
+        })
+    };
     for krate in ["narrows", "narrows-report", "narrows-datasets"] {
         let root = crates().join(krate).join("src");
         for path in rust_files(&root) {
