@@ -118,7 +118,7 @@ fn a_classifier_gives_no_class_to_a_row_without_probabilities() {
     let far = Dataset::from(&far).with_labels(labels).unwrap();
     let evaluated = model.evaluate(&far);
     for result in [model.predict(&far).map(drop), evaluated.map(drop)] {
-        let error = result.err().expect("a refusal").to_string();
+        let error = result.expect_err("a refusal").to_string();
         let says = "the probability of its class is not finite";
         assert!(error.contains("row 301: ") || error.contains("row 501: "), "{error}");
         assert!(error.contains(says), "{error}");
