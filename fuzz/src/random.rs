@@ -26,7 +26,7 @@ impl Random {
 
     /// A number below `bound`, which is not 0; the bias does not matter here.
     pub fn below(&mut self, bound: usize) -> usize {
-        (u64::from(self.0.next_u32()) * bound as u64 >> 32) as usize
+        ((u64::from(self.0.next_u32()) * bound as u64) >> 32) as usize
     }
 
     /// Whether one of `n` cases is this.

@@ -202,7 +202,7 @@ impl Target for Recipes {
             compile(&recipe, Shape::image(shape.0, shape.1, shape.2))?;
         }
         // Large images take their time: some recipes are compiled for them.
-        if case.len() % 8 == 0 {
+        if case.len().is_multiple_of(8) {
             compile(&recipe, Shape::image(1000, 1000, 1))?;
         }
         Ok(Verdict::Accepted)
