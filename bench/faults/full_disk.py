@@ -20,7 +20,7 @@ def main():
         print("full_disk: skipped: only root can mount a tmpfs")
         return 0
     binary = common.Binary(arguments.binary, arguments.timeout)
-    results = common.Results("full_disk", binary, ["KiB", "exit", "announced", "done again", "lost", "torn", "equal", "left",
+    results = common.Results("full_disk", binary, ["KiB", "exit", "announced", "rescued", "done again", "lost", "torn", "equal", "left",
                                                    "message"])
     fit = common.Fit("single", "fit", "single", "mnist:test", "--held-out", "0.1", "--epochs", "3")
     with common.private_folder(arguments.temp) as folder:
@@ -36,7 +36,7 @@ def main():
                 record = fill(binary, fit, disk, reference, environment, arguments)
             record["bytes"] = size
             results.cases.append(record)
-            results.row(size // 1024, record["end"], record["announced"], record["repeated"], record["lost"],
+            results.row(size // 1024, record["end"], record["announced"], record["rescued"], record["repeated"], record["lost"],
                         " ".join(record["torn"]) or "-", record["equal"], " ".join(record["left"]) or "-",
                         record["message"][:80])
     count = lambda condition: sum(1 for record in results.cases if condition(record))
@@ -63,9 +63,9 @@ def fill(binary, fit, disk, reference, environment, arguments):
     first = common.run(fit.command(binary), disk, arguments.timeout, environment=environment)
     # A model that the run could not put in its place and wrote elsewhere is not lost, whatever is done again.
     rescued = common.rescue_file(first.stderr, disk, reference)
-    announced = {} if rescued else common.steps(first.stdout)
+    announced = common.steps(first.stdout)
     subprocess.run(["mount", "-o", f"remount,size={64 * MIB}", disk], check=True)
-    resumed = common.resume(binary, fit, disk, announced, reference, environment)
+    resumed = common.resume(binary, fit, disk, {} if rescued else announced, reference, environment)
     if rescued and rescued.exists():
         rescued.unlink()
     return {"announced": len(announced), "rescued": rescued is not None, "died": first.died, **first.record(), **resumed.record()}

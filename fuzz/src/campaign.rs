@@ -22,6 +22,9 @@ const HANGS: Duration = Duration::from_secs(30);
 /// A worker that stays at one case for so long hangs as well, whatever it waits for.
 const WAITS: Duration = Duration::from_secs(600);
 
+/// The number of the first case that is made; those of the corpus, which grows while cases are run, begin at 0.
+const FIRST_MADE: u64 = 1 << 32;
+
 /// Cases between two notes of the processor time.
 const CASES_A_NOTE: u64 = 256;
 
@@ -171,7 +174,9 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
     let (began, processor) = (Instant::now(), check::processor_ms(OWN_STAT));
     let earlier = counts.processor_ms;
     let mut kinds: HashMap<String, usize> = HashMap::new();
-    for number in from..corpus.len() as u64 + options.count {
+    let of_corpus = (0..corpus.len() as u64).skip_while(|&number| number < from);
+    let made = from.max(FIRST_MADE)..FIRST_MADE.saturating_add(options.count);
+    for number in of_corpus.chain(made) {
         if options.seconds.is_some_and(|seconds| began.elapsed().as_secs() >= seconds) {
             break;
         }
@@ -179,9 +184,9 @@ pub fn work(options: &Options, journal: &Path, from: u64) -> Result<(), String> 
         let (known, case) = match corpus.get(number as usize) {
             Some((path, case)) => (Some(path), case.clone()),
             None => {
-                let mut random = Random::of(options.seed, &options.target, number - corpus.len() as u64);
+                let mut random = Random::of(options.seed, &options.target, number - FIRST_MADE);
                 let made = catch_unwind(AssertUnwindSafe(|| target.generate(&mut random, &journal)));
-                (None, made.map_err(|_| format!("case {number} cannot be made: {}", check::last_panic()))?)
+                (None, made.map_err(|_| format!("a case cannot be made: {}", check::last_panic()))?)
             }
         };
         journal.note(&case);
