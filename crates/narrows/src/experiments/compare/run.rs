@@ -132,9 +132,13 @@ impl<'a> ComparisonRun<'a> {
         for at in 0..seeds {
             self.fit_number += 1;
             let recipe = with_seed(&method.recipe, at as u64);
-            match self.fit(&method.name, &recipe) {
-                Ok(Some(fit)) => self.add_fit(method, fit)?,
-                Ok(None) => {}
+            let added = match self.fit(&method.name, &recipe) {
+                Ok(Some(fit)) => self.add_fit(method, fit),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match added {
+                Ok(()) => {}
                 Err(error) => {
                     let reason = error.to_string();
                     self.emit(&ComparisonEvent::Failed { recipe: &method.name, reason: &reason });
