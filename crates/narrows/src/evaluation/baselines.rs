@@ -14,6 +14,7 @@ use crate::model::metrics::Baselines;
 use crate::model::{Fitted, Model};
 use crate::network::engine::map_chunks;
 use crate::network::noise::{Corruption, Mode};
+use crate::pca::Pca;
 use crate::pca::moments::Moments;
 use crate::recipe::Noise;
 
@@ -33,7 +34,8 @@ impl Baselines {
         let k = if is_denoising { most } else { code_size.min(most) };
         // A complete basis reconstructs every row exactly: no eigenvectors are needed.
         let is_exact = k == width && !is_denoising;
-        let projections = Projection::baselines(moments, if is_exact { 0 } else { k }, model.compute.level)?;
+        let directions = if is_exact { 0 } else { k };
+        let projections = Projection::baselines(moments, directions, model.pca(), model.compute.level)?;
         let [mean, pca, linear] = error_curves(&projections, model, noise, rows)?;
 
         let (components, pca, linear) = if is_denoising {
@@ -141,14 +143,23 @@ struct Projection {
 
 impl Projection {
     /// The training mean, the PCA, and the linear autoencoder without biases. With k = 0 the latter two have no directions.
-    fn baselines(moments: &Moments, k: usize, level: Level) -> Result<[Self; 3]> {
+    /// `fitted` is the PCA of the same moments, where that is the model.
+    fn baselines(moments: &Moments, k: usize, fitted: Option<&Pca>, level: Level) -> Result<[Self; 3]> {
         let mean = Self { centre: moments.mean.clone(), directions: Vec::new() };
         let linear = match k {
             0 => Vec::new(),
             k => moments.about_zero(k, level)?.directions,
         };
         let linear = Self { centre: vec![0.0; moments.width], directions: linear };
-        Ok([mean, Self::pca(moments, k, level)?, linear])
+        // The eigenvalues are not computed twice.
+        let pca = match fitted.filter(|fitted| fitted.code_size() >= k) {
+            Some(fitted) => Self {
+                centre: moments.mean.clone(),
+                directions: fitted.components[..k * moments.width].to_vec(),
+            },
+            None => Self::pca(moments, k, level)?,
+        };
+        Ok([mean, pca, linear])
     }
 
     fn pca(moments: &Moments, k: usize, level: Level) -> Result<Self> {
