@@ -29,6 +29,8 @@ PANIC = 101
 
 def parser(description):
     """The options that every script has."""
+    # Ended from outside, a script still takes its folders, mounts and cgroups away.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     found = argparse.ArgumentParser(description=description)
     found.add_argument("--binary", required=True, type=Path, help="the binary `narrows` that is measured")
     found.add_argument("--json", type=Path, metavar="FILE", help="write a record of every case")
@@ -51,7 +53,11 @@ def private_folder(parent=None):
 def in_parallel(function, cases, jobs):
     """Applies a function to the cases, in threads (each waits for its processes), and gives results in order."""
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(function, cases))
+        try:
+            return list(pool.map(function, cases))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 # ------------------------------------------------------------------------------------------------------------ running

@@ -260,7 +260,8 @@ fn change_tensor(random: &mut Random, container: &mut Container, name: &str, don
         }
         2 if !tensor.shape.is_empty() => {
             let side = random.below(tensor.shape.len());
-            tensor.shape[side] = random.choose(&[0, 1, 2, tensor.shape[side] + 1, 1 << 32, u64::MAX]);
+            tensor.shape[side] =
+                random.choose(&[0, 1, 2, tensor.shape[side].wrapping_add(1), 1 << 32, u64::MAX]);
         }
         3 => tensor.dtype = random.choose(&["F32", "F64", "I64", "BF16", "U8"]).to_owned(),
         4 => mutate::bytes(random, &mut tensor.bytes),
@@ -307,11 +308,12 @@ fn mend_once(container: &mut Container, message: &str) -> bool {
         // A description with something that its version did not know, or a version with nothing new in it.
         let known = version.split(' ').next().and_then(|word| word.parse::<u64>().ok());
         let Some(known) = known else { return false };
-        container.version = Value::from(if message.contains("says version") { known } else { known + 1 });
+        container.version =
+            Value::from(if message.contains("says version") { known } else { known.wrapping_add(1) });
         return true;
     }
     if message.contains("has what version") {
-        container.version = Value::from(container.version.as_u64().unwrap_or(0) + 1);
+        container.version = Value::from(container.version.as_u64().unwrap_or(0).wrapping_add(1));
         return true;
     }
     let Some((_, rest)) = message.split_once("tensor ") else { return false };
