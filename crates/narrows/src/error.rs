@@ -1,5 +1,6 @@
 //! The error of the library: a place, a reason, a hint. Every room uses it; it uses none.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The result of every fallible function of this library.
@@ -7,7 +8,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// An error with a place, a reason and, in most cases, a hint.
 ///
-/// [`fmt::Display`] prints one line: `place: reason (hint)`. Places count rows, columns, lines and epochs from 1.
+/// [`fmt::Display`] prints one line: `place: reason (hint)`, control characters of names from files as escapes. Places count rows, columns, lines and epochs from 1.
 ///
 /// ```
 /// use narrows::{ErrorKind, Pca};
@@ -48,7 +49,8 @@ pub enum ErrorKind {
 impl Error {
     /// An error of the given kind. The message begins with the place: `digits.csv: row 3, column 2: ...`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None }))
+        let message = escaped(&message.into()).into_owned();
+        Self(Box::new(Inner { kind, message, hint: None }))
     }
 
     /// A [`ErrorKind::Data`] error.
@@ -79,7 +81,7 @@ impl Error {
     /// Adds a hint: what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(escaped(&hint.into()).into_owned());
         self
     }
 
@@ -91,7 +93,7 @@ impl Error {
     /// Adds a place in front of the message: `place: message`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.0.message = format!("{place}: {}", self.0.message);
+        self.0.message = format!("{}: {}", escaped(&place.to_string()), self.0.message);
         self
     }
 
@@ -113,3 +115,42 @@ impl fmt::Display for Error {
 
 /// There is no `source`: the message contains that of the cause, which would otherwise be printed twice.
 impl std::error::Error for Error {}
+
+/// Text with its control characters and overrides of the writing direction as escapes: a terminal shows them and does not obey
+/// them. The escapes are those of JSON and TOML (`\n`, `\u001b`).
+///
+/// ```
+/// use narrows::base::text::escaped;
+///
+/// assert_eq!(escaped("a\u{1b}[2Jb"), "a\\u001b[2Jb");
+/// ```
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    with_escapes(text, is_control)
+}
+
+/// As [`escaped`], with line feeds as they are: for text that has lines of its own.
+pub fn escaped_lines(text: &str) -> Cow<'_, str> {
+    with_escapes(text, |c| c != '\n' && is_control(c))
+}
+
+/// Control characters (C0, DEL, C1), and the characters that reorder the text after them (U+202A to U+202E, U+2066 to U+2069).
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn with_escapes(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            c if !is_escaped(c) => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    Cow::Owned(out)
+}

@@ -257,6 +257,8 @@ fn views<'a>(
         let misplaced = || torn(kind, &format!("the place of tensor {} in it", name.escape_debug()));
         let bytes = numbers.get(first..last).filter(|_| first == end).ok_or_else(misplaced)?;
         end = last;
+        // The product is formed unchecked below.
+        shape.iter().try_fold(8usize, |product, &side| product.checked_mul(side)).ok_or_else(misplaced)?;
         let view = TensorView::new(dtype, shape, bytes).map_err(|_| misplaced())?;
         views.insert(name, view);
     }

@@ -1,45 +1,6 @@
 //! Numbers and names as text for people.
 
-use std::borrow::Cow;
-
-/// Text with its control characters and overrides of the writing direction as escapes: a terminal shows them and does not obey
-/// them. The escapes are those of JSON and TOML (`\n`, `\u001b`).
-///
-/// ```
-/// use narrows::base::text::escaped;
-///
-/// assert_eq!(escaped("a\u{1b}[2Jb"), "a\\u001b[2Jb");
-/// ```
-pub fn escaped(text: &str) -> Cow<'_, str> {
-    with_escapes(text, is_control)
-}
-
-/// As [`escaped`], with line feeds as they are: for text that has lines of its own.
-pub fn escaped_lines(text: &str) -> Cow<'_, str> {
-    with_escapes(text, |c| c != '\n' && is_control(c))
-}
-
-/// Control characters (C0, DEL, C1), and the characters that reorder the text after them (U+202A to U+202E, U+2066 to U+2069).
-fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn with_escapes(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_escaped) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            c if !is_escaped(c) => out.push(c),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-        }
-    }
-    Cow::Owned(out)
-}
+pub use crate::error::{escaped, escaped_lines};
 
 /// A number with four significant digits, without trailing zeros; in exponent notation below 1e-4 and from 1e6 on.
 pub fn figure_text(value: f64) -> String {
@@ -74,6 +35,8 @@ pub fn percent(fraction: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
