@@ -131,6 +131,10 @@ def finish(process, began, timeout):
         timed_out = True
         end_session(process)
         stdout, stderr = process.communicate()
+    except BaseException:
+        end_session(process)
+        process.wait()
+        raise
     text = lambda output: (output or b"").decode(errors="replace")
     return Outcome(process.returncode, text(stdout), text(stderr), time.monotonic() - began, timed_out)
 

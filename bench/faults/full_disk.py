@@ -55,7 +55,8 @@ def mounted(folder, size):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=False)
+        # Lazily: a process that was only just ended may still be there.
+        subprocess.run(["umount", "-l", folder], check=False)
 
 
 def fill(binary, fit, disk, reference, environment, arguments):
