@@ -17,6 +17,9 @@ use narrows::progress::{Event, Stage};
 /// Time for an orderly stop.
 const GRACE: Duration = Duration::from_millis(1600);
 
+/// Time beyond that for a file that is being written.
+const WRITING: Duration = Duration::from_secs(8);
+
 /// Time for the last words: a terminal or a pipe may accept none.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -78,6 +81,7 @@ pub fn listen() -> anyhow::Result<()> {
             if TRAINING.load(Ordering::SeqCst) {
                 let _ = std::thread::Builder::new().spawn(|| {
                     std::thread::sleep(GRACE);
+                    wait_for_files();
                     end();
                 });
                 // A second signal does not wait.
@@ -101,6 +105,15 @@ fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Waits for a checkpoint or a model that is being written: on a slow disk it is worth the time.
+#[cfg(unix)]
+fn wait_for_files() {
+    let begun = std::time::Instant::now();
+    while leftovers::is_file_being_written() && begun.elapsed() < WRITING {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Ends the program, whatever it is doing.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::hash;
-use super::leftovers::Leftover;
+use super::leftovers::{Leftover, Writing};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Writes a file atomically: a reader finds the old or the new content, also after a crash. The content is written to a temporary
@@ -20,8 +20,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(&path);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "make the folder", error))?;
     let failed = |error| Error::io(&path, "write", error);
-    let mut file = temporary(&path).map_err(failed)?;
-    let leftover = Leftover::new(file.path());
+    let _writing = Writing::new();
+    let (mut file, leftover) = Leftover::made(|| temporary(&path), |file| file.path()).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     if let Some(existing) = existing {
         keep_permissions(file.as_file(), &existing).map_err(failed)?;

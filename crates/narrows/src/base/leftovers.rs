@@ -1,6 +1,7 @@
 //! Files and folders that a run removes when it ends, also where a signal ends it: temporary files, locks, empty folders.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Paths in the order in which they were made.
@@ -18,6 +19,18 @@ impl Leftover {
     pub fn new(path: &Path) -> Self {
         leftovers().push(path.to_owned());
         Self(path.to_owned())
+    }
+
+    /// As [`Leftover::new`], of a file that `make` makes: none can be made any more once all are removed.
+    pub fn made<T>(
+        make: impl FnOnce() -> std::io::Result<T>,
+        path: impl FnOnce(&T) -> &Path,
+    ) -> std::io::Result<(T, Self)> {
+        let mut paths = leftovers();
+        let made = make()?;
+        let path = path(&made).to_owned();
+        paths.push(path.clone());
+        Ok((made, Self(path)))
     }
 
     pub fn path(&self) -> &Path {
@@ -61,6 +74,30 @@ impl Drop for NewFolder {
         // Fails where the folder has content, as it should.
         let _ = std::fs::remove_dir(self.0.path());
     }
+}
+
+/// Files that are being written.
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a file that is being written while it lives.
+pub(super) struct Writing(());
+
+impl Writing {
+    pub fn new() -> Self {
+        WRITTEN.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITTEN.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether a file is being written.
+pub fn is_file_being_written() -> bool {
+    WRITTEN.load(Ordering::SeqCst) > 0
 }
 
 /// Removes all temporary files, locks and empty folders of this process, for a handler of signals that ends the process next.

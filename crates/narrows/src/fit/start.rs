@@ -78,7 +78,9 @@ pub(super) fn train_from(
     }
     let mut checkpoints = job.checkpoints.map(|all| all.training(Key::Whole));
     let kept = match &mut checkpoints {
-        Some(checkpoints) => checkpoints.newest(training.plan, optimizer, &mut *job.watch)?,
+        Some(checkpoints) => {
+            checkpoints.newest(training.plan, optimizer, training.steps_per_epoch(), &mut *job.watch)?
+        }
         None => None,
     };
     let mut initialisation = Initialisation::default();

@@ -374,6 +374,7 @@ impl TrainingCheckpoints<'_> {
         &mut self,
         plan: &Plan,
         optimizer: Optimizer,
+        steps_per_epoch: u64,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Option<State>> {
         let mut found: Option<State> = None;
@@ -386,7 +387,7 @@ impl TrainingCheckpoints<'_> {
                 continue;
             }
             let state = input_file::read(path, CHECKPOINT.name, usize::MAX).and_then(|bytes| {
-                self.read(&bytes, plan, optimizer).map_err(|error| error.at(path.display()))
+                self.read(&bytes, plan, optimizer, steps_per_epoch).map_err(|error| error.at(path.display()))
             });
             match state {
                 Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
@@ -432,7 +433,7 @@ impl TrainingCheckpoints<'_> {
         container::encode(&CHECKPOINT, CHECKPOINT.newest, &head, &tensors)
     }
 
-    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer) -> Result<State> {
+    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer, steps_per_epoch: u64) -> Result<State> {
         let (version, head, mut tensors) = container::decode::<CheckpointHead>(&CHECKPOINT, bytes)?;
         if version != CHECKPOINT.newest {
             return Err(Error::model("the checkpoint is of another version of the program"));
@@ -441,6 +442,9 @@ impl TrainingCheckpoints<'_> {
             return Err(Error::model(format!("the checkpoint is of another run: {difference}")).hint(
                 "give the same recipe, options and rows; only `train.epochs` may change, and not under a train.schedule",
             ));
+        }
+        if (head.history.len() as u64).checked_mul(steps_per_epoch) != Some(head.step) {
+            return Err(Error::model("the checkpoint's steps do not fit its epochs"));
         }
         let shape = [plan.buffer_len];
         let parameters = tensors.f32("parameters", &shape)?;

@@ -43,7 +43,7 @@ impl Job<'_> {
         self.settings.batch_size.min(self.rows.source.rows())
     }
 
-    fn steps_per_epoch(&self) -> u64 {
+    pub fn steps_per_epoch(&self) -> u64 {
         self.rows.source.rows().div_ceil(self.batch()) as u64
     }
 

@@ -227,7 +227,11 @@ fn train_layer(
     let optimizer = recipe.train.optimizer()?;
     let mut checkpoints = checkpoints.map(|checkpoints| checkpoints.training(Key::Layer(number)));
     let kept = match &mut checkpoints {
-        Some(checkpoints) => checkpoints.newest(&plan, optimizer, callback)?,
+        Some(checkpoints) => {
+            let count = rows.rows.source.rows();
+            let steps_per_epoch = count.div_ceil(recipe.train.batch_size.min(count)) as u64;
+            checkpoints.newest(&plan, optimizer, steps_per_epoch, callback)?
+        }
         None => None,
     };
     let start = kept.unwrap_or_else(|| State::new(initial_parameters(&plan, recipe.train.seed), optimizer));
