@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use narrows_fuzz::campaign::{self, Options};
-use narrows_fuzz::targets;
+use narrows_fuzz::{check, targets};
 
 const USAGE: &str =
     "usage: narrows-fuzz TARGET [--seed S] [--count N] [--seconds T] [--limit BYTES] [--corpus FOLDER]
@@ -66,6 +66,7 @@ fn run() -> Result<bool, String> {
     }
     if let Some(path) = case {
         let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        check::keep_panics();
         let mut target = targets::make(&options.target, options.binary.as_deref())?;
         let result = campaign::run_one(&mut *target, &bytes, options.limit);
         println!("{}: {}", path.display(), result.as_ref().err().map_or("good", |fault| fault));
