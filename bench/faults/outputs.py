@@ -636,7 +636,7 @@ escapes("classes, data", [["data", "data.npy", "--labels-file", "labels.csv"]], 
 escapes("classes, fit", [CLASSIFIER], escaped_classes)
 escapes("classes, show", [CLASSIFIER, ["show", "m.narrows"]], escaped_classes)
 escapes("classes, evaluate", [CLASSIFIER, ["evaluate", "m.narrows", "data.npy", "--labels-file", "labels.csv"]], escaped_classes)
-escapes("classes, predict", [CLASSIFIER, ["predict", "m.narrows", "data.npy", "--out", "o.csv"]], escaped_classes, "o.csv")
+escapes("classes, predict", [CLASSIFIER, ["predict", "m.narrows", "data.npy", "--safe-csv", "--out", "o.csv"]], escaped_classes, "o.csv")
 escapes("columns, data", [["data", "data.csv"]], escaped_columns)
 escapes("the name of a file", [["show", f"no{ESCAPE}[2Jthing.narrows"]], nothing)
 escapes("a cell", [["data", "bad.csv"]], lambda folder: (folder / "bad.csv").write_text(f"a,b\n1,2\n1,{ESCAPE}[2J\n"))

@@ -78,7 +78,10 @@ fn claim(arguments: &ApplyArguments) -> Result<OutputFile> {
     if format_of(&arguments.out)? != Format::Csv && arguments.csv.safe_csv {
         return Err(no_csv(&arguments.out));
     }
-    OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(arguments.data())])
+    let labels = arguments.data_options.labels_file.as_deref();
+    let inputs: Vec<&Path> =
+        [arguments.model.as_path(), Path::new(arguments.data())].into_iter().chain(labels).collect();
+    OutputFile::claim(&arguments.out, &inputs)
 }
 
 /// The error for `--safe-csv` beside another format.

@@ -23,7 +23,10 @@ pub fn run(arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     if arguments.csv.safe_csv && !is_csv {
         return Err(no_csv(&arguments.out).into());
     }
-    let output = OutputFile::claim(&arguments.out, &[&arguments.model, Path::new(&arguments.data)])?;
+    let labels = arguments.data_options.labels_file.as_deref();
+    let inputs: Vec<&Path> =
+        [arguments.model.as_path(), Path::new(&arguments.data)].into_iter().chain(labels).collect();
+    let output = OutputFile::claim(&arguments.out, &inputs)?;
     let model = Model::open(&arguments.model)?.with_compute(datasets::compute(&arguments.compute));
     let dataset = datasets::open(&arguments.data, &arguments.data_options)?;
     let started = Instant::now();

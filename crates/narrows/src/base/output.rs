@@ -43,6 +43,8 @@ impl OutputFile {
     /// [`ErrorKind::Io`] where the path is a folder, a device or another special file, is one of `inputs`, is written by another
     /// run, or cannot be written.
     pub fn claim(path: &Path, inputs: &[&Path]) -> Result<Self> {
+        // First the folders: a path that leads through one of them may be that of an input.
+        let folders = make_folders(path)?;
         let (path, existing) = atomic_file::target(path)?;
         if let Some(existing) = &existing
             && let Some(input) = inputs.iter().find(|input| is_same_file(&path, existing, input))
@@ -50,7 +52,6 @@ impl OutputFile {
             return Err(refused(&path, format!("is an input of this run (`{}`)", input.display()))
                 .hint("write to another file"));
         }
-        let folders = make_folders(&path)?;
         let (lock, lock_path) = lock(&path)?;
         let output = Self { path, _lock: lock, lock_path, _folders: folders };
         atomic_file::remove_temporary(&output.path);
@@ -208,9 +209,11 @@ mod tests {
         let [data, link] = ["data.csv", "link.csv"].map(|name| folder.path().join(name));
         atomic_file::write(&data, b"1,2\n").unwrap();
         std::fs::hard_link(&data, &link).unwrap();
-        for output in [&data, &link] {
+        let roundabout = folder.path().join("missing").join("..").join("data.csv");
+        for output in [&data, &link, &roundabout] {
             assert!(refusal(output, &[&data]).contains("an input of this run"));
         }
+        assert!(!folder.path().join("missing").exists());
         drop(OutputFile::claim(&folder.path().join("other.csv"), &[&data]).unwrap());
     }
 

@@ -4,22 +4,26 @@ use std::borrow::Cow;
 
 use csv::WriterBuilder;
 
+use crate::base::text::escaped;
+
 /// Options of [`encode`] and [`encode_classes`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Whether a text (the name of a column or of a class) that a spreadsheet would take for a formula gets an apostrophe in front:
     /// one that begins with `=`, `+`, `-`, `@`, a tab, a carriage return or a line feed (OWASP, "CSV Injection"). Numbers stay as
-    /// they are. A text with an apostrophe is another name to every other program: that is why it is a choice.
+    /// they are, and control characters become escapes, which a terminal does not obey. A text with an apostrophe is another name to every other program: that is why it is a choice.
     pub safe_text: bool,
 }
 
 impl WriteOptions {
     /// A text as it is written.
     fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.safe_text && text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-            Cow::Owned(format!("'{text}"))
-        } else {
+        if !self.safe_text {
             Cow::Borrowed(text)
+        } else if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+            Cow::Owned(format!("'{}", escaped(text)))
+        } else {
+            escaped(text)
         }
     }
 }
