@@ -17,7 +17,7 @@ use crate::mutate;
 use crate::random::Random;
 
 /// Memory for applying an accepted model to a few rows, beyond that of reading it.
-const APPLYING: usize = 320 << 20;
+const APPLYING: usize = 512 << 20;
 
 /// Rows of more numbers are not made.
 const WIDEST: usize = 1 << 16;
