@@ -58,8 +58,7 @@ def verbs(binary):
         Verb("evaluate, classifier", "evaluate {folder}/classifier.narrows mnist --report report"),
         Verb("predict", "predict {folder}/classifier.narrows mnist --out classes.csv"),
         Verb("data, large CSV", "data {folder}/large.csv"),
-        Verb("reproduce", "reproduce hinton2006"
-             + (" --report report" if binary.resumes_reproductions else "")),
+        Verb("reproduce", "reproduce hinton2006"),
     ]
     return found
 

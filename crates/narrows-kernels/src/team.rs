@@ -53,11 +53,13 @@ where
 
 /// Holds the threads of a team until all are started: a thread that meets the others at a barrier would wait forever for one
 /// that never came to be.
+///
+/// It opens once, before any work, and is not among what the model checker explores: hence the types of the standard library.
 #[derive(Default)]
 struct Gate {
     /// Whether the team is complete, once that is known.
-    is_complete: Mutex<Option<bool>>,
-    opened: Condvar,
+    is_complete: std::sync::Mutex<Option<bool>>,
+    opened: std::sync::Condvar,
 }
 
 impl Gate {
