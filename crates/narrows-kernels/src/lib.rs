@@ -49,6 +49,7 @@
 pub mod batch_norm;
 pub mod conv;
 mod elementwise;
+mod gate;
 pub mod gemm;
 pub mod gram;
 pub mod image;

@@ -8,6 +8,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::gate::Gate;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -49,36 +50,6 @@ where
         gate.open(true);
         Ok(work(Worker { index: 0, barrier: &barrier }, Some(leader_state)))
     })
-}
-
-/// Holds the threads of a team until all are started: a thread that meets the others at a barrier would wait forever for one
-/// that never came to be.
-///
-/// It opens once, before any work, and is not among what the model checker explores: hence the types of the standard library.
-#[derive(Default)]
-struct Gate {
-    /// Whether the team is complete, once that is known.
-    is_complete: std::sync::Mutex<Option<bool>>,
-    opened: std::sync::Condvar,
-}
-
-impl Gate {
-    fn open(&self, is_complete: bool) {
-        // Nothing panics while it holds this lock.
-        *self.is_complete.lock().unwrap_or_else(|error| error.into_inner()) = Some(is_complete);
-        self.opened.notify_all();
-    }
-
-    /// Waits until it is known whether the team is complete.
-    fn wait(&self) -> bool {
-        let mut answer = self.is_complete.lock().unwrap_or_else(|error| error.into_inner());
-        loop {
-            match *answer {
-                Some(is_complete) => return is_complete,
-                None => answer = self.opened.wait(answer).unwrap_or_else(|error| error.into_inner()),
-            }
-        }
-    }
 }
 
 /// A thread of a team.
