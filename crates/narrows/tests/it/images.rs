@@ -208,7 +208,7 @@ fn what_cannot_work_is_refused_with_the_name_of_the_layer() {
     refused("{dense=6}, {reshape=[2, 2, 2]}", "{dense='input'}", image, &["encoder[1]", "2x2x2"]);
     refused("{conv=4000000000, kernel=1000}", "{conv='input'}", image, &["encoder[0]", "too many"]);
     refused(
-        "{upsample=1024}, {upsample=1024}, {upsample=1024}",
+        "{upsample=256}, {upsample=256}, {upsample=256}",
         "{max_pool=2}",
         image,
         &["encoder[", "too large"],
