@@ -13,7 +13,7 @@ type Case = (&'static str, usize, Shape, Option<usize>, usize, bool);
 fn cases() -> Vec<Case> {
     let image = Shape::image(28, 28, 1);
     vec![
-        ("pca", 3000, Shape::flat(6000), None, 0, false),
+        ("pca", 1000, Shape::flat(6000), None, 0, false),
         ("pca", 3000, Shape::flat(1500), None, 0, true),
         ("linear", 3000, Shape::flat(1500), None, 128, false),
         ("single", 10_000, image, Some(4000), 128, false),

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 const SMALL: usize = 1 << 20;
 
 /// Kept free for what is not asked for: small buffers, the text of messages, the tables of the allocator.
-const MARGIN: usize = 8 << 20;
+pub(crate) const MARGIN: usize = 8 << 20;
 
 /// Address space of a thread's stack.
 const STACK: usize = 2 << 20;

@@ -3,7 +3,7 @@
 //! A fit has two stages, which do not overlap: training, and then moments, baselines and metrics. The larger one counts.
 
 use super::checks::training_memory;
-use crate::base::memory::{fits, require_or};
+use crate::base::memory::{MARGIN, fits, require_or};
 use crate::compute::Compute;
 use crate::data::{Element, Source};
 use crate::error::Result;
@@ -47,7 +47,7 @@ impl RowCounts {
     }
 }
 
-/// Refuses a PCA whose fit takes more memory than is free. Returns what it takes, in bytes.
+/// Refuses a PCA whose fit takes more memory than is free. Returns what it takes, in bytes, with the margin.
 pub(super) fn require_pca(rows: RowCounts, k: usize, compute: Compute) -> Result<usize> {
     let Compute { threads, .. } = compute;
     let k = rows.components(Some(k));
@@ -64,7 +64,7 @@ pub(super) fn require_pca(rows: RowCounts, k: usize, compute: Compute) -> Result
             None => "fewer columns".to_owned(),
         }
     })?;
-    Ok(bytes(n, threads))
+    Ok(bytes(n, threads).saturating_add(MARGIN))
 }
 
 /// The memory of a PCA's fit, its moments and eigenvectors, its baselines and metrics.
@@ -88,7 +88,7 @@ pub(super) struct NetworkFit<'a> {
     pub compute: Compute,
 }
 
-/// Refuses a network whose fit takes more memory than is free. Returns what it takes, in bytes.
+/// Refuses a network whose fit takes more memory than is free. Returns what it takes, in bytes, with the margin.
 pub(super) fn require_network(fit: NetworkFit<'_>) -> Result<usize> {
     let NetworkFit { plan, rows, compute, .. } = fit;
     let threads = compute.threads;
@@ -108,7 +108,7 @@ pub(super) fn require_network(fit: NetworkFit<'_>) -> Result<usize> {
             None => "fewer units, or a smaller `train.batch_size`".to_owned(),
         }
     })?;
-    Ok(bytes)
+    Ok(bytes.saturating_add(MARGIN))
 }
 
 impl NetworkFit<'_> {
@@ -119,7 +119,9 @@ impl NetworkFit<'_> {
         // The order of the rows is there twice, the numbers of the held-out rows once.
         let order = product(&[2 * size_of::<usize>(), sum(&[rows.training, rows.held_out])]);
         let engine = engine_bytes(plan, train, batch, threads)?;
-        let training = sum(&[rows.prepared(), order, engine.total().max(pretraining), state]);
+        // The state of training is made of what pre-training leaves.
+        let steps = sum(&[engine.total(), state]).max(pretraining);
+        let training = sum(&[rows.prepared(), order, steps]);
 
         let model = product(&[plan.buffer_len, size_of::<f32>()]);
         let is_classifier = plan.target != Target::Row;

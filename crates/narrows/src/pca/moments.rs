@@ -32,6 +32,9 @@ const GROUP: usize = 1 << 18;
 /// Rows of the scatter matrix that are computed together. Fixed, so that results do not depend on the number of threads.
 const STRIP: usize = 48;
 
+/// Blocks of up to so many bytes may stay with glibc's allocator when they are freed: the most that its threshold grows to.
+const LARGEST_KEPT: usize = 32 << 20;
+
 /// Mean and scatter of rows: the sufficient statistics of a PCA.
 pub struct Moments {
     pub(crate) rows: usize,
@@ -196,7 +199,9 @@ impl Moments {
             let measuring = sum(&[strips, square.max(group.saturating_mul(2))]);
             let measuring =
                 measuring.max(sum(&[gram::needed_bytes(n, d, Compute::default().threads()), square]));
-            (square, measuring, sum(&[square, eigen_bytes(d).max(directions)]))
+            // The allocator keeps a freed matrix, unless it is larger than its largest threshold for memory of its own.
+            let freed = if square <= LARGEST_KEPT { square } else { 0 };
+            (square, measuring, sum(&[square, freed, eigen_bytes(d).max(directions)]))
         } else {
             let rows = bytes(n, d);
             let principal = [rows, bytes(n, n), eigen_bytes(n), directions, scratch_bytes(d)];
