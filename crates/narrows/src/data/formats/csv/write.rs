@@ -82,7 +82,7 @@ pub fn encode_classes(names: &[String], shares: &[f32], options: WriteOptions) -
     let mut writer = WriterBuilder::new().from_writer(&mut out);
     let header =
         std::iter::once("class".to_owned()).chain(names.iter().map(|name| format!("share of {name}")));
-    writer.write_record(header).expect("memory takes it");
+    writer.write_record(header.map(|name| options.text(&name).into_owned())).expect("memory takes it");
     for row in shares.chunks_exact(names.len()) {
         let best = (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best });
         let cells =
