@@ -25,8 +25,8 @@ impl Columns {
     pub fn lines(&self) -> Vec<String> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column| {
-            let cells = self.rows.iter().filter_map(|row: &Vec<String>| row.get(column));
-            cells.flat_map(|cell| cell.lines()).map(UnicodeWidthStr::width).max().unwrap_or(0)
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.flat_map(|cell: &String| cell.lines()).map(UnicodeWidthStr::width).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..count).map(width).collect();
         let mut lines = Vec::new();
