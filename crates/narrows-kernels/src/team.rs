@@ -182,7 +182,7 @@ mod tests {
         for threads in [1, 2, 3, 4] {
             let pieces = (0..threads).map(|t| Vec::from([t * 10..t * 10 + 10])).collect();
             let buffer = Shared::<f32>::new("numbers", threads * 10, pieces);
-            let steps = 2000;
+            let steps = if cfg!(miri) { 20 } else { 2000 };
             let result = run(threads, "leader", |worker, leader_state| {
                 assert_eq!(leader_state.is_some(), worker.index() == 0);
                 for step in 0..steps {
