@@ -59,6 +59,9 @@ def kill_and_resume(binary, fit, folder, reference, seconds, moments, environmen
         ended = common.finish(process, began, moment)
         if not ended.timed_out:
             if ended.ok:
+                # It ended before its moment: what it did again counts, and nothing is left to lose.
+                lost |= common.repeated(announced, common.steps(ended.stdout)) >= 2
+                announced = {}
                 break
             # There was no checkpoint to go on from.
             continue

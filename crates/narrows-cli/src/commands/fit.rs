@@ -47,10 +47,11 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Err(error) => (None, Some(error)),
     };
     if random.as_ref().is_some_and(|random| random.interrupted) {
-        stderr::line(format!(
-            "interrupted: the model is whole, its baseline is not; {}",
-            how_to_resume(model)
-        ));
+        let how = match checkpoint_folder(model).is_dir() {
+            true => how_to_resume(model),
+            false => "the same command fits both again".to_owned(),
+        };
+        stderr::line(format!("interrupted: the model is whole, its baseline is not; {how}"));
         return Ok(interrupt::exit_code());
     }
     let pages = narrows_report::fit_page(&file.name, &fit, &training, &held_out, random.as_ref())

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Picture = 8,
     /// Choice of the rows whose labels are used.
     Labelled = 9,
+    /// The first vectors of an iteration for eigenvectors; the index is the number of vectors found so far.
+    Eigenvectors = 10,
 }
 
 /// The stream of a key (seed, purpose, index).

@@ -11,6 +11,7 @@
 pub(crate) mod closed_form;
 mod gram;
 pub(crate) mod moments;
+mod principal;
 pub(crate) mod single;
 
 use moments::scratch_bytes;
@@ -145,7 +146,7 @@ impl Pca {
         let degrees = (n - 1) as f64;
         Ok(Self {
             mean: moments.mean.clone(),
-            explained_variance: principal.squares[..k].iter().map(|square| square / degrees).collect(),
+            explained_variance: principal.squares.iter().map(|square| square / degrees).collect(),
             total_variance: principal.total / degrees,
             components: principal.directions,
             rows: n,

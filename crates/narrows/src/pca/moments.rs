@@ -1,9 +1,9 @@
-//! Mean and scatter matrix of rows, in double precision, and their principal directions.
+//! Mean and scatter matrix of rows, in double precision.
 //!
 //! [`Moments::measure`] takes the fastest way that costs no digits: integers for bytes, single precision for many rows in
 //! single precision (`gram`), and else double precision in two passes, one for the mean, with sums about the first row, one for
 //! squares about the mean, so that a mean of a million and a standard deviation of one cost no digits. With more columns than rows, the d x d scatter
-//! matrix is not formed; the principal directions follow from the centred rows and their n x n Gram matrix.
+//! matrix is not formed; the centred rows are kept.
 //!
 //! [`Scatter`] is the accumulator: rows are pushed in blocks, and scatters of parts of the rows, about any centres, are
 //! merged (Chan, Golub and LeVeque 1983).
@@ -14,7 +14,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
 use super::gram::{self, MeanAndScatter};
-use crate::base::linalg::{complete_basis, eigen_bytes, fix_signs, symmetric_eigen};
+use crate::base::linalg::eigen_bytes;
 use crate::base::memory;
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
@@ -41,24 +41,14 @@ pub struct Moments {
     pub(crate) width: usize,
     /// The mean of each column.
     pub(crate) mean: Vec<f64>,
-    spread: SecondMoments,
+    pub(super) spread: SecondMoments,
 }
 
-enum SecondMoments {
+pub(super) enum SecondMoments {
     /// The scatter matrix (width x width): the sum over rows of (x - mean)' (x - mean).
     Scatter(Vec<f64>),
     /// The centred rows (rows x width): x - mean.
     Centred(Vec<f64>),
-}
-
-/// Principal directions, about the mean or about zero.
-pub(crate) struct Principal {
-    /// k x width: orthonormal rows, in decreasing order of the sum of squares along them.
-    pub directions: Vec<f64>,
-    /// The sum of squares along each direction, in decreasing order: the eigenvalues, k or more.
-    pub squares: Vec<f64>,
-    /// The sum of squares along all directions: the trace.
-    pub total: f64,
 }
 
 impl Moments {
@@ -116,52 +106,6 @@ impl Moments {
     pub(super) fn scatter(&self) -> &[f64] {
         let SecondMoments::Scatter(scatter) = &self.spread else { panic!("the rows are kept") };
         scatter
-    }
-
-    /// The first `k` principal directions about the mean: eigenvectors of the covariance matrix.
-    pub(crate) fn about_mean(&self, k: usize, level: Level) -> Result<Principal> {
-        self.principal(k, level, false)
-    }
-
-    /// The first `k` principal directions about zero: eigenvectors of X'X, as the linear autoencoder without biases has in closed
-    /// form.
-    pub(crate) fn about_zero(&self, k: usize, level: Level) -> Result<Principal> {
-        self.principal(k, level, true)
-    }
-
-    fn principal(&self, k: usize, level: Level, with_mean: bool) -> Result<Principal> {
-        let (n, d) = (self.rows, self.width);
-        assert!(k <= d);
-        let needs = Self::needs(n, d, k);
-        memory::require_part(needs.principal, format_args!("a PCA of {n} rows of {d} numbers"))?;
-        let (mut directions, squares) = match &self.spread {
-            SecondMoments::Scatter(scatter) => {
-                let mut matrix = scatter.clone();
-                if with_mean {
-                    for i in 0..d {
-                        for j in 0..d {
-                            matrix[i * d + j] += n as f64 * self.mean[i] * self.mean[j];
-                        }
-                    }
-                }
-                let eigen = symmetric_eigen(&matrix, d)?;
-                (eigen.vectors[..k * d].to_vec(), eigen.values)
-            }
-            SecondMoments::Centred(rows) => {
-                let mut rows = rows.clone();
-                if with_mean {
-                    for row in rows.chunks_exact_mut(d) {
-                        row.iter_mut().zip(&self.mean).for_each(|(value, mean)| *value += mean);
-                    }
-                }
-                dual_directions(&rows, n, d, k, level)?
-            }
-        };
-        fix_signs(&mut directions, d);
-        // Rounding makes eigenvalues of directions without variance slightly negative.
-        let squares: Vec<f64> = squares.into_iter().map(|square| square.max(0.0)).collect();
-        let total = squares.iter().sum();
-        Ok(Principal { directions, squares, total })
     }
 }
 
@@ -440,27 +384,4 @@ fn add_to_strip(
         let right = x.columns(first, width - first);
         multiply_f64(level, strip, left, right, EpilogueF64::Accumulate, scratch);
     }
-}
-
-/// Principal directions from the Gram matrix of the rows (n x n): if u is an eigenvector of X X' with eigenvalue s, then
-/// X'u / sqrt(s) is one of X'X. Directions without variance are completed to an orthonormal basis.
-fn dual_directions(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> Result<(Vec<f64>, Vec<f64>)> {
-    let x = View::new(rows, n, d);
-    let mut products = vec![0.0; n * n];
-    let mut scratch = vec![0.0; scratch_len(d)];
-    multiply_f64(level, &mut products, x, x.transposed(), EpilogueF64::Store, &mut scratch);
-    let eigen = symmetric_eigen(&products, n)?;
-    let floor = eigen.values[0].max(0.0) * n as f64 * 1e-13;
-    let known = eigen.values.iter().take(k).take_while(|&&value| value > floor).count();
-    let mut directions = vec![0.0; k * d];
-    let left = View::new(&eigen.vectors[..known * n], known, n);
-    multiply_f64(level, &mut directions[..known * d], left, x, EpilogueF64::Store, &mut scratch);
-    for direction in directions[..known * d].chunks_exact_mut(d) {
-        let length = direction.iter().map(|value| value * value).sum::<f64>().sqrt();
-        direction.iter_mut().for_each(|value| *value /= length);
-    }
-    complete_basis(&mut directions, d, known);
-    // Eigenvalues below the floor are rounding errors.
-    let squares = eigen.values.into_iter().map(|value| if value > floor { value } else { 0.0 }).collect();
-    Ok((directions, squares))
 }

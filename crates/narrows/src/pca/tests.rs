@@ -2,6 +2,8 @@
 
 use super::single::SinglePca;
 use super::*;
+use crate::base::linalg::orthonormal_rows;
+use crate::base::random::{Purpose, generator, normal};
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
 use crate::data::{self, Shape, Source, Table, Values};
@@ -402,4 +404,41 @@ fn single_precision_encodes_and_decodes_as_double_precision() {
     uneven.chunks_exact_mut(3).for_each(|row| row[0] *= 1e4);
     let pca = fit(uneven, 3, Some(3), false);
     assert!(SinglePca::new(&pca, &Scaling::identity()).is_none());
+}
+
+/// Rows with known singular values, the largest of which is that of one column: about the mean, and about zero, where it is
+/// the mean of the column. With fewer rows than columns, and with more.
+#[test]
+fn small_variances_are_found_beside_one_large_column() {
+    let (rank, level) = (4, Level::detect());
+    let singular = [3e7, 5.0, 2.0, 0.5];
+    for (n, d, about_zero) in [(7, 40, false), (60, 5, false), (7, 40, true), (60, 5, true)] {
+        let mut random = generator(2, Purpose::Noise, n as u64);
+        // The first is constant, the others have no mean.
+        let mut left = vec![1.0; n];
+        left.extend((0..rank * n).map(|_| normal(&mut random)));
+        orthonormal_rows(&mut left, n);
+        let left = if about_zero { &left[..rank * n] } else { &left[n..] };
+        let mut right = vec![0.0; rank * d];
+        right[0] = 1.0;
+        for row in right.chunks_exact_mut(d).skip(1) {
+            row[1..].iter_mut().for_each(|value| *value = normal(&mut random));
+        }
+        orthonormal_rows(&mut right, d);
+        let term = |i: usize, j: usize, r: usize| left[r * n + i] * singular[r] * right[r * d + j];
+        let values = (0..n * d).map(|at| (0..rank).map(|r| term(at / d, at % d, r)).sum()).collect();
+        let table = Table::new(Values::F64(values), Shape::flat(d)).unwrap();
+        let moments = moments_of(&table, &Scaling::identity(), 1);
+        let found = match about_zero {
+            true => moments.about_zero(rank, level).unwrap(),
+            false => moments.about_mean(rank, level).unwrap(),
+        };
+        for (found, wanted) in found.squares.iter().zip(singular) {
+            assert!((found.sqrt() / wanted - 1.0).abs() < 1e-7, "{n} x {d}: {}, want {wanted}", found.sqrt());
+        }
+        for (found, wanted) in found.directions.chunks_exact(d).zip(right.chunks_exact(d)) {
+            let along: f64 = found.iter().zip(wanted).map(|(a, b)| a * b).sum();
+            assert!((along.abs() - 1.0).abs() < 1e-9, "{n} x {d}: {along}");
+        }
+    }
 }

@@ -94,13 +94,19 @@ fn remove_folder(folder: &Path) {
         let _ = std::fs::remove_file(path);
     }
     atomic_file::remove_all_temporary(folder);
-    for part in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if part.path().extension().is_some_and(|extension| extension == "checkpoint") {
-            remove_folder(&part.path());
-        }
+    for part in part_folders(folder) {
+        remove_folder(&part);
     }
     // Fails where something else lies in it.
     let _ = std::fs::remove_dir(folder);
+}
+
+/// The folders of the parts' checkpoints in a folder.
+fn part_folders(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
 }
 
 /// The checkpoints in a folder.
@@ -149,7 +155,9 @@ impl<'a> Checkpoints<'a> {
         let folder = checkpoint_folder(options.beside);
         atomic_file::remove_all_temporary(&folder);
         let found = checkpoints_in(&folder);
-        if options.resume == Resume::Required && found.is_empty() {
+        // A short training leaves none, but what was fitted after it may have.
+        let is_anew = found.is_empty() && part_folders(&folder).next().is_none();
+        if options.resume == Resume::Required && is_anew {
             return Err(Error::model(format!("{}: there is no checkpoint to resume from", folder.display()))
                 .hint("leave out `resume` to begin anew"));
         }

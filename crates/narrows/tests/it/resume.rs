@@ -364,6 +364,8 @@ fn a_random_baseline_is_resumed_fit_by_fit() {
     let whole = baseline(None, usize::MAX);
     let beside = |resume| Some(CheckpointOptions { beside: &model, resume });
     assert!(baseline(beside(Resume::Never), 3).interrupted);
+    // The model's own training left no checkpoint: it is done again, not refused.
+    assert_eq!(warnings(&recipe, &training, &model, Resume::Required).unwrap(), Vec::<String>::new());
     assert!(baseline(beside(Resume::Required), 4).interrupted);
     let resumed = baseline(beside(Resume::Required), usize::MAX);
     assert_eq!(resumed.verdict(), whole.verdict());
