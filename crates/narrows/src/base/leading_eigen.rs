@@ -36,10 +36,11 @@ const LARGEST_PART: usize = 2;
 /// Where the matrix has entries that are not finite, or the full solver, which does what this method cannot, fails.
 pub(crate) fn leading_eigen(matrix: &[f64], size: usize, count: usize, level: Level) -> Result<Eigen> {
     let is_few = size >= LEAST_SIZE && count.saturating_mul(SIZE_PER_PAIR) <= size;
-    if is_few && matrix.iter().all(|value| value.is_finite()) {
-        if let Some(eigen) = Krylov::new(matrix, size, level).leading(count) {
-            return Ok(eigen);
-        }
+    if is_few
+        && matrix.iter().all(|value| value.is_finite())
+        && let Some(eigen) = Krylov::new(matrix, size, level).leading(count)
+    {
+        return Ok(eigen);
     }
     let mut eigen = symmetric_eigen(matrix, size)?;
     eigen.values.truncate(count);
