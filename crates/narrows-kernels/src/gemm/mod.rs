@@ -21,6 +21,8 @@
 //! skipped slice would add 0, which changes no finite value. But the slices that a tile skips depend on the split, so 0
 //! times an infinity or NaN in B may or may not appear in the result.
 
+mod arithmetic;
+pub mod bf16;
 mod driver;
 mod epilogue;
 mod microkernel;
@@ -30,6 +32,7 @@ mod tile;
 pub(crate) mod tiles;
 mod view;
 
+pub use arithmetic::Arithmetic;
 pub use epilogue::{Epilogue, EpilogueF64};
 pub use view::View;
 
@@ -56,12 +59,7 @@ pub fn multiply(
     scratch: &mut [f32],
 ) {
     check_shapes(c.len(), &a, &b, scratch.len());
-    let n = b.shape().1;
-    match epilogue {
-        Epilogue::Forward { bias: Some(bias), .. } => assert_eq!(bias.len(), n),
-        Epilogue::Backward { outputs, .. } => assert_eq!(outputs.len(), c.len()),
-        _ => {}
-    }
+    check_epilogue(epilogue, c.len(), b.shape().1);
     dispatch!(level, s => gemm(s, Output::Matrix(c), a, b, epilogue, scratch));
 }
 
@@ -108,6 +106,14 @@ pub fn multiply_f64(
         assert_eq!(bias.len(), b.shape().1);
     }
     dispatch!(level, s => gemm(s, Output::Matrix(c), a, b, epilogue, scratch));
+}
+
+fn check_epilogue(epilogue: Epilogue<'_>, c: usize, columns: usize) {
+    match epilogue {
+        Epilogue::Forward { bias: Some(bias), .. } => assert_eq!(bias.len(), columns),
+        Epilogue::Backward { outputs, .. } => assert_eq!(outputs.len(), c),
+        _ => {}
+    }
 }
 
 fn check_shapes<T: Copy>(c: usize, a: &View<'_, T>, b: &View<'_, T>, scratch: usize) {

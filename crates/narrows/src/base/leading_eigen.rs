@@ -306,7 +306,7 @@ mod tests {
         let size = values.len();
         let mut random = generator(5, Purpose::Noise, size as u64);
         let mut vectors: Vec<f64> = (0..size * size).map(|_| normal(&mut random)).collect();
-        orthonormal_rows(&mut vectors, size);
+        orthonormal_rows(&mut vectors, size, 0);
         let mut weighted = vectors.clone();
         for (row, value) in weighted.chunks_exact_mut(size).zip(values) {
             row.iter_mut().for_each(|part| *part *= value);

@@ -1,9 +1,8 @@
 //! Eigenvectors of symmetric matrices and their signs, orthonormal bases.
 
 use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 use faer::{Mat, MatRef, Par};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -51,61 +50,6 @@ pub(crate) fn symmetric_eigen(matrix: &[f64], size: usize) -> Result<Eigen> {
         flat.extend((0..size).map(|row| vectors[(row, column)]));
     }
     Ok(Eigen { values: order.into_iter().map(|column| values[column]).collect(), vectors: flat })
-}
-
-/// Singular values in decreasing order, and unit right singular vectors.
-pub(crate) struct Singular {
-    pub values: Vec<f64>,
-    /// min(rows, columns) x columns: one vector per row, in the order of the values.
-    pub vectors: Vec<f64>,
-}
-
-/// The right singular vectors of a matrix (rows x columns), on one thread like [`symmetric_eigen`].
-///
-/// # Errors
-/// Where the matrix has entries that are not finite, or the solver fails.
-pub(crate) fn right_singular(matrix: &[f64], rows: usize, columns: usize) -> Result<Singular> {
-    let failed = || Error::new(ErrorKind::Diverged, "the singular values of the rows could not be computed");
-    if !matrix.iter().all(|value| value.is_finite()) {
-        return Err(failed().hint("the numbers are too large: scale the data"));
-    }
-    let size = rows.min(columns);
-    let mut values = Diag::<f64>::zeros(size);
-    let mut vectors = Mat::<f64>::zeros(columns, size);
-    let mut memory = MemBuffer::new(singular_scratch(rows, columns));
-    svd(
-        MatRef::from_row_major_slice(matrix, rows, columns),
-        values.as_mut(),
-        None,
-        Some(vectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut memory),
-        Default::default(),
-    )
-    .map_err(|_| failed())?;
-    drop(memory);
-    let flat = (0..size).flat_map(|j| vectors.col(j).iter().copied()).collect();
-    Ok(Singular { values: (0..size).map(|j| values[j]).collect(), vectors: flat })
-}
-
-fn singular_scratch(rows: usize, columns: usize) -> StackReq {
-    svd_scratch::<f64>(
-        rows,
-        columns,
-        ComputeSvdVectors::No,
-        ComputeSvdVectors::Thin,
-        Par::Seq,
-        Default::default(),
-    )
-}
-
-/// Bytes that [`right_singular`] takes at most, with its matrix and its result.
-pub(crate) fn singular_bytes(rows: usize, columns: usize) -> usize {
-    let matrix = rows.saturating_mul(columns).saturating_mul(size_of::<f64>());
-    if matrix > isize::MAX as usize / 16 {
-        return usize::MAX;
-    }
-    matrix.saturating_mul(3).saturating_add(singular_scratch(rows, columns).unaligned_bytes_required())
 }
 
 /// Bytes that [`symmetric_eigen`] takes at most beside the matrix; those of its result are the square of `size` numbers among them.
@@ -156,9 +100,10 @@ pub(crate) fn complete_basis(directions: &mut [f64], width: usize, from: usize) 
     }
 }
 
-/// Orthonormalises rows (n x width) by the Gram-Schmidt process. They must be linearly independent.
-pub(crate) fn orthonormal_rows(rows: &mut [f64], width: usize) {
-    for index in 0..rows.len() / width {
+/// Orthonormalises rows (n x width) by the Gram-Schmidt process, of which those before number `from` are orthonormal. They must be
+/// linearly independent.
+pub(crate) fn orthonormal_rows(rows: &mut [f64], width: usize, from: usize) {
+    for index in from..rows.len() / width {
         let (done, rest) = rows.split_at_mut(index * width);
         orthonormalize(done, &mut rest[..width]);
     }

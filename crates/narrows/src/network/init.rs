@@ -66,7 +66,7 @@ fn draw_orthogonal(weights: &mut [f32], columns: usize, generator: &mut ChaCha8R
     let rows = weights.len() / columns;
     let (count, width) = (rows.min(columns), rows.max(columns));
     let mut basis: Vec<f64> = (0..count * width).map(|_| normal(generator)).collect();
-    orthonormal_rows(&mut basis, width);
+    orthonormal_rows(&mut basis, width, 0);
     for (i, row) in weights.chunks_exact_mut(columns).enumerate() {
         for (j, weight) in row.iter_mut().enumerate() {
             let at = if rows <= columns { i * width + j } else { j * width + i };

@@ -2,21 +2,25 @@
 //!
 //! They are eigenvectors of the scatter matrix or, with more columns than rows, follow from those of the rows' Gram matrix (n x n).
 //! Eigenvalues of such a matrix have absolute errors of about the rounding of the largest one: one column of time stamps would
-//! drown the variance of all others. Where the last direction wanted is so small, the directions are the right singular vectors
-//! of a factor F with F'F = scatter: singular values are the square roots, so that the smallest that can be told from rounding is
-//! 1e-32 of the largest square rather than 1e-16 of it.
+//! drown the variance of all others. Where the last direction wanted is so small, the directions are found in the rows, or in a
+//! factor F of the scatter with F'F = scatter, by deflation: the large ones are taken out of F before the small ones are looked for.
+//! What F can tell from rounding is 1e-32 of the largest square rather than 1e-16 of it.
 
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use super::moments::{Moments, SecondMoments};
 use crate::base::leading_eigen::leading_eigen;
-use crate::base::linalg::{complete_basis, fix_signs, right_singular, singular_bytes};
+use crate::base::linalg::{complete_basis, fix_signs, orthonormal_rows};
 use crate::base::memory;
 use crate::error::Result;
 
-/// Of the largest eigenvalue, the part below which the directions come from a factor. Above it, eigenvalues have 7 digits.
+/// Of the largest eigenvalue, the part below which directions are found by deflation. Above it, eigenvalues have 7 digits.
 const SMALL: f64 = 1e-8;
+
+/// Of the largest eigenvalue, the part above which directions are taken out of a factor together. Of such a direction, the part
+/// along the small ones is 1e-12, so that taking it out takes no digits of theirs.
+const LARGE: f64 = 1e-4;
 
 /// Principal directions, about the mean or about zero.
 pub(crate) struct Principal {
@@ -55,43 +59,41 @@ impl Moments {
                 }
                 let total = (0..d).map(|i| matrix[i * d + i]).sum();
                 let eigen = leading_eigen(&matrix, d, k, level)?;
-                (Found { directions: eigen.vectors, squares: eigen.values }, total)
+                drop(matrix);
+                let mut found = Found { directions: eigen.vectors, squares: eigen.values };
+                if found.has_small_squares() {
+                    found = of_factor(self.factor(scatter, with_mean), d, k, level)?;
+                }
+                (found, total)
             }
-            SecondMoments::Centred(_) => {
-                let rows = self.rows_about(with_mean);
+            SecondMoments::Centred(rows) => {
+                let rows = self.about(rows, with_mean);
                 let total = rows.iter().map(|value| value * value).sum();
-                (dual(&rows, n, d, k, level)?, total)
+                let mut found = dual(&rows, d, k, SMALL, level)?;
+                if found.squares.len() < k || found.has_small_squares() {
+                    found = of_factor(rows, d, k, level)?;
+                }
+                (found, total)
             }
         };
-        if found.squares.last().is_some_and(|&last| last < found.squares[0] * SMALL) {
-            let bytes = singular_bytes(n.min(d) + 1, d);
-            memory::require_part(bytes, format_args!("a PCA of {n} rows of {d} numbers, some of them tiny"))?;
-            found = of_factor(&self.factor(with_mean), d, k)?;
-        }
-        let Found { mut directions, squares } = found;
-        fix_signs(&mut directions, d);
-        Ok(Principal { directions, squares, total })
+        found.complete(d, k);
+        fix_signs(&mut found.directions, d);
+        Ok(Principal { directions: found.directions, squares: found.squares, total })
     }
 
-    /// Rows F (any number x d) with F'F = the scatter about the mean or about zero.
-    fn factor(&self, with_mean: bool) -> Vec<f64> {
-        match &self.spread {
-            SecondMoments::Centred(_) => self.rows_about(with_mean),
-            SecondMoments::Scatter(scatter) => {
-                let mut factor = cholesky_rows(scatter, self.width);
-                if with_mean {
-                    let weight = (self.rows as f64).sqrt();
-                    factor.extend(self.mean.iter().map(|mean| weight * mean));
-                }
-                factor
-            }
+    /// Rows F (at most d + 1 x d) with F'F = the scatter about the mean or about zero.
+    fn factor(&self, scatter: &[f64], with_mean: bool) -> Vec<f64> {
+        let mut factor = cholesky_rows(scatter, self.width);
+        if with_mean {
+            let weight = (self.rows as f64).sqrt();
+            factor.extend(self.mean.iter().map(|mean| weight * mean));
         }
+        factor
     }
 
     /// The rows that were kept, about the mean or about zero.
-    fn rows_about(&self, with_mean: bool) -> Vec<f64> {
-        let SecondMoments::Centred(rows) = &self.spread else { unreachable!("the rows were kept") };
-        let mut rows = rows.clone();
+    fn about(&self, rows: &[f64], with_mean: bool) -> Vec<f64> {
+        let mut rows = rows.to_vec();
         if with_mean {
             for row in rows.chunks_exact_mut(self.width) {
                 row.iter_mut().zip(&self.mean).for_each(|(value, mean)| *value += mean);
@@ -101,50 +103,80 @@ impl Moments {
     }
 }
 
-/// Directions (k x d), and the squares along them, of which there are k.
+/// Directions (any number x d), and the squares along them.
 struct Found {
     directions: Vec<f64>,
     squares: Vec<f64>,
 }
 
+impl Found {
+    /// Whether the last square may be mostly rounding of the first.
+    fn has_small_squares(&self) -> bool {
+        self.squares.last().is_some_and(|&last| last < self.squares[0] * SMALL)
+    }
+
+    /// Completes the directions to `k`, by some without variance.
+    fn complete(&mut self, d: usize, k: usize) {
+        let known = self.squares.len();
+        self.directions.resize(k * d, 0.0);
+        self.squares.resize(k, 0.0);
+        complete_basis(&mut self.directions, d, known);
+    }
+}
+
 /// Principal directions from the Gram matrix of the rows (n x n): if u is an eigenvector of X X' with eigenvalue s, then
-/// X'u / sqrt(s) is one of X'X.
-fn dual(rows: &[f64], n: usize, d: usize, k: usize, level: Level) -> Result<Found> {
+/// X'u / sqrt(s) is one of X'X. Only those whose square is more than `floor` of the largest, at most k.
+fn dual(rows: &[f64], d: usize, k: usize, floor: f64, level: Level) -> Result<Found> {
+    let n = rows.len() / d;
     let x = View::new(rows, n, d);
     let mut products = vec![0.0; n * n];
     let mut scratch = vec![0.0; scratch_len(d)];
     multiply_f64(level, &mut products, x, x.transposed(), EpilogueF64::Store, &mut scratch);
     let eigen = leading_eigen(&products, n, k.min(n), level)?;
-    let floor = eigen.values[0].max(0.0) * SMALL;
+    drop(products);
+    let floor = eigen.values[0].max(0.0) * floor;
     let known = eigen.values.iter().take_while(|&&value| value > floor).count();
-    let mut directions = vec![0.0; k * d];
+    let mut directions = vec![0.0; known * d];
     let left = View::new(&eigen.vectors[..known * n], known, n);
-    multiply_f64(level, &mut directions[..known * d], left, x, EpilogueF64::Store, &mut scratch);
-    for direction in directions[..known * d].chunks_exact_mut(d) {
+    multiply_f64(level, &mut directions, left, x, EpilogueF64::Store, &mut scratch);
+    for direction in directions.chunks_exact_mut(d) {
         let length = direction.iter().map(|value| value * value).sum::<f64>().sqrt();
         direction.iter_mut().for_each(|value| *value /= length);
     }
-    complete_basis(&mut directions, d, known);
     let mut squares = eigen.values;
     squares.truncate(known);
-    squares.resize(k, 0.0);
     Ok(Found { directions, squares })
 }
 
-/// Principal directions of the rows F of a factor. Those without variance are completed to an orthonormal basis.
-fn of_factor(factor: &[f64], d: usize, k: usize) -> Result<Found> {
-    let rows = factor.len() / d;
-    let singular = right_singular(factor, rows, d)?;
+/// Principal directions of the rows F of a factor, by deflation: the largest are found and taken out of the rows, then the
+/// largest of what is left, as long as that is more than rounding.
+fn of_factor(mut rows: Vec<f64>, d: usize, k: usize, level: Level) -> Result<Found> {
+    let n = rows.len() / d;
+    let sum_of_squares = |rows: &[f64]| rows.iter().map(|value| value * value).sum::<f64>();
     // Singular values below it are rounding errors (the rule of LINPACK, MATLAB and NumPy for ranks).
-    let floor = singular.values.first().copied().unwrap_or(0.0) * rows.max(d) as f64 * f64::EPSILON;
-    let known = singular.values.iter().take(k).take_while(|&&value| value > floor).count();
-    let mut directions = singular.vectors;
-    directions.truncate(known * d);
-    directions.resize(k * d, 0.0);
-    complete_basis(&mut directions, d, known);
-    let mut squares: Vec<f64> = singular.values[..known].iter().map(|value| value * value).collect();
-    squares.resize(k, 0.0);
-    Ok(Found { directions, squares })
+    let rounding = n.max(d) as f64 * f64::EPSILON;
+    let nothing = sum_of_squares(&rows) * rounding * rounding;
+    let mut found = Found { directions: Vec::new(), squares: Vec::new() };
+    while found.squares.len() < k && sum_of_squares(&rows) > nothing {
+        let mut next = dual(&rows, d, k - found.squares.len(), LARGE, level)?;
+        if next.squares.is_empty() {
+            break;
+        }
+        let known = found.squares.len();
+        found.directions.append(&mut next.directions);
+        found.squares.append(&mut next.squares);
+        orthonormal_rows(&mut found.directions, d, known);
+        let count = found.squares.len() - known;
+        let directions = View::new(&found.directions[known * d..], count, d);
+        let mut along = vec![0.0; n * count];
+        let mut scratch = vec![0.0; scratch_len(d.max(count))];
+        let x = View::new(&rows, n, d);
+        multiply_f64(level, &mut along, x, directions.transposed(), EpilogueF64::Store, &mut scratch);
+        along.iter_mut().for_each(|value| *value = -*value);
+        let along = View::new(&along, n, count);
+        multiply_f64(level, &mut rows, along, directions, EpilogueF64::Accumulate, &mut scratch);
+    }
+    Ok(found)
 }
 
 /// The rows R of a Cholesky factorisation with pivoting, R'R = the scatter (d x d). Columns of very different size keep their

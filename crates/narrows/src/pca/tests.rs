@@ -417,14 +417,14 @@ fn small_variances_are_found_beside_one_large_column() {
         // The first is constant, the others have no mean.
         let mut left = vec![1.0; n];
         left.extend((0..rank * n).map(|_| normal(&mut random)));
-        orthonormal_rows(&mut left, n);
+        orthonormal_rows(&mut left, n, 0);
         let left = if about_zero { &left[..rank * n] } else { &left[n..] };
         let mut right = vec![0.0; rank * d];
         right[0] = 1.0;
         for row in right.chunks_exact_mut(d).skip(1) {
             row[1..].iter_mut().for_each(|value| *value = normal(&mut random));
         }
-        orthonormal_rows(&mut right, d);
+        orthonormal_rows(&mut right, d, 0);
         let term = |i: usize, j: usize, r: usize| left[r * n + i] * singular[r] * right[r * d + j];
         let values = (0..n * d).map(|at| (0..rank).map(|r| term(at / d, at % d, r)).sum()).collect();
         let table = Table::new(Values::F64(values), Shape::flat(d)).unwrap();
