@@ -33,7 +33,7 @@ pub(super) fn check_lengths(training: &Dataset<'_>, held_out: &Dataset<'_>) -> R
 /// # Errors
 /// If the settings of the optimizer are invalid.
 pub fn training_memory(plan: &Plan, train: &Train, threads: usize) -> Result<Footprint> {
-    Ok(Engine::footprint(plan, train.optimizer()?, train.batch_size, threads))
+    Ok(Engine::footprint(plan, train.optimizer()?, train.precision, train.batch_size, threads))
 }
 
 /// Refuses an initial model whose scaling differs from the recipe's, or that would see the rows in other units. `scale` is

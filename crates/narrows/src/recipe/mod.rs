@@ -26,7 +26,7 @@ pub use regularizer::{Init, Sparsity, Weights};
 pub(crate) use suggest::suggestion;
 use suggest::unknown;
 pub(crate) use train::{CHECKPOINT_PERIOD, Optimizer};
-pub use train::{Keep, OptimizerName, Schedule, Train};
+pub use train::{Keep, OptimizerName, Precision, Schedule, Train};
 
 use serde::{Deserialize, Serialize};
 

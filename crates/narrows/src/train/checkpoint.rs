@@ -253,12 +253,19 @@ impl Run<'_> {
         }
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "simd": self.compute.simd(),
+            "simd": self.simd(),
             "start_from": self.start_from,
             "recipe": to_json(&recipe),
             "training": self.rows_identity(self.training)?,
             "held_out": self.rows_identity(self.held_out)?,
         }))
+    }
+
+    /// The SIMD level, and what multiplies numbers in bfloat16, if that is asked for.
+    fn simd(&self) -> String {
+        let level = self.compute.level;
+        let unit = self.recipe.train().and_then(|train| train.precision.arithmetic(level).bf16);
+        unit.map_or(level.name().to_owned(), |unit| format!("{}, {}", level.name(), unit.name()))
     }
 
     fn rows_identity(&self, dataset: &Dataset<'_>) -> Result<Value> {

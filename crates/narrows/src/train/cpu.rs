@@ -79,7 +79,7 @@ impl<'a> Team<'a> {
         let threads = compute.threads.clamp(1, useful_threads(plan, batch));
         let setup = Setup {
             plan,
-            level: compute.level,
+            arithmetic: settings.precision.arithmetic(compute.level),
             optimizer: settings.optimizer()?,
             seed: settings.seed,
             clip_norm: settings.clip_norm,

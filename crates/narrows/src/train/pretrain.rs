@@ -195,11 +195,11 @@ pub(crate) fn pretraining_bytes(
         let optimizer = own.train.optimizer()?;
         let batch = own.train.batch_size.min(rows[0]).max(1);
         let threads = compute.threads.clamp(1, useful_threads(&layer, batch));
+        let footprint = Engine::footprint(&layer, optimizer, own.train.precision, batch, threads);
         let parameters = layer.buffer_len.saturating_mul(size_of::<f32>());
         let copies = parameters.saturating_mul(2 + optimizer.state_slots());
         let cached = rows.map(|rows| if index > 0 { cache_bytes(rows, shape.len()).unwrap_or(0) } else { 0 });
-        let parts =
-            [Engine::footprint(&layer, optimizer, batch, threads).total(), copies, cached[0], cached[1]];
+        let parts = [footprint.total(), copies, cached[0], cached[1]];
         most = most.max(parts.into_iter().fold(before, usize::saturating_add));
         before = before.saturating_add(parameters);
         shape = Shape::flat(layer.code().len());

@@ -124,7 +124,7 @@ impl Engine<'_> {
             let [means, variances] = own.ranges([STATISTICS * index, STATISTICS * index + 1]);
             let width = self.setup.plan.steps[step].output.len();
             let values = &tensors[self.shared_rows(self.chain.layout.values[step], rows)];
-            batch_norm::moments(self.setup.level, means, variances, values, width, first);
+            batch_norm::moments(self.setup.level(), means, variances, values, width, first);
         }
         member.wait();
     }
@@ -143,7 +143,7 @@ impl Engine<'_> {
             let deltas = &tensors[self.shared_rows(self.chain.layout.deltas[step + 1], rows)];
             let values = &tensors[self.shared_rows(self.chain.layout.values[step], rows)];
             batch_norm::parameter_gradients(
-                self.setup.level,
+                self.setup.level(),
                 (shifts, scales),
                 deltas,
                 values,

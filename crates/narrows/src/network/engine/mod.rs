@@ -41,15 +41,16 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use narrows_kernels::gemm::{self, Arithmetic};
 use narrows_kernels::shared::Shared;
-use narrows_kernels::{Level, gemm, vector};
+use narrows_kernels::{Level, vector};
 
 use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::error::Error;
 use crate::network::noise::Corruption;
-use crate::network::plan::{Op, Plan, Target};
-use crate::recipe::{Loss, Optimizer};
+use crate::network::plan::{Op, Plan, Step, Target};
+use crate::recipe::{Loss, Optimizer, Precision};
 use layout::{BatchStatistics, Layout, Memory, ParameterPart, SharedMatrices, TensorLayout};
 use ops::{Chain, UnitRanges};
 use workspace::AlignedBuffer;
@@ -81,7 +82,8 @@ impl Batch<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Setup<'a> {
     pub plan: &'a Plan,
-    pub level: Level,
+    /// The SIMD level, and the operands of dense layers' products.
+    pub arithmetic: Arithmetic,
     pub optimizer: Optimizer,
     /// The seed of noise, dropout and sampled codes.
     pub seed: u64,
@@ -91,6 +93,12 @@ pub(crate) struct Setup<'a> {
     pub batch: usize,
     /// Threads of the team.
     pub threads: usize,
+}
+
+impl Setup<'_> {
+    fn level(&self) -> Level {
+        self.arithmetic.level
+    }
 }
 
 /// Parameters, gradients, optimizer state and the tensors of one batch, shared by a team of threads.
@@ -177,7 +185,7 @@ impl<'a> Engine<'a> {
         assert_eq!(optimizer_state.len(), optimizer.state_slots());
         let BatchStatistics { steps, pieces, len } = BatchStatistics::new(plan, threads);
         let statistics = Shared::new("batch statistics", len, pieces);
-        let (mut chain, groups, matrices) = Self::arrange(plan, setup.level, setup.batch, threads);
+        let (mut chain, groups, matrices) = Self::arrange(plan, setup.arithmetic, setup.batch, threads);
         chain.normalized = steps;
         let (parts, parameter_pieces) = layout::parts(plan, threads);
         let of_parameters = |name, values: &[f32]| {
@@ -214,18 +222,24 @@ impl<'a> Engine<'a> {
 
     fn arrange(
         plan: &'a Plan,
-        level: Level,
+        arithmetic: Arithmetic,
         batch: usize,
         threads: usize,
     ) -> (Chain<'a>, Vec<Range<usize>>, SharedMatrices) {
         let groups = layout::groups(plan, batch, threads);
         let layout = Layout::training(plan, largest(&groups));
         let matrices = layout.shared_matrices(batch, &groups);
-        (Chain::training(level, &plan.steps, layout), groups, matrices)
+        (Chain::training(arithmetic, &plan.steps, layout), groups, matrices)
     }
 
     /// The memory that an engine takes, by arithmetic: no table and no buffer is made.
-    pub fn footprint(plan: &Plan, optimizer: Optimizer, batch: usize, threads: usize) -> Footprint {
+    pub fn footprint(
+        plan: &Plan,
+        optimizer: Optimizer,
+        precision: Precision,
+        batch: usize,
+        threads: usize,
+    ) -> Footprint {
         let (batch, threads) = (batch.min(MOST_ROWS), threads.max(1));
         let groups = layout::groups(plan, batch, threads);
         let layout = Layout::training(plan, largest(&groups));
@@ -235,7 +249,7 @@ impl<'a> Engine<'a> {
         let partial_len = groups.len().saturating_mul(needs.partial_len);
         let noise_len = if plan.noise.is_empty() { 0 } else { 3 * plan.input.len().next_multiple_of(2) };
         let own = [
-            Engine::scratch_len(needs.scratch_len, batch),
+            Engine::scratch_len(needs.scratch_len, plan, precision == Precision::Bf16, batch),
             layout.arena_len,
             needs.packed_len,
             needs.sums_len,
@@ -254,19 +268,27 @@ impl<'a> Engine<'a> {
     }
 
     /// The scratch of a thread, where the steps need `own`.
-    fn scratch_len(own: usize, batch: usize) -> usize {
+    fn scratch_len(own: usize, plan: &Plan, is_bf16: bool, batch: usize) -> usize {
+        let of_bf16 = |step: &Step| {
+            let (inputs, outputs) = (step.input.len(), step.output.len());
+            let products = [(batch, outputs, inputs), (batch, inputs, outputs), (inputs, outputs, batch)];
+            products.into_iter().map(|(m, n, k)| gemm::bf16::scratch_len(m, n, k)).max().unwrap_or(0)
+        };
+        let dense = plan.steps.iter().filter(|step| is_bf16 && matches!(step.op, Op::Dense { .. }));
         // The gradients of dense weights are sums over the batch.
-        own.max(gemm::scratch_len(batch))
+        dense.map(of_bf16).max().unwrap_or(0).max(own).max(gemm::scratch_len(batch))
     }
 
     /// The memory for one thread.
     pub fn workspace(&self) -> Workspace<'a> {
-        let Setup { plan, seed, .. } = self.setup;
+        let Setup { plan, seed, arithmetic, .. } = self.setup;
         let batch = self.groups.last().map_or(0, |group| group.end);
         let width = plan.input.len();
         let noise = &plan.noise[..];
+        let is_bf16 = arithmetic.bf16.is_some();
+        let scratch_len = Self::scratch_len(self.chain.scratch_len, plan, is_bf16, batch);
         Workspace {
-            scratch: vec![0.0; Self::scratch_len(self.chain.scratch_len, batch)],
+            scratch: vec![0.0; scratch_len],
             arena: AlignedBuffer::new(self.chain.layout.arena_len),
             packed: AlignedBuffer::new(self.chain.packed_len),
             sums: AlignedBuffer::new(self.chain.sums_len),
@@ -362,7 +384,7 @@ impl<'a> Engine<'a> {
 
     /// Whether every parameter is a finite number. For between two phases.
     pub fn parameters_are_finite(&self) -> bool {
-        vector::all_finite(self.setup.level, &self.parameters.whole())
+        vector::all_finite(self.setup.level(), &self.parameters.whole())
     }
 
     /// Copies the parameters and the optimizer state. For between two phases.

@@ -82,7 +82,7 @@ impl Engine<'_> {
         gradients.resize(k, 0.0);
         {
             let tensors = self.tensors.whole();
-            vector::column_sums(self.setup.level, gradients, &tensors[self.shared_rows(codes, n)], k, 0);
+            vector::column_sums(self.setup.level(), gradients, &tensors[self.shared_rows(codes, n)], k, 0);
         }
         for sum in gradients {
             // The penalty of a mean of exactly 0 or 1 is infinite.
@@ -202,7 +202,7 @@ impl Engine<'_> {
         if let Err(error) = self.read_clean_rows(block, batch) {
             return self.fail(error);
         }
-        let Setup { plan, level, .. } = self.setup;
+        let (plan, level) = (self.setup.plan, self.setup.level());
         let Layout { rows: clean, targets, values, .. } = &self.chain.layout;
         if let Some(classes) = batch.rows.classes {
             let mut indices = batch.indices.iter();
@@ -231,7 +231,7 @@ impl Engine<'_> {
     }
 
     fn read_clean_rows(&self, block: &mut Block<'_, '_>, Batch { rows, indices }: Batch<'_>) -> Result<()> {
-        let (level, width) = (self.setup.level, self.setup.plan.input.len());
+        let (level, width) = (self.setup.level(), self.setup.plan.input.len());
         let clean = self.chain.layout.rows;
         let [numbers] = block.tensors([clean]);
         if clean.stride == width {
@@ -269,7 +269,7 @@ impl Engine<'_> {
 
     /// The losses of a block of a batch of `batch` rows; the last output is replaced by its delta.
     pub(super) fn losses(&self, block: &mut Block<'_, '_>, batch: usize, depth: Depth) {
-        let Setup { plan, level, .. } = self.setup;
+        let (plan, level) = (self.setup.plan, self.setup.level());
         let Layout { targets, values, deltas, losses, .. } = &self.chain.layout;
         let last = plan.steps.len();
         // Rows without a border lie one after the other, or there is only one.

@@ -91,7 +91,7 @@ impl Engine<'_> {
         let mut are_finite = true;
         for slot in 0..self.parts[thread].len() {
             self.part_gradient(thread, slot, &mut own, &pass, &mut workspace.scratch);
-            are_finite &= vector::all_finite(self.setup.level, own.gradients.range(slot));
+            are_finite &= vector::all_finite(self.setup.level(), own.gradients.range(slot));
         }
         if !are_finite {
             self.set_diverged();
@@ -153,8 +153,8 @@ impl Engine<'_> {
         }
         let (left, right) = self.gradient_factors(pass, dense, rows);
         let optimizer = self.optimizer(part, step);
-        let level = self.setup.level;
-        Some(gemm::multiply_and_step(level, parameters, state, left, right, optimizer, scratch))
+        let arithmetic = self.setup.arithmetic;
+        Some(arithmetic.multiply_and_step(parameters, state, left, right, optimizer, scratch))
     }
 
     /// Stores the gradient of one part, penalties included.
@@ -166,7 +166,7 @@ impl Engine<'_> {
         pass: &PassResults<'_>,
         scratch: &mut [f32],
     ) {
-        let (level, part) = (self.setup.level, &self.parts[thread][slot]);
+        let (level, part) = (self.setup.level(), &self.parts[thread][slot]);
         let gradient = own.gradients.range(slot);
         if gradient.is_empty() {
             return;
@@ -176,7 +176,7 @@ impl Engine<'_> {
                 let mut finish = gemm::Epilogue::Store;
                 for &step in steps {
                     let (left, right) = self.gradient_factors(pass, step, rows);
-                    gemm::multiply(level, gradient, left, right, finish, scratch);
+                    self.setup.arithmetic.multiply(gradient, left, right, finish, scratch);
                     finish = gemm::Epilogue::Accumulate;
                 }
             }
@@ -216,7 +216,7 @@ impl Engine<'_> {
         statistics: &[f32],
         step: OptimizerStep,
     ) -> bool {
-        let (level, part) = (self.setup.level, &self.parts[thread][slot]);
+        let (level, part) = (self.setup.level(), &self.parts[thread][slot]);
         if let GradientSource::Running { batch, is_variance } = part.gradient {
             // A single row has no variance.
             if step.rows > 1 {
@@ -296,7 +296,7 @@ impl Engine<'_> {
     fn gradient_norm(&self) -> f64 {
         let gradients = self.gradients.whole();
         let squares = |parameter: &Parameter| {
-            penalty::sum_of_squares(self.setup.level, &gradients[parameter.range.clone()])
+            penalty::sum_of_squares(self.setup.level(), &gradients[parameter.range.clone()])
         };
         self.setup.plan.parameters.iter().map(squares).sum::<f64>().sqrt()
     }
@@ -306,7 +306,7 @@ impl Engine<'_> {
         if factor < 1.0 {
             let mut gradients = self.gradients.piece(thread);
             for slot in 0..self.parts[thread].len() {
-                vector::scale(self.setup.level, gradients.range(slot), factor as f32);
+                vector::scale(self.setup.level(), gradients.range(slot), factor as f32);
             }
         }
     }
@@ -320,7 +320,7 @@ impl Engine<'_> {
                 let (start, units) = (workspace.norm_factors.len(), shape[shape.len() - 1]);
                 workspace.norm_factors.resize(start + units, 0.0);
                 let norms = &mut workspace.norm_factors[start..];
-                vector::column_sums_of_squares(self.setup.level, norms, &parameters[range.clone()]);
+                vector::column_sums_of_squares(self.setup.level(), norms, &parameters[range.clone()]);
                 for squares in norms {
                     let norm = squares.sqrt();
                     *squares = if norm > limit { limit / norm } else { 1.0 };
@@ -347,7 +347,7 @@ impl Engine<'_> {
             let (head, rest) = numbers.split_at_mut(((units - column) % units).min(numbers.len()));
             let (whole, tail) = rest.split_at_mut(rest.len() / units * units);
             head.iter_mut().zip(&factors[column..]).for_each(|(weight, factor)| *weight *= factor);
-            vector::scale_columns(self.setup.level, whole, factors);
+            vector::scale_columns(self.setup.level(), whole, factors);
             tail.iter_mut().zip(factors).for_each(|(weight, factor)| *weight *= factor);
         }
     }

@@ -25,7 +25,13 @@ impl Chain<'_> {
         let ([from, to], n) = (self.input_and_output(i), block.rows);
         let columns = self.columns(i, weights);
         let [x, y] = block.tensors([from, to]);
-        batch_norm::normalize(self.level, to.matrix_mut(y, n), from.matrix(x, n), columns, activation);
+        batch_norm::normalize(
+            self.arithmetic.level,
+            to.matrix_mut(y, n),
+            from.matrix(x, n),
+            columns,
+            activation,
+        );
     }
 
     /// Through the normalisation by the statistics of a batch of `rows` rows.
@@ -46,7 +52,7 @@ impl Chain<'_> {
         let (delta, x) = (from.matrix(delta, n), input.matrix(x, n));
         let delta_before = to.matrix_mut(delta_before, n);
         let before = self.activation_before(i);
-        batch_norm::backward(self.level, delta_before, delta, x, columns, sums, rows, before);
+        batch_norm::backward(self.arithmetic.level, delta_before, delta, x, columns, sums, rows, before);
     }
 
     fn columns<'b>(&self, i: usize, weights: ParameterView<'b>) -> batch_norm::BatchNorm<'b> {

@@ -176,10 +176,10 @@ impl Chain<'_> {
                 weights
             };
             let to = &mut packed[forward.clone()];
-            convolution.pack(self.level, Pass::Forward, to, weights, scratch);
+            convolution.pack(self.arithmetic.level, Pass::Forward, to, weights, scratch);
             if !backward.is_empty() {
                 let to = &mut packed[backward.clone()];
-                convolution.pack(self.level, Pass::Backward, to, weights, scratch);
+                convolution.pack(self.arithmetic.level, Pass::Backward, to, weights, scratch);
             }
         }
     }
@@ -198,13 +198,13 @@ impl Chain<'_> {
         let [from, to] = self.input_and_output(i);
         let Some(pooled) = &self.pooled[i] else {
             return block.each_row([from, to], |_, [x, y]| {
-                convolution.forward(self.level, y, x, packed, bias, activation);
+                convolution.forward(self.arithmetic.level, y, x, packed, bias, activation);
             });
         };
         let tensors = [from, self.layout.values[i + 2], self.kept(i + 1)];
         block.each_row(tensors, |_, [x, y, winners]| {
             let winners = self.is_training.then_some(winners);
-            pooled.forward(self.level, y, winners, x, packed, bias, activation);
+            pooled.forward(self.arithmetic.level, y, winners, x, packed, bias, activation);
         });
     }
 
@@ -213,7 +213,7 @@ impl Chain<'_> {
         let PreparedConvolution { convolution, backward, .. } = self.prepared(i);
         let packed = &packed[backward.clone()];
         block.each_row(self.deltas_and_input(i), |_, [delta, delta_before, x]| {
-            convolution.backward(self.level, delta_before, delta, packed, before, x);
+            convolution.backward(self.arithmetic.level, delta_before, delta, packed, before, x);
         });
     }
 
@@ -223,9 +223,9 @@ impl Chain<'_> {
         let PreparedConvolution { convolution, sums: own, bias_sums, .. } = &**prepared;
         let (from, to) = (self.layout.values[i], self.layout.deltas[i + 1]);
         block.each_row([from, to], |_, [x, delta]| {
-            convolution.accumulate_gradient(self.level, &mut sums[own.clone()], x, delta);
+            convolution.accumulate_gradient(self.arithmetic.level, &mut sums[own.clone()], x, delta);
             if !bias_sums.is_empty() {
-                image::add_pixels(self.level, &mut sums[bias_sums.clone()], delta, to.image);
+                image::add_pixels(self.arithmetic.level, &mut sums[bias_sums.clone()], delta, to.image);
             }
         });
     }
@@ -241,10 +241,10 @@ impl Chain<'_> {
                 let geometry = convolution.geometry();
                 let taps = geometry.kernel.0 * geometry.kernel.1;
                 let gradient = &mut scratch[..geometry.weights_len()];
-                convolution.reduce_gradient(self.level, gradient, own);
+                convolution.reduce_gradient(self.arithmetic.level, gradient, own);
                 add_transposed(to, gradient, taps, geometry.input.channels);
             } else {
-                convolution.reduce_gradient(self.level, to, own);
+                convolution.reduce_gradient(self.arithmetic.level, to, own);
             }
             partial[bias_partial.clone()].copy_from_slice(&sums[bias_sums.clone()]);
         }

@@ -28,7 +28,7 @@ impl Chain<'_> {
         let [x, y] = block.tensors([from, to]);
         let x = View::new(from.matrix(x, n), n, inputs);
         let y = to.matrix_mut(y, n);
-        gemm::multiply(self.level, y, x, self.weights(i, parameters), finish, scratch);
+        self.arithmetic.multiply(y, x, self.weights(i, parameters), finish, scratch);
     }
 
     /// The delta of x: delta W', times the derivative of the activation before.
@@ -47,7 +47,7 @@ impl Chain<'_> {
         let delta = View::new(from.matrix(delta, n), n, width);
         let delta_before = to.matrix_mut(delta_before, n);
         let weights = self.weights(i, parameters).transposed();
-        gemm::multiply(self.level, delta_before, delta, weights, finish, scratch);
+        self.arithmetic.multiply(delta_before, delta, weights, finish, scratch);
     }
 
     /// The weights of a dense layer, inputs x outputs. Those of a tied layer lie as outputs x inputs.

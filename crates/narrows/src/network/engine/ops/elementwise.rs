@@ -16,7 +16,7 @@ impl Chain<'_> {
         let tensors = self.input_and_output(i);
         block.each_row(tensors, |_, [x, y]| {
             y.copy_from_slice(x);
-            activation::forward(self.level, y, function);
+            activation::forward(self.arithmetic.level, y, function);
         });
     }
 
@@ -24,7 +24,7 @@ impl Chain<'_> {
         let before = self.activation_before(i);
         block.each_row(self.deltas_and_input(i), |_, [delta, delta_before, x]| {
             delta_before.copy_from_slice(delta);
-            activation::backward(self.level, delta_before, x, before);
+            activation::backward(self.arithmetic.level, delta_before, x, before);
         });
     }
 
@@ -33,7 +33,7 @@ impl Chain<'_> {
         let tensors = self.input_and_output(i);
         block.each_row(tensors, |_, [x, y]| {
             y.copy_from_slice(x);
-            pointwise::forward(self.level, y, function);
+            pointwise::forward(self.arithmetic.level, y, function);
         });
     }
 
@@ -41,8 +41,8 @@ impl Chain<'_> {
         let before = self.activation_before(i);
         block.each_row(self.deltas_and_input(i), |_, [delta, delta_before, x]| {
             delta_before.copy_from_slice(delta);
-            pointwise::backward(self.level, delta_before, x, function);
-            activation::backward(self.level, delta_before, x, before);
+            pointwise::backward(self.arithmetic.level, delta_before, x, function);
+            activation::backward(self.arithmetic.level, delta_before, x, before);
         });
     }
 
@@ -52,7 +52,7 @@ impl Chain<'_> {
             y.copy_from_slice(x);
             if !logits {
                 let width = y.len();
-                activation::softmax(self.level, y, width);
+                activation::softmax(self.arithmetic.level, y, width);
             }
         });
     }
@@ -65,7 +65,7 @@ impl Chain<'_> {
             let tensors = [self.layout.deltas[i + 1], self.layout.values[i + 1]];
             block.each_row(tensors, |_, [delta, y]| {
                 let width = y.len();
-                activation::softmax_backward(self.level, delta, y, width);
+                activation::softmax_backward(self.arithmetic.level, delta, y, width);
             });
         }
         self.identity_backward(i, block);
@@ -82,7 +82,7 @@ impl Chain<'_> {
         let before = self.activation_before(i);
         let [from, to, input] = self.deltas_and_input(i);
         block.each_row([from, to, input], |_, [delta, delta_before, x]| {
-            image::copy_backward(self.level, delta_before, to.image, delta, x, before);
+            image::copy_backward(self.arithmetic.level, delta_before, to.image, delta, x, before);
         });
     }
 }

@@ -14,6 +14,7 @@ mod sparsity;
 use std::ops::Range;
 
 use narrows_kernels::conv::PooledConvolution;
+use narrows_kernels::gemm::Arithmetic;
 use narrows_kernels::image::{self, Image};
 use narrows_kernels::pooling::PoolGeometry;
 use narrows_kernels::{Activation, Border, Level};
@@ -28,7 +29,7 @@ pub(super) use sparsity::UnitRanges;
 pub(super) struct Chain<'a> {
     pub steps: &'a [Step],
     pub layout: Layout,
-    level: Level,
+    arithmetic: Arithmetic,
     is_training: bool,
     prepared: Vec<PreparedStep>,
     /// For each convolution that runs together with the max pool after it: the fused kernel.
@@ -116,20 +117,20 @@ impl<'a> Chain<'a> {
     }
 
     /// For training: also the tables of the backward pass are made.
-    pub fn training(level: Level, steps: &'a [Step], layout: Layout) -> Self {
-        Self::new(level, steps, layout, true)
+    pub fn training(arithmetic: Arithmetic, steps: &'a [Step], layout: Layout) -> Self {
+        Self::new(arithmetic, steps, layout, true)
     }
 
     /// For forward passes alone.
     pub fn inference(level: Level, steps: &'a [Step], layout: Layout) -> Self {
-        Self::new(level, steps, layout, false)
+        Self::new(Arithmetic::single(level), steps, layout, false)
     }
 
-    fn new(level: Level, steps: &'a [Step], layout: Layout, is_training: bool) -> Self {
+    fn new(arithmetic: Arithmetic, steps: &'a [Step], layout: Layout, is_training: bool) -> Self {
         let mut chain = Self {
             steps,
             layout,
-            level,
+            arithmetic,
             is_training,
             prepared: Vec::new(),
             pooled: Vec::new(),

@@ -37,7 +37,7 @@ impl Chain<'_> {
         }
         let [from, to] = self.input_and_output(i);
         block.each_row([from, to, self.kept(i)], |_, [x, y, winners]| {
-            pooling::max(self.level, y, winners, x, self.squares(i).0);
+            pooling::max(self.arithmetic.level, y, winners, x, self.squares(i).0);
         });
     }
 
@@ -48,7 +48,7 @@ impl Chain<'_> {
         block.each_row([from, to, maxima, self.kept(i)], |_, [delta, delta_before, y, winners]| {
             let outputs = (&*y, maxima.image);
             pooling::max_backward(
-                self.level,
+                self.arithmetic.level,
                 delta_before,
                 delta,
                 winners,
@@ -61,7 +61,7 @@ impl Chain<'_> {
 
     pub(super) fn average_pool_forward(&self, i: usize, block: &mut Block<'_, '_>) {
         let tensors = self.input_and_output(i);
-        block.each_row(tensors, |_, [x, y]| pooling::average(self.level, y, x, self.squares(i).0));
+        block.each_row(tensors, |_, [x, y]| pooling::average(self.arithmetic.level, y, x, self.squares(i).0));
     }
 
     pub(super) fn average_pool_backward(&self, i: usize, block: &mut Block<'_, '_>) {
@@ -69,13 +69,21 @@ impl Chain<'_> {
         let [from, to, input] = self.deltas_and_input(i);
         block.each_row([from, to, input], |_, [delta, delta_before, x]| {
             let outputs = (&*x, input.image);
-            pooling::average_backward(self.level, delta_before, delta, outputs, before, self.squares(i).1);
+            pooling::average_backward(
+                self.arithmetic.level,
+                delta_before,
+                delta,
+                outputs,
+                before,
+                self.squares(i).1,
+            );
         });
     }
 
     pub(super) fn upsample_forward(&self, i: usize, block: &mut Block<'_, '_>) {
         let tensors = self.input_and_output(i);
-        block.each_row(tensors, |_, [x, y]| pooling::upsample(self.level, y, x, self.squares(i).0));
+        block
+            .each_row(tensors, |_, [x, y]| pooling::upsample(self.arithmetic.level, y, x, self.squares(i).0));
     }
 
     pub(super) fn upsample_backward(&self, i: usize, block: &mut Block<'_, '_>) {
@@ -83,7 +91,14 @@ impl Chain<'_> {
         let [from, to, input] = self.deltas_and_input(i);
         block.each_row([from, to, input], |_, [delta, delta_before, x]| {
             let outputs = (&*x, input.image);
-            pooling::upsample_backward(self.level, delta_before, delta, outputs, before, self.squares(i).1);
+            pooling::upsample_backward(
+                self.arithmetic.level,
+                delta_before,
+                delta,
+                outputs,
+                before,
+                self.squares(i).1,
+            );
         });
     }
 }

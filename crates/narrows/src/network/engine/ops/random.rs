@@ -20,9 +20,9 @@ impl Chain<'_> {
         let [from, to] = self.input_and_output(i);
         block.each_row([from, to, self.kept(i)], |row, [x, y, factors]| {
             let words = rng.words(Purpose::Dropout, i, row, y.len());
-            noise::dropout_mask(self.level, factors, words, share);
+            noise::dropout_mask(self.arithmetic.level, factors, words, share);
             y.copy_from_slice(x);
-            vector::multiply(self.level, y, factors);
+            vector::multiply(self.arithmetic.level, y, factors);
         });
     }
 
@@ -31,8 +31,8 @@ impl Chain<'_> {
         let [from, to, input] = self.deltas_and_input(i);
         block.each_row([from, to, input, self.kept(i)], |_, [delta, delta_before, x, factors]| {
             delta_before.copy_from_slice(delta);
-            vector::multiply(self.level, delta_before, factors);
-            activation::backward(self.level, delta_before, x, before);
+            vector::multiply(self.arithmetic.level, delta_before, factors);
+            activation::backward(self.arithmetic.level, delta_before, x, before);
         });
     }
 
@@ -46,9 +46,9 @@ impl Chain<'_> {
         let Some(rng) = rng else { return self.copy_forward(i, block) };
         let [from, to] = self.input_and_output(i);
         block.each_row([from, to, self.kept(i)], |row, [x, y, normal]| {
-            rng.normal(self.level, normal, i, row);
+            rng.normal(self.arithmetic.level, normal, i, row);
             let width = y.len();
-            sampling::sample(self.level, y, x, normal, width);
+            sampling::sample(self.arithmetic.level, y, x, normal, width);
         });
     }
 
@@ -58,8 +58,8 @@ impl Chain<'_> {
         let width = self.steps[i].output.len();
         let [from, to, input] = self.deltas_and_input(i);
         block.each_row([from, to, input, self.kept(i)], |_, [delta, delta_before, x, normal]| {
-            sampling::sample_backward(self.level, delta_before, delta, x, normal, width, weight);
-            activation::backward(self.level, delta_before, x, before);
+            sampling::sample_backward(self.arithmetic.level, delta_before, delta, x, normal, width, weight);
+            activation::backward(self.arithmetic.level, delta_before, x, before);
         });
     }
 }

@@ -10,14 +10,14 @@ impl Chain<'_> {
     pub fn add_l1_gradient(&self, i: usize, block: &mut Block<'_, '_>, weight: f32) {
         let (to, from) = (self.layout.deltas[i].image, self.layout.values[i].image);
         self.add_to_delta(i, block, |delta, value, activation| {
-            image::add_l1(self.level, (delta, to), (value, from), activation, weight);
+            image::add_l1(self.arithmetic.level, (delta, to), (value, from), activation, weight);
         });
     }
 
     /// Adds to delta i for each unit of value i the gradient of its mean's penalty.
     pub fn add_unit_gradients(&self, i: usize, block: &mut Block<'_, '_>, gradients: &[f32]) {
         self.add_to_delta(i, block, |delta, value, activation| {
-            penalty::add_unit_gradients(self.level, delta, value, activation, gradients);
+            penalty::add_unit_gradients(self.arithmetic.level, delta, value, activation, gradients);
         });
     }
 
@@ -41,7 +41,7 @@ impl Chain<'_> {
             for r in 0..image.height {
                 let start = (r + image.border.top) * image.pitch() + image.border.left * image.channels;
                 vector::column_min_max(
-                    self.level,
+                    self.arithmetic.level,
                     &mut ranges.min,
                     &mut ranges.max,
                     &numbers[start..start + line],

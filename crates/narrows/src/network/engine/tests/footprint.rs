@@ -27,20 +27,27 @@ fn what_is_told_is_what_an_engine_takes() {
         "encoder = [{ dense = 9 }, \"batch_norm\", \"relu\", { dropout = 0.5 }, { dense = 3 }]\ndecoder = [{ dense = \"tied\" }, { dense = \"tied\" }]",
     ];
     let own = own.map(of);
+    let bf16 = {
+        let mut recipe = RecipeFile::open("deep").unwrap().recipe().unwrap();
+        recipe.train_mut().unwrap().precision = Precision::Bf16;
+        recipe
+    };
     let built_in = RecipeFile::names().map(|name| RecipeFile::open(name).unwrap().recipe().unwrap());
     let shapes = [Shape::image(28, 28, 1), Shape::image(13, 7, 3), Shape::image(9, 32, 2), Shape::flat(5)];
     let mut compared = 0;
-    for recipe in built_in.chain(own) {
+    for recipe in built_in.chain(own).chain([bf16]) {
         for (shape, batch, threads) in shapes.into_iter().flat_map(|shape| [(shape, 37, 3), (shape, 4, 1)]) {
             let Some(plan) = compile(&recipe, shape) else { continue };
             let train = recipe.train().unwrap();
             let (optimizer, level) = (train.optimizer().unwrap(), Level::detect());
-            let setup = Setup { plan: &plan, level, optimizer, seed: 1, clip_norm: None, batch, threads };
+            let arithmetic = train.precision.arithmetic(level);
+            let setup =
+                Setup { plan: &plan, arithmetic, optimizer, seed: 1, clip_norm: None, batch, threads };
             let parameters = initial_parameters(&plan, 1);
             let state = vec![vec![0.0; plan.buffer_len]; optimizer.state_slots()];
             let engine = Engine::new(setup, &parameters, &state);
 
-            let told = Engine::footprint(&plan, optimizer, batch, threads);
+            let told = Engine::footprint(&plan, optimizer, train.precision, batch, threads);
             let place = format!("{recipe:?} {shape} {batch} {threads}");
             let bytes = size_of::<f32>();
             let buffers = [&engine.parameters, &engine.gradients].into_iter().chain(&engine.optimizer_state);
@@ -87,10 +94,12 @@ fn a_network_too_large_for_any_machine_is_counted_in_no_time() {
     let plan = compile(&conv, Shape::image(8000, 8000, 1)).unwrap();
     let optimizer = conv.train().unwrap().optimizer().unwrap();
     let started = std::time::Instant::now();
-    assert!(Engine::footprint(&plan, optimizer, 128, 2).total() > 20 << 30);
-    assert!(Engine::footprint(&plan, optimizer, usize::MAX, usize::MAX).total() == usize::MAX);
+    assert!(Engine::footprint(&plan, optimizer, Precision::F32, 128, 2).total() > 20 << 30);
+    assert!(
+        Engine::footprint(&plan, optimizer, Precision::F32, usize::MAX, usize::MAX).total() == usize::MAX
+    );
     assert!(started.elapsed().as_secs_f64() < 0.5, "{:?}", started.elapsed());
     let text = "encoder = [{ transposed_conv = 1, stride = 28 }, { dense = 1 }]\ndecoder = [{ dense = \"input\" }, \"sigmoid\"]";
     let plan = compile(&of(text), Shape::image(1000, 1000, 1)).unwrap();
-    assert!(Engine::footprint(&plan, optimizer, 1, 1).total() > 4 << 30);
+    assert!(Engine::footprint(&plan, optimizer, Precision::F32, 1, 1).total() > 4 << 30);
 }

@@ -162,7 +162,8 @@ pub(super) fn gradients(
     let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
-    let setup = Setup { plan, level, optimizer, seed: 0, clip_norm: None, batch, threads };
+    let arithmetic = Arithmetic::single(level);
+    let setup = Setup { plan, arithmetic, optimizer, seed: 0, clip_norm: None, batch, threads };
     let engine = Engine::new(setup, start, &vec![vec![0.0; start.len()]; optimizer.state_slots()]);
     let indices: Vec<usize> = (0..data.len() / width).collect();
     let rows = Rows { source: &table, scaling: &scaling, classes: None };

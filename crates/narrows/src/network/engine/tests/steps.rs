@@ -18,7 +18,8 @@ fn descend(plan: &Plan, start: &[f32], data: &[f32], count: usize, batch: usize,
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
     let memory = vec![vec![0.0; start.len()]; optimizer.state_slots()];
     let level = Level::detect();
-    let setup = Setup { plan, level, optimizer, seed: 0, clip_norm: None, batch, threads };
+    let arithmetic = Arithmetic::single(level);
+    let setup = Setup { plan, arithmetic, optimizer, seed: 0, clip_norm: None, batch, threads };
     let engine = Engine::new(setup, start, &memory);
     let indices: Vec<usize> = (0..count).collect();
     narrows_kernels::team::run(threads, (), |member, _| {
@@ -102,7 +103,7 @@ fn check_steps_against_the_reference(plan: &Plan) {
             let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
             let setup = Setup {
                 plan,
-                level: Level::detect(),
+                arithmetic: Arithmetic::single(Level::detect()),
                 optimizer,
                 seed: 0,
                 clip_norm: None,
@@ -148,8 +149,15 @@ fn three_steps(plan: &Plan, optimizer: Optimizer, threads: usize, is_fused: bool
     let data = rows(7, plan.input.len());
     let table = Table::new(Values::F32(data), plan.input).unwrap();
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
-    let setup =
-        Setup { plan, level: Level::detect(), optimizer, seed: 0, clip_norm: None, batch: 7, threads };
+    let setup = Setup {
+        plan,
+        arithmetic: Arithmetic::single(Level::detect()),
+        optimizer,
+        seed: 0,
+        clip_norm: None,
+        batch: 7,
+        threads,
+    };
     let engine = Engine::new(setup, &start, &state);
     let indices: Vec<usize> = (0..7).collect();
     let batch = Batch { rows: Rows { source: &table, scaling: &scaling, classes: None }, indices: &indices };
