@@ -30,10 +30,13 @@ const RHS_PACKING_THRESHOLD: usize = 32;
 /// rows.
 const RHS_REPACKING_THRESHOLD: usize = 64;
 
+/// Elements of a cache line, at most.
+const LINE: usize = 16;
+
 /// Elements of scratch that a product with inner dimension `k` needs at any level.
 pub(super) fn scratch_len(k: usize) -> usize {
-    // A block of A in whole tiles, its indices, and panels of the largest NR.
-    LHS_SCRATCH_LEN + INDEX_SCRATCH_LEN + RHS_PANELS_PER_PACK * k * MAX_NR
+    // A block of A in whole tiles, its indices, and panels of the largest NR; all begin at a cache line.
+    LINE + LHS_SCRATCH_LEN + INDEX_SCRATCH_LEN + RHS_PANELS_PER_PACK * k * MAX_NR
 }
 
 /// The destination of a product.
@@ -84,6 +87,8 @@ pub(super) fn gemm<S: Microkernel<T>, T: Copy + PartialEq + Default, E: ApplyEpi
     if m == 0 || n == 0 {
         return;
     }
+    // Registers that cross a line cost two loads.
+    let (_, scratch) = scratch.split_at_mut(scratch.as_ptr().align_offset(64).min(LINE));
     let (block, scratch) = scratch.split_at_mut(LHS_SCRATCH_LEN);
     let (indices, panels) = scratch.split_at_mut(INDEX_SCRATCH_LEN);
     // SAFETY: every bit pattern is a valid u32, and every bit pattern left behind is a valid float.
