@@ -98,6 +98,14 @@ def revision():
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def write_record(record):
+    records = ROOT / "bench/records"
+    records.mkdir(exist_ok=True)
+    path = records / f"{record['date'][:19].replace(':', '')}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--narrows", default=ROOT / "target/release/narrows", help="the program [target/release/narrows]")
@@ -166,11 +174,7 @@ def main():
         cells.append(f"{share * 100:.0f} %" if share else "")
         print(f"| {model} | " + " | ".join(cells) + " |")
 
-    records = ROOT / "bench/records"
-    records.mkdir(exist_ok=True)
-    path = records / f"{record['date'][:19].replace(':', '')}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
+    write_record(record)
 
 
 if __name__ == "__main__":
