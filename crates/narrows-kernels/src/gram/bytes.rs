@@ -1,10 +1,13 @@
 //! Rows of bytes. All sums are exact integers: 32 bits within a block, 64 bits over blocks.
 //!
-//! The instruction of AVX-512 VNNI multiplies 64 unsigned bytes by 64 signed ones and adds the products in groups of four. So
+//! The instruction of AVX-512 VNNI multiplies 64 unsigned bytes by 64 signed ones and adds the products in groups of four; the matrix
+//! unit does the same with tiles of 16 x 64 bytes. So
 //! one factor is packed as x - 128, and L'R stands for the products of x - 128 on the left with x on the right; what is
 //! missing, 128 times the column sum of the right side, is added at the end ([`ByteBlock::OFFSET`]).
 
 use super::{GramBlock, StripLayout};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::amx;
 use crate::simd::{InstructionSet, Level};
 
 /// Columns of a panel at every level.
@@ -14,13 +17,18 @@ const TILE: usize = 8;
 /// Rows of the data that are packed beside one another: an instruction adds four products.
 const QUAD: usize = 4;
 
+/// Groups of four rows that the matrix unit multiplies together.
+#[cfg(target_arch = "x86_64")]
+const QUADS_OF_TILE: usize = 16;
+
 /// A block of packed bytes.
 pub struct ByteBlock {
     layout: StripLayout,
     quads: usize,
     /// Panel after panel, four rows after four rows: strips x (ROWS / 4) x (32 columns x 4 rows).
     packed: Vec<u8>,
-    /// The same numbers less 128.
+    /// The same numbers less 128. For the matrix unit in tiles of the left factor: for each 64 rows two tiles of 16 columns, each
+    /// with its 64 rows side by side.
     centred: Vec<i8>,
     column_sums: Vec<i64>,
 }
@@ -56,6 +64,12 @@ impl GramBlock for ByteBlock {
         self.quads = count.div_ceil(QUAD);
         self.column_sums.fill(0);
         let (packed, centred, sums) = (&mut self.packed, &mut self.centred, &mut self.column_sums);
+        #[cfg(target_arch = "x86_64")]
+        if level.0 == InstructionSet::Amx {
+            self.quads = self.quads.next_multiple_of(QUADS_OF_TILE);
+            // SAFETY: the level has the instructions.
+            return unsafe { x86::pack_tiles(packed, centred, sums, rows, width, Self::ROWS / QUAD) };
+        }
         with_instructions(
             level,
             #[inline(always)]
@@ -69,15 +83,24 @@ impl GramBlock for ByteBlock {
         let panel =
             |index: usize| index * Self::ROWS * PANEL..index * Self::ROWS * PANEL + quads * QUAD * PANEL;
         let (left, stride) = (&centred[panel(strip)], layout.strip_width(strip));
+        #[cfg(target_arch = "x86_64")]
+        if level.0 == InstructionSet::Amx && *quads > 0 {
+            // SAFETY: the level has the unit.
+            let tiles = unsafe { amx::Tiles::new() };
+            for right in strip..layout.strips() {
+                let column = (right - strip) * PANEL;
+                let mut products = [0i32; PANEL * PANEL];
+                tiles.multiply_bytes(&mut products, left, &packed[panel(right)], quads / QUADS_OF_TILE);
+                add_tile(level, &mut sums[column..], stride, &products);
+            }
+            return;
+        }
         for right in strip..layout.strips() {
             let column = (right - strip) * PANEL;
             for first in (0..PANEL).step_by(TILE) {
                 let mut tile = [0i32; TILE * PANEL];
                 multiply(level, &mut tile, left, &packed[panel(right)], first);
-                for (i, values) in tile.chunks_exact(PANEL).enumerate() {
-                    let to = &mut sums[(first + i) * stride + column..][..PANEL];
-                    to.iter_mut().zip(values).for_each(|(sum, &value)| *sum += i64::from(value));
-                }
+                add_tile(level, &mut sums[first * stride + column..], stride, &tile);
             }
         }
     }
@@ -85,6 +108,19 @@ impl GramBlock for ByteBlock {
     fn column_sums(&self) -> &[i64] {
         &self.column_sums
     }
+}
+
+/// Adds rows of [`PANEL`] sums of a block to those of all blocks, whose rows are `stride` apart.
+fn add_tile(level: Level, sums: &mut [i64], stride: usize, tile: &[i32]) {
+    with_instructions(
+        level,
+        #[inline(always)]
+        || {
+            for (to, values) in sums.chunks_mut(stride).zip(tile.chunks_exact(PANEL)) {
+                to[..PANEL].iter_mut().zip(values).for_each(|(sum, &value)| *sum += i64::from(value));
+            }
+        },
+    );
 }
 
 /// Compiles `work` for the instructions of a level.
@@ -140,12 +176,12 @@ fn multiply(level: Level, tile: &mut [i32; TILE * PANEL], left: &[i8], right: &[
     assert!(left.len() == right.len() && left.len().is_multiple_of(QUAD * PANEL) && first + TILE <= PANEL);
     match level.0 {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 if x86::has_vnni() => {
+        InstructionSet::Avx512 | InstructionSet::Amx if x86::has_vnni() => {
             // SAFETY: the processor has the instructions; the panels are whole and of one length.
             unsafe { x86::multiply_vnni(tile, left, right, first) }
         }
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 | InstructionSet::Avx2 => {
+        InstructionSet::Avx512 | InstructionSet::Amx | InstructionSet::Avx2 => {
             // SAFETY: these levels have AVX2; the panels are whole and of one length.
             unsafe { x86::multiply_avx2(tile, left, right, first) }
         }
@@ -168,10 +204,91 @@ fn multiply_plain(tile: &mut [i32; TILE * PANEL], left: &[i8], right: &[u8], fir
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{PANEL, QUAD, TILE};
+    use super::{PANEL, QUAD, QUADS_OF_TILE, TILE};
+    use crate::simd::amx::{SIDE, transposed};
 
     /// Bytes of four rows of a panel.
     const STEP: usize = QUAD * PANEL;
+
+    /// As [`super::pack_panels`], with the left factor in tiles, and with rows of 0 up to a whole tile.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 F, BW and VNNI.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    pub unsafe fn pack_tiles(
+        packed: &mut [u8],
+        centred: &mut [i8],
+        column_sums: &mut [i64],
+        rows: &[u8],
+        width: usize,
+        capacity: usize,
+    ) {
+        let count = rows.len() / width;
+        let steps = count.div_ceil(QUAD * QUADS_OF_TILE);
+        for first in (0..width).step_by(PANEL) {
+            let columns = PANEL.min(width - first);
+            let mask = ((1u64 << columns) - 1) as __mmask32;
+            let start = first / PANEL * capacity * STEP;
+            let (ones, sign) = (_mm512_set1_epi8(1), _mm512_set1_epi8(i8::MIN));
+            let mut totals = [_mm512_setzero_si512(); 2];
+            for step in 0..steps {
+                let place = start + step * QUADS_OF_TILE * STEP;
+                let packed = &mut packed[place..][..QUADS_OF_TILE * STEP];
+                let centred = &mut centred[place..][..QUADS_OF_TILE * STEP];
+                let mut left = [[sign; SIDE]; 2];
+                for (quad, packed) in packed.chunks_exact_mut(STEP).enumerate() {
+                    let mut four = [_mm256_setzero_si256(); QUAD];
+                    for (r, four) in four.iter_mut().enumerate() {
+                        let row = (step * QUADS_OF_TILE + quad) * QUAD + r;
+                        if row < count {
+                            let from = &rows[row * width + first..][..columns];
+                            // SAFETY: the mask has the columns of the slice.
+                            *four = unsafe { _mm256_maskz_loadu_epi8(mask, from.as_ptr().cast()) };
+                        }
+                    }
+                    let groups = groups_of_four(four);
+                    for (half, groups) in groups.into_iter().enumerate() {
+                        // SAFETY: half of the step's bytes.
+                        unsafe { _mm512_storeu_si512(packed.as_mut_ptr().add(half * 64).cast(), groups) }
+                        totals[half] = _mm512_dpbusd_epi32(totals[half], groups, ones);
+                        left[half][quad] = _mm512_xor_si512(groups, sign);
+                    }
+                }
+                for (left, to) in left.into_iter().zip(centred.chunks_exact_mut(SIDE * 64)) {
+                    for (row, to) in transposed(left).into_iter().zip(to.chunks_exact_mut(64)) {
+                        // SAFETY: 64 bytes.
+                        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), row) }
+                    }
+                }
+            }
+            let mut sums = [0i32; PANEL];
+            for (half, totals) in totals.into_iter().enumerate() {
+                // SAFETY: half of the sums.
+                unsafe { _mm512_storeu_si512(sums.as_mut_ptr().add(half * SIDE).cast(), totals) }
+            }
+            for (sum, &total) in column_sums[first..first + columns].iter_mut().zip(&sums) {
+                *sum = i64::from(total);
+            }
+        }
+    }
+
+    /// Four rows of 32 bytes as 32 groups of four bytes, one of each row.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn groups_of_four(rows: [__m256i; QUAD]) -> [__m512i; 2] {
+        let low = _mm256_unpacklo_epi8(rows[0], rows[1]);
+        let high = _mm256_unpackhi_epi8(rows[0], rows[1]);
+        let other_low = _mm256_unpacklo_epi8(rows[2], rows[3]);
+        let other_high = _mm256_unpackhi_epi8(rows[2], rows[3]);
+        // Each has columns of both halves: 0-3 and 16-19, 4-7 and 20-23, 8-11 and 24-27, 12-15 and 28-31.
+        let (a, b) = (_mm256_unpacklo_epi16(low, other_low), _mm256_unpackhi_epi16(low, other_low));
+        let (c, d) = (_mm256_unpacklo_epi16(high, other_high), _mm256_unpackhi_epi16(high, other_high));
+        let join = |low: __m256i, high: __m256i| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+        [
+            join(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x20>(c, d)),
+            join(_mm256_permute2x128_si256::<0x31>(a, b), _mm256_permute2x128_si256::<0x31>(c, d)),
+        ]
+    }
 
     pub fn has_vnni() -> bool {
         is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw")

@@ -12,6 +12,7 @@
 //! the order in which they are added.
 
 mod bytes;
+mod pieces;
 mod single;
 
 pub use bytes::ByteBlock;

@@ -4,9 +4,9 @@
 //! costs no digits, and columns of 1e-20 beside columns of 1e20 neither underflow nor overflow. Both operations are exact but
 //! for the rounding of the difference.
 
-use super::{GramBlock, StripLayout};
+use super::{GramBlock, StripLayout, pieces};
 use crate::gemm::tiles;
-use crate::simd::{F, Level, Simd, dispatch};
+use crate::simd::{F, InstructionSet, Level, Simd, dispatch};
 
 /// The shift and the factor of each column: a number x is packed as (x - shift) factor.
 #[derive(Debug, Clone)]
@@ -22,8 +22,10 @@ pub struct SingleBlock<'a> {
     scale: &'a SingleScale,
     layout: StripLayout,
     rows: usize,
-    /// Panel after panel, row after row: strips x ROWS x panel.
+    /// Panel after panel, row after row: strips x ROWS x panel; with the matrix unit of one panel alone.
     packed: Vec<f32>,
+    /// The panels as the matrix unit reads them; empty without it.
+    pieces: [Vec<u32>; 2],
     column_sums: Vec<f64>,
 }
 
@@ -32,8 +34,17 @@ impl<'a> SingleBlock<'a> {
     pub fn new(level: Level, scale: &'a SingleScale) -> Self {
         let layout = Self::layout(level, scale.shift.len());
         assert_eq!(scale.factor.len(), layout.width);
-        let packed = vec![0.0; layout.strips() * Self::ROWS * layout.panel];
-        Self { scale, layout, rows: 0, packed, column_sums: vec![0.0; layout.width] }
+        let (strips, of_panel) = (layout.strips(), Self::ROWS * layout.panel);
+        let (panels, len) =
+            if has_matrix_unit(level) { (1, strips * pieces::len(of_panel)) } else { (strips, 0) };
+        Self {
+            scale,
+            layout,
+            rows: 0,
+            packed: vec![0.0; panels * of_panel],
+            pieces: [vec![0; len], vec![0; len]],
+            column_sums: vec![0.0; layout.width],
+        }
     }
 
     /// The strips of a Gram matrix of so many columns.
@@ -51,7 +62,7 @@ impl GramBlock for SingleBlock<'_> {
     const ROWS: usize = 256;
 
     fn pack(&mut self, level: Level, rows: &[f32]) {
-        let Self { scale, layout, packed, column_sums, .. } = self;
+        let Self { scale, layout, packed, pieces, column_sums, .. } = self;
         let count = rows.len() / layout.width;
         assert!(
             count <= Self::ROWS && rows.len() == count * layout.width,
@@ -60,12 +71,40 @@ impl GramBlock for SingleBlock<'_> {
         );
         self.rows = count;
         column_sums.fill(0.0);
-        dispatch!(level, s => pack_panels(s, packed, column_sums, rows, scale, *layout, Self::ROWS));
+        let of_panel = Self::ROWS * layout.panel;
+        for index in 0..layout.strips() {
+            #[cfg(target_arch = "x86_64")]
+            if let [left, right] = pieces
+                && !left.is_empty()
+            {
+                let panel = &mut packed[..of_panel];
+                // Of the panel before, what this one does not overwrite.
+                let is_whole = (index + 1) * layout.panel <= layout.width;
+                panel[if is_whole { count * layout.panel } else { 0 }..].fill(0.0);
+                dispatch!(level, s => pack_panel(s, panel, column_sums, rows, scale, *layout, index));
+                let len = pieces::len(of_panel);
+                let pieces = index * len..(index + 1) * len;
+                // SAFETY: the level has the matrix unit, and with it the instructions.
+                unsafe { pieces::split(&mut left[pieces.clone()], &mut right[pieces], panel) }
+                continue;
+            }
+            let panel = &mut packed[index * of_panel..][..of_panel];
+            dispatch!(level, s => pack_panel(s, panel, column_sums, rows, scale, *layout, index));
+        }
     }
 
     fn add_products(&self, level: Level, sums: &mut [f64], strip: usize) {
-        let Self { layout, packed, rows, .. } = self;
+        let Self { layout, packed, pieces, rows, .. } = self;
         assert_eq!(sums.len(), layout.strip_len(strip));
+        #[cfg(target_arch = "x86_64")]
+        if let [left, right] = pieces
+            && !left.is_empty()
+            && *rows > 0
+        {
+            let len = pieces::len(Self::ROWS * layout.panel);
+            let panels = (&left[strip * len..][..len], &right[strip * len..]);
+            return pieces::add_products(level, sums, layout.strip_width(strip), panels, *rows);
+        }
         let panel = |index: usize| &packed[index * Self::ROWS * layout.panel..][..rows * layout.panel];
         let stride = layout.strip_width(strip);
         for right in strip..layout.strips() {
@@ -79,38 +118,45 @@ impl GramBlock for SingleBlock<'_> {
     }
 }
 
-/// Packs rows by panel, shifted and scaled, and adds them to the column sums.
+/// Whether products are computed by the matrix unit.
+fn has_matrix_unit(level: Level) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return level.0 == InstructionSet::Amx;
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = level;
+        false
+    }
+}
+
+/// Packs the columns of a panel, shifted and scaled, and stores their sums.
 #[inline(always)]
-fn pack_panels<S: Simd>(
+fn pack_panel<S: Simd>(
     s: S,
     packed: &mut [f32],
     column_sums: &mut [f64],
     rows: &[f32],
     scale: &SingleScale,
-    layout: StripLayout,
-    capacity: usize,
+    StripLayout { width, panel }: StripLayout,
+    index: usize,
 ) {
-    let StripLayout { width, panel } = layout;
-    for index in 0..layout.strips() {
-        let first = index * panel;
-        let count = panel.min(width - first);
-        let to = &mut packed[index * capacity * panel..][..capacity * panel];
-        for offset in (0..count).step_by(S::COUNT) {
-            let columns = first + offset..first + (offset + S::COUNT).min(count);
-            let shift = s.read(&scale.shift[columns.clone()], 0);
-            let factor = s.read(&scale.factor[columns.clone()], 0);
-            let mut total: F<S> = s.constant(0.0);
-            for (row, to) in rows.chunks_exact(width).zip(to.chunks_exact_mut(panel)) {
-                // Lanes past the last column have a factor of 0.
-                let value = s.mul(s.sub(s.read(&row[columns.clone()], 0), shift), factor);
-                total = s.add(total, value);
-                s.write(to, offset, value);
-            }
-            let mut lanes = [0.0f32; 16];
-            s.write(&mut lanes[..S::COUNT], 0, total);
-            for (sum, &lane) in column_sums[columns].iter_mut().zip(&lanes) {
-                *sum += f64::from(lane);
-            }
+    let first = index * panel;
+    let count = panel.min(width - first);
+    for offset in (0..count).step_by(S::COUNT) {
+        let columns = first + offset..first + (offset + S::COUNT).min(count);
+        let shift = s.read(&scale.shift[columns.clone()], 0);
+        let factor = s.read(&scale.factor[columns.clone()], 0);
+        let mut total: F<S> = s.constant(0.0);
+        for (row, to) in rows.chunks_exact(width).zip(packed.chunks_exact_mut(panel)) {
+            // Lanes past the last column have a factor of 0.
+            let value = s.mul(s.sub(s.read(&row[columns.clone()], 0), shift), factor);
+            total = s.add(total, value);
+            s.write(to, offset, value);
+        }
+        let mut lanes = [0.0f32; 16];
+        s.write(&mut lanes[..S::COUNT], 0, total);
+        for (sum, &lane) in column_sums[columns].iter_mut().zip(&lanes) {
+            *sum += f64::from(lane);
         }
     }
 }

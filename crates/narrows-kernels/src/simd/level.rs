@@ -15,10 +15,13 @@ pub(crate) enum InstructionSet {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512 with VNNI and BF16, and the matrix unit for products in bytes and in bfloat16.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 impl Level {
-    /// The environment variable that lowers the level: `plain`, `avx2`, `avx512` or `neon`.
+    /// The environment variable that lowers the level: `plain`, `avx2`, `avx512`, `amx` or `neon`.
     pub const VARIABLE: &'static str = "NARROWS_SIMD";
 
     /// The best level of this processor, or the level named by [`Level::VARIABLE`]. An unknown name, or a level that
@@ -48,6 +51,9 @@ impl Level {
                 levels.push(Self(InstructionSet::Avx2));
                 if is_x86_feature_detected!("avx512f") {
                     levels.push(Self(InstructionSet::Avx512));
+                    if super::amx::is_available() {
+                        levels.push(Self(InstructionSet::Amx));
+                    }
                 }
             }
         }
@@ -59,7 +65,7 @@ impl Level {
     pub(crate) fn for_columns(self, columns: usize) -> Self {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 if columns <= 8 => Self(InstructionSet::Avx2),
+            InstructionSet::Avx512 | InstructionSet::Amx if columns <= 8 => Self(InstructionSet::Avx2),
             _ => {
                 let _ = columns;
                 self
@@ -67,7 +73,7 @@ impl Level {
         }
     }
 
-    /// `plain`, `neon`, `avx2` or `avx512`.
+    /// `plain`, `neon`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self.0 {
             InstructionSet::Portable => "plain",
@@ -77,6 +83,8 @@ impl Level {
             InstructionSet::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Amx => "amx",
         }
     }
 }
@@ -112,7 +120,7 @@ macro_rules! dispatch {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::InstructionSet::Avx512 => {
+            $crate::simd::InstructionSet::Avx512 | $crate::simd::InstructionSet::Amx => {
                 #[target_feature(enable = "avx512f,avx2,fma")]
                 fn vectorize<R>(work: impl FnOnce() -> R) -> R {
                     work()

@@ -8,6 +8,8 @@
 //! Everything generic over a token is `#[inline(always)]`: it must be inlined into the `#[target_feature]` function
 //! that [`dispatch!`] wraps around it. Otherwise it is compiled for the baseline processor, correct but slow.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 mod level;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]

@@ -88,7 +88,8 @@ impl<'a> Krylov<'a> {
     /// The `count` leading eigenpairs, or none where the largest subspace is not enough, or where the checks fail.
     fn leading(mut self, count: usize) -> Option<Eigen> {
         let (matrix, size, level) = (self.matrix, self.size, self.level);
-        let mut next = (2 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
+        let mut next = (3 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
+        let mut before: Option<(usize, f64)> = None;
         while self.rows() < self.most {
             self.grow();
             if self.rows() < next.min(self.most) {
@@ -97,14 +98,24 @@ impl<'a> Krylov<'a> {
             let ritz = self.rayleigh_ritz()?;
             // Rounding alone makes residuals of this size.
             let tolerance = ritz.values[0] * f64::EPSILON * (size as f64).sqrt() * 4.0;
-            if self.largest_residual(&ritz, count) <= tolerance {
+            let (rows, residual) = (self.rows(), self.largest_residual(&ritz, count));
+            if residual <= tolerance {
                 let eigen = self.eigenpairs(ritz, count);
                 drop(self);
                 let holds = is_accurate(matrix, size, &eigen, 2.0 * tolerance, level)
                     && is_complete(matrix, size, &eigen, level);
                 return holds.then_some(eigen);
             }
-            next = self.rows() + (self.rows() / 6).next_multiple_of(BLOCK);
+            // Residuals fall about geometrically with the size of the subspace.
+            let more = match before {
+                Some((rows_before, residual_before)) if residual < residual_before => {
+                    let factors = (residual / tolerance).ln() / (residual_before / residual).ln();
+                    (factors * (rows - rows_before) as f64) as usize
+                }
+                _ => rows / 4,
+            };
+            before = Some((rows, residual));
+            next = rows + more.clamp(1, rows / 2).next_multiple_of(BLOCK);
         }
         None
     }

@@ -2,12 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::packing::{SIDE, TILE_LEN};
+use crate::simd::amx::{SIDE, TILE_LEN};
 
 /// Rows whose sums stay in registers: two registers each.
 const ROWS: usize = 8;
 
-/// As [`super::amx::Tiles::multiply`].
+/// As [`crate::simd::amx::Tiles::multiply_bf16`].
 ///
 /// # Safety
 /// The processor has AVX-512F, BW and BF16.

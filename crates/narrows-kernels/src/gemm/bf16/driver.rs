@@ -1,11 +1,12 @@
 //! The loop over the tiles of C.
 
-use super::packing::{DEPTH, Order, SIDE, TILE_LEN, pack_rows};
-use super::{Kind, Unit, amx, dot_product};
+use super::packing::{DEPTH, Order, pack_rows};
+use super::{Kind, Unit, dot_product};
 use crate::gemm::driver::{ComputedTile, Output};
 use crate::gemm::epilogue::{ApplyEpilogue, Epilogue};
 use crate::gemm::tile::{MAX_NR, NR_VECTORS, TilePosition};
 use crate::gemm::view::View;
+use crate::simd::amx::{self, SIDE, TILE_LEN};
 use crate::simd::{Avx512, Outline, Simd};
 
 /// Rows and columns of C that are computed together: two tiles each way.
@@ -126,7 +127,7 @@ impl Multiplier {
 
     fn multiply(&self, sums: &mut Sums, a: &[u32], b: &[u32], blocks: usize) {
         match self {
-            Self::Amx(tiles) => tiles.multiply(sums, a, b, blocks),
+            Self::Amx(tiles) => tiles.multiply_bf16(sums, a, b, blocks),
             // SAFETY: the unit was found to be available.
             Self::DotProduct => unsafe { dot_product::multiply(sums, a, b, blocks) },
         }

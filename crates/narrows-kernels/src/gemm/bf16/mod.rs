@@ -14,8 +14,6 @@
 //! with it, so a product may be split among threads at any row or column without changing a bit.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
-#[cfg(target_arch = "x86_64")]
 mod dot_product;
 #[cfg(target_arch = "x86_64")]
 mod driver;
@@ -55,12 +53,12 @@ impl Unit {
         #[allow(unused_mut)]
         let mut units = vec![Self(Kind::Emulated(level))];
         #[cfg(target_arch = "x86_64")]
-        if level.0 == InstructionSet::Avx512
+        if matches!(level.0, InstructionSet::Avx512 | InstructionSet::Amx)
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512bf16")
         {
             units.push(Self(Kind::DotProduct));
-            if amx::is_available() {
+            if level.0 == InstructionSet::Amx {
                 units.push(Self(Kind::Amx));
             }
         }

@@ -7,15 +7,10 @@
 use std::arch::x86_64::*;
 
 use crate::gemm::view::View;
-
-/// Rows of a tile of A, columns of a tile of B, and pairs along k of both.
-pub(super) const SIDE: usize = 16;
+use crate::simd::amx::{SIDE, TILE_LEN, transposed};
 
 /// Elements of a tile along k.
 pub(super) const DEPTH: usize = 2 * SIDE;
-
-/// Pairs of a tile.
-pub(super) const TILE_LEN: usize = SIDE * SIDE;
 
 /// The order of the pairs in a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,34 +119,4 @@ unsafe fn across_k(start: *const f32, k_stride: usize, rows: usize, depth: usize
 fn as_integers(numbers: __m512bh) -> __m512i {
     // SAFETY: both are 512 bits.
     unsafe { std::mem::transmute(numbers) }
-}
-
-/// The transpose of 16 x 16 pairs.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; SIDE]) -> [__m512i; SIDE] {
-    let mut by_two = rows;
-    for i in (0..SIDE).step_by(2) {
-        by_two[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-        by_two[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    let mut by_four = by_two;
-    for i in (0..SIDE).step_by(4) {
-        by_four[i] = _mm512_unpacklo_epi64(by_two[i], by_two[i + 2]);
-        by_four[i + 1] = _mm512_unpackhi_epi64(by_two[i], by_two[i + 2]);
-        by_four[i + 2] = _mm512_unpacklo_epi64(by_two[i + 1], by_two[i + 3]);
-        by_four[i + 3] = _mm512_unpackhi_epi64(by_two[i + 1], by_two[i + 3]);
-    }
-    // Register 4 i + j has, in its lane of 128 bits number l, column 4 l + j of rows 4 i to 4 i + 3.
-    let mut columns = by_four;
-    for j in 0..4 {
-        let [a, b, c, d] = [by_four[j], by_four[4 + j], by_four[8 + j], by_four[12 + j]];
-        let (ab_even, ab_odd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
-        let (cd_even, cd_odd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
-        columns[j] = _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even);
-        columns[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
-        columns[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
-        columns[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
-    }
-    columns
 }
