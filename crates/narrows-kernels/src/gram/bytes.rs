@@ -6,6 +6,7 @@
 //! missing, 128 times the column sum of the right side, is added at the end ([`ByteBlock::OFFSET`]).
 
 use super::{GramBlock, StripLayout};
+use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::amx;
 use crate::simd::{InstructionSet, Level};
@@ -26,10 +27,10 @@ pub struct ByteBlock {
     layout: StripLayout,
     quads: usize,
     /// Panel after panel, four rows after four rows: strips x (ROWS / 4) x (32 columns x 4 rows).
-    packed: Vec<u8>,
+    packed: Aligned<u8>,
     /// The same numbers less 128. For the matrix unit in tiles of the left factor: for each 64 rows two tiles of 16 columns, each
     /// with its 64 rows side by side.
-    centred: Vec<i8>,
+    centred: Aligned<i8>,
     column_sums: Vec<i64>,
 }
 
@@ -41,7 +42,13 @@ impl ByteBlock {
     pub fn new(width: usize) -> Self {
         let layout = Self::layout(width);
         let len = layout.strips() * Self::ROWS * PANEL;
-        Self { layout, quads: 0, packed: vec![0; len], centred: vec![0; len], column_sums: vec![0; width] }
+        Self {
+            layout,
+            quads: 0,
+            packed: Aligned::zeros(len),
+            centred: Aligned::zeros(len),
+            column_sums: vec![0; width],
+        }
     }
 
     /// The strips of a Gram matrix of so many columns.
@@ -77,7 +84,19 @@ impl GramBlock for ByteBlock {
         );
     }
 
-    fn add_products(&self, level: Level, sums: &mut [i64], strip: usize) {
+    fn add_products(&self, level: Level, strips: &mut [(usize, &mut [i64])]) {
+        for (strip, sums) in strips {
+            self.add_to_strip(level, sums, *strip);
+        }
+    }
+
+    fn column_sums(&self) -> &[i64] {
+        &self.column_sums
+    }
+}
+
+impl ByteBlock {
+    fn add_to_strip(&self, level: Level, sums: &mut [i64], strip: usize) {
         let Self { layout, packed, centred, quads, .. } = self;
         assert_eq!(sums.len(), layout.strip_len(strip));
         let panel =
@@ -103,10 +122,6 @@ impl GramBlock for ByteBlock {
                 add_tile(level, &mut sums[first * stride + column..], stride, &tile);
             }
         }
-    }
-
-    fn column_sums(&self) -> &[i64] {
-        &self.column_sums
     }
 }
 
@@ -401,7 +416,7 @@ mod tests {
                 }
                 for strip in 0..layout.strips() {
                     let mut sums = vec![7; layout.strip_len(strip)];
-                    block.add_products(level, &mut sums, strip);
+                    block.add_products(level, &mut [(strip, &mut sums[..])]);
                     for (i, row) in sums.chunks_exact(layout.strip_width(strip)).enumerate() {
                         for (j, &sum) in row.iter().enumerate() {
                             let (i, j) = (strip * PANEL + i, strip * PANEL + j);

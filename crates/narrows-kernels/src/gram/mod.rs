@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | bytes ([`ByteBlock`]) | 32-bit integers, exact | 64-bit integers, exact |
 //! | single precision ([`SingleBlock`]), shifted and scaled | single precision | double precision |
+//! | the same with a matrix unit ([`PieceBlock`]) | single precision, from three pieces in bfloat16 | double precision |
 //!
 //! The matrix is computed in *strips*: strip s has the rows from s x panel on, and of them the columns from the diagonal on,
 //! padded to whole panels. Strips are independent of each other, so threads share them out; each sum runs over the blocks in
@@ -16,6 +17,7 @@ mod pieces;
 mod single;
 
 pub use bytes::ByteBlock;
+pub use pieces::PieceBlock;
 pub use single::{SingleBlock, SingleScale};
 
 use crate::simd::Level;
@@ -36,11 +38,12 @@ pub trait GramBlock: Send + Sync {
     /// If there are more rows, or not whole ones.
     fn pack(&mut self, level: Level, rows: &[Self::Number]);
 
-    /// Adds the products of the packed rows to a strip of [`StripLayout::strip_len`] sums.
+    /// Adds the products of the packed rows to strips: the number of each, in ascending order, and its [`StripLayout::strip_len`]
+    /// sums.
     ///
     /// # Panics
-    /// If the strip has another length.
-    fn add_products(&self, level: Level, sums: &mut [Self::Sum], strip: usize);
+    /// If a strip has another length.
+    fn add_products(&self, level: Level, strips: &mut [(usize, &mut [Self::Sum])]);
 
     /// The sums over the packed rows of each column (width).
     fn column_sums(&self) -> &[Self::Sum];

@@ -88,7 +88,7 @@ impl<'a> Krylov<'a> {
     /// The `count` leading eigenpairs, or none where the largest subspace is not enough, or where the checks fail.
     fn leading(mut self, count: usize) -> Option<Eigen> {
         let (matrix, size, level) = (self.matrix, self.size, self.level);
-        let mut next = (3 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
+        let mut next = (4 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
         let mut before: Option<(usize, f64)> = None;
         while self.rows() < self.most {
             self.grow();
@@ -106,14 +106,10 @@ impl<'a> Krylov<'a> {
                     && is_complete(matrix, size, &eigen, level);
                 return holds.then_some(eigen);
             }
-            // Residuals fall about geometrically with the size of the subspace.
-            let more = match before {
-                Some((rows_before, residual_before)) if residual < residual_before => {
-                    let factors = (residual / tolerance).ln() / (residual_before / residual).ln();
-                    (factors * (rows - rows_before) as f64) as usize
-                }
-                _ => rows / 4,
-            };
+            // Residuals fall about geometrically with the size of the subspace, from the size of the largest eigenvalue on.
+            let (rows_before, residual_before) = before.unwrap_or((0, ritz.values[0]));
+            let factors = (residual / tolerance).ln() / (residual_before / residual).ln().max(f64::EPSILON);
+            let more = (factors * (rows - rows_before) as f64) as usize;
             before = Some((rows, residual));
             next = rows + more.clamp(1, rows / 2).next_multiple_of(BLOCK);
         }

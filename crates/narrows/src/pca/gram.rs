@@ -7,7 +7,7 @@
 use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use narrows_kernels::gram::{ByteBlock, GramBlock, SingleBlock, SingleScale, StripLayout};
+use narrows_kernels::gram::{ByteBlock, GramBlock, PieceBlock, SingleBlock, SingleScale, StripLayout};
 use narrows_kernels::{Level, team};
 
 use crate::data::scaling::Scaling;
@@ -30,9 +30,10 @@ pub(super) fn needed_bytes(n: usize, d: usize, threads: usize) -> usize {
     let padded = d.next_multiple_of(32);
     // The upper half in 8 bytes, with the blocks on the diagonal whole.
     let sums = product(&[padded, padded.saturating_add(32), 4]);
-    // Two sets of packed bytes, in two forms each; of those that do not lie in memory a copy in single precision and in bytes.
-    let blocks = blocks_of_a_set(n, ByteBlock::ROWS, threads);
-    let packed = product(&[2 * blocks, ByteBlock::ROWS, padded, 2]);
+    // Two sets of packed bytes, in two forms each, or of pieces, in two forms of three numbers in 16 bits each; of bytes that do not
+    // lie in memory a copy in single precision and in bytes.
+    let blocks = blocks_of_a_set(n, PieceBlock::ROWS, threads);
+    let packed = product(&[2 * blocks, (2 * ByteBlock::ROWS).max(12 * PieceBlock::ROWS), padded]);
     let read = product(&[blocks, ByteBlock::ROWS.min(n), d, 5]);
     sums.saturating_add(packed).saturating_add(read)
 }
@@ -106,7 +107,6 @@ pub(super) fn of_singles(
 ) -> Result<MeanAndScatter> {
     let (rows, width) = (source.rows(), source.shape().len());
     let (scale, exponents) = shifts_and_factors(statistics);
-    let layout = SingleBlock::layout(level, width);
     let read = |first: usize, count: usize, work: &mut dyn FnMut(&[f32])| {
         if let Some(Stored::F32(numbers)) = source.stored(first, count) {
             work(numbers);
@@ -117,7 +117,13 @@ pub(super) fn of_singles(
         work(&numbers);
         Ok(())
     };
-    let found = products(source, layout, || SingleBlock::new(level, &scale), &read, level, threads)?;
+    let found = if PieceBlock::is_available(level) {
+        let new_block = || PieceBlock::new(level, &scale);
+        products(source, PieceBlock::layout(width), new_block, &read, level, threads)?
+    } else {
+        let new_block = || SingleBlock::new(level, &scale);
+        products(source, SingleBlock::layout(level, width), new_block, &read, level, threads)?
+    };
 
     let n = rows as f64;
     let sums = &found.column_sums;
@@ -228,10 +234,13 @@ where
             }
             for block in &blocks[..count] {
                 let block = block.read().unwrap_or_else(PoisonError::into_inner);
-                for &strip in &own {
-                    let mut sums = strips[strip].lock().unwrap_or_else(PoisonError::into_inner);
-                    block.add_products(level, &mut sums, strip);
-                }
+                // No other thread takes these.
+                let mut sums: Vec<_> = own
+                    .iter()
+                    .map(|&strip| (strip, strips[strip].lock().unwrap_or_else(PoisonError::into_inner)))
+                    .collect();
+                let mut sums: Vec<_> = sums.iter_mut().map(|(strip, sums)| (*strip, &mut sums[..])).collect();
+                block.add_products(level, &mut sums);
                 if member.index() == 0 {
                     let mut sums = column_sums.lock().unwrap_or_else(PoisonError::into_inner);
                     sums.iter_mut().zip(block.column_sums()).for_each(|(sum, &part)| *sum += part);
