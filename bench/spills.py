@@ -16,7 +16,8 @@ import sys
 from collections import defaultdict
 
 MULTIPLY_ADD = re.compile(r"^(vfn?m(add|sub)\w*|vpdpbusd|vpmaddwd|vdpbf16ps)$")
-STACK = re.compile(r"\[r[sb]p[^\]]*\]|\(%r[sb]p\)|-?0x[0-9a-f]+\(%r[sb]p\)|\(%rsp,")
+# A fixed place of the stack. A place with an index is an array, such as a tile whose activation is computed register by register.
+STACK = re.compile(r"\(%r[sb]p\)")
 VECTOR = re.compile(r"%?([xyz])mm\d+")
 JUMP = re.compile(r"^j\w+$")
 LEVELS = {"x": "128 bits", "y": "AVX2", "z": "AVX-512"}

@@ -120,6 +120,25 @@ pub fn scale_columns(level: Level, matrix: &mut [f32], factors: &[f32]) {
     });
 }
 
+/// Subtracts a row from each row of a row-major matrix in place.
+///
+/// # Panics
+/// If the matrix does not have whole rows.
+pub fn subtract_row(level: Level, matrix: &mut [f32], row: &[f32]) {
+    assert!(!row.is_empty() && matrix.len().is_multiple_of(row.len()));
+    #[inline(always)]
+    fn run<S: Simd>(s: S, values: &mut [f32], row: &[f32]) {
+        for at in (0..row.len()).step_by(<S as Lanes<f32>>::COUNT) {
+            s.write(values, at, s.sub(s.read(values, at), s.read(row, at)));
+        }
+    }
+    dispatch!(level, s => {
+        for values in matrix.chunks_exact_mut(row.len()) {
+            run(s, values, row);
+        }
+    });
+}
+
 /// Multiplies each value by one factor.
 pub fn scale(level: Level, values: &mut [f32], factor: f32) {
     #[inline(always)]

@@ -5,7 +5,7 @@
 //! units, rounded to single precision; the last term, found in double precision, makes up for the rounding.
 
 use narrows_kernels::gemm::{Epilogue, View, multiply, scratch_len};
-use narrows_kernels::{Activation, Level};
+use narrows_kernels::{Activation, Level, vector};
 
 use super::Pca;
 use crate::data::scaling::Scaling;
@@ -62,9 +62,7 @@ impl SinglePca {
 
     /// Encodes rows (n x d, in their own units), which are centred in place: codes (n x k).
     pub fn encode(&self, codes: &mut [f32], rows: &mut [f32], work: &mut SingleWork, level: Level) {
-        for row in rows.chunks_exact_mut(self.d) {
-            row.iter_mut().zip(&self.centre).for_each(|(value, centre)| *value -= centre);
-        }
+        vector::subtract_row(level, rows, &self.centre);
         product(codes, rows, (self.d, self.k), &self.to_codes, &self.code_offsets, work, level);
     }
 
