@@ -35,13 +35,21 @@ pub(super) trait DispatchTile: TileShapes {
         // SAFETY: guaranteed by the caller.
         unsafe {
             match (two_registers, windows) {
-                (true, 1) => run::<Self, K, 1, 2>(self, kernel),
-                (true, 2) => run::<Self, K, 2, 2>(self, kernel),
-                (false, 1) => run::<Self, K, 1, 1>(self, kernel),
-                (false, 2) => run::<Self, K, 2, 1>(self, kernel),
-                (false, 3) => run::<Self, K, 3, 1>(self, kernel),
-                _ => unreachable!("tiles of 1 to 3 windows"),
+                (true, 1) => return run::<Self, K, 1, 2>(self, kernel),
+                (false, 1) => return run::<Self, K, 1, 1>(self, kernel),
+                _ => {}
             }
+            // Not compiled for levels whose registers they exceed.
+            if const { Self::MAX_WINDOWS_2 >= 2 } && (two_registers, windows) == (true, 2) {
+                return run::<Self, K, 2, 2>(self, kernel);
+            }
+            if const { Self::MAX_WINDOWS_1 >= 2 } && (two_registers, windows) == (false, 2) {
+                return run::<Self, K, 2, 1>(self, kernel);
+            }
+            if const { Self::MAX_WINDOWS_1 >= 3 } && (two_registers, windows) == (false, 3) {
+                return run::<Self, K, 3, 1>(self, kernel);
+            }
+            unreachable!("tiles of 1 to {} windows", Self::MAX_WINDOWS_1)
         }
     }
 }
