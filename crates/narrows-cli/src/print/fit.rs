@@ -7,6 +7,7 @@ use narrows::experiments::random_baseline::RandomBaseline;
 use narrows::fit::Elimination;
 use narrows::model::Summary;
 use narrows::model::metrics::ReconstructionSummary;
+use narrows::pca::Passes;
 use narrows::{Dataset, Fit};
 use serde::Serialize;
 
@@ -128,6 +129,12 @@ fn reconstruction(
             pca.explained_variance_ratio().iter().take(4).map(|ratio| format!("{ratio:.8}")).collect();
         let more = if code_size > 4 { ", ..." } else { "" };
         add("  by component", format!("{}{more}", ratios.join(", ")));
+    }
+    if let Some(Passes { passes, error }) = fit.randomized {
+        add(
+            "randomised solver",
+            format!("{passes} passes over the rows; variances within {error:.0e} of themselves"),
+        );
     }
     if let Some(divergence) = found.divergence {
         add("divergence of a code", format!("{} nats from the standard normal", fixed(divergence, 2)));

@@ -38,7 +38,7 @@ pub(crate) fn leading_eigen(matrix: &[f64], size: usize, count: usize, level: Le
     let is_few = size >= LEAST_SIZE && count.saturating_mul(SIZE_PER_PAIR) <= size;
     if is_few
         && matrix.iter().all(|value| value.is_finite())
-        && let Some(eigen) = Krylov::new(matrix, size, level).leading(count)
+        && let Some(eigen) = krylov_pairs(matrix, size, count, level)
     {
         return Ok(eigen);
     }
@@ -49,10 +49,49 @@ pub(crate) fn leading_eigen(matrix: &[f64], size: usize, count: usize, level: Le
     Ok(eigen)
 }
 
-/// A Krylov subspace of a matrix.
-struct Krylov<'a> {
-    matrix: &'a [f64],
+/// The `count` leading eigenpairs by the Krylov subspace, or none where the largest subspace is not enough, or where the checks fail.
+fn krylov_pairs(matrix: &[f64], size: usize, count: usize, level: Level) -> Option<Eigen> {
+    let mut krylov = Krylov::new(size, BLOCK, size / LARGEST_PART, level);
+    let mut next = (4 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
+    let mut before: Option<(usize, f64)> = None;
+    let mut scratch = vec![0.0; scratch_len(size)];
+    while !krylov.is_full() {
+        let block = krylov.next_block();
+        let mut products = vec![0.0; size * BLOCK];
+        let columns = View::new(&block, BLOCK, size).transposed();
+        let a = View::new(matrix, size, size);
+        multiply_f64(level, &mut products, a, columns, EpilogueF64::Store, &mut scratch);
+        krylov.add(block, products);
+        if krylov.rows() < next && !krylov.is_full() {
+            continue;
+        }
+        let ritz = krylov.rayleigh_ritz().ok()?;
+        // Rounding alone makes residuals of this size.
+        let tolerance = ritz.values[0] * f64::EPSILON * (size as f64).sqrt() * 4.0;
+        let residuals = krylov.residuals(&ritz, count);
+        let (rows, residual) = (krylov.rows(), residuals.into_iter().fold(0.0, f64::max));
+        if residual <= tolerance {
+            let eigen = krylov.eigenpairs(ritz, count);
+            drop(krylov);
+            let holds = is_accurate(matrix, size, &eigen, 2.0 * tolerance, level)
+                && is_complete(matrix, size, &eigen, level);
+            return holds.then_some(eigen);
+        }
+        // Residuals fall about geometrically with the size of the subspace, from the size of the largest eigenvalue on.
+        let (rows_before, residual_before) = before.unwrap_or((0, ritz.values[0]));
+        let factors = (residual / tolerance).ln() / (residual_before / residual).ln().max(f64::EPSILON);
+        let more = (factors * (rows - rows_before) as f64) as usize;
+        before = Some((rows, residual));
+        next = rows + more.clamp(1, rows / 2).next_multiple_of(BLOCK);
+    }
+    None
+}
+
+/// The Krylov subspace of a symmetric matrix A and a random block. It never sees A: whoever grows it multiplies.
+pub(crate) struct Krylov {
     size: usize,
+    /// Vectors of a block.
+    block: usize,
     level: Level,
     /// Orthonormal rows of `size` numbers.
     basis: Vec<f64>,
@@ -60,73 +99,55 @@ struct Krylov<'a> {
     projected: Vec<f64>,
     /// The largest number of rows of the basis.
     most: usize,
-    /// Of A Q', for the last block Q, what lies outside the basis: size x BLOCK.
+    /// Of A Q', for the last block Q, what lies outside the basis: size x block.
     remainder: Vec<f64>,
     scratch: Vec<f64>,
 }
 
-impl<'a> Krylov<'a> {
-    fn new(matrix: &'a [f64], size: usize, level: Level) -> Self {
-        let most = (size / LARGEST_PART).next_multiple_of(BLOCK);
+impl Krylov {
+    /// An empty subspace of a matrix (size x size), which grows by blocks to about `most` vectors.
+    pub fn new(size: usize, block: usize, most: usize, level: Level) -> Self {
+        let most = most.next_multiple_of(block);
         Self {
-            matrix,
             size,
+            block,
             level,
-            basis: Vec::with_capacity(most * size),
+            basis: Vec::new(),
             projected: vec![0.0; most * most],
             most,
-            remainder: vec![0.0; size * BLOCK],
+            remainder: vec![0.0; size * block],
             scratch: vec![0.0; scratch_len(size)],
         }
     }
 
+    /// Bytes of a subspace of so many vectors, and of what it takes to grow by one block.
+    pub fn bytes(size: usize, block: usize, most: usize) -> usize {
+        let vectors = most.saturating_add(block.saturating_mul(6));
+        let projected = most.saturating_mul(most).saturating_mul(4);
+        let numbers =
+            size.saturating_mul(vectors).saturating_add(projected).saturating_add(scratch_len(size));
+        numbers.saturating_mul(size_of::<f64>())
+    }
+
     /// The number of rows of the basis.
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.basis.len() / self.size
     }
 
-    /// The `count` leading eigenpairs, or none where the largest subspace is not enough, or where the checks fail.
-    fn leading(mut self, count: usize) -> Option<Eigen> {
-        let (matrix, size, level) = (self.matrix, self.size, self.level);
-        let mut next = (4 * count).next_multiple_of(BLOCK) + 2 * BLOCK;
-        let mut before: Option<(usize, f64)> = None;
-        while self.rows() < self.most {
-            self.grow();
-            if self.rows() < next.min(self.most) {
-                continue;
-            }
-            let ritz = self.rayleigh_ritz()?;
-            // Rounding alone makes residuals of this size.
-            let tolerance = ritz.values[0] * f64::EPSILON * (size as f64).sqrt() * 4.0;
-            let (rows, residual) = (self.rows(), self.largest_residual(&ritz, count));
-            if residual <= tolerance {
-                let eigen = self.eigenpairs(ritz, count);
-                drop(self);
-                let holds = is_accurate(matrix, size, &eigen, 2.0 * tolerance, level)
-                    && is_complete(matrix, size, &eigen, level);
-                return holds.then_some(eigen);
-            }
-            // Residuals fall about geometrically with the size of the subspace, from the size of the largest eigenvalue on.
-            let (rows_before, residual_before) = before.unwrap_or((0, ritz.values[0]));
-            let factors = (residual / tolerance).ln() / (residual_before / residual).ln().max(f64::EPSILON);
-            let more = (factors * (rows - rows_before) as f64) as usize;
-            before = Some((rows, residual));
-            next = rows + more.clamp(1, rows / 2).next_multiple_of(BLOCK);
-        }
-        None
+    /// Whether the subspace has its largest size.
+    pub fn is_full(&self) -> bool {
+        self.rows() >= self.most
     }
 
-    /// Adds a block to the basis, and its products to the projected matrix.
-    fn grow(&mut self) {
-        let Self { size, level, most, .. } = *self;
-        let new = self.next_block();
+    /// Adds the block that [`Krylov::next_block`] gave, and its products A Q' (size x block).
+    pub fn add(&mut self, block: Vec<f64>, products: Vec<f64>) {
+        let Self { most, block: width, .. } = *self;
         let first = self.rows();
-        self.basis.extend(new);
-        let block = View::new(&self.basis[first * size..], BLOCK, size).transposed();
-        let matrix = View::new(self.matrix, size, size);
-        multiply_f64(level, &mut self.remainder, matrix, block, EpilogueF64::Store, &mut self.scratch);
-        let products = subtract_projection(&self.basis, &mut self.remainder, size, level, &mut self.scratch);
-        for (i, row) in products.chunks_exact(BLOCK).enumerate() {
+        self.basis.extend(block);
+        self.remainder = products;
+        let products =
+            subtract_projection(&self.basis, &mut self.remainder, self.size, self.level, &mut self.scratch);
+        for (i, row) in products.chunks_exact(width).enumerate() {
             for (j, &product) in row.iter().enumerate() {
                 self.projected[i * most + first + j] = product;
                 self.projected[(first + j) * most + i] = product;
@@ -134,20 +155,20 @@ impl<'a> Krylov<'a> {
         }
     }
 
-    /// The next block of the basis (BLOCK x size): the remainder of the last one, orthonormalised. Directions in which nothing
+    /// The next block of the basis (block x size): the remainder of the last one, orthonormalised. Directions in which nothing
     /// is left are drawn at random; those of the first block all are.
-    fn next_block(&mut self) -> Vec<f64> {
-        let size = self.size;
+    pub fn next_block(&mut self) -> Vec<f64> {
+        let Self { size, block: count, .. } = *self;
         let first = self.rows();
         let mut random = generator(0, Purpose::Eigenvectors, first as u64);
         let mut block = match first {
-            0 => vec![0.0; BLOCK * size],
-            _ => transposed(&self.remainder, size, BLOCK),
+            0 => vec![0.0; count * size],
+            _ => transposed(&self.remainder, size, count),
         };
         let rounding = self.projected[0].abs() * f64::EPSILON;
         for pass in 0..MAX_PASSES {
             let mut least_kept = f64::INFINITY;
-            for index in 0..BLOCK {
+            for index in 0..count {
                 let (done, rest) = block.split_at_mut(index * size);
                 let new = &mut rest[..size];
                 let before = dot(new, new).sqrt();
@@ -168,35 +189,37 @@ impl<'a> Krylov<'a> {
             if pass > 0 && least_kept > 0.5 {
                 break;
             }
-            let mut columns = transposed(&block, BLOCK, size);
+            let mut columns = transposed(&block, count, size);
             subtract_projection(&self.basis, &mut columns, size, self.level, &mut self.scratch);
-            block = transposed(&columns, size, BLOCK);
+            block = transposed(&columns, size, count);
         }
         block
     }
 
     /// The eigenpairs of the projected matrix.
-    fn rayleigh_ritz(&self) -> Option<Eigen> {
+    ///
+    /// # Errors
+    /// Where the projected matrix has entries that are not finite.
+    pub fn rayleigh_ritz(&self) -> Result<Eigen> {
         let rows = self.rows();
         let row = |i: usize| &self.projected[i * self.most..][..rows];
         let projected: Vec<f64> = (0..rows).flat_map(row).copied().collect();
-        symmetric_eigen(&projected, rows).ok()
+        symmetric_eigen(&projected, rows)
     }
 
-    /// The largest length of A v - value v among the leading Ritz vectors v, whose part in the last block alone leads out of
-    /// the subspace.
-    fn largest_residual(&mut self, ritz: &Eigen, count: usize) -> f64 {
-        let (size, rows) = (self.size, self.rows());
+    /// The lengths of A v - value v of the leading Ritz vectors v, whose part in the last block alone leads out of the subspace.
+    pub fn residuals(&mut self, ritz: &Eigen, count: usize) -> Vec<f64> {
+        let (size, rows, block) = (self.size, self.rows(), self.block);
         let mut residuals = vec![0.0; size * count];
         let vectors = View::new(&ritz.vectors[..count * rows], count, rows);
-        let last = vectors.columns(rows - BLOCK, BLOCK).transposed();
-        let remainder = View::new(&self.remainder, size, BLOCK);
+        let last = vectors.columns(rows - block, block).transposed();
+        let remainder = View::new(&self.remainder, size, block);
         multiply_f64(self.level, &mut residuals, remainder, last, EpilogueF64::Store, &mut self.scratch);
-        largest_length(&residuals, count)
+        lengths(&residuals, count)
     }
 
     /// The leading Ritz pairs as pairs of the matrix.
-    fn eigenpairs(&mut self, ritz: Eigen, count: usize) -> Eigen {
+    pub fn eigenpairs(&mut self, ritz: Eigen, count: usize) -> Eigen {
         let (size, rows) = (self.size, self.rows());
         let mut vectors = vec![0.0; count * size];
         let within = View::new(&ritz.vectors[..count * rows], count, rows);
@@ -208,7 +231,7 @@ impl<'a> Krylov<'a> {
     }
 }
 
-/// Subtracts from columns (size x BLOCK) what lies in the span of an orthonormal basis (rows of `size`): V'V X. Returns V X.
+/// Subtracts from columns (size x any number) what lies in the span of an orthonormal basis (rows of `size`): V'V X. Returns V X.
 fn subtract_projection(
     basis: &[f64],
     columns: &mut [f64],
@@ -218,12 +241,13 @@ fn subtract_projection(
 ) -> Vec<f64> {
     let rows = basis.len() / size;
     let basis = View::new(basis, rows, size);
-    let mut products = vec![0.0; rows * BLOCK];
+    let width = columns.len() / size;
+    let mut products = vec![0.0; rows * width];
     if rows > 0 {
-        let x = View::new(columns, size, BLOCK);
+        let x = View::new(columns, size, width);
         multiply_f64(level, &mut products, basis, x, EpilogueF64::Store, scratch);
         let negative: Vec<f64> = products.iter().map(|product| -product).collect();
-        let negative = View::new(&negative, rows, BLOCK);
+        let negative = View::new(&negative, rows, width);
         multiply_f64(level, columns, basis.transposed(), negative, EpilogueF64::Accumulate, scratch);
     }
     products
@@ -269,16 +293,16 @@ fn is_accurate(matrix: &[f64], size: usize, eigen: &Eigen, tolerance: f64, level
     let mut scratch = vec![0.0; scratch_len(size)];
     let matrix = View::new(matrix, size, size);
     multiply_f64(level, &mut residuals, matrix, vectors, EpilogueF64::Accumulate, &mut scratch);
-    largest_length(&residuals, count) <= tolerance
+    lengths(&residuals, count).into_iter().all(|length| length <= tolerance)
 }
 
-/// The largest length of the columns of a matrix (n x count).
-fn largest_length(matrix: &[f64], count: usize) -> f64 {
+/// The lengths of the columns of a matrix (n x count).
+fn lengths(matrix: &[f64], count: usize) -> Vec<f64> {
     let mut squares = vec![0.0; count];
     for row in matrix.chunks_exact(count) {
         squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
     }
-    squares.into_iter().fold(0.0, f64::max).sqrt()
+    squares.into_iter().map(f64::sqrt).collect()
 }
 
 /// The inner product, in eight sums that the processor adds to at once.
@@ -332,7 +356,7 @@ mod tests {
     }
 
     fn krylov(matrix: &[f64], size: usize, count: usize) -> Option<Eigen> {
-        Krylov::new(matrix, size, Level::detect()).leading(count)
+        krylov_pairs(matrix, size, count, Level::detect())
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
         ended,
         memory,
         held_out_codes,
+        randomized: None,
     })
 }
 

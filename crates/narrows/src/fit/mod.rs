@@ -42,7 +42,7 @@ use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
 use crate::model::{Fitted, Model, Part, Summary};
 pub use crate::network::engine::Footprint;
-use crate::pca::Moments;
+use crate::pca::{Moments, Passes};
 use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{CHECKPOINT_PERIOD, Recipe, Train};
 use crate::train::best_epoch;
@@ -192,6 +192,8 @@ pub struct Fit {
     pub memory: usize,
     /// The codes of the first held-out rows, up to 10,000 (rows x code size); empty for a classifier.
     pub held_out_codes: Vec<f32>,
+    /// Of a PCA by the randomised solver, its passes over the rows and its error.
+    pub randomized: Option<Passes>,
 }
 
 /// Optimizer steps of a fit.

@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::model::needs::{evaluator_bytes, scores_bytes};
 use crate::network::engine::{CHUNK, Footprint};
 use crate::network::plan::{Plan, Target};
-use crate::pca::Moments;
 use crate::pca::moments::scratch_bytes;
-use crate::recipe::{Init, Train};
+use crate::pca::{Moments, randomized};
+use crate::recipe::{Init, Solver, Train};
 use crate::train::useful_threads;
 
 /// The rows of a fit, counted.
@@ -47,10 +47,30 @@ impl RowCounts {
     }
 }
 
-/// Refuses a PCA whose fit takes more memory than is free. Returns what it takes, in bytes, with the margin.
-pub(super) fn require_pca(rows: RowCounts, k: usize, compute: Compute) -> Result<usize> {
+/// Refuses a PCA whose fit takes more memory than is free. Returns what it takes, in bytes, with the margin, and whether the
+/// randomised solver is to be used.
+pub(super) fn require_pca(
+    rows: RowCounts,
+    k: usize,
+    solver: Solver,
+    compute: Compute,
+) -> Result<(usize, bool)> {
     let Compute { threads, .. } = compute;
     let k = rows.components(Some(k));
+    let exact = pca_bytes(rows, k, threads);
+    let randomized = randomized_pca_bytes(rows, k, threads);
+    let is_randomized = match solver {
+        Solver::Exact => false,
+        Solver::Randomized => true,
+        Solver::Auto => !fits(exact, threads) && randomized < exact,
+    };
+    // Narrow rows are left to the exact solver.
+    let is_randomized = is_randomized && randomized::is_possible(rows.width, k);
+    if is_randomized {
+        let what = format_args!("the randomised PCA of {} rows of {} numbers", rows.training, rows.width);
+        require_or(randomized, threads, what, |_| "fewer components".to_owned())?;
+        return Ok((randomized.saturating_add(MARGIN), true));
+    }
     let bytes = |n: usize, threads: usize| pca_bytes(RowCounts { training: n, ..rows }, k, threads);
     let (n, d) = (rows.training, rows.width);
     require_or(bytes(n, threads), threads, format_args!("the PCA of {n} rows of {d} numbers"), |fits| {
@@ -64,7 +84,7 @@ pub(super) fn require_pca(rows: RowCounts, k: usize, compute: Compute) -> Result
             None => "fewer columns".to_owned(),
         }
     })?;
-    Ok(bytes(n, threads).saturating_add(MARGIN))
+    Ok((bytes(n, threads).saturating_add(MARGIN), false))
 }
 
 /// The memory of a PCA's fit, its moments and eigenvectors, its baselines and metrics.
@@ -74,6 +94,14 @@ fn pca_bytes(rows: RowCounts, k: usize, threads: usize) -> usize {
     let fitting = needs.measuring.max(sum(&[needs.kept, needs.principal]));
     let evaluator = product(&[CHUNK, rows.width, 32]);
     fitting.max(sum(&[needs.directions, evaluation(rows, k, k, evaluator, threads)]))
+}
+
+/// As [`pca_bytes`], with the randomised solver.
+fn randomized_pca_bytes(rows: RowCounts, k: usize, threads: usize) -> usize {
+    let directions = product(&[4, k, rows.width, size_of::<f64>()]);
+    let evaluator = product(&[CHUNK, rows.width, 32]);
+    let evaluating = evaluation_beside(rows, (k, k), 0, evaluator, threads);
+    sum(&[directions, randomized::needed_bytes(rows.width, k, threads).max(evaluating)])
 }
 
 /// The settings of a network's fit that its memory depends on.
@@ -156,8 +184,21 @@ fn state_bytes(plan: &Plan, train: &Train, keeps_checkpoints: bool) -> Result<us
 
 /// Moments, baselines of `k` components and metrics of codes of `code` numbers, with `evaluator` bytes of a model on each thread.
 fn evaluation(rows: RowCounts, k: usize, code: usize, evaluator: usize, threads: usize) -> usize {
-    let RowCounts { training, held_out, width, .. } = rows;
-    let needs = Moments::needs(training, width, k);
+    let needs = Moments::needs(rows.training, rows.width, k);
+    let beside = evaluation_beside(rows, (k, code), needs.principal, evaluator, threads);
+    needs.measuring.max(sum(&[needs.kept, beside]))
+}
+
+/// What an evaluation takes beside moments whose `k` principal directions take `principal` bytes to find.
+fn evaluation_beside(
+    rows: RowCounts,
+    (k, code): (usize, usize),
+    principal: usize,
+    evaluator: usize,
+    threads: usize,
+) -> usize {
+    let RowCounts { held_out, width, .. } = rows;
+    let directions = product(&[k, width, size_of::<f64>()]);
     let chunks = held_out.div_ceil(CHUNK).max(1);
     let threads = threads.clamp(1, chunks);
     // Scaled, centred twice over, with noise; the codes of both.
@@ -167,11 +208,10 @@ fn evaluation(rows: RowCounts, k: usize, code: usize, evaluator: usize, threads:
         scratch_bytes(width),
     ]);
     let curves = product(&[chunks, 3, k + 1, size_of::<f64>()]);
-    let two = product(&[2, needs.directions]);
+    let two = product(&[2, directions]);
     let baselines = sum(&[two, curves, product(&[threads, of_thread])]);
     let metrics = sum(&[scores_bytes(held_out, width, code), product(&[threads, evaluator])]);
-    let beside = sum(&[needs.directions, needs.principal]).max(baselines).max(metrics);
-    needs.measuring.max(sum(&[needs.kept, beside]))
+    sum(&[directions, principal]).max(baselines).max(metrics)
 }
 
 pub(super) fn sum(parts: &[usize]) -> usize {

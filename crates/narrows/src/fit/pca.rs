@@ -1,13 +1,14 @@
-//! Fitting a PCA: the moments of the training rows, then an eigen-decomposition.
+//! Fitting a PCA: the moments of the training rows, then an eigen-decomposition; or passes over the rows.
 
 use std::time::Instant;
 
 use super::needs::require_pca;
 use super::{Fit, FitJob, Steps};
+use crate::compute::Compute;
 use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::Fitted;
-use crate::pca::{DEFAULT_COMPONENTS, Moments, Pca};
+use crate::pca::{DEFAULT_COMPONENTS, Moments, Pca, randomized};
 use crate::progress::{Ended, Stage};
 use crate::recipe::{PcaRecipe, Recipe};
 
@@ -22,11 +23,16 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
 
     let counts = job.row_counts();
     let k = counts.components(recipe.code_size.or(Some(DEFAULT_COMPONENTS)));
-    let memory = require_pca(counts, k, job.compute)?;
+    let (memory, is_randomized) = require_pca(counts, k, recipe.solver, job.compute)?;
 
     let started = Instant::now();
-    let moments = Moments::measure(&job.measured[0], &scaling, job.compute.level, job.compute.threads)?;
+    let Compute { level, threads } = job.compute;
+    let moments = match is_randomized {
+        true => randomized::measure(rows, &scaling, k, level, threads)?,
+        false => Moments::measure(&job.measured[0], &scaling, level, threads)?,
+    };
     let pca = Pca::from_moments(&moments, recipe.code_size, recipe.whiten)?;
+    let randomized = moments.passes();
     let seconds = started.elapsed().as_secs_f64();
 
     let loss = pca.training_error() / rows.shape().len() as f64;
@@ -48,5 +54,6 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
         ended: Ended::Finished,
         memory,
         held_out_codes,
+        randomized,
     })
 }

@@ -4,13 +4,14 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{Elimination, Fit, Steps};
 use crate::model::Summary;
+use crate::pca::Passes;
 use crate::progress::Ended;
 use crate::train::pretrain::PretrainedLayer;
 
 /// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
 /// `train_loss`, `held_out`, `baselines`, `verdict`; of a fit that was not evaluated `epochs` alone), and `pretraining` (a record
 /// for each pre-trained layer). Only a PCA has
-/// `explained_variance_ratio`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
+/// `explained_variance_ratio`, only one by the randomised solver `randomized`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
 /// see [`Fit::history`].
 impl Serialize for Fit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -34,6 +35,8 @@ impl Serialize for Fit {
             #[serde(skip_serializing_if = "Option::is_none")]
             explained_variance_ratio: Option<Vec<f64>>,
             #[serde(skip_serializing_if = "Option::is_none")]
+            randomized: Option<Passes>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             eliminated: Option<Elimination>,
         }
         let compute = self.model.compute();
@@ -50,6 +53,7 @@ impl Serialize for Fit {
             epochs: self.summary().is_none().then_some(self.history.len()),
             pretraining: &self.pretraining,
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
+            randomized: self.randomized,
             eliminated: Elimination::of(&self.model),
         }
         .serialize(serializer)

@@ -14,6 +14,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
 use super::gram::{self, MeanAndScatter};
+use super::randomized::{Leading, Passes};
 use crate::base::linalg::eigen_bytes;
 use crate::base::memory;
 use crate::compute::Compute;
@@ -49,6 +50,8 @@ pub(super) enum SecondMoments {
     Scatter(Vec<f64>),
     /// The centred rows (rows x width): x - mean.
     Centred(Vec<f64>),
+    /// The leading principal directions alone.
+    Leading(Box<Leading>),
 }
 
 impl Moments {
@@ -99,6 +102,14 @@ impl Moments {
         scaling.apply_f64(&mut centred, width);
         subtract(&mut centred, &mean);
         Ok(Self { rows, width, mean, spread: SecondMoments::Centred(centred) })
+    }
+
+    /// What the randomised solver did, if it found these moments.
+    pub(crate) fn passes(&self) -> Option<Passes> {
+        match &self.spread {
+            SecondMoments::Leading(leading) => Some(leading.passes),
+            SecondMoments::Scatter(_) | SecondMoments::Centred(_) => None,
+        }
     }
 
     /// The scatter matrix, where it was formed.
@@ -157,7 +168,7 @@ impl Moments {
 }
 
 /// The mean of scaled rows, summed about the first row.
-fn mean(source: &dyn Source, scaling: &Scaling) -> Result<Vec<f64>> {
+pub(super) fn mean(source: &dyn Source, scaling: &Scaling) -> Result<Vec<f64>> {
     let (rows, width) = (source.rows(), source.shape().len());
     let mut shift = vec![0.0; width];
     source.read_f64(0, &mut shift)?;

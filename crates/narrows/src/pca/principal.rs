@@ -32,6 +32,21 @@ pub(crate) struct Principal {
     pub total: f64,
 }
 
+impl Principal {
+    /// The first `k` directions.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    fn first(&self, k: usize) -> Self {
+        let width = self.directions.len() / self.squares.len().max(1);
+        Self {
+            directions: self.directions[..k * width].to_vec(),
+            squares: self.squares[..k].to_vec(),
+            total: self.total,
+        }
+    }
+}
+
 impl Moments {
     /// The first `k` principal directions about the mean: eigenvectors of the covariance matrix.
     pub(crate) fn about_mean(&self, k: usize, level: Level) -> Result<Principal> {
@@ -47,6 +62,10 @@ impl Moments {
     fn principal(&self, k: usize, level: Level, with_mean: bool) -> Result<Principal> {
         let (n, d) = (self.rows, self.width);
         assert!(k <= d);
+        if let SecondMoments::Leading(leading) = &self.spread {
+            let found = if with_mean { &leading.about_zero } else { &leading.about_mean };
+            return Ok(found.first(k));
+        }
         let needs = Self::needs(n, d, k);
         memory::require_part(needs.principal, format_args!("a PCA of {n} rows of {d} numbers"))?;
         let (mut found, total) = match &self.spread {
@@ -75,6 +94,7 @@ impl Moments {
                 }
                 (found, total)
             }
+            SecondMoments::Leading(_) => unreachable!("their directions are known"),
         };
         found.complete(d, k);
         fix_signs(&mut found.directions, d);
@@ -130,7 +150,7 @@ fn dual(rows: &[f64], d: usize, k: usize, floor: f64, level: Level) -> Result<Fo
     let n = rows.len() / d;
     let x = View::new(rows, n, d);
     let mut products = vec![0.0; n * n];
-    let mut scratch = vec![0.0; scratch_len(d)];
+    let mut scratch = vec![0.0; scratch_len(n.max(d))];
     multiply_f64(level, &mut products, x, x.transposed(), EpilogueF64::Store, &mut scratch);
     let eigen = leading_eigen(&products, n, k.min(n), level)?;
     drop(products);

@@ -70,6 +70,28 @@ pub struct PcaRecipe {
     /// Whether codes are whitened: each component is divided by its standard deviation.
     #[serde(default)]
     pub whiten: bool,
+    /// The solver.
+    #[serde(default, skip_serializing_if = "Solver::is_auto")]
+    pub solver: Solver,
+}
+
+/// The solver of a PCA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Solver {
+    /// The exact one, if it fits into memory, else the randomised one.
+    #[default]
+    Auto,
+    /// The covariance matrix, or with fewer rows than columns the rows' Gram matrix, and its eigenvectors.
+    Exact,
+    /// Some passes over the rows, for many rows of many columns: approximate, with an estimate of the error.
+    Randomized,
+}
+
+impl Solver {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
 }
 
 /// Settings of an autoencoder.
