@@ -78,9 +78,9 @@ impl GramBlock for PieceBlock<'_> {
     type Number = f32;
     type Sum = f64;
 
-    /// The unit adds up 32 products before it rounds to single precision, so that the error of a sum of 512 stays near that of one
+    /// The unit adds up 32 products before it rounds to single precision, so that the error of a sum of 320 stays near that of one
     /// product.
-    const ROWS: usize = 512;
+    const ROWS: usize = 320;
 
     fn pack(&mut self, level: Level, rows: &[f32]) {
         let width = self.layout.width;
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn strips_are_the_gram_matrix_of_shifted_and_scaled_rows() {
         for level in Level::available().into_iter().filter(|level| PieceBlock::is_available(*level)) {
-            for (n, width) in [(1, 1), (7, 3), (32, 40), (100, 33), (249, 170), (512, 70)] {
+            for (n, width) in [(1, 1), (7, 3), (32, 40), (100, 33), (249, 170), (320, 70)] {
                 let case = case(n, width);
                 check(level, &mut PieceBlock::new(level, &case.1), PieceBlock::layout(width), &case);
             }

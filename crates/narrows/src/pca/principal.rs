@@ -11,7 +11,7 @@ use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
 use super::moments::{Moments, SecondMoments};
 use crate::base::leading_eigen::leading_eigen;
-use crate::base::linalg::{complete_basis, fix_signs, orthonormal_rows};
+use crate::base::linalg::{complete_basis, fix_signs};
 use crate::base::memory;
 use crate::error::Result;
 
@@ -81,7 +81,7 @@ impl Moments {
                 drop(matrix);
                 let mut found = Found { directions: eigen.vectors, squares: eigen.values };
                 if found.has_small_squares() {
-                    found = of_factor(self.factor(scatter, with_mean), d, k, level)?;
+                    found = by_deflation(self.factor(scatter, with_mean), found, d, k, level)?;
                 }
                 (found, total)
             }
@@ -89,8 +89,10 @@ impl Moments {
                 let rows = self.about(rows, with_mean);
                 let total = rows.iter().map(|value| value * value).sum();
                 let mut found = dual(&rows, d, k, SMALL, level)?;
-                if found.squares.len() < k || found.has_small_squares() {
-                    found = of_factor(rows, d, k, level)?;
+                // Rows about their mean have a direction less.
+                let most = if with_mean { n } else { n - 1 };
+                if found.squares.len() < k.min(most) || found.has_small_squares() {
+                    found = by_deflation(rows, found, d, k, level)?;
                 }
                 (found, total)
             }
@@ -168,35 +170,46 @@ fn dual(rows: &[f64], d: usize, k: usize, floor: f64, level: Level) -> Result<Fo
     Ok(Found { directions, squares })
 }
 
-/// Principal directions of the rows F of a factor, by deflation: the largest are found and taken out of the rows, then the
-/// largest of what is left, as long as that is more than rounding.
-fn of_factor(mut rows: Vec<f64>, d: usize, k: usize, level: Level) -> Result<Found> {
+/// Principal directions of the rows F of a factor, of which some were `found`, by deflation: the largest are taken out of the rows,
+/// then the largest of what is left are looked for, as long as that is more than rounding.
+fn by_deflation(mut rows: Vec<f64>, mut found: Found, d: usize, k: usize, level: Level) -> Result<Found> {
     let n = rows.len() / d;
     let sum_of_squares = |rows: &[f64]| rows.iter().map(|value| value * value).sum::<f64>();
     // Singular values below it are rounding errors (the rule of LINPACK, MATLAB and NumPy for ranks).
     let rounding = n.max(d) as f64 * f64::EPSILON;
     let nothing = sum_of_squares(&rows) * rounding * rounding;
-    let mut found = Found { directions: Vec::new(), squares: Vec::new() };
-    while found.squares.len() < k && sum_of_squares(&rows) > nothing {
-        let mut next = dual(&rows, d, k - found.squares.len(), LARGE, level)?;
-        if next.squares.is_empty() {
-            break;
+    let floor = found.squares.first().map_or(0.0, |largest| largest * LARGE);
+    let large = found.squares.iter().take_while(|&&square| square > floor).count();
+    found.squares.truncate(large);
+    found.directions.truncate(large * d);
+    let mut taken = 0;
+    loop {
+        let count = found.squares.len();
+        take_out(&mut rows, &found.directions[taken * d..], d, level);
+        if count == taken || count == k || sum_of_squares(&rows) <= nothing {
+            return Ok(found);
         }
-        let known = found.squares.len();
+        taken = count;
+        let mut next = dual(&rows, d, k - taken, LARGE, level)?;
         found.directions.append(&mut next.directions);
         found.squares.append(&mut next.squares);
-        orthonormal_rows(&mut found.directions, d, known);
-        let count = found.squares.len() - known;
-        let directions = View::new(&found.directions[known * d..], count, d);
-        let mut along = vec![0.0; n * count];
-        let mut scratch = vec![0.0; scratch_len(d.max(count))];
-        let x = View::new(&rows, n, d);
+    }
+}
+
+/// Takes directions (any number x d), which are orthonormal but for rounding, out of rows (any number x d).
+fn take_out(rows: &mut [f64], directions: &[f64], d: usize, level: Level) {
+    let (n, count) = (rows.len() / d, directions.len() / d);
+    let directions = View::new(directions, count, d);
+    let mut along = vec![0.0; n * count];
+    let mut scratch = vec![0.0; scratch_len(d.max(count))];
+    // Once more: what rounding has left of them in the directions.
+    for _ in 0..2 {
+        let x = View::new(rows, n, d);
         multiply_f64(level, &mut along, x, directions.transposed(), EpilogueF64::Store, &mut scratch);
         along.iter_mut().for_each(|value| *value = -*value);
         let along = View::new(&along, n, count);
-        multiply_f64(level, &mut rows, along, directions, EpilogueF64::Accumulate, &mut scratch);
+        multiply_f64(level, rows, along, directions, EpilogueF64::Accumulate, &mut scratch);
     }
-    Ok(found)
 }
 
 /// The rows R of a Cholesky factorisation with pivoting, R'R = the scatter (d x d). Columns of very different size keep their
