@@ -18,10 +18,11 @@ use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
-    AutoencoderRecipe, Function, Keep, Layer, Loss, PcaRecipe, Recipe, Scale, Schedule, Train, Units, Weights,
+    AutoencoderRecipe, Function, Keep, Layer, Loss, PcaRecipe, Precision, Recipe, Scale, Schedule, Solver,
+    Train, Units, Weights,
 };
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 4 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 5 };
 
 /// The JSON head: everything but tensors.
 #[derive(Serialize, Deserialize)]
@@ -337,6 +338,22 @@ fn version_of_layer(layer: &Layer) -> u64 {
     }
 }
 
+/// The first version that has a solver.
+fn version_of_solver(solver: Solver) -> u64 {
+    match solver {
+        Solver::Auto => 1,
+        Solver::Exact | Solver::Randomized => 5,
+    }
+}
+
+/// The first version that has a precision of training.
+fn version_of_precision(precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => 1,
+        Precision::Bf16 => 5,
+    }
+}
+
 /// The first version that has all settings of a network.
 fn version_of_network(network: &AutoencoderRecipe) -> u64 {
     let of_layers = network.encoder.iter().chain(&network.decoder).map(version_of_layer).max().unwrap_or(1);
@@ -368,9 +385,10 @@ impl ModelHead {
     fn version(&self) -> u64 {
         let of_recipe = match &self.recipe {
             Recipe::Autoencoder(network) => version_of_network(network),
-            Recipe::Pca(_) => 1,
+            Recipe::Pca(pca) => version_of_solver(pca.solver),
             Recipe::Classifier(_) => 4,
         };
+        let of_precision = self.recipe.train().map_or(1, |train| version_of_precision(train.precision));
         let of_summary = self.summary.as_ref().map_or(1, |summary| {
             let Reconstruction { mean_activity, output_variance, divergence, .. } = &summary.evaluation;
             if output_variance.is_some() || divergence.is_some() {
@@ -386,7 +404,7 @@ impl ModelHead {
             Scale::Auto | Scale::Center => 3,
         };
         let of_part = if self.part == Part::Whole { 1 } else { 3 };
-        of_part.max(of_scale).max(of_recipe).max(of_summary)
+        of_part.max(of_scale).max(of_recipe).max(of_precision).max(of_summary)
     }
 
     /// The model of this head and the file's tensors. Everything is checked: a file may be damaged or written by hand.

@@ -9,15 +9,16 @@
 //! may use it.
 
 pub(crate) mod closed_form;
+mod directions;
 mod gram;
 pub(crate) mod moments;
 mod principal;
 pub(crate) mod randomized;
 pub(crate) mod single;
 
+pub use directions::Passes;
 use moments::scratch_bytes;
 pub use moments::{Moments, Scatter};
-pub use randomized::Passes;
 
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};

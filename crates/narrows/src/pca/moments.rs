@@ -13,8 +13,8 @@ use std::sync::{Mutex, RwLock};
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
+use super::directions::{Leading, Passes};
 use super::gram::{self, MeanAndScatter};
-use super::randomized::{Leading, Passes};
 use crate::base::linalg::eigen_bytes;
 use crate::base::memory;
 use crate::compute::Compute;

@@ -9,6 +9,7 @@
 use narrows_kernels::Level;
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 
+use super::directions::Principal;
 use super::moments::{Moments, SecondMoments};
 use crate::base::leading_eigen::leading_eigen;
 use crate::base::linalg::{complete_basis, fix_signs};
@@ -21,31 +22,6 @@ const SMALL: f64 = 1e-8;
 /// Of the largest eigenvalue, the part above which directions are taken out of a factor together. Of such a direction, the part
 /// along the small ones is 1e-12, so that taking it out takes no digits of theirs.
 const LARGE: f64 = 1e-4;
-
-/// Principal directions, about the mean or about zero.
-pub(crate) struct Principal {
-    /// k x width: orthonormal rows, in decreasing order of the sum of squares along them.
-    pub directions: Vec<f64>,
-    /// The sum of squares along each direction (k), in decreasing order: the eigenvalues.
-    pub squares: Vec<f64>,
-    /// The sum of squares along all directions: the trace.
-    pub total: f64,
-}
-
-impl Principal {
-    /// The first `k` directions.
-    ///
-    /// # Panics
-    /// Where there are fewer.
-    fn first(&self, k: usize) -> Self {
-        let width = self.directions.len() / self.squares.len().max(1);
-        Self {
-            directions: self.directions[..k * width].to_vec(),
-            squares: self.squares[..k].to_vec(),
-            total: self.total,
-        }
-    }
-}
 
 impl Moments {
     /// The first `k` principal directions about the mean: eigenvectors of the covariance matrix.

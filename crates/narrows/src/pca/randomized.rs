@@ -13,8 +13,8 @@ use std::sync::{Mutex, RwLock};
 use narrows_kernels::gemm::{EpilogueF64, View, multiply_f64, scratch_len};
 use narrows_kernels::{Level, team};
 
+use super::directions::{Leading, Passes, Principal};
 use super::moments::{self, Moments, SecondMoments};
-use super::principal::Principal;
 use crate::base::leading_eigen::Krylov;
 use crate::base::linalg::fix_signs;
 use crate::data::Source;
@@ -39,22 +39,6 @@ const LEAST_BLOCKS: usize = 4;
 
 /// Vectors of a block beside those that are wanted.
 const MORE_VECTORS: usize = 8;
-
-/// What the randomised solver did.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Passes {
-    /// Passes over the rows, the one for the mean among them.
-    pub passes: usize,
-    /// The largest distance of a variance from that of an exact component, as a fraction of it, as far as residuals tell.
-    pub error: f64,
-}
-
-/// The leading principal directions, found by passes over the rows.
-pub(crate) struct Leading {
-    pub about_mean: Principal,
-    pub about_zero: Principal,
-    pub passes: Passes,
-}
 
 /// Vectors of a block for `k` directions.
 fn block_of(k: usize) -> usize {

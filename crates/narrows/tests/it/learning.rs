@@ -383,3 +383,26 @@ fn mnist_has_the_floor_of_bce_and_the_bce_of_its_mean() {
         assert_eq!(found.dead_units, 1);
     }
 }
+
+#[test]
+fn training_in_bfloat16_loses_little_and_does_not_depend_on_threads() {
+    let images = open("mnist");
+    let (training, held_out) = (some_rows(&images, 3000, 7), some_rows(&images, 500, 101));
+    let fit = |precision: &str, threads: usize| {
+        let settings = format!("epochs = 4, batch = 64, seed = 3, precision = '{precision}'");
+        let text = format!(
+            "method = 'autoencoder'\nloss = 'bce'\nencoder = [{{ dense = 64 }}, 'relu', {{ dense = 16 }}]\n\
+             decoder = [{{ dense = 64 }}, 'relu', {{ dense = 'input' }}, 'sigmoid']\ntrain = {{ {settings} }}"
+        );
+        fit_on(threads, &parse(&text), &training, &held_out)
+    };
+    let (single, half) = (fit("f32", 2), fit("bf16", 2));
+    let loss = |fit: &Fit| reconstruction(fit).evaluation.loss;
+    assert_ne!(parameters(&single.model), parameters(&half.model));
+    let over = loss(&half) / loss(&single) - 1.0;
+    assert!(over.abs() < 0.01, "{} against {}: {over}", loss(&half), loss(&single));
+    let bytes = half.model.to_bytes().unwrap();
+    for threads in [1, 3, 4] {
+        assert!(fit("bf16", threads).model.to_bytes().unwrap() == bytes, "{threads} threads");
+    }
+}

@@ -52,12 +52,21 @@ scale = 'standard'
 encoder = [{ dense = 4 }, 'tanh']
 train = { optimizer = 'adam', rate = 0.02, epochs = 3, batch = 16, seed = 2 }";
 
-const GOLDEN: [&str; 5] = [
+/// What version 5 brought: the precision of training.
+const HALF_PRECISION: &str = "method = 'autoencoder'
+scale = 'standard'
+encoder = [{ dense = 3 }, 'tanh', { dense = 2 }]
+decoder = [{ dense = 'input' }]
+loss = 'mse'
+train = { optimizer = 'adam', rate = 0.02, epochs = 3, batch = 16, seed = 2, precision = 'bf16' }";
+
+const GOLDEN: [&str; 6] = [
     "pca-iris-1.narrows",
     "network-iris-1.narrows",
     "images-2.narrows",
     "variational-3.narrows",
     "classifier-iris-4.narrows",
+    "half-precision-5.narrows",
 ];
 
 /// Bytes of 24 images of 5 x 6: a bright bar that wanders.
