@@ -71,7 +71,8 @@ def narrows(options, model):
     """The median over the epochs of one run, and the run's last line."""
     with tempfile.TemporaryDirectory() as folder:
         lines = run([options.narrows, "fit", WIDE if model == "wide" else model, "mnist", "--epochs", options.epochs, "--threads",
-                     options.threads, "--out", f"{folder}/model.narrows", "--report", folder, "--json"])
+                     options.threads, "--out", f"{folder}/model.narrows", "--report", folder, "--json",
+                     "--set", f"train.precision={options.precision}"])
     seconds = [line["seconds"] for line in lines if line["event"] == "epoch"]
     return statistics.median(seconds), lines[-1]
 
@@ -117,6 +118,7 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers' libraries")
     parser.add_argument("--data", help="the folder of MNIST for the peers' script")
     parser.add_argument("--peer", nargs="+", default=["torch", "torch-compiled", "keras-jax"], help="peers to run; torch@128: with batches of 128")
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"], help="the precision of Narrows' products [f32]")
     parser.add_argument("--model", nargs="+", default=MODELS, choices=MODELS, help="networks to train")
     parser.add_argument("--rounds", type=int, default=5, help="how often all are run in turn [5]")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of one run [3]")
@@ -133,6 +135,7 @@ def main():
         "revision": revision(),
         "rounds": options.rounds,
         "epochs": options.epochs,
+        "precision": options.precision,
         "rows": ROWS,
         "images_of_peers": options.images,
         "peak_gflops": peak(options),  # the best of all rounds: what else the machine does can only lower it

@@ -10,7 +10,7 @@ import statistics
 import time
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("peer", choices=["torch", "torch-compiled", "keras-jax"])
+parser.add_argument("peer", choices=["torch", "torch-compiled", "torch-bf16", "keras-jax"])
 parser.add_argument("model", choices=["wide"])
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--threads", type=int, default=2)
@@ -52,7 +52,9 @@ if options.peer.startswith("torch"):
         for start in range(0, rows, options.batch):
             batch = x[order[start : start + options.batch]]
             optimizer.zero_grad(set_to_none=True)
-            criterion(run(batch), batch).backward()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.peer == "torch-bf16"):
+                loss = criterion(run(batch), batch)
+            loss.backward()
             optimizer.step()
 
     epoch(10 * options.batch)

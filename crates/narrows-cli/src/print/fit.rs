@@ -131,10 +131,8 @@ fn reconstruction(
         add("  by component", format!("{}{more}", ratios.join(", ")));
     }
     if let Some(Passes { passes, error }) = fit.randomized {
-        add(
-            "randomised solver",
-            format!("{passes} passes over the rows; variances within {error:.0e} of themselves"),
-        );
+        let digits = if error < 1e-12 { "rounding".to_owned() } else { format!("{error:.0e} of themselves") };
+        add("randomised solver", format!("{passes} passes over the rows; variances are right to {digits}"));
     }
     if let Some(divergence) = found.divergence {
         add("divergence of a code", format!("{} nats from the standard normal", fixed(divergence, 2)));

@@ -49,8 +49,8 @@ fn work_that_does_not_fit_into_the_address_space_is_refused_with_what_would() {
         (200_000, "encode conv.narrows tall.npy --out o.csv --threads 4", &["`ulimit -v` limits", "free"]),
         (
             400_000,
-            "fit pca wide.npy --out m --report r --threads 1",
-            &["the PCA of", "3000 numbers", "MiB are free"],
+            "fit pca wide.npy --out m --report r --threads 1 --set solver=exact",
+            &["the PCA of", "3000 numbers", "MiB are free", "`solver = \"randomized\"` fits"],
         ),
         (
             400_000,
@@ -74,6 +74,16 @@ fn work_that_does_not_fit_into_the_address_space_is_refused_with_what_would() {
         refused(&run, parts);
     }
     assert!(!place.path("m").exists() && !place.path("o.csv").exists() && !place.path("o.npy").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pca_whose_matrix_does_not_fit_is_found_by_passes_over_the_rows() {
+    let place = Place::new();
+    zeros(&place, "wide.npy", 3000, 3000);
+    let run = under(&place, "ulimit -v 400000", "fit pca wide.npy --out m --report r --threads 1");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("randomised solver"), "{}", run.stdout);
 }
 
 #[cfg(target_os = "linux")]

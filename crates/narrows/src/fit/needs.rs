@@ -74,6 +74,9 @@ pub(super) fn require_pca(
     let bytes = |n: usize, threads: usize| pca_bytes(RowCounts { training: n, ..rows }, k, threads);
     let (n, d) = (rows.training, rows.width);
     require_or(bytes(n, threads), threads, format_args!("the PCA of {n} rows of {d} numbers"), |fits| {
+        if randomized::is_possible(d, k) && fits(randomized, threads) {
+            return "`solver = \"randomized\"` fits".to_owned();
+        }
         if let Some(threads) = (1..threads).rev().find(|&threads| fits(bytes(n, threads), threads)) {
             return format!("`threads` = {threads} fits");
         }
