@@ -32,25 +32,21 @@ pub(super) trait DispatchTile: TileShapes {
     /// As [`TileKernel::run`], with `1 <= windows <= MAX_WINDOWS_2` (or `MAX_WINDOWS_1`, one register wide).
     #[inline(always)]
     unsafe fn dispatch_windows<K: TileKernel<Self>>(self, two_registers: bool, windows: usize, kernel: K) {
-        // SAFETY: guaranteed by the caller.
-        unsafe {
-            match (two_registers, windows) {
-                (true, 1) => return run::<Self, K, 1, 2>(self, kernel),
-                (false, 1) => return run::<Self, K, 1, 1>(self, kernel),
-                _ => {}
-            }
-            // Not compiled for levels whose registers they exceed.
-            if const { Self::MAX_WINDOWS_2 >= 2 } && (two_registers, windows) == (true, 2) {
-                return run::<Self, K, 2, 2>(self, kernel);
-            }
-            if const { Self::MAX_WINDOWS_1 >= 2 } && (two_registers, windows) == (false, 2) {
-                return run::<Self, K, 2, 1>(self, kernel);
-            }
-            if const { Self::MAX_WINDOWS_1 >= 3 } && (two_registers, windows) == (false, 3) {
-                return run::<Self, K, 3, 1>(self, kernel);
-            }
-            unreachable!("tiles of 1 to {} windows", Self::MAX_WINDOWS_1)
+        // Tiles that exceed the level's registers are not compiled.
+        macro_rules! run_if_allowed {
+            ($($count:literal)*) => {$(
+                if const { Self::MAX_WINDOWS_2 >= $count } && (two_registers, windows) == (true, $count) {
+                    // SAFETY: guaranteed by the caller.
+                    return unsafe { run::<Self, K, $count, 2>(self, kernel) };
+                }
+                if const { Self::MAX_WINDOWS_1 >= $count } && (two_registers, windows) == (false, $count) {
+                    // SAFETY: guaranteed by the caller.
+                    return unsafe { run::<Self, K, $count, 1>(self, kernel) };
+                }
+            )*};
         }
+        run_if_allowed!(1 2 3);
+        unreachable!("tiles of 1 to {} windows", Self::MAX_WINDOWS_1)
     }
 }
 

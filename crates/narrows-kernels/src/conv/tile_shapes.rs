@@ -28,7 +28,7 @@ macro_rules! tile_shapes {
 }
 tile_shapes!([<const N: usize>] crate::simd::Portable<N>: rows 4 6, windows 1 1);
 #[cfg(target_arch = "x86_64")]
-tile_shapes!([] crate::simd::Avx2: rows 6 10, windows 1 2);
+tile_shapes!([] crate::simd::Avx2: rows 6 10, windows 1 3);
 #[cfg(target_arch = "x86_64")]
 tile_shapes!([] crate::simd::Avx512: rows 12 14, windows 2 3);
 #[cfg(target_arch = "aarch64")]
