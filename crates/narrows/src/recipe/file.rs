@@ -1,5 +1,6 @@
 //! Recipes as TOML files, and the built-in recipes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -28,6 +29,15 @@ const BUILT_IN: [(&str, &str); 12] = [
 /// The longest file that is read as a recipe, in bytes. Recipes are a few lines; anything longer is another kind of file.
 const LONGEST_FILE: usize = 1 << 20;
 
+/// Fields of training, and those of their fields beside them that mean something for one value alone.
+const DEPENDENTS: [(&str, &[&str]); 2] = [
+    (
+        "train.optimizer",
+        &["learning_rate", "rho", "epsilon", "momentum", "nesterov", "beta1", "beta2", "weight_decay"],
+    ),
+    ("train.schedule", &["final_rate"]),
+];
+
 /// A recipe as a table of fields, which can be changed one by one before it is read.
 #[derive(Debug, Clone)]
 pub struct RecipeFile {
@@ -36,6 +46,8 @@ pub struct RecipeFile {
     /// The place in error messages: `single`, or the path.
     place: String,
     table: toml::Table,
+    /// The paths of fields that were set since.
+    assigned: BTreeSet<String>,
 }
 
 impl RecipeFile {
@@ -80,12 +92,16 @@ impl RecipeFile {
             };
             Error::recipe(format!("{place}: line {line}, column {column}: {message}"))
         })?;
-        Ok(Self { name: name.to_owned(), place: place.to_owned(), table })
+        Ok(Self::new(name, place, table))
     }
 
     /// A recipe from its table of fields.
     pub(crate) fn from_table(place: &str, table: toml::Table) -> Self {
-        Self { name: place.to_owned(), place: place.to_owned(), table }
+        Self::new(place, place, table)
+    }
+
+    fn new(name: &str, place: &str, table: toml::Table) -> Self {
+        Self { name: name.to_owned(), place: place.to_owned(), table, assigned: BTreeSet::new() }
     }
 
     /// The names of the built-in recipes.
@@ -99,7 +115,8 @@ impl RecipeFile {
         Ok(Self::from_table("recipe", table))
     }
 
-    /// Sets a field, named by its path such as `train.epochs`.
+    /// Sets a field, named by its path such as `train.epochs`. Where other settings of the recipe belong to the value that is
+    /// replaced, they are removed, unless they were set, too: another optimizer has its own learning rate.
     ///
     /// # Errors
     /// Where a name in the path is empty, the path goes through a field that is not a table, or the value has no TOML form.
@@ -131,8 +148,11 @@ impl RecipeFile {
     }
 
     fn insert(&mut self, path: &str, value: toml::Value) -> Result<()> {
+        let path = path.trim();
+        self.remove_dependents(path, &value);
+        self.assigned.insert(path.to_owned());
         let mut table = &mut self.table;
-        let mut parts = path.trim().split('.').peekable();
+        let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
             if part.is_empty() {
                 return Err(Error::recipe(format!("`{path}`: an empty field name")));
@@ -156,6 +176,23 @@ impl RecipeFile {
                 .ok_or_else(|| Error::recipe(format!("`{path}`: {part} has no fields")))?;
         }
         Ok(())
+    }
+
+    /// Removes the settings that belong to the present value of a field, if another one is to replace it.
+    fn remove_dependents(&mut self, path: &str, value: &toml::Value) {
+        for (field, dependents) in DEPENDENTS {
+            let Some(table) = self.table.get_mut("train").and_then(toml::Value::as_table_mut) else { return };
+            let name = field.trim_start_matches("train.");
+            if field != path || table.get(name) == Some(value) {
+                continue;
+            }
+            for dependent in dependents {
+                let names = std::iter::once(*dependent).chain(other_name(dependent));
+                if !names.clone().any(|name| self.assigned.contains(&format!("train.{name}"))) {
+                    names.for_each(|name| drop(table.remove(name)));
+                }
+            }
+        }
     }
 
     /// Removes a field of the outermost table.
@@ -529,6 +566,31 @@ mod tests {
         assert!(recipe.set("loss.deep=3").is_err());
         recipe.set("train.epohcs=3").unwrap();
         assert!(recipe.recipe().unwrap_err().to_string().contains("did you mean `epochs`"));
+    }
+
+    #[test]
+    fn another_optimizer_has_its_own_settings_and_keeps_those_that_were_set() {
+        let train = |assignments: &[&str]| {
+            let mut recipe = RecipeFile::open("single").unwrap();
+            assignments.iter().for_each(|assignment| recipe.set(assignment).unwrap());
+            recipe.recipe().unwrap().train().unwrap().clone()
+        };
+        // The recipe's own: Adadelta with a learning rate of 1.
+        assert_eq!(train(&["train.optimizer=adadelta"]).learning_rate, Some(1.0));
+        assert_eq!(train(&["train.optimizer=adam"]).learning_rate, None);
+        for both in [
+            ["train.optimizer=adam", "train.learning_rate=0.5"],
+            ["train.learning_rate=0.5", "train.optimizer=adam"],
+            ["train.rate=0.5", "train.optimizer=adam"],
+        ] {
+            assert_eq!(train(&both).learning_rate, Some(0.5), "{both:?}");
+        }
+        let schedule = ["train.schedule=linear", "train.final_rate=0.1"];
+        assert_eq!(train(&schedule).final_rate, Some(0.1));
+        let text = "method='autoencoder'\nloss='mse'\nencoder=[{dense=2}]\ndecoder=[{dense='input'}]\ntrain={schedule='cosine',final_rate=0.1}";
+        let mut recipe = RecipeFile::parse("t", "t", text).unwrap();
+        recipe.set("train.schedule=constant").unwrap();
+        assert_eq!(recipe.recipe().unwrap().train().unwrap().final_rate, None);
     }
 
     #[test]
