@@ -78,9 +78,9 @@ impl GramBlock for PieceBlock<'_> {
     type Number = f32;
     type Sum = f64;
 
-    /// The unit adds up 32 products before it rounds to single precision, so that the error of a sum of 320 stays near that of one
+    /// The unit adds up 32 products before it rounds to single precision, so that the error of a sum of 288 stays near that of one
     /// product.
-    const ROWS: usize = 320;
+    const ROWS: usize = 288;
 
     fn pack(&mut self, level: Level, rows: &[f32]) {
         let width = self.layout.width;
@@ -211,24 +211,39 @@ mod x86 {
         [high, middle, low]
     }
 
-    /// Strips that a right panel is multiplied with, one after the other, while it is in a near cache.
-    const STRIPS: usize = 16;
+    /// Steps of a left panel that stay in the nearest cache while the right panels pass by: 18 KiB, beside as much of a right panel
+    /// and the sums.
+    const STEPS: usize = 3;
 
     /// Adds the products of a block to strips.
     pub fn add_products(level: Level, strips: &mut [(usize, &mut [f64])], block: &PieceBlock<'_>) {
         let PieceBlock { layout, steps, left, right, .. } = block;
         // SAFETY: the level has the unit (`new`).
         let tiles = unsafe { Tiles::new() };
-        let part = |panel: usize| panel * PieceBlock::PANEL_LEN..panel * PieceBlock::PANEL_LEN + steps * STEP;
-        let mut products = Aligned::<f32>::zeros(PANEL * PANEL);
-        let ([products], _) = products.as_chunks_mut() else { unreachable!("one tile") };
-        for strips in strips.chunks_mut(STRIPS) {
-            for panel in strips[0].0..layout.strips() {
-                for (strip, sums) in strips.iter_mut().filter(|(strip, _)| *strip <= panel) {
-                    tiles.multiply_pieces(products, &left[part(*strip)], &right[part(panel)], *steps);
-                    let sums = &mut sums[(panel - *strip) * PANEL..];
-                    dispatch!(level, _s => add(sums, layout.strip_width(*strip), products));
+        let panels = layout.strips();
+        let count: usize = strips.iter().map(|(strip, _)| panels - strip).sum();
+        let mut products = Aligned::<f32>::zeros(count * PANEL * PANEL);
+        let (products, _) = products.as_chunks_mut::<{ PANEL * PANEL }>();
+        for step in (0..*steps).step_by(STEPS) {
+            let count = STEPS.min(steps - step);
+            let part = |panel: usize| {
+                let start = panel * PieceBlock::PANEL_LEN + step * STEP;
+                start..start + count * STEP
+            };
+            let mut products = products.iter_mut();
+            for (strip, _) in strips.iter() {
+                for panel in *strip..panels {
+                    let products = products.next().expect("one for each panel of each strip");
+                    tiles.add_product_of_pieces(products, &left[part(*strip)], &right[part(panel)], count);
                 }
+            }
+        }
+        let mut products = products.iter();
+        for (strip, sums) in strips {
+            for column in 0..panels - *strip {
+                let products = products.next().expect("one for each panel of each strip");
+                let sums = &mut sums[column * PANEL..];
+                dispatch!(level, _s => add(sums, layout.strip_width(*strip), products));
             }
         }
     }
@@ -249,7 +264,7 @@ mod tests {
     #[test]
     fn strips_are_the_gram_matrix_of_shifted_and_scaled_rows() {
         for level in Level::available().into_iter().filter(|level| PieceBlock::is_available(*level)) {
-            for (n, width) in [(1, 1), (7, 3), (32, 40), (100, 33), (249, 170), (320, 70)] {
+            for (n, width) in [(1, 1), (7, 3), (32, 40), (100, 33), (249, 170), (288, 70)] {
                 let case = case(n, width);
                 check(level, &mut PieceBlock::new(level, &case.1), PieceBlock::layout(width), &case);
             }

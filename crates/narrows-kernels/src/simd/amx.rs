@@ -75,6 +75,18 @@ macro_rules! zero_sums {
     };
 }
 
+/// Loads the sums, as [`store_sums`] leaves them.
+macro_rules! load_sums {
+    () => {
+        concat!(
+            "tileloadd tmm0, [{sums} + {two_rows}*1]\n",
+            "tileloadd tmm1, [{sums} + {two_rows}*1 + {row_bytes}]\n",
+            "tileloadd tmm2, [{sums} + {two_rows}*1 + 2*{tile}]\n",
+            "tileloadd tmm3, [{sums} + {two_rows}*1 + 2*{tile} + {row_bytes}]"
+        )
+    };
+}
+
 /// Adds the products of two tiles of A (4 and 5) and two of B (6 and 7) to the sums.
 macro_rules! four_products {
     ($operation:literal) => {
@@ -163,15 +175,15 @@ impl Tiles {
         }
     }
 
-    /// As [`Tiles::multiply_bf16`], of numbers in single precision that are sums of three pieces in bfloat16 each, high, middle and
+    /// Adds to `sums` a product as that of [`Tiles::multiply_bf16`], of numbers in single precision that are sums of three pieces in bfloat16 each, high, middle and
     /// low. `a` and `b` have for each step the two tiles of the high pieces, then those of the others. The products of the middle
     /// and the low pieces with the low ones are left out: they are below rounding.
-    pub fn multiply_pieces(&self, sums: &mut [f32; 4 * TILE_LEN], a: &[u32], b: &[u32], steps: usize) {
+    pub fn add_product_of_pieces(&self, sums: &mut [f32; 4 * TILE_LEN], a: &[u32], b: &[u32], steps: usize) {
         assert!(a.len() >= steps * 6 * TILE_LEN && b.len() >= steps * 6 * TILE_LEN && steps > 0);
         // SAFETY: as in `multiply_bf16`, with six tiles for each step.
         unsafe {
             asm!(
-                zero_sums!(),
+                load_sums!(),
                 "2:",
                 // High by high.
                 "tileloadd tmm4, [{a} + {row}*1]",
