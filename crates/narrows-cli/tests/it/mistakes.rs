@@ -109,8 +109,11 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit pca iris --held-out two.csv", &["two.csv", "2 numbers", "have 4"]),
         ("fit pca iris --held-out absent.npy", &["absent.npy"]),
         // BCE on numbers that are no shares: the first flower is 5.1 cm long.
-        ("fit single iris", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
-        ("fit deep two.csv --held-out 0.4", &["two.csv", "row 1, column ", "outside 0..1", "min_max"]),
+        ("fit single iris --set scale=unit", &["iris", "row 1, column 1", "5.1", "min_max", "mse"]),
+        (
+            "fit deep two.csv --held-out 0.4 --set scale=unit",
+            &["two.csv", "row 1, column ", "outside 0..1", "min_max"],
+        ),
         // Where nothing can be written.
         ("fit pca iris --out two.csv/m.narrows", &["two.csv/m.narrows", "cannot write"]),
         ("fit pca iris --out new.narrows --report two.csv", &["two.csv", "cannot write"]),
@@ -158,7 +161,7 @@ fn an_old_model_survives_a_refused_run() {
     let place = place();
     let before = place.bytes("m.narrows");
     for line in [
-        "fit single iris --out m.narrows --report r",
+        "fit single iris --set scale=unit --out m.narrows --report r",
         "fit pca iris --code-size 9 --out m.narrows --report r",
     ] {
         assert_eq!(place.run(line).code, 1);
@@ -179,7 +182,7 @@ fn held_out_rows_may_reach_beyond_a_range_learned_from_the_training_rows() {
         .run("fit single t.csv --held-out v.csv --epochs 1 --set scale=min_max --out m.narrows --report r");
     assert_eq!(run.code, 0, "{}", run.stderr);
     // With no range learned they are refused, as training rows are.
-    let run = place.run("fit single t.csv --held-out v.csv --epochs 1");
+    let run = place.run("fit single t.csv --held-out v.csv --epochs 1 --set scale=unit");
     assert_eq!(run.code, 1);
     assert!(
         run.stderr.contains("t.csv: row 2, column 1: 2") && run.stderr.contains("min_max"),

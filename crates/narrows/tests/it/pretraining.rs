@@ -76,6 +76,7 @@ fn the_stack_is_that_by_hand(more: &str, sparsity: [&str; 3]) {
             format!("encoder=[{encoder}]"),
             format!("decoder=[{{dense=\"tied\"}}, {end}]"),
             format!("loss={loss}"),
+            format!("scale={}", if layer == 0 { "unit" } else { "none" }),
             format!("train={{optimizer=\"sgd\", rate={rate}, batch=20, epochs={epochs}, seed={seed}}}"),
         ];
         if !sparsity[layer].is_empty() {
