@@ -7,7 +7,9 @@
 
 use super::{GramBlock, SingleScale, StripLayout};
 use crate::aligned::Aligned;
-use crate::simd::{F, InstructionSet, Level, Simd, dispatch};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::InstructionSet;
+use crate::simd::{F, Level, Simd, dispatch};
 
 /// Columns of a panel.
 const PANEL: usize = 32;
@@ -36,10 +38,12 @@ pub struct PieceBlock<'a> {
 impl<'a> PieceBlock<'a> {
     /// Whether a level has the matrix unit.
     pub fn is_available(level: Level) -> bool {
-        match level.0 {
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Amx => true,
-            _ => false,
+        #[cfg(target_arch = "x86_64")]
+        return level.0 == InstructionSet::Amx;
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = level;
+            false
         }
     }
 

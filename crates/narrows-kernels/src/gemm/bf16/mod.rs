@@ -24,7 +24,9 @@ use super::epilogue::Epilogue;
 use super::view::View;
 use super::{check_epilogue, check_shapes};
 use crate::optimizer::{Optimizer, TileStep};
-use crate::simd::{InstructionSet, Level};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::InstructionSet;
+use crate::simd::Level;
 
 /// What multiplies numbers in bfloat16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
