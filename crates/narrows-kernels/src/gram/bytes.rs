@@ -228,7 +228,7 @@ mod x86 {
     /// As [`super::pack_panels`], with the left factor in tiles, and with rows of 0 up to a whole tile.
     ///
     /// # Safety
-    /// The processor has AVX-512 F, BW and VNNI.
+    /// The processor has AVX-512 F, BW, VL and VNNI.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub unsafe fn pack_tiles(
         packed: &mut [u8],

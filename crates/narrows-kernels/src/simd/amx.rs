@@ -6,6 +6,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 /// Rows of a tile, and its groups of 4 bytes in a row.
@@ -20,7 +21,7 @@ const TILE_BYTES: usize = TILE_LEN * size_of::<u32>();
 /// Bytes of a row of a tile.
 const ROW_BYTES: usize = SIDE * size_of::<u32>();
 
-/// Whether the processor has the unit, with AVX-512 BW, VNNI and BF16, and the operating system lets this process use it.
+/// Whether the processor has the unit, with AVX-512 BW, VL, VNNI and BF16, and the operating system lets this process use it.
 pub(crate) fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| has_instructions() && is_permitted())
@@ -31,6 +32,7 @@ fn has_instructions() -> bool {
     const INSTRUCTIONS: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     const SAVED_STATE: u64 = 3 << 17;
     let has_vectors = is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vnni")
         && is_x86_feature_detected!("avx512bf16");
     if !has_vectors
@@ -115,12 +117,38 @@ macro_rules! store_sums {
     };
 }
 
+/// Runs a step for two tiles of A by two of B, once for each of `steps` (one at least), between the `start` and the stores of the sums.
+/// A step moves the addresses `a` and `b` on.
+macro_rules! multiply_tiles {
+    (($sums:ident, $a:ident, $b:ident, $steps:ident), $start:expr, $($line:expr),* $(,)?) => {
+        asm!(
+            $start,
+            "2:",
+            $($line,)*
+            "dec {steps}",
+            "jnz 2b",
+            store_sums!(),
+            a = inout(reg) $a.as_ptr() => _,
+            b = inout(reg) $b.as_ptr() => _,
+            steps = inout(reg) $steps => _,
+            sums = in(reg) $sums.as_mut_ptr(),
+            row = in(reg) ROW_BYTES,
+            two_rows = in(reg) 2 * ROW_BYTES,
+            tile = const TILE_BYTES,
+            row_bytes = const ROW_BYTES,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
 /// The shapes of tiles, as `ldtilecfg` reads them.
 #[repr(C, align(64))]
 struct Shapes([u8; 64]);
 
-/// The tiles of this thread, released when dropped, so that a switch of threads need not save them.
-pub(crate) struct Tiles(());
+/// The tiles of this thread, released when dropped, so that a switch of threads need not save them. They do not leave the thread.
+pub(crate) struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
     /// # Safety
@@ -137,7 +165,7 @@ impl Tiles {
         }
         // SAFETY: 64 bytes are read.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) }
-        Self(())
+        Self(PhantomData)
     }
 
     /// The product in bfloat16 of two tiles of A, one below the other, and two of B, side by side, summed over `steps` along k:
@@ -147,9 +175,9 @@ impl Tiles {
         // SAFETY: the tiles are configured (`new`); each load reads a tile whose number was checked, each store writes 16 rows of
         // 64 bytes of the 32 x 32 sums, 128 bytes apart.
         unsafe {
-            asm!(
+            multiply_tiles!(
+                (sums, a, b, steps),
                 zero_sums!(),
-                "2:",
                 "tileloadd tmm4, [{a} + {row}*1]",
                 "tileloadd tmm6, [{b} + {row}*1]",
                 "tileloadd tmm7, [{b} + {row}*1 + {tile}]",
@@ -157,34 +185,20 @@ impl Tiles {
                 four_products!("tdpbf16ps"),
                 "add {a}, 2*{tile}",
                 "add {b}, 2*{tile}",
-                "dec {steps}",
-                "jnz 2b",
-                store_sums!(),
-                a = inout(reg) a.as_ptr() => _,
-                b = inout(reg) b.as_ptr() => _,
-                steps = inout(reg) steps => _,
-                sums = in(reg) sums.as_mut_ptr(),
-                row = in(reg) ROW_BYTES,
-                two_rows = in(reg) 2 * ROW_BYTES,
-                tile = const TILE_BYTES,
-                row_bytes = const ROW_BYTES,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
             );
         }
     }
 
-    /// Adds to `sums` a product as that of [`Tiles::multiply_bf16`], of numbers in single precision that are sums of three pieces in bfloat16 each, high, middle and
-    /// low. `a` and `b` have for each step the two tiles of the high pieces, then those of the others. The products of the middle
+    /// Adds to `sums` a product as that of [`Tiles::multiply_bf16`], of numbers in single precision that are sums of three pieces in
+    /// bfloat16 each, high, middle and low. `a` and `b` have for each step the two tiles of the high pieces, then those of the others. The products of the middle
     /// and the low pieces with the low ones are left out: they are below rounding.
     pub fn add_product_of_pieces(&self, sums: &mut [f32; 4 * TILE_LEN], a: &[u32], b: &[u32], steps: usize) {
         assert!(a.len() >= steps * 6 * TILE_LEN && b.len() >= steps * 6 * TILE_LEN && steps > 0);
         // SAFETY: as in `multiply_bf16`, with six tiles for each step.
         unsafe {
-            asm!(
+            multiply_tiles!(
+                (sums, a, b, steps),
                 load_sums!(),
-                "2:",
                 // High by high.
                 "tileloadd tmm4, [{a} + {row}*1]",
                 "tileloadd tmm6, [{b} + {row}*1]",
@@ -215,20 +229,6 @@ impl Tiles {
                 four_products!("tdpbf16ps"),
                 "add {a}, 6*{tile}",
                 "add {b}, 6*{tile}",
-                "dec {steps}",
-                "jnz 2b",
-                store_sums!(),
-                a = inout(reg) a.as_ptr() => _,
-                b = inout(reg) b.as_ptr() => _,
-                steps = inout(reg) steps => _,
-                sums = in(reg) sums.as_mut_ptr(),
-                row = in(reg) ROW_BYTES,
-                two_rows = in(reg) 2 * ROW_BYTES,
-                tile = const TILE_BYTES,
-                row_bytes = const ROW_BYTES,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
             );
         }
     }
@@ -239,9 +239,9 @@ impl Tiles {
         assert!(a.len() >= steps * 2 * TILE_BYTES && b.len() >= steps * 2 * TILE_BYTES && steps > 0);
         // SAFETY: as in `multiply_bf16`; the rows of B are 128 bytes apart.
         unsafe {
-            asm!(
+            multiply_tiles!(
+                (sums, a, b, steps),
                 zero_sums!(),
-                "2:",
                 "tileloadd tmm4, [{a} + {row}*1]",
                 "tileloadd tmm6, [{b} + {two_rows}*1]",
                 "tileloadd tmm7, [{b} + {two_rows}*1 + {row_bytes}]",
@@ -249,20 +249,6 @@ impl Tiles {
                 four_products!("tdpbsud"),
                 "add {a}, 2*{tile}",
                 "add {b}, 2*{tile}",
-                "dec {steps}",
-                "jnz 2b",
-                store_sums!(),
-                a = inout(reg) a.as_ptr() => _,
-                b = inout(reg) b.as_ptr() => _,
-                steps = inout(reg) steps => _,
-                sums = in(reg) sums.as_mut_ptr(),
-                row = in(reg) ROW_BYTES,
-                two_rows = in(reg) 2 * ROW_BYTES,
-                tile = const TILE_BYTES,
-                row_bytes = const ROW_BYTES,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
             );
         }
     }

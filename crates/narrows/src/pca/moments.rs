@@ -186,7 +186,7 @@ pub(super) fn mean(source: &dyn Source, scaling: &Scaling) -> Result<Vec<f64>> {
     Ok(shift.iter().zip(&sums).map(|(shift, sum)| shift + sum / rows as f64).collect())
 }
 
-fn subtract(rows: &mut [f64], centre: &[f64]) {
+pub(super) fn subtract(rows: &mut [f64], centre: &[f64]) {
     for row in rows.chunks_exact_mut(centre.len()) {
         row.iter_mut().zip(centre).for_each(|(value, centre)| *value -= centre);
     }

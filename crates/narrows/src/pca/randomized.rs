@@ -179,9 +179,7 @@ impl CentredRows<'_> {
                         *failure.lock().expect("no thread panics with it") = Some(error);
                     }
                     scaling.apply_f64(&mut out, width);
-                    for row in out.chunks_exact_mut(width) {
-                        row.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
-                    }
+                    moments::subtract(&mut out, mean);
                 }
                 member.wait();
                 if failure.lock().expect("no thread panics with it").is_some() {

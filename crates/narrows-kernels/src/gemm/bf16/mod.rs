@@ -89,7 +89,7 @@ pub fn scratch_len(m: usize, n: usize, k: usize) -> usize {
 ///
 /// # Panics
 /// If the shapes do not match.
-pub fn multiply(
+pub(super) fn multiply(
     unit: Unit,
     c: &mut [f32],
     a: View<'_, f32>,
@@ -114,7 +114,7 @@ pub fn multiply(
 ///
 /// # Panics
 /// If the shapes do not match, or Adam's step number is 0.
-pub fn multiply_and_step(
+pub(super) fn multiply_and_step(
     (unit, level): (Unit, Level),
     parameters: &mut [f32],
     state: [&mut [f32]; 2],
