@@ -8,20 +8,21 @@ use std::ops::{Deref, DerefMut};
 struct Line([u8; 64]);
 
 /// The types of numbers for which any bits are a value.
-pub(crate) trait Number: Copy {}
+pub trait Number: Copy {}
 impl Number for u8 {}
 impl Number for i8 {}
 impl Number for u32 {}
 impl Number for f32 {}
 
 /// A buffer of zeros that begins at a cache line: no vector and no row of a tile crosses two.
-pub(crate) struct Aligned<T> {
+pub struct Aligned<T> {
     lines: Vec<Line>,
     len: usize,
     numbers: std::marker::PhantomData<T>,
 }
 
 impl<T: Number> Aligned<T> {
+    /// A buffer of so many zeros.
     pub fn zeros(len: usize) -> Self {
         let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
         Self { lines: vec![Line([0; 64]); lines], len, numbers: std::marker::PhantomData }

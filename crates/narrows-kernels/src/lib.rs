@@ -46,7 +46,7 @@
 // them.
 #![allow(clippy::too_many_arguments)]
 
-mod aligned;
+pub mod aligned;
 pub mod batch_norm;
 pub mod conv;
 mod elementwise;

@@ -190,8 +190,8 @@ impl Tiles {
     }
 
     /// Adds to `sums` a product as that of [`Tiles::multiply_bf16`], of numbers in single precision that are sums of three pieces in
-    /// bfloat16 each, high, middle and low. `a` and `b` have for each step the two tiles of the high pieces, then those of the others. The products of the middle
-    /// and the low pieces with the low ones are left out: they are below rounding.
+    /// bfloat16 each, high, middle and low. `a` and `b` have for each step the two tiles of the high pieces, then those of the others.
+    /// The products of the middle and the low pieces with the low ones are left out: they are below rounding.
     pub fn add_product_of_pieces(&self, sums: &mut [f32; 4 * TILE_LEN], a: &[u32], b: &[u32], steps: usize) {
         assert!(a.len() >= steps * 6 * TILE_LEN && b.len() >= steps * 6 * TILE_LEN && steps > 0);
         // SAFETY: as in `multiply_bf16`, with six tiles for each step.

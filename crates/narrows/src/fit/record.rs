@@ -10,9 +10,8 @@ use crate::train::pretrain::PretrainedLayer;
 
 /// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
 /// `train_loss`, `held_out`, `baselines`, `verdict`; of a fit that was not evaluated `epochs` alone), and `pretraining` (a record
-/// for each pre-trained layer). Only a PCA has
-/// `explained_variance_ratio`, only one by the randomised solver `randomized`, only a network with weight elimination has `eliminated`. The epochs are records of their own:
-/// see [`Fit::history`].
+/// for each pre-trained layer). Only a PCA has `explained_variance_ratio`, only one by the randomised solver `randomized`, only a
+/// network with weight elimination `eliminated`. The epochs are records of their own: see [`Fit::history`].
 impl Serialize for Fit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]

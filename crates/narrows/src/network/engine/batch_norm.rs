@@ -79,13 +79,13 @@ impl Engine<'_> {
         let Workspace { scratch, arena, packed, corruption, corrupted, words, .. } = workspace;
         let indices = &batch.indices[group.rows.clone()];
         let mut block =
-            Block { shared: Some(&mut group.tensors), first: 0, arena: arena.get(), rows: indices.len() };
+            Block { shared: Some(&mut group.tensors), first: 0, arena: &mut arena[..], rows: indices.len() };
         if steps.start == 0 {
             let own = Batch { indices, ..batch };
             self.read_rows(&mut block, own, Mode::Train { epoch }, corruption, corrupted);
         }
         let weights =
-            ParameterView { parameters: &parameters, packed: packed.get(), statistics: Some(&statistics) };
+            ParameterView { parameters: &parameters, packed: &packed[..], statistics: Some(&statistics) };
         let mut rng = RngContext { seed: self.setup.seed, epoch, indices, words };
         let is_last = steps.end == self.setup.plan.steps.len();
         self.forward(&mut block, steps, weights, Some(&mut rng), scratch);
@@ -105,10 +105,10 @@ impl Engine<'_> {
         let (parameters, statistics) = (self.parameters.whole(), self.statistics.whole());
         let Workspace { scratch, arena, packed, sums, unit_gradients, .. } = workspace;
         let rows = group.rows.len();
-        let mut block = Block { shared: Some(&mut group.tensors), first: 0, arena: arena.get(), rows };
+        let mut block = Block { shared: Some(&mut group.tensors), first: 0, arena: &mut arena[..], rows };
         let weights =
-            ParameterView { parameters: &parameters, packed: packed.get(), statistics: Some(&statistics) };
-        let sums = sums.get();
+            ParameterView { parameters: &parameters, packed: &packed[..], statistics: Some(&statistics) };
+        let sums = &mut sums[..];
         self.backward(&mut block, steps, Backward { weights, batch, sums, unit_gradients, scratch });
     }
 

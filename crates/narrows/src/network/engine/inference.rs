@@ -1,11 +1,12 @@
 //! Rows through a part of a network: encode, decode, reconstruct.
 
 use narrows_kernels::Level;
+use narrows_kernels::aligned::Aligned;
 
 use super::chunks::CHUNK;
 use super::layout::Layout;
 use super::ops::{Chain, ParameterView, copy_from, copy_into};
-use super::workspace::{AlignedBuffer, Block};
+use super::workspace::Block;
 use crate::data::Shape;
 use crate::network::plan::{Plan, Step};
 
@@ -13,8 +14,8 @@ use crate::network::plan::{Plan, Step};
 pub(crate) struct Inference<'a> {
     chain: Chain<'a>,
     parameters: &'a [f32],
-    packed: AlignedBuffer,
-    arena: AlignedBuffer,
+    packed: Aligned<f32>,
+    arena: Aligned<f32>,
     scratch: Vec<f32>,
     outputs: Vec<f32>,
     /// Numbers of a row that goes in and of one that comes out.
@@ -40,10 +41,10 @@ impl<'a> Inference<'a> {
 
     fn new(level: Level, steps: &'a [Step], input: Shape, parameters: &'a [f32]) -> Self {
         let chain = Chain::inference(level, steps, Layout::inference(steps, input, CHUNK));
-        let mut packed = AlignedBuffer::new(chain.packed_len);
+        let mut packed = Aligned::zeros(chain.packed_len);
         let mut scratch = vec![0.0; chain.scratch_len];
-        chain.pack(parameters, packed.get(), &mut scratch);
-        let arena = AlignedBuffer::new(chain.layout.arena_len);
+        chain.pack(parameters, &mut packed[..], &mut scratch);
+        let arena = Aligned::zeros(chain.layout.arena_len);
         let output = steps.last().map_or(input, |step| step.output);
         let widths = (input.len(), output.len());
         Self { chain, parameters, packed, arena, scratch, outputs: Vec::new(), widths }
@@ -80,10 +81,10 @@ impl<'a> Inference<'a> {
         let (first_value, last_value) = (chain.layout.values[0], chain.layout.values[last]);
         for (rows, out) in rows.chunks(block_len * inputs).zip(self.outputs.chunks_mut(block_len * outputs)) {
             let rows_of_block = rows.len() / inputs;
-            let mut block = Block { shared: None, first: 0, arena: self.arena.get(), rows: rows_of_block };
+            let mut block = Block { shared: None, first: 0, arena: &mut self.arena[..], rows: rows_of_block };
             let [input] = block.tensors([first_value]);
             copy_into(first_value, input, rows);
-            let (parameters, packed) = (self.parameters, &*self.packed.get());
+            let (parameters, packed) = (self.parameters, &self.packed[..]);
             let weights = ParameterView { parameters, packed, statistics: None };
             for i in 0..last {
                 let logits = logits && i + 1 == last;

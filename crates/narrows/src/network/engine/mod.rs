@@ -41,6 +41,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use narrows_kernels::aligned::Aligned;
 use narrows_kernels::gemm::{self, Arithmetic};
 use narrows_kernels::shared::Shared;
 use narrows_kernels::{Level, vector};
@@ -53,7 +54,6 @@ use crate::network::plan::{Op, Plan, Step, Target};
 use crate::recipe::{Loss, Optimizer, Precision};
 use layout::{BatchStatistics, Layout, Memory, ParameterPart, SharedMatrices, TensorLayout};
 use ops::{Chain, UnitRanges};
-use workspace::AlignedBuffer;
 
 /// Rows to train on or to evaluate on.
 #[derive(Clone, Copy)]
@@ -140,11 +140,11 @@ pub(crate) struct Workspace<'a> {
     /// Scratch of one kernel: a product, or the packing of weights.
     scratch: Vec<f32>,
     /// The tensors of a block that no other thread sees.
-    arena: AlignedBuffer,
+    arena: Aligned<f32>,
     /// The packed weights of convolutions.
-    packed: AlignedBuffer,
+    packed: Aligned<f32>,
     /// The gradient accumulators of convolutions.
-    sums: AlignedBuffer,
+    sums: Aligned<f32>,
     corruption: Corruption<'a>,
     /// A row with its noise.
     corrupted: Vec<f32>,
@@ -289,9 +289,9 @@ impl<'a> Engine<'a> {
         let scratch_len = Self::scratch_len(self.chain.scratch_len, plan, is_bf16, batch);
         Workspace {
             scratch: vec![0.0; scratch_len],
-            arena: AlignedBuffer::new(self.chain.layout.arena_len),
-            packed: AlignedBuffer::new(self.chain.packed_len),
-            sums: AlignedBuffer::new(self.chain.sums_len),
+            arena: Aligned::zeros(self.chain.layout.arena_len),
+            packed: Aligned::zeros(self.chain.packed_len),
+            sums: Aligned::zeros(self.chain.sums_len),
             corruption: Corruption::new(noise, seed, width),
             corrupted: vec![0.0; if noise.is_empty() { 0 } else { width }],
             words: Vec::new(),

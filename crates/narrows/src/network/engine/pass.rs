@@ -120,10 +120,10 @@ impl Engine<'_> {
             }
             if !are_weights_packed {
                 // Once for each batch: the weights have changed.
-                self.chain.pack(&parameters, workspace.packed.get(), &mut workspace.scratch);
+                self.chain.pack(&parameters, &mut workspace.packed[..], &mut workspace.scratch);
                 are_weights_packed = true;
             }
-            workspace.sums.get().fill(0.0);
+            workspace.sums.fill(0.0);
             let mut group = Group { rows: rows.clone(), tensors: self.tensors.piece(index) };
             for start in rows.clone().step_by(self.chain.layout.block) {
                 let block = start..(start + self.chain.layout.block).min(rows.end);
@@ -131,7 +131,7 @@ impl Engine<'_> {
             }
             if scope.depth == Depth::Gradients && self.chain.partial_len > 0 {
                 let mut partial = self.partial.piece(index);
-                let sums = workspace.sums.get();
+                let sums = &mut workspace.sums[..];
                 self.chain.reduce_gradients(partial.range(0), sums, &mut workspace.scratch);
             }
         }
@@ -168,12 +168,12 @@ impl Engine<'_> {
         let mut block = Block {
             shared: Some(&mut group.tensors),
             first: rows.start - group.rows.start,
-            arena: arena.get(),
+            arena: &mut arena[..],
             rows: rows.len(),
         };
         let own = Batch { indices, ..batch };
         self.read_rows(&mut block, own, scope.mode, corruption, corrupted);
-        let weights = ParameterView { parameters, packed: packed.get(), statistics: None };
+        let weights = ParameterView { parameters, packed: &packed[..], statistics: None };
         let steps = 0..if scope.depth == Depth::Code { plan.cut } else { plan.steps.len() };
         self.forward(&mut block, steps, weights, rng.as_mut(), scratch);
         if scope.depth == Depth::Code {
@@ -184,7 +184,7 @@ impl Engine<'_> {
         }
         self.losses(&mut block, batch.len(), scope.depth);
         if scope.depth == Depth::Gradients {
-            let sums = sums.get();
+            let sums = &mut sums[..];
             let backward = Backward { weights, batch: batch.len(), sums, unit_gradients, scratch };
             self.backward(&mut block, 0..plan.steps.len(), backward);
         }

@@ -6,29 +6,6 @@ use narrows_kernels::{Level, noise};
 use super::layout::{Memory, TensorLayout};
 use crate::base::random::{Purpose, fill_words, row_generator};
 
-/// A buffer of zeros that begins at a cache line.
-pub(super) struct AlignedBuffer {
-    numbers: Vec<f32>,
-    start: usize,
-    len: usize,
-}
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
-impl AlignedBuffer {
-    pub fn new(len: usize) -> Self {
-        let padding = LINE / size_of::<f32>();
-        let numbers = vec![0.0; len + padding];
-        let start = numbers.as_ptr().align_offset(LINE).min(padding);
-        Self { numbers, start, len }
-    }
-
-    pub fn get(&mut self) -> &mut [f32] {
-        &mut self.numbers[self.start..self.start + self.len]
-    }
-}
-
 /// The tensors of the rows of a block.
 pub(super) struct Block<'a, 'b> {
     /// The rows of the group in each shared matrix; None where all tensors lie in the arena.

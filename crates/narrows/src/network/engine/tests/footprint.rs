@@ -60,7 +60,7 @@ fn what_is_told_is_what_an_engine_takes() {
 
             let mut workspace = engine.workspace();
             let Workspace { scratch, arena, packed, sums, .. } = &mut workspace;
-            let own = scratch.len() + arena.get().len() + packed.get().len() + sums.get().len();
+            let own = scratch.len() + arena.len() + packed.len() + sums.len();
             let needs = Chain::needs(&plan.steps, &engine.chain.layout, true);
             // Random numbers are made room for when they are first drawn.
             let noise = if plan.noise.is_empty() { 0 } else { 3 * plan.input.len().next_multiple_of(2) };
