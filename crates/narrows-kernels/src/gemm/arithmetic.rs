@@ -41,7 +41,7 @@ impl Arithmetic {
         if self.bf16.is_some() { bf16::scratch_len(m, n, k) } else { super::scratch_len(k) }
     }
 
-    /// C = epilogue(A B): [`super::multiply`] or [`bf16::multiply`].
+    /// C = epilogue(A B), as [`super::multiply`].
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -59,7 +59,7 @@ impl Arithmetic {
         }
     }
 
-    /// An optimizer step whose gradients are the product A B: [`super::multiply_and_step`] or [`bf16::multiply_and_step`].
+    /// An optimizer step whose gradients are the product A B, as [`super::multiply_and_step`].
     ///
     /// # Panics
     /// If the shapes do not match, or Adam's step number is 0.
