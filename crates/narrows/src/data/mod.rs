@@ -22,7 +22,9 @@
 mod array;
 mod concat;
 mod dataset;
+mod encoded;
 pub mod formats;
+mod frame;
 mod labels;
 mod on_disk;
 mod open;
@@ -36,6 +38,8 @@ mod table;
 pub use array::Number;
 pub use concat::Concat;
 pub use dataset::{Dataset, hold_out};
+pub use encoded::{ColumnError, EncodedColumn};
+pub use frame::{Content, Frame, FrameColumn};
 pub use labels::Labels;
 pub use open::{Format, OpenOptions, open, read_bytes, read_label_bytes};
 pub use source::{Access, Element, Shape, Source, Stored};

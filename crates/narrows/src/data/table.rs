@@ -72,6 +72,18 @@ impl Table {
     /// Where there are no rows, the values are not a whole number of rows, or a value is not finite; the message names the row and
     /// the column of the first such value.
     pub fn new(values: Values, shape: Shape) -> Result<Self> {
+        Self::checked(values, shape, |value| !value.is_finite())
+    }
+
+    /// A table of rows of a shape in which values may be missing (NaN).
+    ///
+    /// # Errors
+    /// As [`Table::new`], but for missing values.
+    pub fn with_missing(values: Values, shape: Shape) -> Result<Self> {
+        Self::checked(values, shape, f64::is_infinite)
+    }
+
+    fn checked(values: Values, shape: Shape, is_bad: impl Fn(f64) -> bool) -> Result<Self> {
         let width = shape.len();
         if width == 0 || values.len() == 0 {
             return Err(Error::data("there are no rows"));
@@ -84,8 +96,8 @@ impl Table {
         }
         let bad = match &values {
             Values::U8(_) => None,
-            Values::F32(values) => values.iter().position(|v| !v.is_finite()),
-            Values::F64(values) => values.iter().position(|v| !v.is_finite()),
+            Values::F32(values) => values.iter().position(|&value| is_bad(f64::from(value))),
+            Values::F64(values) => values.iter().position(|&value| is_bad(value)),
         };
         if let Some(at) = bad {
             let value = match &values {

@@ -1,0 +1,85 @@
+//! Tables as they stand in their files: named columns of numbers, texts or dates, with missing values.
+
+use std::sync::Arc;
+
+use super::{Source, Subset};
+use crate::error::{Error, Result};
+
+/// A table before its columns are encoded as the numbers of a row: see `Schema`.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use narrows::data::{Content, Frame, FrameColumn};
+///
+/// let cells = ndarray::array![[1.5, 0.0], [2.5, f64::NAN], [0.5, 1.0]]; // the text of row 2 is missing
+/// let columns = vec![
+///     FrameColumn { name: Some("height".into()), content: Content::Numbers },
+///     FrameColumn { name: Some("kind".into()), content: Content::Texts(Arc::new(vec!["oak".into(), "elm".into()])) },
+/// ];
+/// let frame = Frame::new(columns, Arc::new(narrows::Table::with_missing(
+///     narrows::data::Values::F64(cells.into_raw_vec_and_offset().0), narrows::Shape::flat(2))?))?;
+/// assert_eq!((frame.cells.rows(), frame.columns.len()), (3, 2));
+/// # Ok::<(), narrows::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Frame<'a> {
+    /// The columns, in the order of the file.
+    pub columns: Vec<FrameColumn>,
+    /// One number per column and row; what it means, the column's [`Content`] says. A missing value is NaN.
+    pub cells: Arc<dyn Source + 'a>,
+}
+
+/// A column of a [`Frame`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameColumn {
+    /// Its name; None in a file without names.
+    pub name: Option<String>,
+    /// What its cells are.
+    pub content: Content,
+}
+
+/// What the cells of a column are.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Content {
+    /// Numbers.
+    Numbers,
+    /// Indices into the distinct texts of the column, in the order of their first row.
+    Texts(Arc<Vec<String>>),
+    /// Days since 1970-01-01, with fractions: columns of dates and times of typed files. Text that holds dates is
+    /// [`Content::Texts`]; the schema recognises it.
+    Days,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame of columns and their cells.
+    ///
+    /// # Errors
+    /// Where there is not one column for each number of a row, there is no column, or two columns have one name.
+    pub fn new(columns: Vec<FrameColumn>, cells: Arc<dyn Source + 'a>) -> Result<Self> {
+        let width = cells.shape().len();
+        if columns.len() != width {
+            return Err(Error::data(format!("{} columns, but {width} numbers in a row", columns.len())));
+        }
+        let mut names: Vec<&str> = columns.iter().filter_map(|column| column.name.as_deref()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::data(format!(
+                "more than one column is called `{}`",
+                crate::base::text::escaped(pair[0])
+            ))
+            .hint("give each column a name of its own"));
+        }
+        Ok(Self { columns, cells })
+    }
+
+    /// The rows `indices`, in this order. No rows are copied.
+    ///
+    /// # Panics
+    /// Where an index is past the end.
+    #[must_use]
+    pub fn select(&self, indices: Vec<usize>) -> Self {
+        Self { columns: self.columns.clone(), cells: Arc::new(Subset::new(self.cells.clone(), indices)) }
+    }
+}
