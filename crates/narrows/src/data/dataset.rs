@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Labels, Source, Subset, Table};
+use super::schema::find_column;
+use super::source::each_block;
+use super::{ColumnKind, Content, EncodedColumn, Frame, Labels, OpenOptions, Schema, Source, Subset, Table};
 use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
 
@@ -26,14 +28,91 @@ pub struct Dataset<'a> {
     pub rows: Arc<dyn Source + 'a>,
     /// One label per row, if the data are labelled.
     pub labels: Option<Labels>,
-    /// One name per column, without that of the labels, if the file has names.
+    /// One name per number of a row, if the file has names: that of its column, or `column=level` for a level of a category.
     pub columns: Option<Vec<String>>,
+    /// The table that the rows are encoded from, if they are those of a table.
+    pub table: Option<EncodedTable<'a>>,
+    /// What is worth saying about the rows: how the file was read, how its columns were matched.
+    pub notes: Vec<String>,
+}
+
+/// A table and the schema that its rows are encoded by.
+#[derive(Clone)]
+pub struct EncodedTable<'a> {
+    /// The table.
+    pub frame: Frame<'a>,
+    /// The schema.
+    pub schema: Arc<Schema>,
 }
 
 impl<'a> Dataset<'a> {
     /// Rows with a name, without labels or column names.
     pub fn new(name: impl Into<String>, rows: Arc<dyn Source + 'a>) -> Self {
-        Self { name: name.into(), rows, labels: None, columns: None }
+        Self { name: name.into(), rows, labels: None, columns: None, table: None, notes: Vec::new() }
+    }
+
+    /// The rows of a table. Their kinds are found from all rows, or chosen by the options; see [`super::schema`].
+    ///
+    /// # Errors
+    /// As [`Schema::infer`], and where a label is missing. The message does not name the table.
+    pub fn from_frame(name: impl Into<String>, frame: Frame<'a>, options: &OpenOptions) -> Result<Self> {
+        let label = options.label_column.as_deref();
+        let label = label.map(|label| find_column(&frame.columns, label, "label_column")).transpose()?;
+        let schema = Arc::new(Schema::infer(&frame, &options.table, label)?);
+        Self::encoded(name.into(), frame, schema)
+    }
+
+    /// The rows of a table, encoded by a schema; labels from the schema's column of labels.
+    fn encoded(name: String, frame: Frame<'a>, schema: Arc<Schema>) -> Result<Self> {
+        let matched = schema.encode(&frame)?;
+        let sources = schema.sources(&frame, &mut Vec::new())?;
+        let mut of_labels = schema.columns.iter().zip(sources);
+        let label = of_labels.find(|(column, _)| column.kind == ColumnKind::Label).and_then(|(_, at)| at);
+        Ok(Self {
+            name,
+            rows: matched.rows,
+            labels: label.map(|at| labels_of(&frame, at)).transpose()?,
+            columns: schema.has_names().then(|| schema.encoded_names()),
+            table: Some(EncodedTable { frame, schema }),
+            notes: matched.notes,
+        })
+    }
+
+    /// The schema of the table that the rows are from; None for rows of an array.
+    pub fn schema(&self) -> Option<&Arc<Schema>> {
+        self.table.as_ref().map(|table| &table.schema)
+    }
+
+    /// The columns of the table in an encoded row; None for rows of an array.
+    pub fn encoded_columns(&self) -> Option<Vec<EncodedColumn>> {
+        self.schema().map(|schema| schema.encoded_columns())
+    }
+
+    /// These rows, encoded as other rows are: see [`Dataset::matched`].
+    ///
+    /// # Errors
+    /// As [`Dataset::matched`]; the message names these rows.
+    pub fn matched_to(&self, other: &Dataset<'_>) -> Result<Self> {
+        match other.schema() {
+            Some(schema) => self.matched(schema).map_err(|error| error.at(&self.name)),
+            None => Ok(self.clone()),
+        }
+    }
+
+    /// The same rows, encoded by the schema of a model or of other rows. Columns are matched by name; rows of an array have to be
+    /// as long as encoded rows are.
+    ///
+    /// # Errors
+    /// Where a column is missing, not known or of another kind. The message does not name the rows.
+    pub fn matched(&self, schema: &Arc<Schema>) -> Result<Self> {
+        let Some(table) = &self.table else { return Ok(self.clone()) };
+        if Arc::ptr_eq(&table.schema, schema) || table.schema == *schema {
+            return Ok(self.clone());
+        }
+        let found = Self::encoded(self.name.clone(), table.frame.clone(), schema.clone())?;
+        let notes = self.notes.iter().cloned().chain(found.notes).collect();
+        // Labels may come from a file of their own.
+        Ok(Self { labels: self.labels.clone().or(found.labels), notes, ..found })
     }
 
     /// Adds labels, one per row.
@@ -59,9 +138,42 @@ impl<'a> Dataset<'a> {
             name: self.name.clone(),
             labels: self.labels.as_ref().map(|labels| labels.select(&indices)),
             columns: self.columns.clone(),
-            rows: Arc::new(Subset::new(self.rows.clone(), indices)),
+            rows: Arc::new(Subset::new(self.rows.clone(), indices.clone())),
+            notes: self.notes.clone(),
+            table: self.table.as_ref().map(|table| EncodedTable {
+                schema: table.schema.clone(),
+                frame: table.frame.select(indices),
+            }),
         }
     }
+}
+
+/// The labels of a table, from the cells of a column.
+fn labels_of(frame: &Frame<'_>, column: usize) -> Result<Labels> {
+    let texts = match &frame.columns[column].content {
+        Content::Texts(texts) => Some(texts.clone()),
+        Content::Numbers | Content::Days => None,
+    };
+    let width = frame.columns.len();
+    let mut names = Vec::with_capacity(frame.cells.rows());
+    each_block(&*frame.cells, |first, block| {
+        for (row, cells) in (first..).zip(block.chunks_exact(width)) {
+            let cell = cells[column];
+            if cell.is_nan() {
+                let row = frame.cells.row_number(row);
+                return Err(Error::data(format!("row {row}: the label is missing"))
+                    .hint("remove or fill such rows first"));
+            }
+            names.push(match &texts {
+                Some(texts) => {
+                    texts.get(cell as usize).map_or_else(String::new, |text| text.trim().to_owned())
+                }
+                None => cell.to_string(),
+            });
+        }
+        Ok(())
+    })?;
+    Labels::from_names(&names)
 }
 
 /// The rows of a borrowed table.

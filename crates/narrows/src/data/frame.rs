@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Source, Subset};
+use super::source::each_block;
+use super::{Access, Element, Shape, Source, Subset};
 use crate::error::{Error, Result};
 
 /// A table before its columns are encoded as the numbers of a row: see `Schema`.
@@ -74,6 +75,30 @@ impl<'a> Frame<'a> {
         Ok(Self { columns, cells })
     }
 
+    /// Whether all columns are numbers.
+    pub fn is_numeric(&self) -> bool {
+        self.columns.iter().all(|column| column.content == Content::Numbers)
+    }
+
+    /// For each column of days, whether some of them have a time.
+    ///
+    /// # Errors
+    /// Where rows cannot be read.
+    pub(crate) fn has_times(&self) -> Result<Vec<bool>> {
+        let mut found = vec![false; self.columns.len()];
+        let days: Vec<usize> =
+            (0..found.len()).filter(|&at| self.columns[at].content == Content::Days).collect();
+        if !days.is_empty() {
+            each_block(&*self.cells, |_, block| {
+                for row in block.chunks_exact(self.columns.len()) {
+                    days.iter().for_each(|&at| found[at] |= row[at].is_finite() && row[at].fract() != 0.0);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
     /// The rows `indices`, in this order. No rows are copied.
     ///
     /// # Panics
@@ -81,5 +106,67 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn select(&self, indices: Vec<usize>) -> Self {
         Self { columns: self.columns.clone(), cells: Arc::new(Subset::new(self.cells.clone(), indices)) }
+    }
+}
+
+/// Some of the numbers of each row of another source.
+pub(crate) struct Columns<'a> {
+    source: Arc<dyn Source + 'a>,
+    columns: Vec<usize>,
+}
+
+impl<'a> Columns<'a> {
+    /// The numbers `columns` of the rows of `source`, in this order.
+    ///
+    /// # Panics
+    /// Where a row is not that long.
+    pub fn new(source: Arc<dyn Source + 'a>, columns: Vec<usize>) -> Self {
+        assert!(columns.iter().all(|&column| column < source.shape().len()), "a column past the end");
+        Self { source, columns }
+    }
+
+    fn pick(&self, wide: &[f64], out: &mut [f64]) {
+        let width = self.source.shape().len();
+        for (row, out) in wide.chunks_exact(width).zip(out.chunks_exact_mut(self.columns.len())) {
+            for (out, &column) in out.iter_mut().zip(&self.columns) {
+                *out = row[column];
+            }
+        }
+    }
+}
+
+impl Source for Columns<'_> {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::flat(self.columns.len())
+    }
+
+    fn row_number(&self, row: usize) -> usize {
+        self.source.row_number(row)
+    }
+
+    fn element(&self) -> Element {
+        self.source.element()
+    }
+
+    fn access(&self) -> Access {
+        self.source.access()
+    }
+
+    fn read_f64(&self, first: usize, out: &mut [f64]) -> Result<()> {
+        let mut wide = vec![0.0; out.len() / self.columns.len() * self.source.shape().len()];
+        self.source.read_f64(first, &mut wide)?;
+        self.pick(&wide, out);
+        Ok(())
+    }
+
+    fn gather_f64(&self, indices: &[usize], out: &mut [f64]) -> Result<()> {
+        let mut wide = vec![0.0; indices.len() * self.source.shape().len()];
+        self.source.gather_f64(indices, &mut wide)?;
+        self.pick(&wide, out);
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::formats::array::{self, Header};
 use super::formats::input::Input;
 use super::formats::{Parts, csv, idx, npy};
 use super::on_disk::{self, OnDisk};
-use super::{Dataset, Labels, Shape, Source, Table};
+use super::{Dataset, Labels, Shape, Source, Table, TableOptions};
 use crate::error::{Error, Result};
 
 /// Properties of a data set that its file does not state.
@@ -23,6 +23,8 @@ pub struct OpenOptions {
     /// row-major order and IDX files, not packed. `None` does so for such files where the rows would take more than half of
     /// the free memory (on Linux; elsewhere rows are read into memory). Only [`open`] uses it.
     pub in_memory: Option<bool>,
+    /// Choices about the columns of a table.
+    pub table: TableOptions,
 }
 
 /// Opens a file.
@@ -150,7 +152,7 @@ impl Found {
             }
         }
         let Self { rows, labels, columns } = self;
-        Ok(Dataset { name: short_name, rows: rows.into_source(), labels, columns })
+        Ok(Dataset { labels, columns, ..Dataset::new(short_name, rows.into_source()) })
     }
 }
 

@@ -43,7 +43,7 @@ impl Model {
     /// If the rows do not fit the model, have missing values, cannot be read, or lack labels that a classifier knows, or a metric would
     /// not be finite.
     pub fn evaluate<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Evaluation> {
-        let rows = rows.into();
+        let rows = self.match_rows(&rows.into())?;
         Ok(match self.classes() {
             Some(names) => {
                 let classes = labels::class_numbers(&rows, names)?;
@@ -75,6 +75,6 @@ impl Model {
     /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read, or a score would
     /// not be finite.
     pub fn score_rows<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<RowScores> {
-        reconstruction::score_rows(self, &*rows.into().rows)
+        reconstruction::score_rows(self, &*self.match_rows(&rows.into())?.rows)
     }
 }

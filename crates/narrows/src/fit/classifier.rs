@@ -90,8 +90,7 @@ fn choose_scaling(
     recipe.encoder = encoder_of(model)?;
     // The layers are trained already, and the recipe's description is about other layers.
     (recipe.pretrain, recipe.about) = (None, None);
-    check_units(rows.element(), recipe.scale, &job.measured[1])
-        .map_err(|error| error.at(&job.held_out.name))?;
+    check_units(rows.element(), &job.measured[1]).map_err(|error| error.at(&job.held_out.name))?;
     Ok((recipe, model.scaling.clone()))
 }
 

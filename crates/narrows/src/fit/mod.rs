@@ -74,7 +74,10 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
     recipe.validate()?;
     let FitOptions { held_out, compute, start_from, checkpoints, watch } = options;
     let (training, held_out) = match held_out {
-        HeldOut::Rows(rows) => (training, rows.clone()),
+        HeldOut::Rows(rows) => {
+            let held_out = rows.matched_to(&training)?;
+            (training, held_out)
+        }
         HeldOut::Share(share) => hold_out(&training, share, recipe.seed())?,
     };
     checks::check_lengths(&training, &held_out)?;
@@ -265,7 +268,10 @@ impl FitJob<'_> {
 
     /// The scale of a recipe; `auto` is resolved by the statistics of the rows.
     fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
+        let is_mixed = self.training.schema().is_some_and(|schema| !schema.is_numeric());
         match scale {
+            // Levels, dates and numbers have no common unit.
+            Scale::Auto if is_mixed && !needs_unit_range => Ok(Scale::Standard),
             Scale::Auto => Ok(choose_scale(&self.measured[0], &self.measured[1], needs_unit_range)?.scale),
             Scale::None | Scale::Unit | Scale::Center | Scale::MinMax | Scale::Standard => Ok(scale),
         }
@@ -274,9 +280,15 @@ impl FitJob<'_> {
     /// Learns the scaling from the training rows. Refuses held-out rows in other units.
     fn learn_scaling(&self, scale: Scale) -> Result<Scaling> {
         let element = self.training.rows.element();
-        crate::model::check_units(element, scale, &self.measured[1])
+        crate::model::check_units(element, &self.measured[1])
             .map_err(|error| error.at(&self.held_out.name))?;
-        Scaling::learn_from(scale, &self.measured[0])
+        let scaling = Scaling::learn_from(scale, &self.measured[0])?;
+        Ok(match self.training.encoded_columns() {
+            Some(columns) if scale == Scale::Standard => {
+                scaling.weighing_levels(&columns, &self.measured[0])?
+            }
+            _ => scaling,
+        })
     }
 
     /// Announces a stage; false where the callback stops the fit before it.
@@ -304,6 +316,7 @@ impl FitJob<'_> {
             summary: None,
             part: Part::Whole,
             classes: None,
+            schema: self.training.schema().cloned(),
             compute: self.compute,
         }
     }

@@ -1,12 +1,14 @@
 //! Inference: encode, decode, reconstruct, predict.
 
+use std::sync::Arc;
+
 use super::needs::Sides;
 use super::{Fitted, Model, Part};
+use crate::base::text::figure_text;
 use crate::compute::Compute;
-use crate::data::scaling::Scale;
 use crate::data::source::{Precision, check_finite, first_not_finite, result_not_finite};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, Element, Shape, Source, Table, Values};
+use crate::data::{Columns, Content, Dataset, Element, FrameColumn, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
 use crate::network::engine::{Inference, each_chunk};
 use crate::pca::single::SinglePca;
@@ -25,8 +27,8 @@ impl Model {
     /// If the rows have another length than the training rows, a value is missing or infinite, a code would not be finite, or rows
     /// cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
-        let rows = rows.into();
         self.must_have(Part::Encoder, "encode rows")?;
+        let rows = self.match_rows(&rows.into())?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Encode)
     }
@@ -38,11 +40,30 @@ impl Model {
     /// If the codes have another length than the model's, a value is missing or infinite, a row would not be finite, or the model is
     /// a classifier.
     pub fn decode<'a>(&self, codes: impl Into<Dataset<'a>>) -> Result<Table> {
-        let codes = codes.into();
         self.must_reconstruct("decode codes")?;
         self.must_have(Part::Decoder, "decode codes")?;
+        let codes = self.match_codes(&codes.into());
         self.check_length(&*codes.rows, self.code_shape(), "the model's codes have")?;
         self.map(&*codes.rows, Direction::Decode)
+    }
+
+    /// The codes among the columns of a table, as [`Model::encode`] names them in files: `code_1` and so on, beside identifiers and
+    /// labels. Other rows are codes as they are.
+    fn match_codes<'a>(&self, codes: &Dataset<'a>) -> Dataset<'a> {
+        let Some(table) = &codes.table else { return codes.clone() };
+        let frame = &table.frame;
+        let find = |unit: usize| {
+            let name = format!("code_{unit}");
+            let named = |column: &FrameColumn| column.name.as_deref() == Some(&*name);
+            frame.columns.iter().position(|column| named(column) && column.content == Content::Numbers)
+        };
+        let size = self.code_shape().len();
+        let rows: Arc<dyn Source + 'a> = match (1..=size).map(find).collect::<Option<Vec<_>>>() {
+            Some(units) => Arc::new(Columns::new(frame.cells.clone(), units)),
+            None if frame.is_numeric() && frame.columns.len() == size => frame.cells.clone(),
+            None => codes.rows.clone(),
+        };
+        Dataset { rows, table: None, ..codes.clone() }
     }
 
     /// Encodes and decodes rows: the same bits as [`Model::encode`] followed by [`Model::decode`].
@@ -50,9 +71,9 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`], and if the model is a classifier.
     pub fn reconstruct<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
-        let rows = rows.into();
         self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
+        let rows = self.match_rows(&rows.into())?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Both)
     }
@@ -69,19 +90,33 @@ impl Model {
     /// # Errors
     /// As [`Model::encode`], and if the model is not a classifier.
     pub fn predict<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
-        let rows = rows.into();
         if self.classes.is_none() {
             return Err(Error::model("the model is no classifier: it knows no classes")
                 .hint("fit a classifier that starts from it"));
         }
+        let rows = self.match_rows(&rows.into())?;
         self.check_rows(&*rows.rows)?;
         self.map(&*rows.rows, Direction::Both)
     }
 
-    /// Refuses rows of another length than the training rows, and rows in 0..1 if the model was fitted on bytes.
+    /// Refuses rows of another length or shape than the training rows, and rows in other units.
     pub(crate) fn check_rows(&self, rows: &dyn Source) -> Result<()> {
         self.check_length(rows, self.shape, "the model was fitted on rows of")?;
-        check_units(self.element, self.recipe.scale(), &Measured::new(rows))
+        let shape = rows.shape();
+        if shape.is_image() && self.shape.is_image() && shape != self.shape {
+            return Err(Error::data(format!(
+                "the rows are images of {shape}; the model was fitted on {}",
+                self.shape
+            ))
+            .hint("their numbers are in another order: height, width, channels"));
+        }
+        check_units(self.element, &Measured::new(rows))?;
+        if self.schema.is_some() || self.element == Element::U8 {
+            return Ok(());
+        }
+        let mut means = self.training_mean.clone();
+        self.scaling.undo_f64(&mut means, self.shape.len());
+        check_learned_range(&means, rows)
     }
 
     fn check_length(&self, rows: &dyn Source, shape: Shape, reason: &str) -> Result<()> {
@@ -282,15 +317,42 @@ impl Model {
     }
 }
 
-/// Refuses rows in 0..1 for a method that was fitted on bytes: it would divide them by 255 and silently see zeros.
-pub(crate) fn check_units(fitted_on: Element, scale: Scale, rows: &Measured<'_>) -> Result<()> {
-    if fitted_on != Element::U8 || scale != Scale::Unit || rows.source.element() == Element::U8 {
+/// Refuses rows in other units than the training rows: shares in 0..1 for a method that was fitted on bytes.
+pub(crate) fn check_units(fitted_on: Element, rows: &Measured<'_>) -> Result<()> {
+    if fitted_on != Element::U8 || rows.source.element() == Element::U8 {
         return Ok(());
     }
     let largest = rows.statistics()?.largest();
     if largest > 0.0 && largest <= 1.0 {
-        return Err(Error::data("the rows lie in 0..1; the model was fitted on bytes and divides by 255")
+        return Err(Error::data("the rows lie in 0..1; the model was fitted on bytes, from 0 to 255")
             .hint("multiply the rows by 255"));
+    }
+    Ok(())
+}
+
+/// Rows that are looked at to find out their units.
+const FIRST_ROWS: usize = 256;
+
+/// Refuses rows on the scale of bytes for a model whose training rows were in 0..1, by the mean of the first rows: single numbers
+/// may lie outside, as outliers do.
+fn check_learned_range(training_means: &[f64], rows: &dyn Source) -> Result<()> {
+    let count = rows.rows().min(FIRST_ROWS);
+    if count == 0 || !training_means.iter().all(|mean| (0.0..=1.0).contains(mean)) {
+        return Ok(());
+    }
+    let mut first = vec![0.0; count * rows.shape().len()];
+    rows.read_f64(0, &mut first)?;
+    let numbers = || first.iter().copied().filter(|number| number.is_finite());
+    let (least, most) =
+        (numbers().fold(f64::INFINITY, f64::min), numbers().fold(f64::NEG_INFINITY, f64::max));
+    let mean = numbers().sum::<f64>() / numbers().count().max(1) as f64;
+    if mean > 2.0 && least >= 0.0 && most <= 255.0 {
+        return Err(Error::data(format!(
+            "the rows reach from {} to {}; the model was fitted on rows of about 0..1",
+            figure_text(least),
+            figure_text(most)
+        ))
+        .hint("divide the rows by 255, if they are bytes"));
     }
     Ok(())
 }

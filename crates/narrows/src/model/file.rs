@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::base::container::{self, Kind, Tensor, Tensors};
 use crate::base::{atomic_file, hash, input_file, memory};
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Element, Shape};
+use crate::data::{Element, Schema, Shape};
 use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
@@ -22,7 +23,7 @@ use crate::recipe::{
     Train, Units, Weights,
 };
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 5 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 6 };
 
 /// The JSON head: everything but tensors.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +43,9 @@ struct ModelHead {
     /// For a classifier: the names of its classes and its summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     classes: Option<ClassesHead>,
+    /// The columns of the table that the model was fitted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Arc<Schema>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -268,6 +272,7 @@ impl Model {
                 names: names.clone(),
                 summary: self.summary.as_ref().and_then(Summary::classification).map(ClassificationHead::of),
             }),
+            columns: self.schema.clone(),
         };
         container::encode(&MODEL, head.version(), &head, &tensors)
     }
@@ -403,14 +408,18 @@ impl ModelHead {
             Scale::None | Scale::Unit | Scale::MinMax | Scale::Standard => 1,
             Scale::Auto | Scale::Center => 3,
         };
+        let of_columns = if self.columns.is_some() { 6 } else { 1 };
         let of_part = if self.part == Part::Whole { 1 } else { 3 };
-        of_part.max(of_scale).max(of_recipe).max(of_precision).max(of_summary)
+        of_part.max(of_columns).max(of_scale).max(of_recipe).max(of_precision).max(of_summary)
     }
 
     /// The model of this head and the file's tensors. Everything is checked: a file may be damaged or written by hand.
     fn into_model(self, mut tensors: Tensors<'_>) -> Result<Model> {
         self.recipe.validate().map_err(in_recipe)?;
         let width = self.row_length()?;
+        if self.columns.as_ref().is_some_and(|schema| schema.width() != width || self.shape.is_image()) {
+            return Err(senseless("columns that do not make up a row"));
+        }
         let scaling = read_scaling(&mut tensors, width)?;
         let training_mean = tensors.f64("training_mean", &[width])?;
         if self.pca.is_some() && !matches!(self.recipe, Recipe::Pca(_)) {
@@ -426,7 +435,7 @@ impl ModelHead {
             }
         };
         tensors.finish(&MODEL)?;
-        let Self { recipe, shape, element, summary, part, classes, pca: _ } = self;
+        let Self { recipe, shape, element, summary, part, classes, columns: schema, pca: _ } = self;
         let (classes, summary) = match classes {
             None => (None, summary.map(Summary::Reconstruction)),
             Some(classes) => {
@@ -435,7 +444,19 @@ impl ModelHead {
             }
         };
         let compute = Compute::default();
-        Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes, compute })
+        Ok(Model {
+            recipe,
+            shape,
+            element,
+            scaling,
+            training_mean,
+            fitted,
+            summary,
+            part,
+            classes,
+            schema,
+            compute,
+        })
     }
 
     /// Numbers in a row.

@@ -24,9 +24,11 @@ pub use parameters::{NamedParameter, WeightImages, WeightsOf};
 pub(crate) use parts::Part;
 pub use parts::{Decoder, Encoder};
 
+use std::sync::Arc;
+
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Element, Shape};
+use crate::data::{Dataset, Element, Schema, Shape};
 use crate::error::{Error, Result};
 use crate::network::engine::code_units;
 use crate::network::plan::{LayerTable, Plan};
@@ -61,6 +63,8 @@ pub struct Model {
     pub(crate) part: Part,
     /// The names of the classes in the order of the outputs; for a classifier only.
     pub(crate) classes: Option<Vec<String>>,
+    /// The columns of the table that the model was fitted on; None for rows of an array.
+    pub(crate) schema: Option<Arc<Schema>>,
     /// Not stored in the file.
     pub(crate) compute: Compute,
 }
@@ -77,6 +81,7 @@ impl PartialEq for Model {
             && self.summary == other.summary
             && self.part == other.part
             && self.classes == other.classes
+            && self.schema == other.schema
     }
 }
 
@@ -131,6 +136,30 @@ impl Model {
     /// The names of the classes in the order of the outputs; for a classifier only.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
+    }
+
+    /// The columns of the table that the model was fitted on; None for a model of the rows of an array.
+    pub fn schema(&self) -> Option<&Arc<Schema>> {
+        self.schema.as_ref()
+    }
+
+    /// The rows as this model's schema encodes them: columns are matched by name. [`Dataset::notes`] says what is worth knowing,
+    /// such as levels that the model does not know. All methods that take rows do this themselves.
+    ///
+    /// # Errors
+    /// Where a column is missing, not known or of another kind.
+    pub fn match_rows<'a>(&self, rows: &Dataset<'a>) -> Result<Dataset<'a>> {
+        match (&self.schema, &rows.table) {
+            (Some(schema), _) => rows.matched(schema),
+            // A model of an array takes the cells of a table of numbers: an identifier may be among its columns.
+            (None, Some(table))
+                if table.frame.cells.shape().len() == self.shape.len() && table.frame.is_numeric() =>
+            {
+                let rows = rows.clone();
+                Ok(Dataset { rows: table.frame.cells.clone(), table: None, ..rows })
+            }
+            (None, _) => Ok(rows.clone()),
+        }
     }
 
     /// The components and variances; for a PCA only.

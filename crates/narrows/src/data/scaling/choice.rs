@@ -6,7 +6,7 @@ use crate::data::stats::Measured;
 use crate::error::Result;
 
 /// Columns are standardised if their standard deviations differ by more than this factor.
-const UNLIKE: f64 = 3.0;
+const UNLIKE: f64 = 10.0;
 
 /// A scaling that was chosen, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Chosen {
 /// 2. Values in 0..1, also those of the held-out rows, are not scaled.
 /// 3. If a loss needs 0..1, each column is scaled to it.
 /// 4. Pixels are not scaled.
-/// 5. Columns whose standard deviations differ by more than a factor of 3 are standardised; others are not scaled.
+/// 5. Columns whose standard deviations differ by more than a factor of 10 are standardised; others are not scaled.
 ///
 /// # Errors
 /// Where rows cannot be read.

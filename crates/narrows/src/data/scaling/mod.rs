@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::memory;
 use crate::data::source::check_finite;
 use crate::data::stats::Measured;
-use crate::data::{Element, Source, Table, Values};
+use crate::data::{ColumnError, Element, EncodedColumn, Source, Table, Values};
 use crate::error::{Error, Result};
 
 /// Rows that are converted at a time.
@@ -125,6 +125,25 @@ impl Scaling {
     /// Whether the scaling changes nothing.
     fn is_identity(&self) -> bool {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
+    }
+
+    /// With the levels of categories scaled as in the factor analysis of mixed data (Pagès 2004): an indicator of a level that p of
+    /// the rows have is divided by sqrt(p) instead of by its standard deviation, so that a category of m levels has a total variance
+    /// of m - 1, and its distances are those of multiple correspondence analysis. A yes/no column, standardised, is the same as
+    /// its two levels scaled so. Variances are those of division by n, as in the publication: those of a PCA, which divides by
+    /// n - 1, become equal to them by a factor of n / (n - 1) under the root.
+    ///
+    /// # Errors
+    /// As [`Source::read_f64`].
+    pub(crate) fn weighing_levels(self, columns: &[EncodedColumn], rows: &Measured<'_>) -> Result<Self> {
+        let Self { offsets, mut scales, .. } = self;
+        let found = rows.statistics()?;
+        let is_category = |column: &&EncodedColumn| column.error == ColumnError::Categorical;
+        for at in columns.iter().filter(is_category).flat_map(|column| column.range.clone()) {
+            let n = (found.rows - found.missing[at]) as f64;
+            scales[at] = non_zero((found.mean[at] * n / (n - 1.0).max(1.0)).sqrt());
+        }
+        Ok(Self::from_parts(offsets, scales))
     }
 
     /// Reads the rows `indices` of a source and scales them. Rows in double precision are scaled before they are rounded to single

@@ -127,6 +127,7 @@ pub fn compare(
     compute: Compute,
     callback: &mut (dyn FnMut(&ComparisonEvent) -> ControlFlow<()> + Send),
 ) -> Result<Comparison> {
+    let held_out = &held_out.matched_to(training)?;
     check(candidates, training, held_out)?;
     let scale = common_scale(candidates, training, held_out, options)?;
     let mut run = ComparisonRun::new(training, held_out, scale.scale, compute, options.checkpoints, callback);

@@ -20,7 +20,7 @@ mod text;
 mod write;
 
 pub(in crate::data) use labels::read_labels;
-pub use write::{WriteOptions, encode, encode_classes};
+pub use write::{WriteOptions, encode, encode_classes, encode_table};
 
 use super::Parts;
 use crate::data::{Labels, Shape, Table, Values};

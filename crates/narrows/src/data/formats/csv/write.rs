@@ -1,10 +1,15 @@
 //! Writing of CSV.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use csv::WriterBuilder;
 
 use crate::base::text::escaped;
+use crate::data::schema::date_text;
+use crate::data::source::each_block;
+use crate::data::{Content, Frame};
+use crate::error::Result;
 
 /// Options of [`encode`] and [`encode_classes`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,23 +57,73 @@ pub fn encode(header: Option<&[String]>, width: usize, values: &[f64], options: 
             .expect("memory takes it");
         writer.flush().expect("memory takes it");
     }
+    let mut digits = String::new();
     for row in values.chunks_exact(width) {
         for (column, &value) in row.iter().enumerate() {
             if column > 0 {
                 out.push(b',');
             }
-            let size = value.abs();
-            // Both forms read back the same; digits without an exponent are easier to read while they are few.
-            let digits = if size == 0.0 || (1e-5..1e16).contains(&size) {
-                format!("{value}")
-            } else {
-                format!("{value:e}")
-            };
+            digits.clear();
+            push_number(&mut digits, value);
             out.extend_from_slice(digits.as_bytes());
         }
         out.push(b'\n');
     }
     out
+}
+
+/// CSV text of a table, with a header; the cells are separated by `delimiter`. Missing values are empty cells, days since 1970 are
+/// dates of the form 2026-11-28, or with a time 2026-11-28T17:05:00.
+///
+/// # Errors
+/// Where rows cannot be read.
+pub fn encode_table(frame: &Frame<'_>, delimiter: u8, options: WriteOptions) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut writer = WriterBuilder::new().delimiter(delimiter).from_writer(&mut out);
+    let titles = (1..).zip(&frame.columns).map(|(number, column)| match &column.name {
+        Some(name) => options.text(name).into_owned(),
+        None => format!("column_{number}"),
+    });
+    writer.write_record(titles).expect("memory takes it");
+    let has_times = frame.has_times()?;
+    let width = frame.columns.len();
+    let mut digits = String::new();
+    each_block(&*frame.cells, |_, block| {
+        for row in block.chunks_exact(width) {
+            for ((column, &has_times), &cell) in frame.columns.iter().zip(&has_times).zip(row) {
+                let written = match &column.content {
+                    _ if cell.is_nan() => writer.write_field(""),
+                    Content::Texts(texts) => {
+                        let text = texts.get(cell as usize).map_or("", |text| text);
+                        writer.write_field(&*options.text(text))
+                    }
+                    Content::Days => writer.write_field(date_text(cell, has_times)),
+                    Content::Numbers => {
+                        digits.clear();
+                        push_number(&mut digits, cell);
+                        writer.write_field(&digits)
+                    }
+                };
+                written.expect("memory takes it");
+            }
+            writer.write_record(None::<&[u8]>).expect("memory takes it");
+        }
+        Ok(())
+    })?;
+    writer.flush().expect("memory takes it");
+    drop(writer);
+    Ok(out)
+}
+
+/// Appends the fewest digits that read back as the same f64. Digits without an exponent are easier to read while they are few.
+fn push_number(out: &mut String, value: f64) {
+    let size = value.abs();
+    let written = if size == 0.0 || (1e-5..1e16).contains(&size) {
+        write!(out, "{value}")
+    } else {
+        write!(out, "{value:e}")
+    };
+    written.expect("a string takes it");
 }
 
 /// CSV text of the output of a classifier: for each row the most probable class (the first of equals), then the probability of
