@@ -1,7 +1,7 @@
 //! What can be typed. Parsing never acts.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -24,7 +24,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Fit a recipe to data: writes a model and a report, and says what the model is worth
-    #[command(override_usage = "narrows fit [OPTIONS] <RECIPE> <DATA>")]
+    #[command(override_usage = "narrows fit [OPTIONS] [RECIPE] <DATA>")]
     Fit(FitArguments),
     /// Fit several recipes to the same data and compare them by the same metrics
     #[command(override_usage = "narrows compare [OPTIONS] <RECIPE>... <DATA>")]
@@ -71,6 +71,18 @@ pub struct DataOptions {
     /// File with one class per row
     #[arg(long, value_name = "FILE", alias = "labels")]
     pub labels_file: Option<PathBuf>,
+    /// Columns of a table to use, by name or by number from 1 [default: all]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', help_heading = "Columns of tables")]
+    pub columns: Vec<String>,
+    /// Columns of a table to leave out
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', help_heading = "Columns of tables")]
+    pub drop: Vec<String>,
+    /// Columns that name the rows: kept beside codes, not learned
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', help_heading = "Columns of tables")]
+    pub id: Vec<String>,
+    /// Kind of a column (number, yes_no, category, date, identifier, label, text), where `narrows data` shows another one
+    #[arg(long, value_name = "COLUMN=KIND", value_delimiter = ',', help_heading = "Columns of tables")]
+    pub kind: Vec<String>,
 }
 
 /// How a model is computed.
@@ -129,11 +141,10 @@ pub struct CsvOptions {
 /// `narrows fit`
 #[derive(Debug, Args)]
 pub struct FitArguments {
-    /// A built-in recipe (see `narrows recipes`) or a TOML file
-    pub recipe: OsString,
-    /// Training rows: mnist, mnist:test, iris, or a file (.idx, .npy, .csv, gzipped or not)
-    #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
-    pub data: Option<OsString>,
+    /// A built-in recipe (see `narrows recipes`) or a TOML file [default: `table` for tables]; then the training rows: mnist,
+    /// mnist:test, iris, or a file
+    #[arg(required = true, value_name = "[RECIPE] DATA")]
+    pub recipe_and_data: Vec<OsString>,
     /// The older spelling of DATA
     #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
     pub data_flag: Option<OsString>,
@@ -184,10 +195,37 @@ pub struct FitArguments {
 }
 
 impl FitArguments {
-    /// The name of the training rows.
-    pub fn data(&self) -> &OsStr {
-        self.data.as_deref().or(self.data_flag.as_deref()).unwrap_or_default()
+    /// The recipe, if one is named, and the names of the training rows.
+    pub fn recipe_and_data(&self) -> (Option<&OsStr>, &[OsString]) {
+        match (&self.data_flag, &self.recipe_and_data[..]) {
+            (Some(data), [recipe, ..]) => (Some(recipe), std::slice::from_ref(data)),
+            (None, [first, rest @ ..]) if is_recipe(first, !rest.is_empty()) => (Some(first), rest),
+            (_, all) => (None, all),
+        }
     }
+}
+
+/// Whether the first position names a recipe, not data: a built-in one or a TOML file; before data also a file that is no usual
+/// file of data, and what is neither a file nor built-in data, so that a misspelt recipe is told from data.
+fn is_recipe(name: &OsStr, is_before_data: bool) -> bool {
+    const DATA: [&str; 16] = [
+        "csv", "tsv", "txt", "gz", "zst", "npy", "npz", "idx", "parquet", "arrow", "feather", "json",
+        "jsonl", "ndjson", "png", "jpg",
+    ];
+    let path = Path::new(name);
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    if narrows::recipe::RecipeFile::names().any(|known| name == known) || extension.as_deref() == Some("toml")
+    {
+        return true;
+    }
+    let text = name.to_string_lossy();
+    let is_data = extension.is_some_and(|extension| DATA.contains(&&*extension))
+        || narrows_datasets::names().any(|known| text == known)
+        || text.contains(['*', '?'])
+        || text == "-"
+        || text.ends_with("-ubyte")
+        || path.is_dir();
+    is_before_data && !is_data
 }
 
 /// `narrows compare`

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use narrows::base::output::OutputFile;
-use narrows::data::Values;
 use narrows::data::formats::csv::{self, WriteOptions};
 use narrows::data::formats::npy;
 use narrows::data::scaling::Scaling;
+use narrows::data::{EncodedTable, Frame, Values};
 use narrows::error::{Error, Result};
 use narrows::model::{Decoder, Encoder};
 use narrows::{Dataset, Model, Shape, Source, Table};
@@ -25,9 +25,15 @@ pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     check_picture(arguments, model.code_shape())?;
     let dataset = open_rows(arguments)?;
     require_room(arguments, dataset.rows.rows(), model.code_shape())?;
+    let dataset = matched(model.of_model(), &dataset, arguments)?;
     let (codes, seconds) = timed(|| model.encode(&dataset)).map_err(|error| error.at(&dataset.name))?;
-    let header = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
-    write(arguments, &output, "encoded", codes, None, header, seconds)
+    let header: Vec<String> = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
+    let beside = dataset.table.as_ref().filter(|table| table.schema.names_rows());
+    let frame = match beside.filter(|_| is_text(&arguments.out)) {
+        Some(table) => Some(table.schema.label_rows(&codes, header.clone(), &table.frame)?),
+        None => None,
+    };
+    write(arguments, &output, "encoded", Rows { values: codes, header, frame }, None, seconds)
 }
 
 /// Writes the rows of codes.
@@ -38,17 +44,19 @@ pub fn decode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let dataset = open_rows(arguments)?;
     require_room(arguments, dataset.rows.rows(), model.shape())?;
     let (rows, seconds) = timed(|| model.decode(&dataset)).map_err(|error| error.at(&dataset.name))?;
-    let header = column_names(rows.shape());
-    write(arguments, &output, "decoded", rows, Some(model.scaling()), header, seconds)
+    let rows = Rows::of_model(model.of_model(), rows, dataset.table.as_ref(), arguments)?;
+    write(arguments, &output, "decoded", rows, Some(model.scaling()), seconds)
 }
 
 /// Writes rows encoded and decoded again.
 pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (output, model, dataset) = open(arguments)?;
     require_room(arguments, dataset.rows.rows(), model.shape())?;
+    let dataset = matched(&model, &dataset, arguments)?;
     let (rows, seconds) = timed(|| model.reconstruct(&dataset)).map_err(|error| error.at(&dataset.name))?;
-    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
-    write(arguments, &output, "reconstructed", rows, Some(model.scaling()), header, seconds)
+    let mut rows = Rows::of_model(&model, rows, dataset.table.as_ref(), arguments)?;
+    rows.header = dataset.columns.unwrap_or(rows.header);
+    write(arguments, &output, "reconstructed", rows, Some(model.scaling()), seconds)
 }
 
 /// Writes the rows on the line between the codes of two rows.
@@ -58,8 +66,51 @@ pub fn interpolate(arguments: &InterpolateArguments) -> anyhow::Result<ExitCode>
     let (first, last) = (*from_row as usize - 1, *to_row as usize - 1);
     let (rows, seconds) = timed(|| model.interpolate(&dataset, first, last, usize::from(*steps)))
         .map_err(|error| error.at(&dataset.name))?;
-    let header = dataset.columns.unwrap_or_else(|| column_names(model.shape()));
-    write(apply, &output, "interpolated", rows, Some(model.scaling()), header, seconds)
+    let mut rows = Rows::of_model(&model, rows, None, apply)?;
+    rows.header = dataset.columns.unwrap_or(rows.header);
+    write(apply, &output, "interpolated", rows, Some(model.scaling()), seconds)
+}
+
+/// The rows as the model encodes them; what is worth knowing about that goes to standard error.
+fn matched<'a>(model: &Model, dataset: &Dataset<'a>, arguments: &ApplyArguments) -> Result<Dataset<'a>> {
+    let found = model.match_rows(dataset).map_err(|error| error.at(&dataset.name))?;
+    if !arguments.output.json {
+        found.notes.iter().for_each(|note| stderr::line(format!("{}: {note}", dataset.name)));
+    }
+    // The table of a model without columns still names the rows.
+    Ok(Dataset { table: found.table.clone().or_else(|| dataset.table.clone()), ..found })
+}
+
+/// Rows to be written.
+struct Rows {
+    values: Table,
+    /// The names of the numbers.
+    header: Vec<String>,
+    /// The rows as a table, for a file of text.
+    frame: Option<Frame<'static>>,
+}
+
+impl Rows {
+    /// Rows that a model decoded; `beside` is the table of the rows that went in, or of their codes.
+    fn of_model(
+        model: &Model,
+        values: Table,
+        beside: Option<&EncodedTable<'_>>,
+        arguments: &ApplyArguments,
+    ) -> Result<Self> {
+        let frame = match model.schema().filter(|_| is_text(&arguments.out)) {
+            Some(schema) => Some(schema.decode(&values, beside)?),
+            None => None,
+        };
+        let header =
+            model.schema().map_or_else(|| column_names(values.shape()), |schema| schema.encoded_names());
+        Ok(Self { values, header, frame })
+    }
+}
+
+/// Whether a file is text, which has names and levels beside numbers.
+fn is_text(path: &Path) -> bool {
+    matches!(format_of(path), Ok(Format::Csv | Format::Tsv))
 }
 
 fn open(arguments: &ApplyArguments) -> Result<(OutputFile, Model, Dataset<'static>)> {
@@ -75,7 +126,7 @@ fn open_rows(arguments: &ApplyArguments) -> Result<Dataset<'static>> {
 
 /// Claims the output: what cannot be written is refused before the work, not after it.
 fn claim(arguments: &ApplyArguments) -> Result<OutputFile> {
-    if format_of(&arguments.out)? != Format::Csv && arguments.csv.safe_csv {
+    if !matches!(format_of(&arguments.out)?, Format::Csv | Format::Tsv) && arguments.csv.safe_csv {
         return Err(no_csv(&arguments.out));
     }
     let labels = arguments.data_options.labels_file.as_deref();
@@ -113,10 +164,11 @@ fn column_names(shape: Shape) -> Vec<String> {
     (1..=shape.len()).map(|column| format!("column_{column}")).collect()
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Npy,
     Csv,
+    Tsv,
     Png,
 }
 
@@ -131,8 +183,11 @@ fn format_of(path: &Path) -> Result<Format> {
     match extension.as_deref() {
         Some("npy") => Ok(Format::Npy),
         Some("csv") => Ok(Format::Csv),
+        Some("tsv") => Ok(Format::Tsv),
         Some("png") => Ok(Format::Png),
-        _ => Err(Error::data(format!("{}: the result is written as .npy, .csv or .png", path.display()))),
+        _ => {
+            Err(Error::data(format!("{}: the result is written as .csv, .tsv, .npy or .png", path.display())))
+        }
     }
 }
 
@@ -169,7 +224,7 @@ fn require_room(arguments: &ApplyArguments, rows: usize, shape: Shape) -> Result
     let of_number = match format_of(path)? {
         Format::Npy => 2 * size_of::<f32>(),
         Format::Png => size_of::<f32>() + size_of::<f64>() + size_of::<f32>(),
-        Format::Csv => size_of::<f32>() + size_of::<f64>() + LONGEST_CELL,
+        Format::Csv | Format::Tsv => size_of::<f32>() + size_of::<f64>() + LONGEST_CELL,
     };
     let bytes = rows.saturating_mul(shape.len()).saturating_mul(of_number);
     narrows::base::memory::require(bytes, 1, format_args!("{}: the result", path.display()))
@@ -181,12 +236,12 @@ fn write(
     arguments: &ApplyArguments,
     output: &OutputFile,
     event: &'static str,
-    result: Table,
+    result: Rows,
     scaling: Option<&Scaling>,
-    header: Vec<String>,
     seconds: f64,
 ) -> anyhow::Result<ExitCode> {
     let path = &arguments.out;
+    let Rows { values: result, header, frame } = result;
     let (rows, shape) = (result.rows(), result.shape());
     let values = result.into_values();
     let bytes = match format_of(path)? {
@@ -208,9 +263,13 @@ fn write(
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
         }
-        Format::Csv => {
+        format @ (Format::Csv | Format::Tsv) => {
             let options = write_options(arguments.csv);
-            csv::encode(Some(&header), shape.len(), &values.into_f64(), options)
+            let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
+            match frame {
+                Some(frame) => csv::encode_table(&frame, delimiter, options)?,
+                None => csv::encode(Some(&header), shape.len(), &values.into_f64(), delimiter, options),
+            }
         }
     };
     output.write(&bytes)?;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use narrows::data::{Element, Statistics};
+use narrows::base::text::short_text;
+use narrows::data::{ColumnDescription, Element, Statistics};
 use narrows::{Dataset, Shape};
 use serde::Serialize;
 
@@ -59,6 +60,11 @@ struct Description<'a> {
     classes: Option<Vec<Class<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'a [String]>,
+    /// The columns of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<Vec<ColumnDescription>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -86,6 +92,8 @@ impl<'a> Description<'a> {
             mean: found.mean.iter().sum::<f64>() / found.mean.len() as f64,
             classes,
             columns: dataset.columns.as_deref(),
+            table: dataset.table.as_ref().map(|table| table.schema.describe(&table.frame)).transpose()?,
+            notes: &dataset.notes,
         })
     }
 
@@ -115,9 +123,32 @@ impl<'a> Description<'a> {
                 classes.iter().map(|class| format!("{} ({})", class.name, class.rows)).collect();
             pairs.push(("classes".to_owned(), text.join(", ")));
         }
-        if let Some(columns) = self.columns {
-            pairs.push(("columns".to_owned(), columns.join(", ")));
+        for note in self.notes {
+            pairs.push(("note".to_owned(), note.clone()));
         }
-        table::pairs(&pairs)
+        table::pairs(&pairs)?;
+        self.table.as_deref().map_or(Ok(()), print_columns)
     }
+}
+
+/// Prints the columns of a table.
+fn print_columns(columns: &[ColumnDescription]) -> anyhow::Result<()> {
+    let header = ["column", "kind", "examples", "missing", "range or levels", "becomes"].map(String::from);
+    let rows: Vec<Vec<String>> = columns
+        .iter()
+        .map(|column| {
+            let missing = if column.missing > 0 { column.missing.to_string() } else { String::new() };
+            vec![
+                short_text(&column.name, 32),
+                column.kind.name().replace("yes_no", "yes/no").replace('_', " "),
+                column.examples.join(", "),
+                missing,
+                column.content.clone(),
+                column.becomes.clone(),
+            ]
+        })
+        .collect();
+    table::line("")?;
+    table::left_table(&header, &rows)?;
+    table::line("\nAnother kind: --kind COLUMN=KIND. Other columns: --columns, --drop, --id, --label-column.")
 }

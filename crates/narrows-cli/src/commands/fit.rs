@@ -1,5 +1,6 @@
 //! `narrows fit`
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,14 +20,21 @@ use crate::shared::{datasets, interrupt, recipes};
 
 /// Fits a recipe to data: opens both, splits, fits, saves, fits the baseline, reports.
 pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
-    let file = open_recipe(arguments)?;
+    let (recipe_name, data) = arguments.recipe_and_data();
+    let named_recipe = recipe_name.map(|name| open_recipe(name, arguments)).transpose()?;
     // Outputs that are named are looked at before the data are read.
     let named = NamedOutputs::claim(arguments)?;
-    let dataset = datasets::open(arguments.data(), &arguments.data_options)?;
+    let section = named_recipe.as_ref().map(RecipeFile::table_options).transpose()?.unwrap_or_default();
+    let data_options = datasets::with_section(&arguments.data_options, section);
+    let dataset = datasets::open_all(data, &data_options)?;
+    let file = match named_recipe {
+        Some(file) => file,
+        None => open_recipe(default_recipe(&dataset)?.as_ref(), arguments)?,
+    };
+    datasets::say(&dataset, arguments.output.json);
     let recipe = recipe_for(&file, arguments, &dataset)?;
     let seed = arguments.seed.unwrap_or(recipe.seed());
-    let (training, held_out) =
-        datasets::split(arguments.data(), dataset, &arguments.held_out, &arguments.data_options, seed)?;
+    let (training, held_out) = datasets::split(data, dataset, &arguments.held_out, &data_options, seed)?;
     let start = arguments.start_from.as_deref().map(Model::open).transpose()?;
     let compute = datasets::compute(&arguments.compute);
 
@@ -127,9 +135,23 @@ fn how_to_resume(model: &Path) -> String {
     format!("go on with the same command, --out {} and --resume", model.display())
 }
 
+/// The recipe for data that are given alone.
+fn default_recipe(dataset: &Dataset<'_>) -> anyhow::Result<&'static str> {
+    if dataset.table.is_some() {
+        return Ok("table");
+    }
+    let what = if dataset.rows.shape().is_image() { "images" } else { "an array" };
+    let names: Vec<&str> = RecipeFile::names().collect();
+    anyhow::bail!(
+        "{}: {what}: name the recipe before the data, such as pca, single or conv (recipes: {})",
+        dataset.name,
+        names.join(", ")
+    );
+}
+
 /// The recipe with the fields that options set.
-fn open_recipe(arguments: &FitArguments) -> anyhow::Result<RecipeFile> {
-    let mut file = recipes::open(&arguments.recipe, &arguments.recipe_options)?;
+fn open_recipe(name: &OsStr, arguments: &FitArguments) -> anyhow::Result<RecipeFile> {
+    let mut file = recipes::open(name, &arguments.recipe_options)?;
     for (field, value) in [("epochs", arguments.epochs), ("batch_size", arguments.batch_size)] {
         match value {
             Some(_) if file.method() == Some("pca") => {
@@ -206,7 +228,9 @@ impl NamedOutputs {
     fn claim(arguments: &FitArguments) -> anyhow::Result<Self> {
         let FitArguments { data_options, held_out, .. } = arguments;
         let files = [&arguments.start_from, &data_options.labels_file, &held_out.held_out_labels];
-        let mut inputs: Vec<&Path> = vec![Path::new(&arguments.recipe), Path::new(arguments.data())];
+        let (recipe, data) = arguments.recipe_and_data();
+        let mut inputs: Vec<&Path> = recipe.into_iter().map(Path::new).collect();
+        inputs.extend(data.iter().map(Path::new));
         inputs.extend(held_out.held_out.as_deref().map(Path::new));
         inputs.extend(files.into_iter().flatten().map(PathBuf::as_path));
         let claim = |path: Option<&Path>| path.map(|path| OutputFile::claim(path, &inputs)).transpose();

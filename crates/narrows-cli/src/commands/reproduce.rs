@@ -86,7 +86,7 @@ pub fn run(arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
 
 /// The training and the held-out rows of a paper.
 fn rows(paper: &Paper) -> anyhow::Result<(Dataset<'static>, Dataset<'static>)> {
-    let options = DataOptions { shape: None, label_column: None, labels_file: None };
+    let options = DataOptions::default();
     let training = datasets::open(paper.data.as_ref(), &options)?;
     Ok(match narrows_datasets::default_held_out(&paper.data) {
         Some(name) => (training, datasets::open(name.as_ref(), &options)?),

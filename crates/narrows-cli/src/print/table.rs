@@ -48,6 +48,16 @@ pub fn layers(layers: &LayerTable) -> anyhow::Result<()> {
     print(&table)
 }
 
+/// Prints a table of words.
+pub fn left_table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let mut table = Columns::default();
+    table.add_row(header.iter().map(|name| escaped(name)));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| escaped(cell)));
+    }
+    print(&table)
+}
+
 /// Prints a table, all but its first column to the right.
 pub fn table(header: &[String], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let mut table = Columns::right_from(1);

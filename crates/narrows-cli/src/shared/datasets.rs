@@ -1,22 +1,23 @@
 //! Data sets as the options say: built in or a file, and the held-out split.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use anyhow::Context;
-use narrows::data::{OpenOptions, hold_out};
+use narrows::base::text::escaped;
+use narrows::data::{Kind, OpenOptions, TableOptions, hold_out};
+use narrows::recipe::TableSection;
 use narrows::{Compute, Dataset, Error, Result, Shape};
 
 use crate::arguments::{ComputeOptions, DataOptions, HeldOutOptions};
+use crate::print::stderr;
 
 /// The share of rows held out by default.
 pub const HELD_OUT: f64 = 0.1;
 
 /// Opens a data set: a built-in one, or a file. `./mnist` is a file, `mnist` is built in.
 pub fn open(name: &OsStr, options: &DataOptions) -> Result<Dataset<'static>> {
-    let shape = options.shape.as_deref().map(Shape::parse).transpose()?;
-    let (label_column, labels_file) = (options.label_column.clone(), options.labels_file.clone());
-    let options = OpenOptions { label_column, labels_file, shape, ..OpenOptions::default() };
+    let options = open_options(options)?;
     match name.to_str().and_then(|name| narrows_datasets::open_with(name, &options)) {
         Some(built_in) => built_in,
         None if matches!(Path::new(name).try_exists(), Ok(false)) => {
@@ -24,6 +25,77 @@ pub fn open(name: &OsStr, options: &DataOptions) -> Result<Dataset<'static>> {
         }
         None => narrows::data::open(name, &options),
     }
+}
+
+/// Opens the data set of several names: one, so far.
+pub fn open_all(names: &[OsString], options: &DataOptions) -> anyhow::Result<Dataset<'static>> {
+    match names {
+        [name] => Ok(open(name, options)?),
+        [] => anyhow::bail!("no data: name the training rows after the recipe"),
+        [_, other, ..] => anyhow::bail!("{}: one file at a time", other.display()),
+    }
+}
+
+/// The options, and what the section `[table]` of a recipe says where they say nothing.
+pub fn with_section(options: &DataOptions, section: TableSection) -> DataOptions {
+    let TableSection { columns, drop, id, label_column, kinds, .. } = section;
+    let or =
+        |chosen: &Vec<String>, section: Vec<String>| if chosen.is_empty() { section } else { chosen.clone() };
+    let options = options.clone();
+    let label_column =
+        options.label_column.clone().or(label_column.filter(|_| options.labels_file.is_none()));
+    // A kind that is chosen on the command line comes last, and counts.
+    let kind =
+        kinds.iter().map(|(column, kind)| format!("{column}={}", kind.name())).chain(options.kind.clone());
+    DataOptions {
+        columns: or(&options.columns, columns),
+        drop: or(&options.drop, drop),
+        id: or(&options.id, id),
+        kind: kind.collect(),
+        label_column,
+        ..options
+    }
+}
+
+/// Says on standard error what became of the columns of a table, and what else is worth knowing about the rows.
+pub fn say(dataset: &Dataset<'_>, json: bool) {
+    if json {
+        return;
+    }
+    for note in &dataset.notes {
+        stderr::line(format!("{}: {note}", dataset.name));
+    }
+    let Some(schema) = dataset.schema() else { return };
+    let left_out = schema.left_out();
+    if !left_out.is_empty() {
+        stderr::line(format!("{}: not learned: {left_out} (`narrows data` shows all columns)", dataset.name));
+    }
+}
+
+/// The library's options.
+pub fn open_options(options: &DataOptions) -> Result<OpenOptions> {
+    let DataOptions { shape, label_column, labels_file, columns, drop, id, kind } = options;
+    let kinds = kind.iter().map(|choice| match choice.rsplit_once('=') {
+        Some((column, kind)) => {
+            Ok((column.to_owned(), Kind::parse(kind).map_err(|error| error.at("--kind"))?))
+        }
+        None => Err(Error::data(format!(
+            "--kind: `{}`: expected COLUMN=KIND, such as zip=category",
+            escaped(choice)
+        ))),
+    });
+    Ok(OpenOptions {
+        shape: shape.as_deref().map(Shape::parse).transpose()?,
+        label_column: label_column.clone(),
+        labels_file: labels_file.clone(),
+        table: TableOptions {
+            columns: (!columns.is_empty()).then(|| columns.clone()),
+            drop: drop.clone(),
+            identifiers: id.clone(),
+            kinds: kinds.collect::<Result<_>>()?,
+        },
+        ..OpenOptions::default()
+    })
 }
 
 /// The error for a name that is neither a built-in data set nor a file.
@@ -42,7 +114,7 @@ fn no_such_data(name: &str) -> Error {
 
 /// The training and the held-out rows: another data set, a share chosen by the seed, or what is usual for the data.
 pub fn split(
-    data: &OsStr,
+    data: &[OsString],
     dataset: Dataset<'static>,
     held_out: &HeldOutOptions,
     options: &DataOptions,
@@ -60,7 +132,7 @@ pub fn split(
             Some(share) => hold_out(&dataset, share, seed).context("--held-out"),
             None => Ok((dataset, open(text, &options)?)),
         },
-        None => match data.to_str().and_then(narrows_datasets::default_held_out) {
+        None => match data.first().and_then(|data| narrows_datasets::default_held_out(data.to_str()?)) {
             Some(name) => Ok((dataset, open(name.as_ref(), &options)?)),
             None => Ok(hold_out(&dataset, HELD_OUT, seed)?),
         },

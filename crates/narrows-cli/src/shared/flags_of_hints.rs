@@ -1,7 +1,11 @@
 //! Flags in the place of the library's names: its messages speak of options and fields, a terminal of flags.
 
 /// The library's name for an option of a call or a field of a recipe, and the flag that sets it.
-const FLAGS: [(&str, &str); 13] = [
+const FLAGS: [(&str, &str); 17] = [
+    ("columns", "--columns"),
+    ("drop", "--drop"),
+    ("identifiers", "--id"),
+    ("kinds", "--kind COLUMN=KIND"),
     ("label_column", "--label-column"),
     ("labels_file", "--labels-file"),
     ("shape", "--shape"),

@@ -1,12 +1,13 @@
 //! Recipes as TOML files, and the built-in recipes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::base::input_file;
+use crate::data::Kind;
 use crate::error::{Error, Result};
 use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, PcaRecipe, Recipe, suggestion};
 
@@ -37,6 +38,33 @@ const DEPENDENTS: [(&str, &[&str]); 2] = [
     ),
     ("train.schedule", &["final_rate"]),
 ];
+
+/// The section `[table]` of a recipe: choices about the columns of tables, by name or by number from 1.
+///
+/// ```
+/// use narrows::data::Kind;
+/// use narrows::recipe::RecipeFile;
+///
+/// let text = "method = \"pca\"\n[table]\ndrop = [\"notes\"]\nkinds = { zip = \"category\" }";
+/// let section = RecipeFile::parse("customers", "customers.toml", text)?.table_options()?;
+/// assert_eq!((&section.drop[..], section.kinds["zip"]), (&["notes".to_owned()][..], Kind::Category));
+/// # Ok::<(), narrows::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct TableSection {
+    /// The columns to use; empty for all.
+    pub columns: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// Columns that name the rows.
+    pub id: Vec<String>,
+    /// The column of labels.
+    pub label_column: Option<String>,
+    /// Columns with a kind of choice.
+    pub kinds: BTreeMap<String, Kind>,
+}
 
 /// A recipe as a table of fields, which can be changed one by one before it is read.
 #[derive(Debug, Clone)]
@@ -205,6 +233,20 @@ impl RecipeFile {
         self.table.get("method")?.as_str()
     }
 
+    /// The choices about the columns of tables in the section `[table]`, for opening the data: no part of the recipe itself, since
+    /// the model keeps the columns that were found.
+    ///
+    /// # Errors
+    /// Where a field of the section is unknown or invalid.
+    pub fn table_options(&self) -> Result<TableSection> {
+        let section = self.table.get("table").cloned().unwrap_or_else(|| toml::Table::new().into());
+        serde_path_to_error::deserialize(section).map_err(|error| {
+            let (path, error) = (error.path().to_string(), error.into_inner());
+            let field = if path == "." { "table".to_owned() } else { format!("table.{path}") };
+            Error::recipe(format!("{}: {field}: {}", self.place, one_line(error.message())))
+        })
+    }
+
     /// Reads and validates the fields.
     ///
     /// # Errors
@@ -217,6 +259,7 @@ impl RecipeFile {
 
     fn read_recipe(&self) -> Result<Recipe> {
         let mut table = self.table.clone();
+        table.remove("table");
         let code_size = take_code_size(&mut table)?;
         let methods = ["pca", "autoencoder", "classifier"];
         let method = table

@@ -18,7 +18,7 @@ mod train;
 
 pub use crate::data::scaling::Scale;
 pub use classifier::ClassifierRecipe;
-pub use file::{RecipeFile, to_json, to_toml};
+pub use file::{RecipeFile, TableSection, to_json, to_toml};
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub(crate) use pretrain::layer_functions;
 pub use pretrain::{PerLayer, Pretrain, PretrainKind};

@@ -235,6 +235,11 @@ impl Schema {
         names
     }
 
+    /// Whether a column names the rows, or their classes.
+    pub fn names_rows(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.kind, ColumnKind::Identifier | ColumnKind::Label))
+    }
+
     /// Whether the file had names of columns.
     pub fn has_names(&self) -> bool {
         self.columns.iter().any(|column| column.name.is_some())

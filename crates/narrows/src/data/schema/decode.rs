@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::columns::{ColumnKind, Schema};
 use super::dates;
 use crate::data::source::each_block;
-use crate::data::{Content, Frame, FrameColumn, Shape, Source, Table, Values};
+use crate::data::{Content, EncodedTable, Frame, FrameColumn, Shape, Source, Table, Values};
 use crate::error::Result;
 
 /// A column of cells and what they are.
@@ -18,15 +18,15 @@ struct Cells {
 
 impl Schema {
     /// The table of encoded rows (n x the schema's width): a category is the level with the largest number, a yes/no column is yes
-    /// from 0.5 on, a date is rounded to what its form shows, a constant is restored. `beside` are columns of the same rows that
-    /// were not encoded: identifiers come first, labels last.
+    /// from 0.5 on, a date is rounded to what its form shows, a constant is restored. `beside` is the table of the same rows, or of
+    /// their codes: its identifiers come first, its labels last.
     ///
     /// # Errors
     /// Where rows cannot be read.
-    pub fn decode(&self, rows: &dyn Source, beside: Option<&Frame<'_>>) -> Result<Frame<'static>> {
+    pub fn decode(&self, rows: &dyn Source, beside: Option<&EncodedTable<'_>>) -> Result<Frame<'static>> {
         let mut columns: Vec<Cells> = Vec::new();
         let kept = |identifiers: bool| -> Result<Vec<Cells>> {
-            beside.map_or(Ok(Vec::new()), |frame| self.beside(frame, identifiers))
+            beside.map_or(Ok(Vec::new()), |table| table.schema.beside(&table.frame, identifiers))
         };
         columns.extend(kept(true)?);
         let n = rows.rows();

@@ -31,6 +31,25 @@ pub struct ColumnDescription {
 const EXAMPLES: usize = 3;
 
 impl Schema {
+    /// The columns that are not encoded, with the reason, in a phrase; empty where all are. Left-out columns are those of choice.
+    pub fn left_out(&self) -> String {
+        let reason = |kind: Kind| match kind {
+            Kind::Identifier => Some("an identifier"),
+            Kind::Label => Some("the label"),
+            Kind::Text => Some("text"),
+            Kind::Constant => Some("always the same"),
+            Kind::Number | Kind::YesNo | Kind::Category | Kind::Date | Kind::LeftOut => None,
+        };
+        let named = (1..).zip(&self.columns).filter_map(|(number, column)| {
+            let reason = reason(column.kind.kind())?;
+            Some(format!("`{}` ({reason})", short_text(&column.title(number), 40)))
+        });
+        let named: Vec<String> = named.collect();
+        let rest = named.len().saturating_sub(8);
+        let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        format!("{}{more}", named[..named.len() - rest].join(", "))
+    }
+
     /// Describes the columns of the table that the schema was found from.
     ///
     /// # Errors

@@ -34,24 +34,30 @@ impl WriteOptions {
 }
 
 /// CSV text of rows of `width` numbers, with a header if one is given. Each number has the fewest digits that read back as the
-/// same f64. See [`crate::base::atomic_file::write`] to write it.
+/// same f64; cells are separated by `delimiter`. See [`crate::base::atomic_file::write`] to write it.
 ///
 /// ```
 /// use narrows::data::formats::csv::{WriteOptions, encode};
 ///
 /// let header = ["=1+1".to_owned(), "b".to_owned()];
 /// let options = WriteOptions { safe_text: true };
-/// assert_eq!(encode(Some(&header), 2, &[-1.0, 0.5], options), b"'=1+1,b\n-1,0.5\n");
+/// assert_eq!(encode(Some(&header), 2, &[-1.0, 0.5], b',', options), b"'=1+1,b\n-1,0.5\n");
 /// ```
 ///
 /// # Panics
 /// Where `width` is 0, `values` is not a whole number of rows or the header has another length.
-pub fn encode(header: Option<&[String]>, width: usize, values: &[f64], options: WriteOptions) -> Vec<u8> {
+pub fn encode(
+    header: Option<&[String]>,
+    width: usize,
+    values: &[f64],
+    delimiter: u8,
+    options: WriteOptions,
+) -> Vec<u8> {
     assert!(width > 0 && values.len().is_multiple_of(width), "whole rows");
     let mut out = Vec::new();
     if let Some(header) = header {
         assert_eq!(header.len(), width, "one name per column");
-        let mut writer = WriterBuilder::new().from_writer(&mut out);
+        let mut writer = WriterBuilder::new().delimiter(delimiter).from_writer(&mut out);
         writer
             .write_record(header.iter().map(|name| options.text(name).into_owned()))
             .expect("memory takes it");
@@ -61,7 +67,7 @@ pub fn encode(header: Option<&[String]>, width: usize, values: &[f64], options: 
     for row in values.chunks_exact(width) {
         for (column, &value) in row.iter().enumerate() {
             if column > 0 {
-                out.push(b',');
+                out.push(delimiter);
             }
             digits.clear();
             push_number(&mut digits, value);
