@@ -1,4 +1,4 @@
-//! Data sets inside the program: MNIST and iris, usable without a network.
+//! Data sets inside the program: MNIST, iris and a made-up table of customers, usable without a network.
 //!
 //! ```
 //! let iris = narrows_datasets::iris();
@@ -13,6 +13,9 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod customers;
+
+use customers::csv;
 use narrows::data::{Dataset, Format, OpenOptions, read_bytes, read_label_bytes};
 use narrows::{Error, Result};
 
@@ -46,6 +49,11 @@ pub fn list() -> &'static [Info] {
             description: "150 iris flowers of three species, 4 lengths in cm (R. A. Fisher 1936, UCI; CC BY 4.0)",
             held_out: None,
         },
+        Info {
+            name: "customers",
+            description: "5,000 made-up customers: numbers, dates, categories, yes/no, identifiers, with gaps and ten planted outliers",
+            held_out: None,
+        },
     ];
     LIST
 }
@@ -72,7 +80,8 @@ pub fn open(name: &str) -> Option<Result<Dataset<'static>>> {
 pub fn open_with(name: &str, options: &OpenOptions) -> Option<Result<Dataset<'static>>> {
     let name = names().find(|known| *known == name)?;
     // The classes of built-in data are not a column among others.
-    if options.label_column.is_some() && options.labels_file.is_none() {
+    let has_columns = name == "customers";
+    if options.label_column.is_some() && options.labels_file.is_none() && !has_columns {
         let error =
             Error::data(format!("{name}: `label_column` names a column of a CSV file, and this has none"));
         return Some(Err(error.hint("give a file with one label per row as `labels_file`")));
@@ -90,6 +99,7 @@ pub fn open_with(name: &str, options: &OpenOptions) -> Option<Result<Dataset<'st
             include_bytes!("../data/t10k-labels-idx1-ubyte.gz"),
             options,
         ),
+        "customers" => read_bytes(name, csv().as_bytes(), Format::Csv, options),
         _ => flowers(name, include_bytes!("../data/iris.csv"), options),
     })
 }
@@ -107,6 +117,16 @@ pub fn mnist_test() -> Dataset<'static> {
 /// Fisher's iris flowers with their species: 150 x 4.
 pub fn iris() -> Dataset<'static> {
     intact("iris")
+}
+
+/// The made-up customers: 5,000 rows of a table with columns of all kinds.
+pub fn customers() -> Dataset<'static> {
+    intact("customers")
+}
+
+/// The table of the made-up customers, as CSV.
+pub fn customers_csv() -> String {
+    csv()
 }
 
 fn intact(name: &str) -> Dataset<'static> {
