@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::data::Kind;
+
 /// The reconstruction metrics of a PCA or an autoencoder on a set of rows, on the model's scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +61,27 @@ impl Reconstruction {
             )
             .all(|metric| metric.is_finite())
     }
+}
+
+/// How well a column of a table is reconstructed, on the rows that have a value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ColumnMetrics {
+    /// Its name, or `column_N`.
+    pub name: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// The rows that have a value.
+    pub rows: usize,
+    /// Of a number or a date: 1 - squared error / squared deviation from the mean of these rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explained_variance: Option<f64>,
+    /// Of a category or yes/no: the share of rows whose level comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right: Option<f64>,
+    /// Of a category or yes/no: the share of the commonest level, which saying it for every row would get right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commonest: Option<f64>,
 }
 
 /// The squared errors per row of simpler methods on the same rows, on the model's scale.
