@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use super::formats::array::{self, Header};
 use super::formats::input::Input;
-use super::formats::{Parts, csv, idx, npy};
+use super::formats::{TextOptions, TextTable, csv, idx, json_lines, npy};
 use super::on_disk::{self, OnDisk};
-use super::{Dataset, Labels, Shape, Source, Table};
+use super::{Content, Dataset, Labels, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
 
 /// Properties of a data set that its file does not state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// The column of a CSV file that contains the labels: its name, or its number from 1.
+    /// The column of a CSV or JSON file that contains the labels: its name, or its number from 1.
     pub label_column: Option<String>,
+    /// Whether the first line of a text table has the names of the columns. `None` decides it from the content.
+    pub header: Option<bool>,
     /// A file with one label per row: IDX or NPY of one dimension, or text of one column.
     pub labels_file: Option<PathBuf>,
     /// The shape of a row, where the file contains vectors.
@@ -25,7 +27,7 @@ pub struct OpenOptions {
     pub in_memory: Option<bool>,
 }
 
-/// Opens a file.
+/// Opens a file; `-` is standard input, which is read to its end.
 ///
 /// For an IDX file named like those of MNIST, `...images-idx3-ubyte` (or `.idx3-ubyte`, or with `.gz`), the labels are read from
 /// the file beside it that has `labels` and `idx1` in these places, if it exists and the options name no other labels.
@@ -37,6 +39,11 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dataset<'st
     let path = path.as_ref();
     let name = &*path.to_string_lossy();
     check_labels(name, options)?;
+    if name == "-" {
+        let input = Input::standard()?;
+        let (format, place) = (format_of_content(&input)?.unwrap_or(Format::Csv), input.place.clone());
+        return read(input, None, format, options)?.into_dataset(&place, place.clone(), options);
+    }
     let input = open_file(name, path)?;
     let format = format(&input, path)?;
     let mut found = read(input, Some(path), format, options)?;
@@ -46,7 +53,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dataset<'st
     found.into_dataset(name, file_name(path), options)
 }
 
-/// Reads a data set from the bytes of a file in memory, which may be packed with gzip. Messages begin with `name`, which is also
+/// Reads a data set from the bytes of a file in memory, which may be packed with gzip or zstd. Messages begin with `name`, which is also
 /// the name of the data set. Labels come from the bytes, or from the file that the options name.
 ///
 /// # Errors
@@ -80,9 +87,12 @@ pub enum Format {
     Npy,
     /// Text with one row per line.
     Csv,
+    /// Text with one JSON object per row.
+    JsonLines,
 }
 
-const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyte, each also as .gz";
+const READ: &str =
+    "these are read: .npy, .csv, .tsv, .txt, .jsonl, and .idx or ...-ubyte, each also as .gz or .zst";
 
 fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
     if options.label_column.is_some() && options.labels_file.is_some() {
@@ -102,6 +112,8 @@ struct Found {
 /// The rows of a file.
 enum Rows {
     InMemory(Table),
+    /// All columns of a table of text.
+    Shared(Arc<dyn Source>),
     OnDisk(OnDisk),
 }
 
@@ -109,6 +121,7 @@ impl Rows {
     fn count(&self) -> usize {
         match self {
             Self::InMemory(table) => table.rows(),
+            Self::Shared(rows) => rows.rows(),
             Self::OnDisk(rows) => rows.rows(),
         }
     }
@@ -116,6 +129,7 @@ impl Rows {
     fn reshape(self, shape: Shape) -> Result<Self> {
         Ok(match self {
             Self::InMemory(table) => Self::InMemory(table.reshape(shape)?),
+            Self::Shared(rows) => Self::InMemory(in_memory(&*rows)?.reshape(shape)?),
             Self::OnDisk(rows) => Self::OnDisk(rows.reshape(shape)?),
         })
     }
@@ -123,6 +137,7 @@ impl Rows {
     fn into_source(self) -> Arc<dyn Source> {
         match self {
             Self::InMemory(table) => Arc::new(table),
+            Self::Shared(rows) => rows,
             Self::OnDisk(rows) => Arc::new(rows),
         }
     }
@@ -161,14 +176,138 @@ fn read(mut input: Input<'_>, path: Option<&Path>, format: Format, options: &Ope
         Format::Idx | Format::Npy if label.is_some() => return Err(no_label_column(&input)),
         Format::Idx => idx::rows_header(&mut input)?,
         Format::Npy => npy::rows_header(&mut input)?,
-        Format::Csv => {
+        Format::Csv | Format::JsonLines => {
             let place = input.place.clone();
-            let Parts { table, labels, columns } = csv::read(&place, input.text(csv::table_bytes)?, label)?;
-            return Ok(Found { rows: Rows::InMemory(table), labels, columns });
+            let texts: Vec<&str> = label.into_iter().collect();
+            let text = TextOptions { header: options.header, texts: &texts };
+            let table = match format {
+                Format::Csv => csv::read(&place, input.text(csv::table_bytes)?, text)?,
+                _ => json_lines::read(&place, input.text(|_, _| 0)?, text)?,
+            };
+            return of_text(table, label).map_err(|error| error.at(place));
         }
     };
     let rows = read_array(input, &header, path, options.in_memory)?;
     Ok(Found { rows, labels: None, columns: None })
+}
+
+/// The rows and labels of a table of text whose columns are numbers, the label and the row names aside.
+fn of_text(table: TextTable, label: Option<&str>) -> Result<Found> {
+    let TextTable { frame, classes, first, .. } = table;
+    let columns = &frame.columns;
+    let name = |column: usize| columns[column].name.as_deref();
+    let label = match (classes, label) {
+        (Some(last), Some(label)) if label.parse() != Ok(last + 1) => {
+            return Err(Error::data(format!(
+                "its first line says that the classes are in the last column, {}",
+                last + 1
+            ))
+            .hint("leave out `label_column`"));
+        }
+        (Some(last), _) => Some(last),
+        (None, Some(label)) => Some(column_of(columns, label)?),
+        (None, None) => None,
+    };
+    let has_row_names = columns.len() > 1
+        && label != Some(0)
+        && name(0).is_some_and(|name| ["", "rownames", "row.names"].contains(&&*name.to_ascii_lowercase()));
+    let data: Vec<usize> =
+        (usize::from(has_row_names)..columns.len()).filter(|&c| Some(c) != label).collect();
+    if data.is_empty() {
+        return Err(Error::data("there is no column beside the label"));
+    }
+    let error = |line: usize, column: usize, what: &str| {
+        let line = if line > 0 { format!("line {line}, ") } else { String::new() };
+        Error::data(match name(column) {
+            Some(name) => format!("{line}column `{name}`: {what}"),
+            None => format!("{line}column {}: {what}", column + 1),
+        })
+    };
+    if let Some(label) = label
+        && let Some(line) = first[label].missing
+    {
+        return Err(error(line, label, "the label is missing").hint("remove or fill such rows first"));
+    }
+    for &column in &data {
+        if let Content::Texts(_) = &columns[column].content {
+            let (line, text) = first[column].text.clone().unwrap_or_default();
+            let label = match name(column) {
+                Some(name) if name.contains(' ') => format!("'{name}'"),
+                Some(name) => name.to_owned(),
+                None => (column + 1).to_string(),
+            };
+            let what = if text.parse::<f64>().is_ok() { "stays text" } else { "is not a number" };
+            return Err(error(line, column, &format!("`{text}` {what}")).hint(format!(
+                "a column of text: make it the label with `label_column` = {label}, or remove it"
+            )));
+        }
+        if let Some(line) = first[column].missing {
+            return Err(error(line, column, "the value is missing").hint("remove or fill such rows first"));
+        }
+    }
+    let labels = label.map(|label| labels_of(&frame, label, classes.is_some())).transpose()?;
+    let names = columns
+        .iter()
+        .any(|column| column.name.is_some())
+        .then(|| data.iter().map(|&column| name(column).unwrap_or_default().to_owned()).collect::<Vec<_>>());
+    let rows = if data.len() == columns.len() {
+        Rows::Shared(frame.cells)
+    } else {
+        let (table, width) = (in_memory(&*frame.cells)?.into_values().into_f64(), columns.len());
+        let values =
+            table.chunks_exact(width).flat_map(|row| data.iter().map(|&column| row[column])).collect();
+        Rows::InMemory(Table::new(Values::F64(values), Shape::flat(data.len()))?)
+    };
+    Ok(Found { rows, labels, columns: names })
+}
+
+/// The column of a name, or of a number from 1 where no column has this name.
+fn column_of(columns: &[super::FrameColumn], label: &str) -> Result<usize> {
+    let width = columns.len();
+    match (columns.iter().position(|column| column.name.as_deref() == Some(label)), label.parse::<usize>()) {
+        (Some(column), _) => Ok(column),
+        (None, Ok(number)) if (1..=width).contains(&number) => Ok(number - 1),
+        (None, Ok(number)) => {
+            Err(Error::data(format!("`label_column` {number}: the columns are 1 to {width}")))
+        }
+        (None, Err(_)) => {
+            let names: Vec<String> = columns
+                .iter()
+                .filter_map(|column| Some(format!("`{}`", column.name.as_ref()?)))
+                .take(12)
+                .collect();
+            let error = Error::data(format!("no column is called `{label}`"));
+            Err(if names.is_empty() {
+                error.hint("there is no header: give the column's number, from 1")
+            } else {
+                error.hint(format!("the columns are {}", names.join(", ")))
+            })
+        }
+    }
+}
+
+/// The labels in a column.
+fn labels_of(frame: &super::Frame<'_>, column: usize, is_announced: bool) -> Result<Labels> {
+    let width = frame.columns.len();
+    let values = in_memory(&*frame.cells)?.into_values().into_f64();
+    let values = values.into_iter().skip(column).step_by(width);
+    match &frame.columns[column].content {
+        Content::Texts(names) if is_announced => {
+            Ok(Labels { classes: values.map(|value| value as u32).collect(), names: names.to_vec() })
+        }
+        Content::Texts(names) => {
+            let names: Vec<&str> = values.map(|value| names[value as usize].as_str()).collect();
+            Labels::from_names(&names)
+        }
+        _ => Labels::from_names(&values.map(|value| value.to_string()).collect::<Vec<_>>()),
+    }
+}
+
+/// A copy of all rows in memory.
+fn in_memory(rows: &dyn Source) -> Result<Table> {
+    let mut values = vec![0.0; rows.rows() * rows.shape().len()];
+    rows.read_f64(0, &mut values)?;
+    Table::with_missing(Values::F64(values), rows.shape())
 }
 
 fn read_array(
@@ -201,6 +340,11 @@ fn labels(input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
     let labels = match format {
         Format::Idx => idx::read_labels(input)?,
         Format::Npy => npy::read_labels(input)?,
+        Format::JsonLines => {
+            return Err(input.error("labels are not read from JSON").hint(
+                "name the field of the data as `label_column`, or give a text file with one label per row",
+            ));
+        }
         Format::Csv => csv::read_labels(&place, input.text(|_, _| 0)?, rows)?,
     };
     if labels.classes.len() != rows {
@@ -220,23 +364,34 @@ fn open_file(name: &str, path: &Path) -> Result<Input<'static>> {
     Input::open(name, path)
 }
 
+/// The format that the first bytes of a file identify.
+fn format_of_content(input: &Input<'_>) -> Result<Option<Format>> {
+    let unsupported = |what: &str| Err(input.error(format_args!("{what} are not supported yet")).hint(READ));
+    match &input.start[..] {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Some(Format::Npy)),
+        [b'P', b'A', b'R', b'1', ..] => unsupported("Parquet files"),
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => unsupported("single images"),
+        [b'P', b'K', 3, 4, ..] if input.place.ends_with(".npz") => unsupported("NPZ archives"),
+        [b'P', b'K', 3, 4, ..] => unsupported("ZIP archives and office files"),
+        [0, 0, 0x08..=0x0e, 1..=4, ..] => Ok(Some(Format::Idx)),
+        start if json_lines::is_json(start) => Ok(Some(Format::JsonLines)),
+        _ => Ok(None),
+    }
+}
+
 /// The format of a file: by its first bytes where they identify it, else by its name.
 fn format(input: &Input<'_>, path: &Path) -> Result<Format> {
     let name = file_name(path).to_lowercase();
-    let bare = name.strip_suffix(".gz").unwrap_or(&name);
+    let bare = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
     let ends = |endings: &[&str]| endings.iter().any(|ending| bare.ends_with(ending));
     let unsupported = |what: &str| Err(input.error(format_args!("{what} are not supported yet")).hint(READ));
-    match &input.start[..] {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Ok(Format::Npy),
-        [b'P', b'A', b'R', b'1', ..] => return unsupported("Parquet files"),
-        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => return unsupported("single images"),
-        [b'P', b'K', 3, 4, ..] if ends(&[".npz"]) => return unsupported("NPZ archives"),
-        [b'P', b'K', 3, 4, ..] => return unsupported("ZIP archives and office files"),
-        [0, 0, 0x08..=0x0e, 1..=4, ..] => return Ok(Format::Idx),
-        _ => {}
+    if let Some(format) = format_of_content(input)? {
+        return Ok(format);
     }
-    if ends(&[".csv", ".tsv", ".txt"]) {
+    if ends(&[".csv", ".tsv", ".tab", ".txt", ".dat", ".data"]) {
         Ok(Format::Csv)
+    } else if ends(&[".jsonl", ".ndjson", ".json"]) {
+        Ok(Format::JsonLines)
     } else if ends(&[".npy"]) {
         Ok(Format::Npy)
     } else if ends(&[".parquet"]) {
@@ -265,7 +420,7 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
 
 fn no_label_column(input: &Input<'_>) -> Error {
     input
-        .error("`label_column` names a column of a CSV file, and this has none")
+        .error("`label_column` names a column of a CSV or JSON file, and this has none")
         .hint("give a file with one label per row as `labels_file`")
 }
 
