@@ -22,7 +22,8 @@ pub fn csv() -> String {
         let days = (2_000.0 * random.uniform().powf((0.4 * activity).exp())) as i64;
         let age = (44.0 + 9.0 * wealth + 9.0 * random.normal()).clamp(18.0, 95.0).round();
         let is_outlier = row % 500 == 250;
-        let income = (10.4 + 0.45 * wealth + 0.12 * random.normal() + if is_outlier { 1.6 } else { 0.0 }).exp();
+        let income =
+            (10.4 + 0.45 * wealth + 0.12 * random.normal() + if is_outlier { 1.6 } else { 0.0 }).exp();
         let spending = (6.0 + 0.5 * wealth + 0.35 * activity + 0.15 * random.normal()).exp();
         let visits = (1.2 + 0.7 * activity + 0.2 * random.normal()).exp().round();
         let segment = match wealth + 0.35 * random.normal() {

@@ -58,8 +58,18 @@ impl<'a> Dataset<'a> {
     pub fn from_frame(name: impl Into<String>, frame: Frame<'a>, options: &OpenOptions) -> Result<Self> {
         let label = options.label_column.as_deref();
         let label = label.map(|label| find_column(&frame.columns, label, "label_column")).transpose()?;
-        let schema = Arc::new(Schema::infer(&frame, &options.table, label)?);
-        Self::encoded(name.into(), frame, schema)
+        Self::of_columns(name.into(), frame, &options.table, label)
+    }
+
+    /// As [`Dataset::from_frame`], with the column of labels by its number from 0.
+    pub(super) fn of_columns(
+        name: String,
+        frame: Frame<'a>,
+        options: &TableOptions,
+        label: Option<usize>,
+    ) -> Result<Self> {
+        let schema = Arc::new(Schema::infer(&frame, options, label)?);
+        Self::encoded(name, frame, schema)
     }
 
     /// The rows of a table, encoded by a schema; labels from the schema's column of labels.

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use super::formats::array::{self, Header};
 use super::formats::input::Input;
-use super::formats::{Parts, csv, idx, npy};
+use super::formats::{TextOptions, TextTable, csv, idx, json_lines, npy};
 use super::on_disk::{self, OnDisk};
-use super::{Dataset, Labels, Shape, Source, Table, TableOptions};
+use super::schema::find_column;
+use super::{Columns, Content, Dataset, Kind, Labels, Shape, Source, Table, TableOptions, Values};
+use crate::base::text::escaped;
 use crate::error::{Error, Result};
 
 /// Properties of a data set that its file does not state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// The column of a CSV file that contains the labels: its name, or its number from 1.
+    /// The column of a CSV or JSON file that contains the labels: its name, or its number from 1.
     pub label_column: Option<String>,
+    /// Whether the first line of a text table has the names of the columns. `None` decides it from the content.
+    pub header: Option<bool>,
     /// A file with one label per row: IDX or NPY of one dimension, or text of one column.
     pub labels_file: Option<PathBuf>,
     /// The shape of a row, where the file contains vectors.
@@ -27,7 +31,7 @@ pub struct OpenOptions {
     pub table: TableOptions,
 }
 
-/// Opens a file.
+/// Opens a file; `-` is standard input, which is read to its end.
 ///
 /// For an IDX file named like those of MNIST, `...images-idx3-ubyte` (or `.idx3-ubyte`, or with `.gz`), the labels are read from
 /// the file beside it that has `labels` and `idx1` in these places, if it exists and the options name no other labels.
@@ -39,16 +43,27 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dataset<'st
     let path = path.as_ref();
     let name = &*path.to_string_lossy();
     check_labels(name, options)?;
+    if name == "-" {
+        let input = Input::standard()?;
+        let (format, place) = (format_of_content(&input)?.unwrap_or(Format::Csv), input.place.clone());
+        return read(input, None, format, options)?.into_dataset(&place, place.clone(), options);
+    }
     let input = open_file(name, path)?;
     let format = format(&input, path)?;
     let mut found = read(input, Some(path), format, options)?;
     if format == Format::Idx && options.labels_file.is_none() {
-        found.labels = labels_beside(path).map(|path| read_labels(&path, found.rows.count())).transpose()?;
+        if let Found::Array { rows, labels } = &mut found {
+            let count = match rows {
+                Rows::InMemory(table) => table.rows(),
+                Rows::OnDisk(rows) => rows.rows(),
+            };
+            *labels = labels_beside(path).map(|path| read_labels(&path, count)).transpose()?;
+        }
     }
     found.into_dataset(name, file_name(path), options)
 }
 
-/// Reads a data set from the bytes of a file in memory, which may be packed with gzip. Messages begin with `name`, which is also
+/// Reads a data set from the bytes of a file in memory, which may be packed with gzip or zstd. Messages begin with `name`, which is also
 /// the name of the data set. Labels come from the bytes, or from the file that the options name.
 ///
 /// # Errors
@@ -82,9 +97,12 @@ pub enum Format {
     Npy,
     /// Text with one row per line.
     Csv,
+    /// Text with one JSON object per row.
+    JsonLines,
 }
 
-const READ: &str = "these are read: .npy, .csv, .tsv, .txt, and .idx or ...-ubyte, each also as .gz";
+const READ: &str =
+    "these are read: .npy, .csv, .tsv, .txt, .jsonl, and .idx or ...-ubyte, each also as .gz or .zst";
 
 fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
     if options.label_column.is_some() && options.labels_file.is_some() {
@@ -95,26 +113,20 @@ fn check_labels(name: &str, options: &OpenOptions) -> Result<()> {
 }
 
 /// The content of a file.
-struct Found {
-    rows: Rows,
-    labels: Option<Labels>,
-    columns: Option<Vec<String>>,
+enum Found {
+    /// Rows of one kind, with the labels beside them.
+    Array { rows: Rows, labels: Option<Labels> },
+    /// A table of columns, encoded.
+    Table(Box<Dataset<'static>>),
 }
 
-/// The rows of a file.
+/// The rows of an array.
 enum Rows {
     InMemory(Table),
     OnDisk(OnDisk),
 }
 
 impl Rows {
-    fn count(&self) -> usize {
-        match self {
-            Self::InMemory(table) => table.rows(),
-            Self::OnDisk(rows) => rows.rows(),
-        }
-    }
-
     fn reshape(self, shape: Shape) -> Result<Self> {
         Ok(match self {
             Self::InMemory(table) => Self::InMemory(table.reshape(shape)?),
@@ -132,45 +144,116 @@ impl Rows {
 
 impl Found {
     /// Applies the options.
-    fn into_dataset(
-        mut self,
-        name: &str,
-        short_name: String,
-        options: &OpenOptions,
-    ) -> Result<Dataset<'static>> {
-        if let Some(shape) = options.shape {
-            self.rows = self.rows.reshape(shape).map_err(|error| error.at(name))?;
-        }
-        if let Some(path) = &options.labels_file {
-            self.labels = Some(read_labels(path, self.rows.count())?);
-        }
-        if let Some(labels) = &self.labels {
-            let (rows, found) = (self.rows.count(), labels.classes.len());
-            if rows != found {
-                return Err(Error::data(format!("{name}: {rows} rows, but {found} labels"))
-                    .hint("one label per row, in the same order"));
+    fn into_dataset(self, name: &str, short_name: String, options: &OpenOptions) -> Result<Dataset<'static>> {
+        let dataset = match self {
+            Self::Array { rows, labels } => {
+                let rows = match options.shape {
+                    Some(shape) => rows.reshape(shape).map_err(|error| error.at(name))?,
+                    None => rows,
+                };
+                Dataset { labels, ..Dataset::new(short_name, rows.into_source()) }
             }
+            Self::Table(dataset) => {
+                let dataset = Dataset { name: short_name, ..*dataset };
+                match options.shape {
+                    Some(shape) => reshape(dataset, shape).map_err(|error| error.at(name))?,
+                    None => dataset,
+                }
+            }
+        };
+        let rows = dataset.rows.rows();
+        let labels = match &options.labels_file {
+            Some(path) => Some(read_labels(path, rows)?),
+            None => dataset.labels,
+        };
+        if let Some(found) = labels.as_ref().map(|labels| labels.classes.len()).filter(|&found| found != rows)
+        {
+            return Err(Error::data(format!("{name}: {rows} rows, but {found} labels"))
+                .hint("one label per row, in the same order"));
         }
-        let Self { rows, labels, columns } = self;
-        Ok(Dataset { labels, columns, ..Dataset::new(short_name, rows.into_source()) })
+        Ok(Dataset { labels, ..dataset })
     }
+}
+
+/// A table whose rows are images: they have no columns, only a shape.
+fn reshape(dataset: Dataset<'static>, shape: Shape) -> Result<Dataset<'static>> {
+    let rows = &*dataset.rows;
+    let mut values = vec![0.0; rows.rows() * rows.shape().len()];
+    rows.read_f64(0, &mut values)?;
+    let table = Table::with_missing(Values::F64(values), rows.shape())?.reshape(shape)?;
+    Ok(Dataset { rows: Arc::new(table), table: None, columns: None, ..dataset })
 }
 
 /// Reads a file; `path` is given if its rows may stay on disk.
 fn read(mut input: Input<'_>, path: Option<&Path>, format: Format, options: &OpenOptions) -> Result<Found> {
-    let label = options.label_column.as_deref();
     let header = match format {
-        Format::Idx | Format::Npy if label.is_some() => return Err(no_label_column(&input)),
+        Format::Idx | Format::Npy if options.label_column.is_some() => return Err(no_label_column(&input)),
         Format::Idx => idx::rows_header(&mut input)?,
         Format::Npy => npy::rows_header(&mut input)?,
-        Format::Csv => {
+        Format::Csv | Format::JsonLines => {
             let place = input.place.clone();
-            let Parts { table, labels, columns } = csv::read(&place, input.text(csv::table_bytes)?, label)?;
-            return Ok(Found { rows: Rows::InMemory(table), labels, columns });
+            let texts = columns_of_text(options);
+            let text = TextOptions { header: options.header, texts: &texts };
+            let table = match format {
+                Format::Csv => csv::read(&place, input.text(csv::table_bytes)?, text)?,
+                _ => json_lines::read(&place, input.text(|_, _| 0)?, text)?,
+            };
+            let dataset = of_text(table, options).map_err(|error| error.at(place))?;
+            return Ok(Found::Table(Box::new(dataset)));
         }
     };
     let rows = read_array(input, &header, path, options.in_memory)?;
-    Ok(Found { rows, labels: None, columns: None })
+    Ok(Found::Array { rows, labels: None })
+}
+
+/// The columns that the options take for something else than numbers.
+fn columns_of_text(options: &OpenOptions) -> Vec<&str> {
+    let TableOptions { drop, identifiers, kinds, .. } = &options.table;
+    let of_kinds = kinds.iter().filter(|(_, kind)| *kind != Kind::Number).map(|(name, _)| name);
+    drop.iter().chain(identifiers).chain(of_kinds).chain(&options.label_column).map(String::as_str).collect()
+}
+
+/// The rows and labels of a table of text.
+fn of_text(table: TextTable, options: &OpenOptions) -> Result<Dataset<'static>> {
+    let TextTable { frame, classes, notes, first } = table;
+    let label = options.label_column.as_deref();
+    let label = match (classes, label) {
+        (Some(last), Some(label)) if label.parse() != Ok(last + 1) => {
+            return Err(Error::data(format!(
+                "its first line says that the classes are in the last column, {}",
+                last + 1
+            ))
+            .hint("leave out `label_column`"));
+        }
+        (Some(last), _) => Some(last),
+        (None, label) => label.map(|label| find_column(&frame.columns, label, "label_column")).transpose()?,
+    };
+    if let Some(label) = label
+        && let Some(line) = first[label].missing
+    {
+        let line = if line > 0 { format!("line {line}, ") } else { String::new() };
+        let column = match &frame.columns[label].name {
+            Some(name) => format!("column `{}`", escaped(name)),
+            None => format!("column {}", label + 1),
+        };
+        return Err(Error::data(format!("{line}{column}: the label is missing"))
+            .hint("remove or fill such rows first"));
+    }
+    let announced = classes.and_then(|column| match &frame.columns[column].content {
+        Content::Texts(names) => Some((column, names.to_vec())),
+        Content::Numbers | Content::Days => None,
+    });
+    let mut dataset = Dataset::of_columns("table".into(), frame, &options.table, label)?;
+    if let (Some((column, names)), Some(table)) = (announced, &dataset.table) {
+        // The file also names classes without rows, in an order of its own.
+        let cells = Columns::new(table.frame.cells.clone(), vec![column]);
+        let mut values = vec![0.0; cells.rows()];
+        cells.read_f64(0, &mut values)?;
+        dataset.labels =
+            Some(Labels { classes: values.into_iter().map(|value| value as u32).collect(), names });
+    }
+    dataset.notes.splice(0..0, notes);
+    Ok(dataset)
 }
 
 fn read_array(
@@ -203,6 +286,11 @@ fn labels(input: Input<'_>, format: Format, rows: usize) -> Result<Labels> {
     let labels = match format {
         Format::Idx => idx::read_labels(input)?,
         Format::Npy => npy::read_labels(input)?,
+        Format::JsonLines => {
+            return Err(input.error("labels are not read from JSON").hint(
+                "name the field of the data as `label_column`, or give a text file with one label per row",
+            ));
+        }
         Format::Csv => csv::read_labels(&place, input.text(|_, _| 0)?, rows)?,
     };
     if labels.classes.len() != rows {
@@ -222,23 +310,34 @@ fn open_file(name: &str, path: &Path) -> Result<Input<'static>> {
     Input::open(name, path)
 }
 
+/// The format that the first bytes of a file identify.
+fn format_of_content(input: &Input<'_>) -> Result<Option<Format>> {
+    let unsupported = |what: &str| Err(input.error(format_args!("{what} are not supported yet")).hint(READ));
+    match &input.start[..] {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Ok(Some(Format::Npy)),
+        [b'P', b'A', b'R', b'1', ..] => unsupported("Parquet files"),
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => unsupported("single images"),
+        [b'P', b'K', 3, 4, ..] if input.place.ends_with(".npz") => unsupported("NPZ archives"),
+        [b'P', b'K', 3, 4, ..] => unsupported("ZIP archives and office files"),
+        [0, 0, 0x08..=0x0e, 1..=4, ..] => Ok(Some(Format::Idx)),
+        start if json_lines::is_json(start) => Ok(Some(Format::JsonLines)),
+        _ => Ok(None),
+    }
+}
+
 /// The format of a file: by its first bytes where they identify it, else by its name.
 fn format(input: &Input<'_>, path: &Path) -> Result<Format> {
     let name = file_name(path).to_lowercase();
-    let bare = name.strip_suffix(".gz").unwrap_or(&name);
+    let bare = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
     let ends = |endings: &[&str]| endings.iter().any(|ending| bare.ends_with(ending));
     let unsupported = |what: &str| Err(input.error(format_args!("{what} are not supported yet")).hint(READ));
-    match &input.start[..] {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Ok(Format::Npy),
-        [b'P', b'A', b'R', b'1', ..] => return unsupported("Parquet files"),
-        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => return unsupported("single images"),
-        [b'P', b'K', 3, 4, ..] if ends(&[".npz"]) => return unsupported("NPZ archives"),
-        [b'P', b'K', 3, 4, ..] => return unsupported("ZIP archives and office files"),
-        [0, 0, 0x08..=0x0e, 1..=4, ..] => return Ok(Format::Idx),
-        _ => {}
+    if let Some(format) = format_of_content(input)? {
+        return Ok(format);
     }
-    if ends(&[".csv", ".tsv", ".txt"]) {
+    if ends(&[".csv", ".tsv", ".tab", ".txt", ".dat", ".data"]) {
         Ok(Format::Csv)
+    } else if ends(&[".jsonl", ".ndjson", ".json"]) {
+        Ok(Format::JsonLines)
     } else if ends(&[".npy"]) {
         Ok(Format::Npy)
     } else if ends(&[".parquet"]) {
@@ -267,7 +366,7 @@ fn labels_beside(path: &Path) -> Option<PathBuf> {
 
 fn no_label_column(input: &Input<'_>) -> Error {
     input
-        .error("`label_column` names a column of a CSV file, and this has none")
+        .error("`label_column` names a column of a CSV or JSON file, and this has none")
         .hint("give a file with one label per row as `labels_file`")
 }
 

@@ -39,7 +39,12 @@ fn the_kinds_of_a_table_of_customers_are_found() {
     // segment has 3 levels; region 4 and the rare one, which alone needs no other name.
     assert_eq!(customers.rows.shape().len(), 8 + 3 + 5);
     let missing = values(&customers).iter().filter(|value| value.is_nan()).count();
-    let empty = narrows_datasets::customers_csv().lines().skip(1).flat_map(|line| line.split(',')).filter(|cell| cell.is_empty()).count();
+    let empty = narrows_datasets::customers_csv()
+        .lines()
+        .skip(1)
+        .flat_map(|line| line.split(','))
+        .filter(|cell| cell.is_empty())
+        .count();
     assert!(missing == empty && missing > 300, "{missing} {empty}");
 }
 
@@ -47,7 +52,8 @@ fn the_kinds_of_a_table_of_customers_are_found() {
 fn kinds_follow_from_all_rows() {
     let rows = |row: &dyn Fn(usize) -> String| (0..40).map(|at| row(at) + "\n").collect::<String>();
     let kind_of = |name: &str, cell: &dyn Fn(usize) -> String| {
-        let text = format!("x,{name},y\n{}", rows(&|at| format!("{},{},{}", at % 7, cell(at), (at * 5) % 11)));
+        let text =
+            format!("x,{name},y\n{}", rows(&|at| format!("{},{},{}", at % 7, cell(at), (at * 5) % 11)));
         kinds(&read(&text))[1]
     };
     let cases: [(&str, &dyn Fn(usize) -> String, Kind); 18] = [
@@ -91,13 +97,22 @@ fn choices_overrule_what_is_found() {
     let zip = |kind| move |options: &mut TableOptions| options.kinds = vec![("zip".into(), kind)];
     assert_eq!(names(with(&zip(Kind::Category))), ["zip=10", "zip=20", "age"]);
     assert_eq!(names(with(&zip(Kind::YesNo))), ["zip", "age"]);
-    assert_eq!(names(with(&|options| options.columns = Some(vec!["3".into(), "zip".into()]))), ["zip", "age"]);
+    assert_eq!(
+        names(with(&|options| options.columns = Some(vec!["3".into(), "zip".into()]))),
+        ["zip", "age"]
+    );
     assert_eq!(names(with(&|options| options.drop = vec!["zip".into(), "note".into()])), ["age"]);
     assert_eq!(names(with(&|options| options.identifiers = vec!["age".into()])), ["zip"]);
     for (change, message) in [
-        (&(|options: &mut TableOptions| options.drop = vec!["zap".into()]) as &dyn Fn(&mut TableOptions), "`zap`"),
+        (
+            &(|options: &mut TableOptions| options.drop = vec!["zap".into()]) as &dyn Fn(&mut TableOptions),
+            "`zap`",
+        ),
         (&|options| options.drop = vec!["5".into()], "the columns are 1 to 4"),
-        (&|options| options.kinds = vec![("note".into(), Kind::Number)], "column `note`: `a` is not a number"),
+        (
+            &|options| options.kinds = vec![("note".into(), Kind::Number)],
+            "column `note`: `a` is not a number",
+        ),
         (&|options| options.kinds = vec![("note".into(), Kind::Date)], "not dates of one form"),
         (&|options| options.kinds = vec![("age".into(), Kind::YesNo)], "3 different numbers"),
         (&|options| options.columns = Some(vec!["id".into(), "note".into()]), "no column to learn from"),
@@ -162,7 +177,15 @@ fn columns_are_matched_by_name() {
         assert!(error.contains(message), "{error}");
     }
     // Rows of an array are matched by number: as long as encoded rows.
-    assert_eq!(model.encode(&narrows::Table::new(narrows::data::Values::F64(values(&table)), narrows::Shape::flat(4)).unwrap()).unwrap(), codes);
+    assert_eq!(
+        model
+            .encode(
+                &narrows::Table::new(narrows::data::Values::F64(values(&table)), narrows::Shape::flat(4))
+                    .unwrap()
+            )
+            .unwrap(),
+        codes
+    );
 }
 
 /// Factor analysis of mixed data: the eigenvalues of `prince` 0.17 (FAMD, as FactoMineR's: variances divided by n) for the 333
@@ -173,8 +196,9 @@ fn a_pca_of_mixed_columns_is_their_factor_analysis() {
     let penguins = open(path, &OpenOptions::default()).unwrap();
     let width = penguins.rows.shape().len();
     let all = values(&penguins);
-    let complete: Vec<usize> =
-        (0..penguins.rows.rows()).filter(|row| all[row * width..][..width].iter().all(|value| !value.is_nan())).collect();
+    let complete: Vec<usize> = (0..penguins.rows.rows())
+        .filter(|row| all[row * width..][..width].iter().all(|value| !value.is_nan()))
+        .collect();
     let complete = penguins.select(complete);
     assert_eq!((complete.rows.rows(), width), (333, 5 + 3 + 3 + 2));
     let fit = fit(&recipe("pca", &["code_size=5"]), &complete, &complete);

@@ -1,4 +1,4 @@
-//! The bytes of a file, unpacked if it is gzip. Announced sizes are checked against the length of the file before memory is
+//! The bytes of a file, unpacked if it is gzip or zstd. Announced sizes are checked against the length of the file before memory is
 //! allocated for them.
 
 use std::cell::Cell;
@@ -8,6 +8,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use flate2::bufread::GzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use crate::base::input_file::{self, InputFile};
 use crate::base::memory;
@@ -15,6 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Largest compression ratio of deflate.
 const DEFLATE_LIMIT: u64 = 1032;
+/// Largest compression ratio of zstd: blocks of 128 KiB from four bytes.
+const ZSTD_LIMIT: u64 = 1 << 15;
 /// Largest compression ratio that is accepted for text, of which no header announces the length: ten times that of tables of
 /// zeros and ones. It is compared while the text is unpacked. Texts of up to `TEXT_FLOOR` bytes are accepted in any case.
 const TEXT_LIMIT: u64 = 256;
@@ -36,12 +40,26 @@ pub(in crate::data) struct Input<'a> {
 enum Left {
     /// This number.
     Exactly(u64),
-    /// Unknown: the content of a gzip file of this many bytes, and how many of them are unpacked.
-    Packed(u64, Rc<Cell<u64>>),
+    /// Unknown: the content of a packed file.
+    Packed(Packed),
 }
 
+/// A packed file.
+struct Packed {
+    /// gzip, or zstd.
+    name: &'static str,
+    length: u64,
+    /// The bytes of it that are unpacked.
+    read: Rc<Cell<u64>>,
+    /// The largest compression ratio.
+    limit: u64,
+}
+
+/// Standard input in messages.
+const STANDARD_INPUT: &str = "standard input";
+
 impl<'a> Input<'a> {
-    /// Opens a file. Gzip is recognised by the first two bytes, not by the name.
+    /// Opens a file. Gzip and zstd are recognised by the first bytes, not by the name.
     pub fn open(place: &str, path: &Path) -> Result<Input<'static>> {
         let InputFile { file, length } = input_file::open(place, path)?;
         Input::new(place, io::BufReader::with_capacity(1 << 16, file), length)
@@ -52,24 +70,45 @@ impl<'a> Input<'a> {
         Self::new(place, bytes, bytes.len() as u64)
     }
 
+    /// All of standard input, which is read into memory.
+    pub fn standard() -> Result<Input<'static>> {
+        Input::stream(STANDARD_INPUT, io::stdin().lock())
+    }
+
+    /// All of a reader, which is read into memory.
+    fn stream(place: &str, mut reader: impl Read) -> Result<Input<'static>> {
+        let mut bytes = Vec::new();
+        loop {
+            let more = bytes.len().clamp(1 << 16, 1 << 30);
+            reserve(place, &mut bytes, more)?;
+            let read = reader.by_ref().take(more as u64).read_to_end(&mut bytes);
+            if read.map_err(|error| unreadable(place, &error))? < more {
+                break;
+            }
+        }
+        let length = bytes.len() as u64;
+        Input::new(place, Cursor::new(bytes), length)
+    }
+
     fn new(place: &str, reader: impl Read + 'a, length: u64) -> Result<Self> {
         let failed = |error| unreadable(place, &error);
-        let (start, reader) = peek(reader, 2).map_err(failed)?;
-        let (reader, left): (Box<dyn Read + 'a>, _) = if start == [0x1f, 0x8b] {
-            let read = Rc::new(Cell::new(0));
-            let reader = Counted { reader, read: read.clone() };
-            (
-                Box::new(Members::new(io::BufReader::with_capacity(1 << 16, reader))),
-                Left::Packed(length, read),
-            )
-        } else {
-            (Box::new(reader), Left::Exactly(length))
+        let (start, reader) = peek(reader, 4).map_err(failed)?;
+        let read = Rc::new(Cell::new(0));
+        let counted = |reader| io::BufReader::with_capacity(1 << 16, Counted { reader, read: read.clone() });
+        let packed = |name, limit| Left::Packed(Packed { name, length, read: read.clone(), limit });
+        let (reader, left): (Box<dyn Read + 'a>, _) = match start[..] {
+            [0x1f, 0x8b, ..] => (Box::new(Members::new(counted(reader))), packed("gzip", DEFLATE_LIMIT)),
+            // A frame, or one that is skipped.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+                (Box::new(Frames::new(counted(reader))), packed("zstd", ZSTD_LIMIT))
+            }
+            _ => (Box::new(reader), Left::Exactly(length)),
         };
         let (start, reader) = peek(reader, 8).map_err(failed)?;
         Ok(Self { place: place.into(), start, reader: Box::new(reader), left })
     }
 
-    /// Whether the file is gzip.
+    /// Whether the file is gzip or zstd.
     pub fn is_packed(&self) -> bool {
         matches!(self.left, Left::Packed(..))
     }
@@ -105,7 +144,7 @@ impl<'a> Input<'a> {
         self.error(format_args!("the file ends within {what}")).hint("it may be a broken download")
     }
 
-    /// Compares the number of bytes that a header announces with the bytes that are left. For gzip this is only an upper bound;
+    /// Compares the number of bytes that a header announces with the bytes that are left. For packed files this is only an upper bound;
     /// [`Input::finish`] compares the exact number.
     pub fn expect(&self, announced: u64) -> Result<()> {
         match self.left {
@@ -115,14 +154,16 @@ impl<'a> Input<'a> {
             Left::Exactly(left) if left > announced => {
                 Err(self.error(format_args!("the header announces {announced} bytes of numbers, the file has {left}")))
             }
-            Left::Packed(packed, _) if announced > packed.saturating_mul(DEFLATE_LIMIT) => Err(self.error(format_args!(
-                "the header announces {announced} bytes of numbers, more than {packed} bytes of gzip can hold"
-            ))),
+            Left::Packed(Packed { name, length, limit, .. }) if announced > length.saturating_mul(limit) => {
+                Err(self.error(format_args!(
+                    "the header announces {announced} bytes of numbers, more than {length} bytes of {name} can hold"
+                )))
+            }
             Left::Exactly(_) | Left::Packed(..) => Ok(()),
         }
     }
 
-    /// Reads to the end, where gzip has its checksum. Refuses further bytes.
+    /// Reads to the end, where packed files have their checksum. Refuses further bytes.
     pub fn finish(mut self) -> Result<()> {
         match self.reader.read(&mut [0]) {
             Ok(0) => Ok(()),
@@ -174,12 +215,12 @@ impl<'a> Input<'a> {
     }
 
     /// The number of numbers to reserve memory for: all `count` announced ones if the length of the file confirms the header,
-    /// else no more than gzip of this length usually contains.
+    /// else no more than a packed file of this length usually contains.
     fn plausible(&self, count: usize, size: usize) -> usize {
         match self.left {
             Left::Exactly(_) => count,
-            Left::Packed(packed, _) => {
-                count.min(usize::try_from(packed.saturating_mul(8)).unwrap_or(usize::MAX) / size + 1)
+            Left::Packed(Packed { length, .. }) => {
+                count.min(usize::try_from(length.saturating_mul(8)).unwrap_or(usize::MAX) / size + 1)
             }
         }
     }
@@ -231,7 +272,7 @@ impl<'a> Input<'a> {
 
     /// Refuses text that was packed more tightly than tables are.
     fn check_ratio(&self, unpacked: u64) -> Result<()> {
-        let Left::Packed(_, read) = &self.left else { return Ok(()) };
+        let Left::Packed(Packed { read, .. }) = &self.left else { return Ok(()) };
         if unpacked <= TEXT_FLOOR.max(read.get().saturating_mul(TEXT_LIMIT)) {
             return Ok(());
         }
@@ -263,17 +304,25 @@ struct Members<R> {
     may_be_none: bool,
 }
 
-/// What follows the last member of a gzip file is none.
+/// What is wrong with a packed file.
 #[derive(Debug)]
-struct AfterGzip;
+enum Damage {
+    /// What follows the last member of a gzip file or the last frame of a zstd file is none.
+    After(&'static str),
+    /// A zstd file.
+    Zstd(String),
+}
 
-impl fmt::Display for AfterGzip {
+impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("bytes after the end of the gzip data")
+        match self {
+            Self::After(name) => write!(f, "bytes after the end of the {name} data"),
+            Self::Zstd(what) => write!(f, "damaged zstd: {what}"),
+        }
     }
 }
 
-impl std::error::Error for AfterGzip {}
+impl std::error::Error for Damage {}
 
 impl<R: BufRead> Members<R> {
     fn new(reader: R) -> Self {
@@ -287,7 +336,7 @@ impl<R: BufRead> Read for Members<R> {
             match decoder.read(out) {
                 Ok(0) if !out.is_empty() => {}
                 Err(error) if self.may_be_none && error.kind() == io::ErrorKind::InvalidInput => {
-                    return Err(io::Error::other(AfterGzip));
+                    return Err(io::Error::other(Damage::After("gzip")));
                 }
                 read => {
                     self.may_be_none = false;
@@ -298,11 +347,85 @@ impl<R: BufRead> Read for Members<R> {
             match reader.fill_buf()?.first() {
                 None => break,
                 Some(0x1f) => (self.decoder, self.may_be_none) = (Some(GzDecoder::new(reader)), true),
-                Some(_) => return Err(io::Error::other(AfterGzip)),
+                Some(_) => return Err(io::Error::other(Damage::After("gzip"))),
             }
         }
         Ok(0)
     }
+}
+
+/// The content of a zstd file, which is that of its frames, one after the other. The decoder refuses windows of more than 128 MiB.
+struct Frames<R> {
+    decoder: FrameDecoder,
+    reader: R,
+    is_within: bool,
+    is_first: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    fn new(reader: R) -> Self {
+        Self { decoder: FrameDecoder::new(), reader, is_within: false, is_first: true }
+    }
+
+    /// Begins the next frame; false at the end.
+    fn begin(&mut self) -> io::Result<bool> {
+        loop {
+            if self.reader.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            match self.decoder.reset(&mut self.reader) {
+                Ok(()) => {
+                    self.is_within = true;
+                    return Ok(true);
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let skipped =
+                        io::copy(&mut self.reader.by_ref().take(u64::from(length)), &mut io::sink())?;
+                    if skipped < u64::from(length) {
+                        return Err(damaged_zstd("it is cut short"));
+                    }
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::BadMagicNumber(_)))
+                    if !is_first =>
+                {
+                    return Err(io::Error::other(Damage::After("zstd")));
+                }
+                Err(error) => return Err(damaged_zstd(error)),
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.is_within && !self.begin()? {
+                return Ok(0);
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.reader, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(damaged_zstd)?;
+            }
+            let count = self.decoder.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let announced = self.decoder.get_checksum_from_data();
+            if announced.is_some() && announced != self.decoder.get_calculated_checksum() {
+                return Err(damaged_zstd("its checksum is that of another content"));
+            }
+            self.is_within = false;
+        }
+    }
+}
+
+fn damaged_zstd(what: impl fmt::Display) -> io::Error {
+    io::Error::other(Damage::Zstd(what.to_string()))
 }
 
 /// The first `count` bytes, and a reader that begins with them.
@@ -331,9 +454,25 @@ fn unreadable(place: &str, error: &io::Error) -> Error {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             Error::data(format!("{place}: damaged gzip: {error}")).hint("it may be a broken download")
         }
-        _ if error.get_ref().is_some_and(|cause| cause.is::<AfterGzip>()) => {
+        _ if error.get_ref().is_some_and(|cause| cause.is::<Damage>()) => {
             Error::data(format!("{place}: {error}")).hint("it may be a broken download, or two files in one")
         }
         _ => Error::new(ErrorKind::Io, format!("{place}: cannot read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a,b\n1,2\n` as the zstd program packs it, with the checksum of the content.
+    const FRAME: &[u8] = &[];
+
+    #[test]
+    fn standard_input_is_read_as_a_file_is() {
+        let text = |bytes: &[u8]| Input::stream("standard input", bytes)?.text(|_, _| 0);
+        assert_eq!(text(b"a,b\n1,2\n").unwrap(), b"a,b\n1,2\n");
+        assert_eq!(text(b"").unwrap(), b"");
+        assert_eq!(text(&vec![b'x'; 200_000]).unwrap().len(), 200_000);
     }
 }

@@ -1,31 +1,33 @@
 //! Labels as text: a file of one column, and the classes of scikit-learn's layout.
 
-use csv::StringRecord;
-
-use super::text::{Text, fields, is_missing, is_number, shortened};
+use super::header::unclosed;
+use super::text::{Record, Text, fields};
 use crate::data::Labels;
+use crate::data::formats::cell::{is_missing, is_number, shortened};
 use crate::error::Result;
 
 /// Reads the labels of `rows` rows: one column, with a header if there is one line too many.
 pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> Result<Labels> {
     let text = Text::new(place, bytes)?;
     let mut names = Vec::new();
-    for record in text.records() {
-        if let Some(line) = text.blank_line_before(&record) {
+    let (mut records, mut record, mut blank) = (text.records(true), Record::default(), None);
+    while records.next(&mut record).map_err(|fault| unclosed(&text, fault))? {
+        if record.is_blank {
+            // Those at the end are no rows.
+            blank.get_or_insert(record.line);
+            continue;
+        }
+        if let Some(line) = blank {
             return Err(text
                 .error(format_args!("line {line}: a blank line, where a label is missing"))
                 .hint("one label per row, in the same order"));
         }
-        let mut cells = record.iter();
-        match (cells.next(), cells.next()) {
-            (Some(cell), None) if !is_missing(cell) => names.push(cell.trim().to_owned()),
-            (Some(_), None) => {
-                return Err(text.error(format_args!("line {}: the label is missing", text.line(&record))));
-            }
+        match &record.cells[..] {
+            [cell] if !is_missing(&cell.text()) => names.push(cell.text().trim().to_owned()),
+            [_] => return Err(text.error(format_args!("line {}: the label is missing", record.line))),
             _ => {
-                let line = text.line(&record);
                 return Err(text
-                    .error(format_args!("line {line}: {}; labels are one column", fields(&record)))
+                    .error(format_args!("line {}: {}; labels are one column", record.line, fields(&record)))
                     .hint("if it is a column of the data, name it as `label_column`"));
             }
         }
@@ -39,27 +41,34 @@ pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> 
 /// The class names of scikit-learn's layout, if the first line has its form and the rest of the file agrees with its counts.
 pub(super) fn announced_classes(
     text: &Text,
-    first: &StringRecord,
-    second: Option<&StringRecord>,
+    first: &Record<'_>,
+    second: Option<&Record<'_>>,
 ) -> Result<Option<Vec<String>>> {
-    let integer = |record: &StringRecord, column: usize| {
-        record.get(column).and_then(|cell| cell.trim().parse::<usize>().ok())
+    let integer = |record: &Record<'_>, column: usize| {
+        record.cells.get(column).and_then(|cell| cell.text().trim().parse::<usize>().ok())
     };
     let (Some(rows), Some(columns), Some(second)) = (integer(first, 0), integer(first, 1), second) else {
         return Ok(None);
     };
-    let names: Vec<String> = first.iter().skip(2).map(|name| name.trim().to_owned()).collect();
+    let names: Vec<String> = first.cells.iter().skip(2).map(|name| name.text().trim().to_owned()).collect();
     if columns == 0
         || names.is_empty()
         || names.iter().any(String::is_empty)
-        || columns.checked_add(1) != Some(second.len())
+        || columns.checked_add(1) != Some(second.cells.len())
     {
         return Ok(None);
     }
-    let found = text.records().skip(1).count();
+    let (mut records, mut record) = (text.records(false), Record::default());
+    let (mut found, mut agree) = (0, true);
     // The line may also be a row, of numbers or with a label: then the classes do not agree.
-    let agree =
-        text.records().skip(1).all(|row| integer(&row, columns).is_some_and(|class| class < names.len()));
+    let mut is_first = true;
+    while records.next(&mut record).map_err(|fault| unclosed(text, fault))? {
+        if !is_first {
+            found += 1;
+            agree &= integer(&record, columns).is_some_and(|class| class < names.len());
+        }
+        is_first = false;
+    }
     if names.iter().any(|name| is_number(name)) {
         return Ok((found == rows && agree).then_some(names));
     }
@@ -72,21 +81,22 @@ pub(super) fn announced_classes(
     Ok(Some(names))
 }
 
-/// The labels of scikit-learn's layout, from the cells of the last column.
-pub(super) fn of_announced(text: &Text, classes: &[String], names: Vec<String>) -> Result<Labels> {
-    let classes = classes
-        .iter()
-        .enumerate()
-        .map(|(row, class)| {
-            class.parse::<u32>().ok().filter(|&class| (class as usize) < names.len()).ok_or_else(|| {
-                text.error(format_args!(
-                    "row {}: the class `{}` is not one of 0 to {}, which the first line names",
-                    row + 1,
-                    shortened(class),
-                    names.len() - 1
-                ))
-            })
-        })
-        .collect::<Result<_>>()?;
-    Ok(Labels { classes, names })
+/// Refuses a class of scikit-learn's layout that the first line does not name. `classes` are the cells of the last column.
+pub(super) fn check_announced(
+    text: &Text,
+    classes: impl Iterator<Item = f64>,
+    names: &[String],
+) -> Result<()> {
+    for (row, class) in classes.enumerate() {
+        let is_known = class >= 0.0 && class.fract() == 0.0 && class < names.len() as f64;
+        if !is_known {
+            let class = if class.is_nan() { "no number".to_owned() } else { shortened(&class.to_string()) };
+            return Err(text.error(format_args!(
+                "row {}: the class `{class}` is not one of 0 to {}, which the first line names",
+                row + 1,
+                names.len() - 1
+            )));
+        }
+    }
+    Ok(())
 }
