@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::schema::find_column;
 use super::source::each_block;
-use super::{ColumnKind, Content, EncodedColumn, Frame, Labels, OpenOptions, Schema, Source, Subset, Table};
+use super::{
+    ColumnKind, Content, EncodedColumn, Frame, Labels, OpenOptions, Schema, Source, Subset, Table,
+    TableOptions,
+};
 use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
 
