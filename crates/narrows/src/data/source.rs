@@ -364,6 +364,20 @@ pub(crate) fn check_finite<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T],
     }
 }
 
+/// Refuses infinite values, naming the first, as [`check_finite`].
+pub(crate) fn check_not_infinite<T: Copy + Into<f64>>(
+    source: &dyn Source,
+    rows: &[T],
+    first: usize,
+) -> Result<()> {
+    // As in `first_not_finite`, there almost always is none.
+    let width = source.shape().len();
+    match first_not_finite(rows).and_then(|_| rows.iter().position(|&value| value.into().is_infinite())) {
+        None => Ok(()),
+        Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
+    }
+}
+
 /// The index of the first value that is missing or infinite.
 pub(crate) fn first_not_finite<T: Copy + Into<f64>>(values: &[T]) -> Option<usize> {
     let is_bad = |&value: &T| !value.into().is_finite();
