@@ -337,3 +337,187 @@ impl LaneSums {
         self.block.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::{Purpose, generator, normal};
+    use crate::data::stats::Measured;
+    use crate::data::{Shape, Table, Values};
+    use crate::pca::Pca;
+
+    const TIGHT: Limits = Limits { sweeps: 20_000, change: 1e-15 };
+
+    /// Rows of two factors with noise, a share of which is missing.
+    fn rows(n: usize, d: usize, share: f64) -> Table {
+        let mut stream = generator(3, Purpose::Picture, d as u64);
+        let loadings: Vec<f64> = (0..2 * d).map(|_| normal(&mut stream)).collect();
+        let mut values = Vec::new();
+        for _ in 0..n {
+            let (a, b) = (2.0 * normal(&mut stream), normal(&mut stream));
+            for j in 0..d {
+                let value =
+                    10.0 * j as f64 + a * loadings[j] + b * loadings[d + j] + 0.5 * normal(&mut stream);
+                // A normal number whose square is below that of the quantile is as good as a uniform one.
+                let fate = normal(&mut stream) + 0.3 * normal(&mut stream);
+                values.push(if fate < quantile(share) { f64::NAN } else { value });
+            }
+        }
+        Table::with_missing(Values::F64(values), Shape::flat(d)).unwrap()
+    }
+
+    /// Of a normal number with variance 1.09; for the shares of these tests.
+    fn quantile(share: f64) -> f64 {
+        let of_unit = [(0.0, -99.0), (0.05, -1.645), (0.2, -0.842), (0.4, -0.253)];
+        1.044 * of_unit.iter().find(|(known, _)| *known == share).unwrap().1
+    }
+
+    fn fit(table: &Table, k: usize, limits: Limits, threads: usize) -> (Moments, Sweeps) {
+        let statistics = Statistics::measure(table).unwrap();
+        let level = Level::detect();
+        measure(table, &statistics, &Scaling::identity(), k, limits, level, threads).unwrap()
+    }
+
+    #[test]
+    fn the_likelihood_never_falls_and_does_not_depend_on_threads() {
+        for share in [0.05, 0.2, 0.4] {
+            for (n, d) in [(300, 7), (40, 3), (9, 12)] {
+                let table = rows(n, d, share);
+                for k in [1, 2, 3, d.min(n)] {
+                    let limits = Limits { sweeps: 200, ..Limits::default() };
+                    let (moments, sweeps) = fit(&table, k, limits, 1);
+                    let values = &sweeps.log_likelihoods;
+                    for (before, after) in values.iter().zip(&values[1..]) {
+                        // The floor of the noise leaves 7 digits of a row's squares.
+                        let rounding = 1e-7 * after.abs().max(1.0);
+                        assert!(after - before > -rounding, "{share} {n} x {d}, {k}: {before} to {after}");
+                    }
+                    let (again, same) = fit(&table, k, limits, 3);
+                    assert_eq!((&again.mean, again.scatter()), (&moments.mean, moments.scatter()));
+                    assert_eq!(same, sweeps);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn complete_rows_have_the_moments_they_have() {
+        let table = rows(60, 5, 0.0);
+        let level = Level::detect();
+        let exact = Moments::measure(&Measured::new(&table), &Scaling::identity(), level, 1).unwrap();
+        let (found, sweeps) = fit(&table, 2, Limits::default(), 1);
+        assert!(sweeps.has_converged && sweeps.patterns == 0, "{sweeps:?}");
+        for (got, want) in [(&found.mean[..], &exact.mean[..]), (found.scatter(), exact.scatter())] {
+            got.iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-9, "{got} {want}"));
+        }
+        // The log-likelihood of complete rows, from their sums, is that of one row after the other.
+        let principal = exact.about_mean(2, level).unwrap();
+        let variances: Vec<f64> = principal.squares.iter().map(|square| square / 60.0).collect();
+        let noise = (principal.total / 60.0 - variances.iter().sum::<f64>()) / 3.0;
+        let by_rows =
+            dense_log_likelihood(&table, &exact.mean, &covariance(&principal.directions, &variances, noise));
+        assert!((sweeps.log_likelihoods[0] - by_rows).abs() < 1e-8, "{by_rows} {sweeps:?}");
+    }
+
+    /// At the end every difference quotient of the likelihood, of dense Gaussians, is nearly 0: by the mean, by each number of W, and
+    /// by the noise.
+    #[test]
+    fn the_sweeps_end_at_a_maximum_of_the_likelihood() {
+        for (k, share) in [(1, 0.2), (2, 0.05), (2, 0.4)] {
+            let (n, d) = (80, 5);
+            let table = rows(n, d, share);
+            let (moments, sweeps) = fit(&table, k, TIGHT, 2);
+            assert!(sweeps.has_converged);
+            let principal = moments.about_mean(k, Level::detect()).unwrap();
+            let weight = moments.rows as f64;
+            let variances: Vec<f64> = principal.squares.iter().map(|square| square / weight).collect();
+            let noise = (principal.total / weight - variances.iter().sum::<f64>()) / (d - k) as f64;
+            let mut parameters = moments.mean.clone();
+            for (direction, variance) in principal.directions.chunks_exact(d).zip(&variances) {
+                parameters.extend(direction.iter().map(|value| value * (variance - noise).sqrt()));
+            }
+            parameters.push(noise);
+            let likelihood = |parameters: &[f64]| {
+                let (mean, rest) = parameters.split_at(d);
+                let (w, noise) = rest.split_at(k * d);
+                let mut c = vec![0.0; d * d];
+                for i in 0..d {
+                    c[i * d + i] = noise[0];
+                    for j in 0..d {
+                        c[i * d + j] += w.chunks_exact(d).map(|w| w[i] * w[j]).sum::<f64>();
+                    }
+                }
+                dense_log_likelihood(&table, mean, &c)
+            };
+            let last = *sweeps.log_likelihoods.last().unwrap();
+            assert!((likelihood(&parameters) - last).abs() < 1e-7, "{last}");
+            for at in 0..parameters.len() {
+                let step = 1e-5;
+                let moved = |by: f64| {
+                    let mut moved = parameters.clone();
+                    moved[at] += by;
+                    likelihood(&moved)
+                };
+                let slope = (moved(step) - moved(-step)) / (2.0 * step);
+                assert!(slope.abs() < 1e-3, "k = {k}, share {share}: parameter {at}: {slope}");
+                // A maximum by each of them, not a saddle.
+                assert!(moved(0.05) < last && moved(-0.05) < last, "parameter {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_without_any_number_have_no_weight() {
+        let values = |empty: usize| {
+            let mut values = vec![1.0, 2.0, 3.0, f64::NAN, 4.0, 7.5, 0.5, 1.0];
+            values.extend(vec![f64::NAN; 2 * empty]);
+            Table::with_missing(Values::F64(values), Shape::flat(2)).unwrap()
+        };
+        let (without, with) = (fit(&values(0), 1, TIGHT, 1), fit(&values(3), 1, TIGHT, 1));
+        let pca = |moments: &Moments| Pca::from_moments(moments, Some(1), false).unwrap();
+        assert_eq!((pca(&without.0), without.1.empty_rows), (pca(&with.0), 0));
+        assert_eq!(with.1.empty_rows, 3);
+    }
+
+    /// V diag(l) V' + s (I - V V').
+    fn covariance(directions: &[f64], variances: &[f64], noise: f64) -> Vec<f64> {
+        let d = directions.len() / variances.len();
+        let mut c = vec![0.0; d * d];
+        for i in 0..d {
+            c[i * d + i] = noise;
+            for j in 0..d {
+                for (v, variance) in directions.chunks_exact(d).zip(variances) {
+                    c[i * d + j] += v[i] * v[j] * (variance - noise);
+                }
+            }
+        }
+        c
+    }
+
+    /// The log-likelihood of the observed numbers, by elimination in the covariance of those of each row.
+    fn dense_log_likelihood(table: &Table, mean: &[f64], c: &[f64]) -> f64 {
+        let d = mean.len();
+        let values = table.values().clone().into_f64();
+        let of_row = |row: &[f64]| {
+            let o: Vec<usize> = (0..d).filter(|&j| !row[j].is_nan()).collect();
+            // [C_oo | r], eliminated: the pivots multiply to the determinant, and r'C^-1 r is the sum of r_i^2 / pivot.
+            let m = o.len();
+            let mut a: Vec<Vec<f64>> = o.iter().map(|&i| o.iter().map(|&j| c[i * d + j]).collect()).collect();
+            let mut r: Vec<f64> = o.iter().map(|&j| row[j] - mean[j]).collect();
+            let (mut square, mut determinant) = (0.0, 0.0);
+            for p in 0..m {
+                let pivot = a[p][p];
+                square += r[p] * r[p] / pivot;
+                determinant += pivot.ln();
+                let upper = a[p].clone();
+                for i in p + 1..m {
+                    let factor = a[i][p] / pivot;
+                    (p..m).for_each(|j| a[i][j] -= factor * upper[j]);
+                    r[i] -= factor * r[p];
+                }
+            }
+            -0.5 * (m as f64 * std::f64::consts::TAU.ln() + determinant + square)
+        };
+        values.chunks_exact(d).map(of_row).sum()
+    }
+}
