@@ -76,8 +76,8 @@ impl FactorGaussian {
         for &column in columns {
             let w = self.loading(column);
             for i in 0..k {
-                let weight = sign * w[i];
-                (0..=i).for_each(|j| matrix[i * k + j] += weight * w[j]);
+                let (weight, row) = (sign * w[i], &mut matrix[i * k + i..(i + 1) * k]);
+                row.iter_mut().zip(&w[i..]).for_each(|(sum, w)| *sum += weight * w);
             }
         }
         for (i, variance) in self.variances.iter().enumerate() {
@@ -134,7 +134,7 @@ impl FactorGaussian {
         (0..given.gaps.len()).map(|gap| (self.noise * (1.0 + square(gap))).sqrt()).collect()
     }
 
-    /// L^-1 w for the row w of W of each gap, where M = L L' (gaps x k).
+    /// R'^-1 w for the row w of W of each gap, where M = R'R (gaps x k).
     fn half(&self, given: &Conditional) -> Vec<f64> {
         let mut half = Vec::with_capacity(given.gaps.len() * self.code_size());
         for &column in &given.gaps {
@@ -191,7 +191,7 @@ impl FactorGaussian {
 pub(crate) struct Conditional {
     observed: Vec<usize>,
     gaps: Vec<usize>,
-    /// L with L L' = M (k x k), the lower triangle.
+    /// R with R'R = M (k x k), the upper triangle.
     factor: Vec<f64>,
     /// ln |C_oo|.
     log_determinant: f64,
@@ -229,36 +229,40 @@ fn group_by_pattern(rows: &[f64], d: usize) -> BTreeMap<Pattern, Vec<usize>> {
     groups
 }
 
-/// Replaces the lower triangle of a positive definite matrix (k x k), whose eigenvalues are at least `least`, by its Cholesky factor.
-/// What rounding has left below that is raised to it.
+/// Replaces the upper triangle of a positive definite matrix (k x k), whose eigenvalues are at least `least`, by its Cholesky factor
+/// R, with R'R = the matrix. Pivots that rounding has left below that are raised to it. Whole rows are subtracted from rows, which
+/// the compiler can vectorise, unlike sums.
 fn cholesky(matrix: &mut [f64], k: usize, least: f64) {
-    for i in 0..k {
-        for j in 0..=i {
-            let (before, row) = matrix.split_at_mut(i * k);
-            let own = if j == i { &row[..j] } else { &before[j * k..][..j] };
-            let sum: f64 = row[j] - row[..j].iter().zip(own).map(|(a, b)| a * b).sum::<f64>();
-            row[j] = if j == i { sum.max(least).sqrt() } else { sum / before[j * k + j] };
+    for p in 0..k {
+        let (before, rest) = matrix.split_at_mut((p + 1) * k);
+        let pivot = &mut before[p * k..];
+        let root = pivot[p].max(least).sqrt();
+        pivot[p] = root;
+        pivot[p + 1..].iter_mut().for_each(|value| *value /= root);
+        for (i, row) in (p + 1..).zip(rest.chunks_exact_mut(k)) {
+            let weight = pivot[i];
+            row[i..].iter_mut().zip(&pivot[i..]).for_each(|(value, other)| *value -= weight * other);
         }
     }
 }
 
-/// L^-1 x, in place.
+/// R'^-1 x, in place.
 fn solve_lower(factor: &[f64], x: &mut [f64]) {
     let k = x.len();
     for i in 0..k {
         let row = &factor[i * k..][..k];
-        let sum: f64 = row[..i].iter().zip(&x[..i]).map(|(a, b)| a * b).sum();
-        x[i] = (x[i] - sum) / row[i];
+        x[i] /= row[i];
+        let value = x[i];
+        x[i + 1..].iter_mut().zip(&row[i + 1..]).for_each(|(x, r)| *x -= value * r);
     }
 }
 
-/// L'^-1 x, in place.
+/// R^-1 x, in place.
 fn solve_upper(factor: &[f64], x: &mut [f64]) {
     let k = x.len();
     for i in (0..k).rev() {
-        x[i] /= factor[i * k + i];
-        let value = x[i];
-        let (rest, row) = (&mut x[..i], &factor[i * k..][..i]);
-        rest.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
+        let row = &factor[i * k..][..k];
+        let sum: f64 = row[i + 1..].iter().zip(&x[i + 1..]).map(|(r, x)| r * x).sum();
+        x[i] = (x[i] - sum) / row[i];
     }
 }

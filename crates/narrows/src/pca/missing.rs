@@ -53,7 +53,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sweeps: 1000, change: 1e-8 }
+        Self { sweeps: 500, change: 1e-7 }
     }
 }
 
