@@ -149,7 +149,7 @@ pub enum Access {
 /// A source of rows: a table in memory, a borrowed array, a file that is read when its rows are needed, a stream.
 ///
 /// Rows are numbered from 0 and have one shape. A missing value is NaN. Sources may contain missing values:
-/// [`Statistics`](super::Statistics) counts them, fits and models refuse them.
+/// [`Statistics`](super::Statistics) counts them, a PCA fits and fills them, networks refuse them.
 ///
 /// Several threads may read at the same time. Rows that were read must have the same numbers when they are read again.
 ///
