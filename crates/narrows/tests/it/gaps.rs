@@ -113,7 +113,7 @@ fn gaps_are_filled_and_encoded_as_the_dense_conditional_gaussian_says() {
         let imputed = model.impute(&rows).unwrap();
         let (filled, codes) = (imputed.rows.to_array_f64(), model.encode(&rows).unwrap().to_array_f64());
         let rebuilt = model.reconstruct(&rows).unwrap().to_array_f64();
-        let again = model.decode(&model.encode(&rows).unwrap()).unwrap().to_array_f64();
+        let again = model.decode(model.encode(&rows).unwrap()).unwrap().to_array_f64();
         assert_eq!(rebuilt, again);
         let mut scaled = rows.as_slice().unwrap().to_vec();
         model.scaling().apply_f64(&mut scaled, 4);
