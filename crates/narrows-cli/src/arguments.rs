@@ -38,6 +38,9 @@ pub enum Command {
     /// Write rows encoded and decoded again
     #[command(override_usage = "narrows reconstruct [OPTIONS] --out <FILE> <MODEL> <DATA>")]
     Reconstruct(ApplyArguments),
+    /// Write rows with their missing values filled, and how uncertain each filled number is
+    #[command(override_usage = "narrows impute [OPTIONS] --out <FILE> <MODEL> <DATA>")]
+    Impute(ApplyArguments),
     /// Write the rows on the line between the codes of two rows
     #[command(
         override_usage = "narrows interpolate [OPTIONS] --out <FILE> --from-row <ROW> --to-row <ROW> <MODEL> <DATA>"

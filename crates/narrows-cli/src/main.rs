@@ -41,6 +41,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Encode(arguments) => commands::apply::encode(arguments),
         Command::Decode(arguments) => commands::apply::decode(arguments),
         Command::Reconstruct(arguments) => commands::apply::reconstruct(arguments),
+        Command::Impute(arguments) => commands::apply::impute(arguments),
         Command::Interpolate(arguments) => commands::apply::interpolate(arguments),
         Command::Split(arguments) => commands::split::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),

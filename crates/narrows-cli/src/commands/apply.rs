@@ -8,7 +8,7 @@ use narrows::base::output::OutputFile;
 use narrows::data::formats::csv::{self, WriteOptions};
 use narrows::data::formats::npy;
 use narrows::data::scaling::Scaling;
-use narrows::data::{EncodedTable, Frame, Values};
+use narrows::data::{ColumnError, EncodedTable, Frame, Values};
 use narrows::error::{Error, Result};
 use narrows::model::{Decoder, Encoder};
 use narrows::{Dataset, Model, Shape, Source, Table};
@@ -57,6 +57,33 @@ pub fn reconstruct(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let mut rows = Rows::of_model(&model, rows, dataset.table.as_ref(), arguments)?;
     rows.header = dataset.columns.unwrap_or(rows.header);
     write(arguments, &output, "reconstructed", rows, Some(model.scaling()), seconds)
+}
+
+/// Writes rows with their missing values filled, and beside each column with gaps the standard deviation of what was filled.
+pub fn impute(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
+    let (output, model, dataset) = open(arguments)?;
+    require_room(arguments, dataset.rows.rows(), model.shape())?;
+    let dataset = matched(&model, &dataset, arguments)?;
+    let (found, seconds) = timed(|| model.impute(&dataset)).map_err(|error| error.at(&dataset.name))?;
+    let spread = spread_columns(&model, &dataset, &found.spread);
+    let mut rows = Rows::of_model(&model, found.rows, dataset.table.as_ref(), arguments)?;
+    rows.header = dataset.columns.unwrap_or(rows.header);
+    rows.frame = rows.frame.map(|frame| frame.with_numbers(&spread)).transpose()?;
+    write(arguments, &output, "imputed", rows, Some(model.scaling()), seconds)
+}
+
+/// For each column of numbers with gaps, the standard deviations of the numbers that were filled; missing for observed ones.
+fn spread_columns(model: &Model, dataset: &Dataset<'_>, spread: &[f64]) -> Vec<(String, Vec<f64>)> {
+    let width = model.shape().len();
+    let Some(schema) = dataset.schema() else { return Vec::new() };
+    let names = schema.encoded_names();
+    let of_numbers = schema.encoded_columns().into_iter().filter(|column| column.error == ColumnError::Squared);
+    let columns = of_numbers.map(|column| {
+        let at = column.range.start;
+        let gap = |&value: &f64| if value == 0.0 { f64::NAN } else { value };
+        (format!("{}_spread", names[at]), spread.iter().skip(at).step_by(width).map(gap).collect())
+    });
+    columns.filter(|(_, values): &(String, Vec<f64>)| values.iter().any(|value| !value.is_nan())).collect()
 }
 
 /// Writes the rows on the line between the codes of two rows.

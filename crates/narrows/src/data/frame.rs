@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::source::each_block;
-use super::{Access, Element, Shape, Source, Subset};
+use super::{Access, Element, Shape, Source, Subset, Table, Values};
 use crate::error::{Error, Result};
 
 /// A table before its columns are encoded as the numbers of a row: see `Schema`.
@@ -73,6 +73,31 @@ impl<'a> Frame<'a> {
             .hint("give each column a name of its own"));
         }
         Ok(Self { columns, cells })
+    }
+
+    /// The table with columns of numbers behind its own, one number per row in each.
+    ///
+    /// # Errors
+    /// Where a column has another length or the name of another one, or rows cannot be read.
+    pub fn with_numbers(&self, more: &[(String, Vec<f64>)]) -> Result<Frame<'static>> {
+        let (rows, width) = (self.cells.rows(), self.columns.len());
+        if let Some((name, _)) = more.iter().find(|(_, values)| values.len() != rows) {
+            return Err(Error::data(format!("column `{name}` has not one number for each of {rows} rows")));
+        }
+        let mut cells = Vec::with_capacity(rows * (width + more.len()));
+        each_block(&*self.cells, |first, block| {
+            for (row, own) in (first..).zip(block.chunks_exact(width)) {
+                cells.extend_from_slice(own);
+                cells.extend(more.iter().map(|(_, values)| values[row]));
+            }
+            Ok(())
+        })?;
+        let added = more
+            .iter()
+            .map(|(name, _)| FrameColumn { name: Some(name.clone()), content: Content::Numbers });
+        let columns: Vec<FrameColumn> = self.columns.iter().cloned().chain(added).collect();
+        let table = Table::with_missing(Values::F64(cells), Shape::flat(columns.len()))?;
+        Frame::new(columns, Arc::new(table))
     }
 
     /// Whether all columns are numbers.

@@ -149,7 +149,7 @@ pub enum Access {
 /// A source of rows: a table in memory, a borrowed array, a file that is read when its rows are needed, a stream.
 ///
 /// Rows are numbered from 0 and have one shape. A missing value is NaN. Sources may contain missing values:
-/// [`Statistics`](super::Statistics) counts them, fits and models refuse them.
+/// [`Statistics`](super::Statistics) counts them, a PCA fits and fills them, networks refuse them.
 ///
 /// Several threads may read at the same time. Rows that were read must have the same numbers when they are read again.
 ///
@@ -359,6 +359,20 @@ pub(crate) fn not_finite(row_number: usize, column: usize, value: f64) -> Error 
 pub(crate) fn check_finite<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T], first: usize) -> Result<()> {
     let width = source.shape().len();
     match first_not_finite(rows) {
+        None => Ok(()),
+        Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
+    }
+}
+
+/// Refuses infinite values, naming the first, as [`check_finite`].
+pub(crate) fn check_not_infinite<T: Copy + Into<f64>>(
+    source: &dyn Source,
+    rows: &[T],
+    first: usize,
+) -> Result<()> {
+    // As in `first_not_finite`, there almost always is none.
+    let width = source.shape().len();
+    match first_not_finite(rows).and_then(|_| rows.iter().position(|&value| value.into().is_infinite())) {
         None => Ok(()),
         Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
     }

@@ -138,6 +138,17 @@ impl<'a> Measured<'a> {
         Ok(self.statistics.get_or_init(|| found))
     }
 
+    /// Refuses infinite values. Bytes have none.
+    ///
+    /// # Errors
+    /// As [`Statistics::measure`].
+    pub fn require_no_infinite(&self) -> Result<()> {
+        match self.source.element() {
+            Element::U8 => Ok(()),
+            Element::F32 | Element::F64 => self.statistics().map(|_| ()),
+        }
+    }
+
     /// Refuses missing and infinite values. Bytes have none.
     ///
     /// # Errors

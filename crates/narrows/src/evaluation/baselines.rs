@@ -10,6 +10,7 @@ use crate::compute::Compute;
 use crate::data::Source;
 use crate::data::scaling::Scaling;
 use crate::error::Result;
+use crate::model::gaps::{GapFiller, has_gaps};
 use crate::model::metrics::Baselines;
 use crate::model::{Fitted, Model};
 use crate::network::engine::map_chunks;
@@ -23,6 +24,8 @@ impl Baselines {
     ///
     /// Beside a denoising model the baselines get the same noisy rows, and the number of components with the lowest error,
     /// because dropping components removes noise.
+    ///
+    /// Beside a PCA, gaps of the rows are filled as the model fills them, and errors are measured on the observed numbers.
     pub(crate) fn measure(moments: &Moments, model: &Model, rows: &dyn Source) -> Result<Self> {
         let width = moments.width;
         let noise: &[Noise] = match &model.fitted {
@@ -89,8 +92,16 @@ fn error_curves(
 ) -> Result<[Vec<f64>; 3]> {
     let (width, level) = (model.shape.len(), model.compute.level);
     let state = || (Corruption::new(noise, model.recipe.seed(), width), vec![0.0; scratch_len(width)]);
+    let filler = GapFiller::new(model);
     let chunks = map_chunks(rows.rows(), model.compute.threads, state, |(corruption, scratch), range| {
         let x = read_scaled(rows, range.clone(), &model.scaling)?;
+        if has_gaps(&x) {
+            let mut filled = x.clone();
+            filler.fill(&mut filled, None);
+            return Ok(projections
+                .each_ref()
+                .map(|method| method.observed_curve(&x, &filled, level, scratch)));
+        }
         let noisy = (!noise.is_empty()).then(|| add_noise(corruption, &x, range, width, level));
         Ok(projections.each_ref().map(|method| method.error_curve(noisy.as_deref(), &x, level, scratch)))
     })?;
@@ -195,6 +206,30 @@ impl Projection {
                 error
             })
             .collect()
+    }
+
+    /// As [`Projection::error_curve`], of rows `x` (n x d) with gaps (NaN): the codes are those of the `filled` rows, the errors those
+    /// of the observed numbers.
+    fn observed_curve(&self, x: &[f64], filled: &[f64], level: Level, scratch: &mut [f64]) -> Vec<f64> {
+        let width = self.centre.len();
+        let k = self.directions.len() / width;
+        let filled = self.centred(filled);
+        let codes = self.codes(&filled, level, scratch);
+        let mut errors = vec![0.0; k + 1];
+        for (index, (x, filled)) in x.chunks_exact(width).zip(filled.chunks_exact(width)).enumerate() {
+            let observed: Vec<usize> = (0..width).filter(|&j| !x[j].is_nan()).collect();
+            let mut residual: Vec<f64> = observed.iter().map(|&j| filled[j]).collect();
+            let square = |residual: &[f64]| residual.iter().map(|value| value * value).sum::<f64>();
+            errors[0] += square(&residual);
+            for (i, direction) in self.directions.chunks_exact(width).enumerate() {
+                let code = codes[index * k + i];
+                for (value, &j) in residual.iter_mut().zip(&observed) {
+                    *value -= code * direction[j];
+                }
+                errors[i + 1] += square(&residual);
+            }
+        }
+        errors
     }
 
     fn centred(&self, rows: &[f64]) -> Vec<f64> {

@@ -40,7 +40,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the rows do not fit the model, have missing values, cannot be read, or lack labels that a classifier knows, or a metric would
+    /// If the rows do not fit the model, have missing values and it is no PCA, cannot be read, or lack labels that a classifier knows, or a metric would
     /// not be finite.
     pub fn evaluate<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Evaluation> {
         let rows = self.match_rows(&rows.into())?;
@@ -72,8 +72,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the model is a classifier, or the rows do not fit the model, have missing values or cannot be read, or a score would
-    /// not be finite.
+    /// If the model is a classifier, or the rows do not fit the model, have missing values and it is no PCA, or cannot be read, or a
+    /// score would not be finite.
     pub fn score_rows<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<RowScores> {
         reconstruction::score_rows(self, &*self.match_rows(&rows.into())?.rows)
     }

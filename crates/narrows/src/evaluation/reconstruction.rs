@@ -1,4 +1,5 @@
-//! Reconstruction metrics: the errors of a model on rows.
+//! Reconstruction metrics: the errors of a model on rows. Of rows with gaps they are errors on the observed numbers alone: sums over
+//! these, and means over their number.
 
 use crate::data::Source;
 use crate::error::{Error, Result};
@@ -92,6 +93,8 @@ fn check(model: &Model, rows: &dyn Source) -> Result<()> {
 /// that no sum depends on the number of threads.
 struct ErrorSums {
     rows: usize,
+    /// Numbers that are not missing.
+    observed: usize,
     squared_error: f64,
     loss: f64,
     /// The squared error of the training mean as the reconstruction.
@@ -112,6 +115,7 @@ impl ErrorSums {
     fn new(model: &Model) -> Self {
         Self {
             rows: 0,
+            observed: 0,
             squared_error: 0.0,
             loss: 0.0,
             squared_error_of_mean: 0.0,
@@ -128,7 +132,9 @@ impl ErrorSums {
         let (width, mean) = (model.shape.len(), &model.training_mean);
         let square = |a: f64, b: f64| (a - b) * (a - b);
         for (x, y) in evaluated.rows.chunks_exact(width).zip(evaluated.outputs.chunks_exact(width)) {
-            self.squared_error_of_mean += x.iter().zip(mean).map(|(&x, &mean)| square(x, mean)).sum::<f64>();
+            let observed = || x.iter().zip(mean).filter(|(x, _)| !x.is_nan());
+            self.observed += observed().count();
+            self.squared_error_of_mean += observed().map(|(&x, &mean)| square(x, mean)).sum::<f64>();
             for ((shift, y), mean) in self.output_shifts.iter_mut().zip(y).zip(mean) {
                 *shift += y - mean;
                 self.squared_output_distance += square(*y, *mean);
@@ -147,6 +153,7 @@ impl ErrorSums {
 
     fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
+        self.observed += other.observed;
         self.squared_error += other.squared_error;
         self.loss += other.loss;
         self.squared_error_of_mean += other.squared_error_of_mean;
@@ -160,7 +167,8 @@ impl ErrorSums {
 
     fn metrics(&self, model: &Model) -> Reconstruction {
         let n = self.rows as f64;
-        let numbers = (self.rows * model.shape.len()) as f64;
+        // Where nothing is observed, no error is.
+        let numbers = self.observed.max(1) as f64;
         let codes = (self.rows * model.code_shape().len()) as f64;
         let loss = loss(model);
         let bce = (loss == Loss::Bce).then_some(self.loss / numbers);

@@ -70,6 +70,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
         memory,
         held_out_codes,
         randomized: None,
+        gaps: None,
     })
 }
 

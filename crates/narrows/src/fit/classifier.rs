@@ -57,6 +57,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: FitJob<'_>) -> Result<Fit>
         memory: task.memory,
         held_out_codes: Vec::new(),
         randomized: None,
+        gaps: None,
         recipe: Recipe::Classifier(recipe.clone()),
     })
 }

@@ -12,7 +12,7 @@
 //! | `checks` | what is refused before a fit |
 //! | `needs` | the memory of a fit, asked for before anything is made |
 //! | `start` | initial parameters, rows in memory, checkpoints |
-//! | `record`, `elimination` | the outcome as a record; the eliminated weights |
+//! | `record`, `elimination`, `gaps` | the outcome as a record; the eliminated weights; the missing values |
 //!
 //! Experiments and programs use this room; nothing below it does.
 
@@ -20,6 +20,7 @@ mod autoencoder;
 mod checks;
 mod classifier;
 mod elimination;
+mod gaps;
 mod needs;
 mod pca;
 mod record;
@@ -30,6 +31,7 @@ use std::ops::ControlFlow;
 pub use autoencoder::Autoencoder;
 pub use checks::training_memory;
 pub use elimination::{ELIMINATED, Elimination};
+pub use gaps::{ColumnGaps, Gaps};
 use needs::RowCounts;
 
 use crate::compute::Compute;
@@ -67,7 +69,7 @@ use crate::train::pretrain::PretrainedLayer;
 /// ```
 ///
 /// # Errors
-/// If the recipe is invalid, the rows do not fit it, a value is missing, rows cannot be read, checkpoints cannot be written, or the
+/// If the recipe is invalid, the rows do not fit it, a value is missing and the recipe is no PCA, rows cannot be read, checkpoints cannot be written, or the
 /// fit takes more memory than is free.
 pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOptions<'_>) -> Result<Fit> {
     let training = training.into();
@@ -105,7 +107,10 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
         checkpoints: checkpoints.as_ref(),
         watch,
     };
-    job.require_complete()?;
+    // A PCA takes rows with gaps.
+    if !matches!(recipe, Recipe::Pca(_)) {
+        job.require_complete()?;
+    }
     // How often checkpoints are written is no part of a model.
     let mut recipe = recipe.clone();
     if let Some(train) = recipe.train_mut() {
@@ -197,6 +202,8 @@ pub struct Fit {
     pub held_out_codes: Vec<f32>,
     /// Of a PCA by the randomised solver, its passes over the rows and its error.
     pub randomized: Option<Passes>,
+    /// Of a PCA, the missing values of the training rows; none where the rows are complete.
+    pub gaps: Option<Gaps>,
 }
 
 /// Optimizer steps of a fit.

@@ -11,7 +11,7 @@ use crate::model::needs::{evaluator_bytes, scores_bytes};
 use crate::network::engine::{CHUNK, Footprint};
 use crate::network::plan::{Plan, Target};
 use crate::pca::moments::scratch_bytes;
-use crate::pca::{Moments, randomized};
+use crate::pca::{Moments, missing, randomized};
 use crate::recipe::{Init, Solver, Train};
 use crate::train::useful_threads;
 
@@ -88,6 +88,24 @@ pub(super) fn require_pca(
         }
     })?;
     Ok((bytes(n, threads).saturating_add(MARGIN), false))
+}
+
+/// As [`require_pca`], where `gaps` numbers of the training rows are missing. Returns what it takes, in bytes, with the margin.
+pub(super) fn require_pca_with_gaps(
+    rows: RowCounts,
+    k: usize,
+    gaps: usize,
+    compute: Compute,
+) -> Result<usize> {
+    let (n, d, threads) = (rows.training, rows.width, compute.threads);
+    let evaluator = product(&[CHUNK, d, 48]);
+    let needs = Moments::needs(d, d, k);
+    let evaluating = evaluation_beside(rows, (k, k), needs.principal, evaluator, threads);
+    let evaluating = sum(&[needs.kept, needs.directions, evaluating]);
+    let bytes = missing::needs(n, gaps, d, k).max(evaluating);
+    let what = format_args!("the PCA of {n} rows of {d} numbers with missing values");
+    require_or(bytes, threads, what, |_| "fewer columns, or fewer rows with gaps".to_owned())?;
+    Ok(bytes.saturating_add(MARGIN))
 }
 
 /// The memory of a PCA's fit, its moments and eigenvectors, its baselines and metrics.

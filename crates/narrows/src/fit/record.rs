@@ -2,7 +2,7 @@
 
 use serde::ser::{Serialize, Serializer};
 
-use super::{Elimination, Fit, Steps};
+use super::{Elimination, Fit, Gaps, Steps};
 use crate::model::Summary;
 use crate::pca::Passes;
 use crate::progress::Ended;
@@ -10,8 +10,8 @@ use crate::train::pretrain::PretrainedLayer;
 
 /// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
 /// `train_loss`, `held_out`, `baselines`, `verdict`; of a fit that was not evaluated `epochs` alone), and `pretraining` (a record
-/// for each pre-trained layer). Only a PCA has `explained_variance_ratio`, only one by the randomised solver `randomized`, only a
-/// network with weight elimination `eliminated`. The epochs are records of their own: see [`Fit::history`].
+/// for each pre-trained layer). Only a PCA has `explained_variance_ratio`, only one by the randomised solver `randomized`, only one
+/// of rows with missing values `gaps`, only a network with weight elimination `eliminated`. The epochs are records of their own: see [`Fit::history`].
 impl Serialize for Fit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
@@ -36,6 +36,8 @@ impl Serialize for Fit {
             #[serde(skip_serializing_if = "Option::is_none")]
             randomized: Option<Passes>,
             #[serde(skip_serializing_if = "Option::is_none")]
+            gaps: Option<&'a Gaps>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             eliminated: Option<Elimination>,
         }
         let compute = self.model.compute();
@@ -53,6 +55,7 @@ impl Serialize for Fit {
             pretraining: &self.pretraining,
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
             randomized: self.randomized,
+            gaps: self.gaps.as_ref(),
             eliminated: Elimination::of(&self.model),
         }
         .serialize(serializer)

@@ -1,12 +1,15 @@
 //! Inference: encode, decode, reconstruct, predict.
+//!
+//! Rows with gaps are for a PCA: their gaps are filled (`gaps`), then they are encoded as complete rows are.
 
 use std::sync::Arc;
 
+use super::gaps::GapFiller;
 use super::needs::Sides;
 use super::{Fitted, Model, Part};
 use crate::base::text::figure_text;
 use crate::compute::Compute;
-use crate::data::source::{Precision, check_finite, first_not_finite, result_not_finite};
+use crate::data::source::{Precision, check_finite, check_not_infinite, first_not_finite, result_not_finite};
 use crate::data::stats::Measured;
 use crate::data::{Columns, Content, Dataset, Element, FrameColumn, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -23,9 +26,13 @@ enum Direction {
 impl Model {
     /// Encodes rows (n x d) to codes (n x k), in f64 for a PCA of f64 rows and in f32 otherwise.
     ///
+    /// A PCA takes rows with missing values (NaN): each gap is filled with its conditional expectation given the observed numbers of
+    /// its row, as [`Model::impute`] does, and the filled row is projected as any other. The code of a row without any number is that
+    /// of the mean. Codes of complete rows do not depend on other rows that have gaps.
+    ///
     /// # Errors
-    /// If the rows have another length than the training rows, a value is missing or infinite, a code would not be finite, or rows
-    /// cannot be read.
+    /// If the rows have another length than the training rows, a value is infinite, or missing and the model is no PCA, a code would
+    /// not be finite, or rows cannot be read.
     pub fn encode<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Table> {
         self.must_have(Part::Encoder, "encode rows")?;
         let rows = self.match_rows(&rows.into())?;
@@ -261,10 +268,14 @@ impl Model {
         let (input, k) = (rows.shape().len(), self.code_shape().len());
         let mut out = vec![0.0f32; len];
         let state = || (Vec::new(), Vec::new(), pca.work());
+        let filler = GapFiller::new(self);
         each_chunk(&mut out, width, threads, state, |(buffer, codes, work), first, chunk| {
             let count = chunk.len() / width;
             buffer.resize(count * input, 0.0);
             rows.read_f32(first, buffer)?;
+            if direction != Direction::Decode {
+                filler.fill_f32(rows, first, buffer)?;
+            }
             match direction {
                 Direction::Encode => pca.encode(chunk, buffer, work, level),
                 Direction::Decode => pca.decode(chunk, buffer, work, level),
@@ -274,7 +285,7 @@ impl Model {
                     pca.decode(chunk, codes, work, level);
                 }
             }
-            // Values that are missing give results that are not finite: the error tells them apart.
+            // Values that are not finite give results that are not: the error tells them apart.
             self.check_result(chunk, width, rows, first, direction)
         })?;
         Ok(out)
@@ -286,13 +297,17 @@ impl Model {
         let (input, d, k) = (rows.shape().len(), self.shape.len(), pca.code_size());
         let precision = Precision::of_results(rows);
         let mut out = vec![0.0f64; len];
+        let filler = GapFiller::new(self);
         each_chunk(&mut out, width, threads, Vec::new, |buffer, first, chunk| {
             let count = chunk.len() / width;
             buffer.resize(count * input, 0.0);
             rows.read_f64(first, buffer)?;
-            check_finite(rows, buffer, first)?;
-            if direction != Direction::Decode {
+            if direction == Direction::Decode {
+                check_finite(rows, buffer, first)?;
+            } else {
+                check_not_infinite(rows, buffer, first)?;
                 self.scaling.apply_f64(buffer, d);
+                filler.fill(buffer, None);
             }
             match direction {
                 Direction::Encode => pca.encode_into(chunk, buffer, level),

@@ -2,10 +2,11 @@
 
 use narrows_kernels::{Activation, Level, activation, loss, sampling};
 
+use super::gaps::{GapFiller, has_gaps};
 use super::metrics::RowScores;
 use super::{Fitted, Model};
 use crate::data::Source;
-use crate::data::source::{check_finite, first_not_finite};
+use crate::data::source::{check_not_infinite, first_not_finite};
 use crate::error::Result;
 use crate::network::engine::Inference;
 use crate::network::noise::{Corruption, Mode};
@@ -26,7 +27,7 @@ impl Model {
                 let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
                 EvaluatedMethod::Network(Box::new(NetworkPass { plan, level, encoder, decoder, noise }))
             }
-            Fitted::Pca(pca) => EvaluatedMethod::Pca(pca),
+            Fitted::Pca(pca) => EvaluatedMethod::Pca(pca, GapFiller::new(self)),
         };
         Evaluator { model: self, level, method }
     }
@@ -40,7 +41,7 @@ pub(crate) struct Evaluator<'a> {
 }
 
 enum EvaluatedMethod<'a> {
-    Pca(&'a Pca),
+    Pca(&'a Pca, GapFiller<'a>),
     Network(Box<NetworkPass<'a>>),
 }
 
@@ -48,10 +49,10 @@ impl Evaluator<'_> {
     /// Encodes and decodes the rows with the given indices.
     ///
     /// A denoising network gets noisy rows, and its errors are measured against the clean ones. A PCA is evaluated in double
-    /// precision, as it encodes: in single precision, rows far from zero would lose their digits.
+    /// precision, as it encodes: in single precision, rows far from zero would lose their digits. It encodes rows with gaps filled.
     ///
     /// # Errors
-    /// If the rows cannot be read, or have missing or infinite values.
+    /// If the rows cannot be read, have infinite values, or missing ones for a network.
     pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<EvaluatedRows> {
         let Self { model, level, method } = self;
         let len = indices.len() * model.shape.len();
@@ -64,29 +65,35 @@ impl Evaluator<'_> {
                 }
                 Ok(network.evaluate(rows, indices))
             }
-            EvaluatedMethod::Pca(pca) => {
+            EvaluatedMethod::Pca(pca, filler) => {
                 let mut rows = vec![0.0f64; len];
                 source.gather_f64(indices, &mut rows)?;
-                check_finite_rows(source, &rows, indices)?;
+                check_rows_not_infinite(source, &rows, indices)?;
                 model.scaling.apply_f64(&mut rows, model.shape.len());
-                Ok(evaluate_pca(pca, rows, indices.len(), *level))
+                Ok(evaluate_pca(pca, filler, rows, indices.len(), *level))
             }
         }
     }
 }
 
-/// As [`check_finite`], for the rows with these indices.
-fn check_finite_rows<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T], indices: &[usize]) -> Result<()> {
+/// As [`check_not_infinite`], for the rows with these indices.
+fn check_rows_not_infinite(source: &dyn Source, rows: &[f64], indices: &[usize]) -> Result<()> {
     let rows = rows.chunks_exact(source.shape().len());
-    indices.iter().zip(rows).try_for_each(|(&index, row)| check_finite(source, row, index))
+    indices.iter().zip(rows).try_for_each(|(&index, row)| check_not_infinite(source, row, index))
 }
 
 /// `rows` are n x d, after scaling.
-fn evaluate_pca(pca: &Pca, rows: Vec<f64>, n: usize, level: Level) -> EvaluatedRows {
+fn evaluate_pca(pca: &Pca, filler: &GapFiller<'_>, rows: Vec<f64>, n: usize, level: Level) -> EvaluatedRows {
     let (mut codes, mut outputs) = (vec![0.0; n * pca.code_size()], vec![0.0; rows.len()]);
-    pca.encode_into(&mut codes, &rows, level);
+    let filled = has_gaps(&rows).then(|| {
+        let mut filled = rows.clone();
+        filler.fill(&mut filled, None);
+        filled
+    });
+    let complete = filled.as_ref().unwrap_or(&rows);
+    pca.encode_into(&mut codes, complete, level);
     pca.decode_into(&mut outputs, &codes, level);
-    let inputs = rows.iter().map(|&value| value as f32).collect();
+    let inputs = complete.iter().map(|&value| value as f32).collect();
     EvaluatedRows { width: pca.mean.len(), rows, inputs, codes, outputs, losses: None, divergences: None }
 }
 
@@ -178,9 +185,9 @@ fn widen(values: &[f32]) -> Vec<f64> {
 pub(crate) struct EvaluatedRows {
     /// d.
     width: usize,
-    /// The clean rows (n x d): the target of the reconstruction.
+    /// The clean rows (n x d): the target of the reconstruction. NaN where a value is missing: no error is measured there.
     pub rows: Vec<f64>,
-    /// The input of the model (n x d): the rows, with noise for a denoising network.
+    /// The input of the model (n x d): the rows, with noise for a denoising network, and with gaps filled.
     pub inputs: Vec<f32>,
     /// n x k.
     pub codes: Vec<f64>,
@@ -209,7 +216,7 @@ impl EvaluatedRows {
     /// One number of each kind per row.
     pub fn scores(&self) -> RowScores {
         let squared_error = |(row, output): (&[f64], &[f64])| {
-            row.iter().zip(output).map(|(&x, &y)| (x - y) * (x - y)).sum::<f64>()
+            row.iter().zip(output).filter(|(x, _)| !x.is_nan()).map(|(&x, &y)| (x - y) * (x - y)).sum::<f64>()
         };
         RowScores {
             squared_error: self

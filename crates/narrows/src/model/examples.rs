@@ -9,7 +9,7 @@ use crate::model::{Fitted, Model, Part};
 /// [`Scaling::apply`](crate::data::scaling::Scaling::apply).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScaledRows {
-    /// The rows: n x d.
+    /// The rows: n x d. Missing values are filled as the model fills them.
     pub rows: Vec<f32>,
     /// The inputs of the network (n x d): the rows, with noise if the network was trained to remove it.
     pub inputs: Vec<f32>,
@@ -22,8 +22,8 @@ impl Model {
     /// rows. The results stay on the model's scale.
     ///
     /// # Errors
-    /// If the model is a classifier or a part of a model, the rows do not fit the model or have missing values, or an index is out of
-    /// range.
+    /// If the model is a classifier or a part of a model, the rows do not fit the model, values are missing and the model is a network, or an
+    /// index is out of range.
     pub fn reconstruct_scaled(&self, rows: &dyn Source, indices: &[usize]) -> Result<ScaledRows> {
         self.must_reconstruct("reconstruct rows")?;
         self.must_have(Part::Whole, "reconstruct rows")?;
@@ -31,12 +31,11 @@ impl Model {
         check_indices(rows, indices)?;
         self.require_reconstruction(indices.len(), rows.element())?;
         let evaluated = self.evaluator(self.compute.level).rows(rows, indices)?;
+        // What is missing is shown as it was filled.
+        let rows = evaluated.rows.iter().zip(&evaluated.inputs);
+        let rows = rows.map(|(&row, &input)| if row.is_nan() { input } else { row as f32 }).collect();
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-        Ok(ScaledRows {
-            rows: narrow(evaluated.rows),
-            inputs: evaluated.inputs,
-            outputs: narrow(evaluated.outputs),
-        })
+        Ok(ScaledRows { rows, inputs: evaluated.inputs, outputs: narrow(evaluated.outputs) })
     }
 
     /// Reads the rows with the given indices (from 0) and scales them: n x d.

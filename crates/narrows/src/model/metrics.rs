@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::data::Kind;
 
-/// The reconstruction metrics of a PCA or an autoencoder on a set of rows, on the model's scale.
+/// The reconstruction metrics of a PCA or an autoencoder on a set of rows, on the model's scale. Missing values are left out: sums
+/// over the numbers of a row, and means over numbers, are over those that are observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -11,6 +11,7 @@ mod convert;
 pub(crate) mod evaluator;
 mod examples;
 mod file;
+pub(crate) mod gaps;
 mod interpolate;
 pub mod metrics;
 pub(crate) mod needs;
@@ -19,6 +20,7 @@ mod parts;
 
 pub(crate) use apply::check_units;
 pub use file::ModelFile;
+pub use gaps::Imputed;
 pub use metrics::Summary;
 pub use parameters::{NamedParameter, WeightImages, WeightsOf};
 pub(crate) use parts::Part;

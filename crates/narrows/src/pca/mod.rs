@@ -9,13 +9,16 @@
 //! may use it.
 
 pub(crate) mod closed_form;
+pub(crate) mod conditional;
 mod directions;
 mod gram;
+pub(crate) mod missing;
 pub(crate) mod moments;
 mod principal;
 pub(crate) mod randomized;
 pub(crate) mod single;
 
+use conditional::{FactorGaussian, least_noise};
 pub use directions::Passes;
 use moments::scratch_bytes;
 pub use moments::{Moments, Scatter};
@@ -178,6 +181,30 @@ impl Pca {
     pub fn training_error(&self) -> f64 {
         let kept: f64 = self.explained_variance.iter().sum();
         (self.total_variance - kept).max(0.0) * (self.rows - 1) as f64 / self.rows as f64
+    }
+
+    /// The noise variance of probabilistic PCA: the mean of the variances along the d - k dropped directions (Tipping and Bishop
+    /// 1999), here with division by n - 1. 0 for a PCA with all components.
+    ///
+    /// ```
+    /// let pca = narrows::Pca::fit(&narrows_datasets::iris(), 2)?;
+    /// assert!((pca.noise_variance() - 0.0510222965).abs() < 1e-8);
+    /// # Ok::<(), narrows::Error>(())
+    /// ```
+    pub fn noise_variance(&self) -> f64 {
+        let dropped = self.mean.len() - self.code_size();
+        let kept: f64 = self.explained_variance.iter().sum();
+        if dropped == 0 { 0.0 } else { (self.total_variance - kept).max(0.0) / dropped as f64 }
+    }
+
+    /// The Gaussian of the probabilistic PCA. With all components the last one is its noise, which is the same covariance.
+    pub(crate) fn gaussian(&self) -> FactorGaussian {
+        let (d, k) = (self.mean.len(), self.code_size());
+        let variances = &self.explained_variance;
+        let (kept, noise) = if k < d { (k, self.noise_variance()) } else { (k - 1, variances[k - 1]) };
+        let least = least_noise(variances[0]);
+        let directions = &self.components[..kept * d];
+        FactorGaussian::new(self.mean.clone(), directions, &variances[..kept], noise, least)
     }
 
     /// The divisors of whitening: the standard deviation of each component, or 1 for a component without variance.

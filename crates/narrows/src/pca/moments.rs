@@ -362,6 +362,12 @@ impl Scatter {
         Moments { rows, width, mean, spread: SecondMoments::Scatter(scatter) }
     }
 
+    /// The number of rows, the sum of x - c, and of (x - c)'(x - c) (width x width).
+    pub(super) fn into_sums(self) -> (usize, Vec<f64>, Vec<f64>) {
+        let matrix = self.matrix();
+        (self.rows, self.sums, matrix)
+    }
+
     /// The whole symmetric matrix (width x width).
     fn matrix(&self) -> Vec<f64> {
         let width = self.width();

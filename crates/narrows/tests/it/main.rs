@@ -13,6 +13,7 @@ mod compare;
 mod data;
 mod finite;
 mod front_door;
+mod gaps;
 mod guide;
 mod images;
 mod learning;

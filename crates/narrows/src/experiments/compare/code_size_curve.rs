@@ -100,8 +100,11 @@ fn pca_curve(run: &mut ComparisonRun<'_>, code_sizes: &[usize]) -> Result<CodeSi
     run.emit(&ComparisonEvent::Stage { stage: "PCA at each code size" });
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
     let scaling = Scaling::learn(run.scale, training)?;
-    let moments =
-        Moments::measure(&Measured::new(training), &scaling, run.compute.level, run.compute.threads)?;
+    let [measured, of_held_out] = [training, held_out].map(Measured::new);
+    // With gaps each code size would need sweeps of its own.
+    measured.require_complete()?;
+    of_held_out.require_complete()?;
+    let moments = Moments::measure(&measured, &scaling, run.compute.level, run.compute.threads)?;
     let most = code_sizes.last().copied().unwrap_or(0);
     let errors = pca_errors(&moments, &scaling, held_out, most, run.compute)?;
     let points: Vec<Point> = code_sizes
