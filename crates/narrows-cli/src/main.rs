@@ -62,6 +62,7 @@ fn goes_on_without_output(command: &Command) -> Option<&'static str> {
         Command::Encode(_)
         | Command::Decode(_)
         | Command::Reconstruct(_)
+        | Command::Impute(_)
         | Command::Interpolate(_)
         | Command::Split(_)
         | Command::Predict(_) => Some("the files are written"),
