@@ -311,7 +311,7 @@ fn says_where_and_what() {
     for (text, message) in [
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
-        ("# nothing\n# else\n", "header"),
+        ("# nothing\n# else\n", "the file is empty"),
         ("a,b\n", "a header, but no rows"),
         ("a,b\n1,2\n3\n", "line 3: 1 field, the header has 2"),
         ("1,2\n\n\n3,4,5\n", "line 4: 3 fields, the first row has 2"),
