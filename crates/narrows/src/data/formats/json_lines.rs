@@ -380,7 +380,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::{Content, Source};
+    use crate::data::Content;
 
     fn table(text: &str) -> TextTable {
         read("file", text.into(), TextOptions::default()).unwrap_or_else(|error| panic!("{text}: {error}"))

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::Source;
 
 fn read_with(bytes: impl Into<Vec<u8>>, options: TextOptions<'_>) -> Result<TextTable> {
     read("file", bytes.into(), options)
