@@ -15,12 +15,12 @@ use crate::print::stderr;
 /// The share of rows held out by default.
 pub const HELD_OUT: f64 = 0.1;
 
-/// Opens a data set: a built-in one, or a file. `./mnist` is a file, `mnist` is built in.
+/// Opens a data set: a built-in one, a file, or standard input (`-`). `./mnist` is a file, `mnist` is built in.
 pub fn open(name: &OsStr, options: &DataOptions) -> Result<Dataset<'static>> {
     let options = open_options(options)?;
     match name.to_str().and_then(|name| narrows_datasets::open_with(name, &options)) {
         Some(built_in) => built_in,
-        None if matches!(Path::new(name).try_exists(), Ok(false)) => {
+        None if name != "-" && matches!(Path::new(name).try_exists(), Ok(false)) => {
             Err(no_such_data(&name.to_string_lossy()))
         }
         None => narrows::data::open(name, &options),

@@ -384,24 +384,14 @@ fn words_name_what_a_file_is_and_what_to_do() {
     };
     let cases: &[(&str, Vec<u8>, &str, &str)] = &[
         (
-            "thousands.csv",
-            b"a,b\n\"1,000\",5\n\"2,345\",6\n".to_vec(),
-            "without separators of thousands",
-            "point",
-        ),
-        (
             "either.csv",
             b"a;b\n1,000;5\n2,345;6\n".to_vec(),
             "leave the comma out if it separates thousands",
             "label",
         ),
-        ("decimals.csv", b"a;b\n1,5;5\n2,34;6\n".to_vec(), "decimals with a point", "label"),
-        ("percent.csv", b"a,b\n45%,1\n50%,2\n".to_vec(), "per cents", "label"),
         ("nul.csv", vec![0; 100], "NUL bytes", "header"),
         ("page.csv", b"<!DOCTYPE html>\n<html><body>a,b</body></html>\n".to_vec(), "an HTML page", "header"),
         ("page2.csv", b"\n<html>\n<body>1,2\n3,4</body></html>".to_vec(), "an HTML page", "header"),
-        ("json.csv", b"[{\"a\": 1, \"b\": 2},\n {\"a\": 3, \"b\": 4}]\n".to_vec(), "JSON", "header"),
-        ("lines.csv", b"{\"a\": 1}\n{\"a\": 2}\n".to_vec(), "JSON", "header"),
         ("cut.csv", b"{\"a\": [1, 2,".to_vec(), "JSON", "header"),
         ("none.npy", npy("4, 0"), "the rows have no numbers", "no rows"),
         ("none.idx", b"\0\0\x08\x02\0\0\0\x04\0\0\0\0".to_vec(), "the rows have no numbers", "no rows"),
@@ -412,7 +402,6 @@ fn words_name_what_a_file_is_and_what_to_do() {
             "line 2, column `a`: `9007199254740993`",
             "not a number",
         ),
-        ("trailing.csv", b"a,b,\n1,2,\n3,4,\n".to_vec(), "the delimiter at the end of each line", "fill"),
         (
             "open.csv",
             b"a,b,kind\n1,2,x\n3,4,\"y\n5,6,x\n7,8,y\n".to_vec(),
@@ -425,8 +414,8 @@ fn words_name_what_a_file_is_and_what_to_do() {
             "line 2: a quote opens that ends within line 3",
             "field",
         ),
-        ("column.csv", b"x\n1\n\n3\n\n5\n".to_vec(), "line 3: a blank line", "label"),
-        ("column2.csv", b"x\r\n1\r\n\r\n3\r\n".to_vec(), "line 3: a blank line", "label"),
+        ("column.csv", b"x\n1\n\n3\n\n5\n".to_vec(), "line 3, column `x`: the value is missing", "label"),
+        ("column2.csv", b"x\r\n1\r\n\r\n3\r\n".to_vec(), "line 3, column `x`: the value is missing", "label"),
     ];
     for (name, bytes, says, not) in cases {
         place.write(name, bytes);

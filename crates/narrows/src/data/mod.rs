@@ -11,9 +11,10 @@
 //! |---|---|---|---|
 //! | IDX | two zero bytes, or `.idx`, `-ubyte`, `.gz` | bytes, integers, f32, f64; vectors or images | the file beside it, see [`open`] |
 //! | NPY | `\x93NUMPY`, or `.npy` | booleans, integers, f32, f64; 2 to 4 dimensions, either order | [`OpenOptions::labels_file`] |
-//! | CSV | `.csv`, `.tsv`, `.txt` | numbers separated by `,` `;` or tabs, with a header or without | [`OpenOptions::label_column`] |
+//! | CSV | `.csv`, `.tsv`, `.tab`, `.txt`, `.dat`, `.data` | columns separated by `,` `;` tabs `\|` or spaces, with a header or without ([`OpenOptions::header`]) | [`OpenOptions::label_column`] |
+//! | JSON lines | an object, or an array of objects; `.jsonl`, `.ndjson`, `.json` | one object per row, its fields are columns | [`OpenOptions::label_column`] |
 //!
-//! Each may be packed with gzip, which is recognised by its content. Bytes stay bytes; booleans and integers of 8 and 16 bits
+//! Each may be packed with gzip or zstd, which are recognised by their content. The path `-` is standard input. Bytes stay bytes; booleans and integers of 8 and 16 bits
 //! become f32, larger integers and text f64. NPY and IDX files that are larger than half of the free memory are not loaded:
 //! their rows are read from disk when they are needed (see [`OpenOptions::in_memory`]).
 //!

@@ -180,6 +180,81 @@ fn other_tables() {
     }
 }
 
+/// Files that people had trouble with in other programs, and what is in them.
+#[test]
+fn tables_from_practice_are_read_or_refused_by_line() {
+    let case = |name: &str| shared(&format!("../cases/files/{name}"));
+    for (name, label, rows, width) in [
+        ("b1_names_0_1_2.csv", None, 8, 4),
+        ("b2_years.csv", None, 8, 4),
+        ("b5_samples_by_wavelength.csv", Some("1"), 8, 4),
+        ("b7_index_and_numeric_names.csv", None, 8, 4),
+        ("k1_thousands.csv", None, 3, 2),
+        ("k2_percent.csv", None, 2, 2),
+        ("k3_trailing_all.csv", None, 2, 2),
+        ("k5_trailing_nohead.csv", None, 2, 2),
+        ("k7_decimal_commas_nohead.csv", None, 2, 2),
+        ("k11_savetxt.txt", None, 4, 3),
+        ("n1_row_names.csv", None, 8, 3),
+    ] {
+        let Some(path) = case(name) else { continue };
+        let options = OpenOptions { label_column: label.map(str::to_owned), ..OpenOptions::default() };
+        let found = data::open(&path, &options).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((found.rows.rows(), found.rows.shape()), (rows, Shape::flat(width)), "{name}");
+    }
+    for (name, expected) in [
+        ("k1_thousands.csv", vec![1234.0, 5.0, 2345.0, 6.0, 12000.0, 7.0]),
+        ("k2_percent.csv", vec![45.0, 1.0, 50.0, 2.0]),
+        ("k5_trailing_nohead.csv", vec![1.0, 2.0, 3.0, 4.0]),
+        ("k7_decimal_commas_nohead.csv", vec![1.5, 2.5, 3.25, 4.5]),
+    ] {
+        if let Some(path) = case(name) {
+            assert_eq!(values(&open(&path)), expected, "{name}");
+        }
+    }
+    for (name, message) in [
+        ("e1_unclosed_last.csv", "line 3: a quote opens"),
+        ("h1_one_column_blank.csv", "line 3, column `x`: the value is missing"),
+        ("k8_big_ints.csv", "line 2, column `a`: `9007199254740993`"),
+    ] {
+        if let Some(path) = case(name) {
+            let found = refusal(&path, &OpenOptions::default());
+            assert!(found.contains(message), "{found}");
+        }
+    }
+    if let (Some(rows), Some(labels)) = (case("h2_data.csv"), case("h2_labels_blank.csv")) {
+        let options = OpenOptions { labels_file: Some(labels.into()), ..OpenOptions::default() };
+        let message = data::open(rows, &options).err().unwrap().to_string();
+        assert!(message.contains("h2_labels_blank.csv: line 3: a blank line"), "{message}");
+    }
+}
+
+#[test]
+fn the_caller_says_whether_there_is_a_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, "0,1\n0.1,0.99\n0.2,0.95\n0.3,0.9\n").unwrap();
+    let name = path.to_str().unwrap();
+    assert!(refusal(name, &OpenOptions::default()).contains("`header`"));
+    for (header, rows) in [(true, 3), (false, 4)] {
+        let options = OpenOptions { header: Some(header), ..OpenOptions::default() };
+        assert_eq!(data::open(name, &options).unwrap().rows.rows(), rows);
+    }
+}
+
+#[test]
+fn json_lines_are_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    // Known by content, whatever the name says.
+    for name in ["rows.jsonl", "rows.json", "rows.csv", "rows"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "{\"a\": 1, \"kind\": \"x\"}\n{\"a\": 2, \"kind\": \"y\"}\n").unwrap();
+        let found = open_label(path.to_str().unwrap(), "kind");
+        assert_eq!((values(&found), found.columns.unwrap()), (vec![1.0, 2.0], vec!["a".to_owned()]));
+        assert_eq!(found.labels.unwrap().names, ["x", "y"]);
+    }
+}
+
 #[test]
 fn numpy_arrays() {
     if let Some(path) = shared("tables/NCI60data.npy") {

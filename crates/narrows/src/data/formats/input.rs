@@ -466,7 +466,38 @@ mod tests {
     use super::*;
 
     /// `a,b\n1,2\n` as the zstd program packs it, with the checksum of the content.
-    const FRAME: &[u8] = &[];
+    const FRAME: [u8; 21] = [
+        0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x08, 0x41, 0x00, 0x00, 0x61, 0x2c, 0x62, 0x0a, 0x31, 0x2c, 0x32, 0x0a,
+        0x35, 0xe7, 0xca, 0xce,
+    ];
+
+    #[test]
+    fn zstd_is_unpacked_and_its_damage_named() {
+        let text = |bytes: &[u8]| Input::memory("file", bytes)?.text(|_, _| 0);
+        assert_eq!(text(&FRAME).unwrap(), b"a,b\n1,2\n");
+        // Frames follow each other, and some are skipped.
+        let skipped = [0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7];
+        let all = [&skipped[..], &FRAME, &skipped, &FRAME].concat();
+        assert_eq!(text(&all).unwrap(), b"a,b\n1,2\na,b\n1,2\n");
+        for end in 4..FRAME.len() {
+            let message = text(&FRAME[..end]).unwrap_err().to_string();
+            assert!(message.starts_with("file: damaged zstd"), "{end}: {message}");
+        }
+        let mut other = FRAME;
+        other[9] = b'c';
+        assert!(text(&other).unwrap_err().to_string().contains("checksum"));
+        let message = text(&[&FRAME[..], b"more"].concat()).unwrap_err().to_string();
+        assert!(message.contains("after the end of the zstd data"), "{message}");
+        assert!(text(&[&FRAME[..], b"mo"].concat()).is_err() && text(&all[..all.len() - 30]).is_err());
+        // No byte makes it panic.
+        for at in 0..FRAME.len() {
+            for value in 0..=255 {
+                let mut bytes = FRAME;
+                bytes[at] = value;
+                let _ = text(&bytes);
+            }
+        }
+    }
 
     #[test]
     fn standard_input_is_read_as_a_file_is() {

@@ -374,3 +374,106 @@ pub(in crate::data) fn is_json(start: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::Content;
+
+    fn table(text: &str) -> TextTable {
+        read("file", text.into(), TextOptions::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn values(table: &TextTable) -> Vec<f64> {
+        let cells = &table.frame.cells;
+        let mut out = vec![0.0; cells.rows() * cells.shape().len()];
+        cells.read_f64(0, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn objects_are_rows() {
+        let lines = "{\"a\": 1, \"kind\": \"oak\", \"ok\": true}\n\n{\"kind\": \"el\\u006d\", \"a\": -2.5e0}\r\n{\"b\": 7, \"a\": null, \"ok\": false, \"kind\": \"oak\"}";
+        let array = format!("\u{feff}[{}]", lines.replace("\n\n", ",\n\n").replace("\r\n", ",\r\n"));
+        for text in [lines, &array] {
+            let table = table(text);
+            let columns = &table.frame.columns;
+            let names: Vec<_> = columns.iter().map(|column| column.name.as_deref().unwrap()).collect();
+            assert_eq!(names, ["a", "kind", "ok", "b"]);
+            let texts = |texts: &[&str]| {
+                Content::Texts(Arc::new(texts.iter().map(|text| text.to_string()).collect()))
+            };
+            assert_eq!(columns[0].content, Content::Numbers);
+            assert_eq!(columns[1].content, texts(&["oak", "elm"]));
+            assert_eq!(columns[2].content, texts(&["true", "false"]));
+            let nan = f64::NAN;
+            let expected = [1.0, 0.0, 0.0, nan, -2.5, 1.0, nan, nan, nan, 0.0, 1.0, 7.0];
+            let found = values(&table);
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())),
+                "{found:?}"
+            );
+            assert_eq!(table.first[0].missing, Some(4));
+        }
+        // Strings stay text, and so do integers that would be rounded.
+        let table = table("{\"zip\": \"10001\", \"id\": 9007199254740993}");
+        assert!(table.frame.columns.iter().all(|column| matches!(column.content, Content::Texts(_))));
+    }
+
+    #[test]
+    fn says_where_and_what() {
+        let mostly = "{\"x\": 1}\n".repeat(9) + "{\"x\": \"one\"}";
+        for (text, message) in [
+            ("", "there are no rows"),
+            ("{}", "there are no rows"),
+            ("[]", "there are no rows"),
+            ("{\"a\": 1}\n{\"a\": {\"b\": 1}}", "line 2, field `a`: the value is an object"),
+            ("[{\"a\": 1},\n{\"a\": [1]}]", "line 2, field `a`: the value is an array"),
+            ("{\"a\": 1, \"a\": 2}", "line 1: the object has two fields `a`"),
+            ("{\"a\": 1}\n{\"a\": NaN}", "line 2, column 7"),
+            ("{\"a\": 1}\n{\"a\": ", "line 2, column 6: EOF"),
+            ("[{\"a\": 1},\n{\"a\": ", "line 2"),
+            ("{\"a\": 1}\n[2]", "line 2"),
+            ("[{\"a\": 1},\n2]", "line 2: an element of the array is no object"),
+            ("{\"a\": 1} {\"a\": 2}", "line 1"),
+            ("{\"a\": 1e999}", "field"),
+            (&mostly, "line 10, column `x`: `one` is not a number"),
+        ] {
+            let message_of =
+                read("file", text.into(), TextOptions::default()).err().map(|error| error.to_string());
+            let found = message_of.unwrap_or_else(|| panic!("{text} was read"));
+            assert!(
+                found.starts_with("file: ") && (found.contains(message) || message == "field"),
+                "{text}: {found}"
+            );
+        }
+        assert!(is_json(b"{\"a\"") && is_json(b"[\n {\"a\"") && !is_json(b"{a}, b") && !is_json(b"[1, 2]"));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_read_back(rows in proptest::collection::vec((any::<f64>(), "\\PC{0,4}x"), 1..20)) {
+            let rows: Vec<_> = rows.into_iter().filter(|(number, _)| number.is_finite()).collect();
+            prop_assume!(!rows.is_empty());
+            let lines: Vec<String> =
+                rows.iter().map(|(number, text)| serde_json::json!({"n": number, "t": text}).to_string()).collect();
+            let options = TextOptions { texts: &["t", "n"], ..TextOptions::default() };
+            let table = read("file", lines.join("\n").into(), options).unwrap();
+            let found = values(&table);
+            let Content::Texts(texts) = &table.frame.columns[1].content else { panic!("no texts") };
+            for (row, (number, text)) in found.chunks(2).zip(&rows) {
+                prop_assert_eq!(&texts[row[1] as usize], text.trim());
+                if table.frame.columns[0].content == Content::Numbers {
+                    prop_assert_eq!(row[0].to_bits(), number.to_bits());
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "[\\[\\]{}\",:0-9a\\\\ntrue\n .e-]{0,60}") {
+            let _ = read("file", text.into(), TextOptions::default());
+        }
+    }
+}

@@ -312,7 +312,7 @@ impl File<'_> {
     ) -> Result<Reading> {
         const ONE_FORM: &str = "write all values of a column in one form";
         let plain = self.rows - tally.missing - tally.written;
-        if let (Some((line, cell)), Some((_, other))) = (&tally.first_written, &tally.other_unit) {
+        if let (Some((line, cell)), Some((_, other))) = (&tally.other_unit, &tally.first_written) {
             let what = format!("`{cell}` has another unit than `{other}`, in the same column");
             return Err(self.error(*line, column, &what).hint(ONE_FORM));
         }

@@ -2,10 +2,10 @@
 
 use super::COLUMN_LIMIT;
 use super::labels::announced_classes;
-use super::text::{Delimiter, Fault, Kind, Record, Text, fields};
+use super::text::{Delimiter, Kind, Record, Text, fields};
 use crate::data::formats::TextOptions;
 use crate::data::formats::cell::{Cell, Written, is_digits, is_missing, is_number, shortened};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Rows below the first line that it is compared with.
 const SAMPLE: usize = 100;
@@ -30,7 +30,7 @@ impl Header {
         let mut records = text.records(false);
         let mut next = || -> Result<Option<Record<'_>>> {
             let mut record = Record::default();
-            let found = records.next(&mut record).map_err(|fault| unclosed(text, fault))?;
+            let found = records.next(&mut record).map_err(|fault| text.unclosed(fault))?;
             Ok(found.then_some(record))
         };
         let first = next()?.ok_or_else(|| text.error("the file is empty"))?;
@@ -135,15 +135,6 @@ impl Header {
     }
 }
 
-/// The error for a quote that is not closed.
-pub(super) fn unclosed(text: &Text, fault: Fault) -> Error {
-    let what = match fault {
-        Fault::Open(line) => format!("line {line}: a quote opens that does not close"),
-        Fault::Within(line, end) => format!("line {line}: a quote opens that ends within line {end}"),
-    };
-    text.error(what).hint("close it; within a cell a quote is written twice")
-}
-
 /// Whether rows that are one cell longer than the header begin with row names, as R writes them.
 fn is_row_names(text: &Text, first: &Record<'_>, rows: &[&Record<'_>]) -> bool {
     let quoted = first.cells.iter().all(|cell| cell.kind != Kind::Plain);
@@ -238,6 +229,16 @@ impl<'t> Lines<'t> {
             Cell::Missing => None,
             Cell::Text => Written::of(text).and_then(|written| written.point.or(written.comma)),
         };
+        // A header that stands between the rows once more is refused where the rows are read.
+        let is_header_again = |row: &&Record<'_>| {
+            row.cells.len() == first.cells.len()
+                && row
+                    .cells
+                    .iter()
+                    .zip(&first.cells)
+                    .all(|(a, b)| a.text() == b.text() && number(&b.text()).is_none())
+        };
+        let rows: Vec<&Record<'_>> = rows.iter().filter(|row| !is_header_again(row)).collect();
         let columns = first
             .cells
             .iter()
@@ -363,17 +364,17 @@ impl<'t> Lines<'t> {
             outside &= if high > low { distance > 2.0 * (high - low) } else { distance > 0.0 };
             spread += usize::from(high > low);
         }
+        let step = tops.get(1).map_or(0.0, |second| second - tops[0]);
         let is_regular = |numbers: &[f64]| {
-            let step = numbers.get(1).map_or(0.0, |second| second - numbers[0]);
             let near = |pair: &[f64]| (pair[1] - pair[0] - step).abs() <= 1e-6 * step.abs();
-            step != 0.0 && numbers.windows(2).all(near)
+            step != 0.0 && numbers.len() == tops.len() && numbers.windows(2).all(near)
         };
         let is_ascending = tops.windows(2).all(|pair| pair[0] < pair[1]);
         let mut sorted = tops.clone();
         sorted.sort_by(f64::total_cmp);
         let are_unique = sorted.windows(2).all(|pair| pair[0] != pair[1]);
         let regular = is_regular(&tops);
-        // Rows that are regular themselves make the first line one of them.
+        // Rows with the same step make the first line one of them.
         let row = |row: usize| -> Vec<f64> {
             let columns = self.columns.iter().filter(|column| !column.numbers.is_empty());
             columns.filter_map(|column| column.numbers.get(row).copied()).collect()
@@ -385,7 +386,7 @@ impl<'t> Lines<'t> {
         let unlike = (is_whole && are_fractions) || outside;
         // An empty cell over an index is the name of the row names.
         let (first, count) = (&self.columns[0], tops.len());
-        let over_index = first.top == Top::Missing
+        let over_index = self.first.cells[0].raw.trim().is_empty()
             && first.missing == 0
             && self.columns[1..].iter().all(|column| column.top != Top::Missing);
         if over_index && is_whole && are_unique && count > 0 {

@@ -1,6 +1,5 @@
 //! Labels as text: a file of one column, and the classes of scikit-learn's layout.
 
-use super::header::unclosed;
 use super::text::{Record, Text, fields};
 use crate::data::Labels;
 use crate::data::formats::cell::{is_missing, is_number, shortened};
@@ -11,7 +10,7 @@ pub(in crate::data) fn read_labels(place: &str, bytes: Vec<u8>, rows: usize) -> 
     let text = Text::new(place, bytes)?;
     let mut names = Vec::new();
     let (mut records, mut record, mut blank) = (text.records(true), Record::default(), None);
-    while records.next(&mut record).map_err(|fault| unclosed(&text, fault))? {
+    while records.next(&mut record).map_err(|fault| text.unclosed(fault))? {
         if record.is_blank {
             // Those at the end are no rows.
             blank.get_or_insert(record.line);
@@ -62,7 +61,7 @@ pub(super) fn announced_classes(
     let (mut found, mut agree) = (0, true);
     // The line may also be a row, of numbers or with a label: then the classes do not agree.
     let mut is_first = true;
-    while records.next(&mut record).map_err(|fault| unclosed(text, fault))? {
+    while records.next(&mut record).map_err(|fault| text.unclosed(fault))? {
         if !is_first {
             found += 1;
             agree &= integer(&record, columns).is_some_and(|class| class < names.len());

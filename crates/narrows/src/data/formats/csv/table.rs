@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::header::{Header, unclosed};
+use super::header::Header;
 use super::text::{Delimiter, Field, Kind, Record, Text, fields};
 use crate::base::memory;
 use crate::data::Content;
@@ -139,7 +139,7 @@ impl<'t> Rows<'t> {
             return Ok(self.after_blank(record));
         }
         loop {
-            if !self.records.next(&mut record).map_err(|fault| unclosed(self.text, fault))? {
+            if !self.records.next(&mut record).map_err(|fault| self.text.unclosed(fault))? {
                 return Ok(None);
             }
             if !record.is_blank {

@@ -98,6 +98,15 @@ impl<'a> Text<'a> {
         Error::data(format!("{}: {message}", self.place))
     }
 
+    /// The error for a quote that is not closed.
+    pub fn unclosed(&self, fault: Fault) -> Error {
+        let what = match fault {
+            Fault::Open(line) => format!("line {line}: a quote opens that does not close"),
+            Fault::Within(line, end) => format!("line {line}: a quote opens that ends within line {end}"),
+        };
+        self.error(what).hint("close it; within a cell a quote is written twice")
+    }
+
     /// Adds the file to an error.
     pub fn at(&self, error: Error) -> Error {
         error.at(self.place)
@@ -230,16 +239,16 @@ impl<'a> Text<'a> {
             if !raw.starts_with('#') || record.line < first.0 {
                 continue;
             }
+            are_spaced &= raw.starts_with("# ") || raw.starts_with("##");
             if record.cells.len() == width {
                 alike.get_or_insert(record.line);
-                are_spaced &= raw.starts_with("# ") || raw.starts_with("##");
             } else {
                 has_others = true;
             }
         }
         match alike {
-            // All lines are marked: the mark is part of the first cell.
-            _ if count == 0 => Ok(false),
+            // All lines are marked: the mark is part of the first cell, or nothing but comments is there.
+            _ if count == 0 => Ok(are_spaced),
             None => Ok(true),
             // A line of another length says that there are comments.
             Some(_) if has_others => Ok(true),
