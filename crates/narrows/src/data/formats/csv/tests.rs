@@ -394,7 +394,7 @@ fn csv_spectrum_is_read_as_its_makers_say() {
         let expected: Vec<Vec<String>> = rows
             .iter()
             .map(|row| {
-                let text = |value: &serde_json::Value| value.as_str().unwrap().trim().to_owned();
+                let text = |value: &serde_json::Value| value.as_str().unwrap().trim().replace("\r\n", "\n");
                 row.values().map(text).map(|text| if text.is_empty() { "-".into() } else { text }).collect()
             })
             .collect();
@@ -404,9 +404,12 @@ fn csv_spectrum_is_read_as_its_makers_say() {
             "{}",
             file.display()
         );
-        // The two files of this name have different telephone numbers.
+        // Some copies of the corpus have lost the carriage returns of their tables. The two files of this name have different telephone numbers.
         let skip = usize::from(file.ends_with("location_coordinates.csv"));
-        let found = cells(&table);
+        let found: Vec<Vec<String>> = cells(&table)
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.replace("\r\n", "\n")).collect())
+            .collect();
         assert_eq!(found.len(), expected.len(), "{}", file.display());
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found[skip..], expected[skip..], "{}", file.display());
