@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Labels, Source, Subset, Table};
+use super::{EncodedColumn, Labels, Source, Subset, Table};
 use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
 
@@ -28,12 +28,14 @@ pub struct Dataset<'a> {
     pub labels: Option<Labels>,
     /// One name per column, without that of the labels, if the file has names.
     pub columns: Option<Vec<String>>,
+    /// The columns of a table that the rows encode; `None` where each number is a column of its own.
+    pub encoded: Option<Arc<Vec<EncodedColumn>>>,
 }
 
 impl<'a> Dataset<'a> {
     /// Rows with a name, without labels or column names.
     pub fn new(name: impl Into<String>, rows: Arc<dyn Source + 'a>) -> Self {
-        Self { name: name.into(), rows, labels: None, columns: None }
+        Self { name: name.into(), rows, labels: None, columns: None, encoded: None }
     }
 
     /// Adds labels, one per row.
@@ -59,6 +61,7 @@ impl<'a> Dataset<'a> {
             name: self.name.clone(),
             labels: self.labels.as_ref().map(|labels| labels.select(&indices)),
             columns: self.columns.clone(),
+            encoded: self.encoded.clone(),
             rows: Arc::new(Subset::new(self.rows.clone(), indices)),
         }
     }

@@ -150,7 +150,7 @@ impl Found {
             }
         }
         let Self { rows, labels, columns } = self;
-        Ok(Dataset { name: short_name, rows: rows.into_source(), labels, columns })
+        Ok(Dataset { name: short_name, rows: rows.into_source(), labels, columns, encoded: None })
     }
 }
 

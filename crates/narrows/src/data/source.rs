@@ -364,6 +364,19 @@ pub(crate) fn check_finite<T: Copy + Into<f64>>(source: &dyn Source, rows: &[T],
     }
 }
 
+/// As [`check_finite`], of infinite values alone.
+pub(crate) fn check_not_infinite<T: Copy + Into<f64>>(
+    source: &dyn Source,
+    rows: &[T],
+    first: usize,
+) -> Result<()> {
+    let width = source.shape().len();
+    match first_not_finite(rows).and_then(|_| rows.iter().position(|&value| value.into().is_infinite())) {
+        None => Ok(()),
+        Some(at) => Err(not_finite(source.row_number(first + at / width), at % width, rows[at].into())),
+    }
+}
+
 /// The index of the first value that is missing or infinite.
 pub(crate) fn first_not_finite<T: Copy + Into<f64>>(values: &[T]) -> Option<usize> {
     let is_bad = |&value: &T| !value.into().is_finite();

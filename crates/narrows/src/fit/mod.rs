@@ -33,10 +33,11 @@ pub use elimination::{ELIMINATED, Elimination};
 use needs::RowCounts;
 
 use crate::compute::Compute;
+use crate::data::filled::Filled;
 use crate::data::scaling::{Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, hold_out};
-use crate::error::Result;
+use crate::data::{Dataset, Element, hold_out};
+use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
@@ -45,12 +46,12 @@ pub use crate::network::engine::Footprint;
 use crate::pca::{Moments, Passes};
 use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{CHECKPOINT_PERIOD, Recipe, Train};
-use crate::train::best_epoch;
 pub use crate::train::checkpoint::{
     CheckpointOptions, PartCheckpoints, Resume, checkpoint_folder, remove_checkpoints,
 };
 use crate::train::checkpoint::{Checkpoints, Run};
 use crate::train::pretrain::PretrainedLayer;
+use crate::train::{best_epoch, epochs_done};
 
 /// Fits a recipe to rows: a PCA, an autoencoder or a classifier.
 ///
@@ -102,7 +103,9 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
         checkpoints: checkpoints.as_ref(),
         watch,
     };
-    job.require_complete()?;
+    if !matches!(recipe, Recipe::Autoencoder(network) if network.allows_missing()) {
+        job.require_complete()?;
+    }
     // How often checkpoints are written is no part of a model.
     let mut recipe = recipe.clone();
     if let Some(train) = recipe.train_mut() {
@@ -263,6 +266,26 @@ impl FitJob<'_> {
         Ok(())
     }
 
+    /// Whether values are missing, of the training rows or of the held-out rows. Refuses a column without any.
+    fn has_gaps(&self) -> Result<bool> {
+        let mut has_gaps = false;
+        for measured in self.measured.iter().filter(|measured| measured.source.element() != Element::U8) {
+            has_gaps |= measured.statistics()?.missing.iter().any(|&missing| missing > 0);
+        }
+        if has_gaps && self.measured[0].source.element() != Element::U8 {
+            let training = self.measured[0].statistics()?;
+            if let Some(column) = training.missing.iter().position(|&missing| missing == training.rows) {
+                return Err(Error::data(format!(
+                    "{}: column {}: every value is missing",
+                    self.training.name,
+                    column + 1
+                ))
+                .hint("leave out the column"));
+            }
+        }
+        Ok(has_gaps)
+    }
+
     /// The scale of a recipe; `auto` is resolved by the statistics of the rows.
     fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
         match scale {
@@ -276,7 +299,10 @@ impl FitJob<'_> {
         let element = self.training.rows.element();
         crate::model::check_units(element, scale, &self.measured[1])
             .map_err(|error| error.at(&self.held_out.name))?;
-        Scaling::learn_from(scale, &self.measured[0])
+        match &self.training.encoded {
+            Some(columns) => Scaling::learn_columns(scale, &self.measured[0], columns),
+            None => Scaling::learn_from(scale, &self.measured[0]),
+        }
     }
 
     /// Announces a stage; false where the callback stops the fit before it.
@@ -292,6 +318,17 @@ impl FitJob<'_> {
         Ok(mean)
     }
 
+    /// The moments of the scaled training rows; the mean of its column counts where a value is missing.
+    fn moments(&self, scaling: &Scaling) -> Result<Moments> {
+        let Compute { level, threads } = self.compute;
+        let training = &self.measured[0];
+        if training.source.element() == Element::U8 || training.statistics()?.require_complete().is_ok() {
+            return Moments::measure(training, scaling, level, threads);
+        }
+        let filled = Filled::new(training.source, &training.statistics()?.mean);
+        Moments::measure(&Measured::new(&filled), scaling, level, threads)
+    }
+
     /// A model without a summary; `training_mean` is that of the scaled rows.
     fn model(&self, recipe: Recipe, scaling: Scaling, training_mean: Vec<f64>, fitted: Fitted) -> Model {
         Model {
@@ -303,6 +340,7 @@ impl FitJob<'_> {
             fitted,
             summary: None,
             part: Part::Whole,
+            encoded: self.training.encoded.clone(),
             classes: None,
             compute: self.compute,
         }
@@ -318,7 +356,12 @@ impl FitJob<'_> {
         training: TrainingOutcome<'_>,
     ) -> Result<(Model, Vec<f32>)> {
         let held_out = &*self.held_out.rows;
-        let baselines = Baselines::measure(moments, &model, held_out)?;
+        let baselines = if self.measured[1].require_complete().is_ok() {
+            Baselines::measure(moments, &model, held_out)?
+        } else {
+            let means = &self.measured[0].statistics()?.mean;
+            Baselines::measure(moments, &model, &Filled::new(held_out, means))?
+        };
         let measured = measure(&model, held_out, KEPT_CODES)?;
         let sizes = ModelSizes {
             width: model.shape.len(),
@@ -327,7 +370,7 @@ impl FitJob<'_> {
         };
         model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
             training_rows: self.training.rows.rows(),
-            epochs: training.history.len(),
+            epochs: epochs_done(training.history),
             train_loss: training.loss,
             verdict: match &measured.not_finite {
                 // The model is good for other rows: it is not lost for these.

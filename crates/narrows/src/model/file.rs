@@ -13,16 +13,16 @@ use crate::base::container::{self, Kind, Tensor, Tensors};
 use crate::base::{atomic_file, hash, input_file, memory};
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Element, Shape};
+use crate::data::{Element, EncodedColumn, Shape};
 use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
-    AutoencoderRecipe, Function, Keep, Layer, Loss, PcaRecipe, Precision, Recipe, Scale, Schedule, Solver,
-    Train, Units, Weights,
+    AutoencoderRecipe, Function, Init, Keep, Layer, Loss, PcaRecipe, Precision, Recipe, Scale, Schedule,
+    Solver, Train, Units, Weights,
 };
 
-const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 5 };
+const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 6 };
 
 /// The JSON head: everything but tensors.
 #[derive(Serialize, Deserialize)]
@@ -309,6 +309,7 @@ fn version_of_loss(loss: Loss) -> u64 {
     match loss {
         Loss::Bce | Loss::Mse | Loss::CrossEntropy => 1,
         Loss::Mae | Loss::Huber => 3,
+        Loss::Mixed => 6,
     }
 }
 
@@ -321,7 +322,8 @@ fn version_of_layer(layer: &Layer) -> u64 {
         | Layer::Variational { .. } => 3,
         Layer::Convolution { .. }
         | Layer::TransposedConvolution {
-            channels: Units::Count(_) | Units::Input | Units::Flatten, ..
+            channels: Units::Count(_) | Units::Input | Units::Wide | Units::Narrow | Units::Flatten,
+            ..
         }
         | Layer::MaxPool { .. }
         | Layer::AveragePool { .. }
@@ -332,6 +334,7 @@ fn version_of_layer(layer: &Layer) -> u64 {
         | Layer::Noise(_)
         | Layer::Dense { units: Units::Flatten, .. } => 2,
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        Layer::Dense { units: Units::Wide | Units::Narrow, .. } => 6,
         // In no version: refused when it is read.
         Layer::BatchNorm => 1,
         Layer::Function(function) => version_of_function(*function),
@@ -377,7 +380,8 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         (false, true) => 2,
         (false, false) => 1,
     };
-    of_layers.max(version_of_loss(network.loss)).max(of_settings)
+    let is_sixth = network.train.updates.is_some() || network.weights.init == Init::Pca;
+    of_layers.max(version_of_loss(network.loss)).max(if is_sixth { 6 } else { of_settings })
 }
 
 impl ModelHead {
@@ -434,8 +438,20 @@ impl ModelHead {
                 (Some(names), summary.map(Summary::Classification))
             }
         };
-        let compute = Compute::default();
-        Ok(Model { recipe, shape, element, scaling, training_mean, fitted, summary, part, classes, compute })
+        let (compute, encoded) = (Compute::default(), None);
+        Ok(Model {
+            encoded,
+            recipe,
+            shape,
+            element,
+            scaling,
+            training_mean,
+            fitted,
+            summary,
+            part,
+            classes,
+            compute,
+        })
     }
 
     /// Numbers in a row.
@@ -446,6 +462,11 @@ impl ModelHead {
             .try_fold(1usize, |product, &side| product.checked_mul(side))
             .filter(|&length| length > 0 && length <= u32::MAX as usize)
             .ok_or_else(|| senseless("the shape of a row"))
+    }
+
+    /// The columns of the table that a row encodes. The description has none: each number is a column.
+    fn columns(&self) -> &[EncodedColumn] {
+        &[]
     }
 
     /// The plan of the network.
@@ -459,7 +480,9 @@ impl ModelHead {
             return Err(senseless("batch_norm, which no model has"));
         }
         match (&self.recipe, &self.classes) {
-            (Recipe::Autoencoder(recipe), _) => Plan::new(recipe, self.shape).map_err(in_recipe),
+            (Recipe::Autoencoder(recipe), _) => {
+                Plan::with_columns(recipe, self.shape, self.columns()).map_err(in_recipe)
+            }
             (Recipe::Classifier(recipe), Some(classes)) => {
                 let (count, distinct) =
                     (classes.names.len(), classes.names.iter().collect::<BTreeSet<_>>().len());

@@ -24,9 +24,11 @@ pub use parameters::{NamedParameter, WeightImages, WeightsOf};
 pub(crate) use parts::Part;
 pub use parts::{Decoder, Encoder};
 
+use std::sync::Arc;
+
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Element, Shape};
+use crate::data::{Element, EncodedColumn, Shape};
 use crate::error::{Error, Result};
 use crate::network::engine::code_units;
 use crate::network::plan::{LayerTable, Plan};
@@ -59,6 +61,8 @@ pub struct Model {
     pub(crate) fitted: Fitted,
     pub(crate) summary: Option<Summary>,
     pub(crate) part: Part,
+    /// The columns of the table that a row encodes, if it encodes one.
+    pub(crate) encoded: Option<Arc<Vec<EncodedColumn>>>,
     /// The names of the classes in the order of the outputs; for a classifier only.
     pub(crate) classes: Option<Vec<String>>,
     /// Not stored in the file.
@@ -76,6 +80,7 @@ impl PartialEq for Model {
             && self.fitted == other.fitted
             && self.summary == other.summary
             && self.part == other.part
+            && self.encoded == other.encoded
             && self.classes == other.classes
     }
 }
@@ -175,6 +180,14 @@ impl Model {
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
         self
+    }
+
+    /// The input of a network where a number is missing, after scaling (d): the means of the training rows. None for methods that
+    /// take complete rows alone.
+    pub(crate) fn fill(&self) -> Option<Vec<f32>> {
+        let Fitted::Network { plan, .. } = &self.fitted else { return None };
+        let takes_gaps = self.classes.is_none() && plan.loss.allows_missing();
+        takes_gaps.then(|| self.training_mean.iter().map(|&mean| mean as f32).collect())
     }
 
     /// Returns an error for a part of a model that lacks `part`; `what` names the refused operation.

@@ -12,6 +12,7 @@ pub(crate) mod closed_form;
 mod directions;
 mod gram;
 pub(crate) mod moments;
+pub(crate) mod network_start;
 mod principal;
 pub(crate) mod randomized;
 pub(crate) mod single;

@@ -21,4 +21,5 @@ mod normalization;
 mod pretraining;
 mod regularisers;
 mod resume;
+mod tables;
 mod traps;

@@ -11,9 +11,9 @@ use narrows_kernels::{Level, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::base::memory;
-use crate::data::source::check_finite;
+use crate::data::source::check_not_infinite;
 use crate::data::stats::Measured;
-use crate::data::{Element, Source, Table, Values};
+use crate::data::{ColumnError, Element, EncodedColumn, Source, Table, Values};
 use crate::error::{Error, Result};
 
 /// Rows that are converted at a time.
@@ -122,6 +122,27 @@ impl Scaling {
         }
     }
 
+    /// As [`Scaling::learn_from`], for rows that encode the columns of a table: only numbers are scaled, yes and no and the levels
+    /// of categories stay 0 and 1.
+    pub(crate) fn learn_columns(
+        scale: Scale,
+        rows: &Measured<'_>,
+        columns: &[EncodedColumn],
+    ) -> Result<Self> {
+        let learned = Self::learn_from(scale, rows)?;
+        if learned.is_identity() {
+            return Ok(learned);
+        }
+        let width = rows.source.shape().len();
+        let each = |values: &[f64]| if values.len() == 1 { vec![values[0]; width] } else { values.to_vec() };
+        let (mut offsets, mut scales) = (each(&learned.offsets), each(&learned.scales));
+        for column in columns.iter().filter(|column| column.error != ColumnError::Squared) {
+            offsets[column.range.clone()].fill(0.0);
+            scales[column.range.clone()].fill(1.0);
+        }
+        Ok(Self::from_parts(offsets, scales))
+    }
+
     /// Whether the scaling changes nothing.
     fn is_identity(&self) -> bool {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
@@ -192,7 +213,7 @@ impl Scaling {
         let (width, numbers) = (source.shape().len(), source.rows() * source.shape().len());
         let checked_read = |first: usize, out: &mut [f32]| {
             self.read(source, first, out, level)?;
-            check_finite(source, out, first).map_err(too_large)
+            check_not_infinite(source, out, first).map_err(too_large)
         };
         if memory::free_bytes().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
             let (rows, mut buffer) = (source.rows(), vec![0.0; BLOCK * width]);
