@@ -101,8 +101,9 @@ fn outputs_are_numbers_and_probabilities_and_evaluation_is_that_of_training() {
     assert!(evaluation.loss < 0.25, "{}", evaluation.loss);
     let best = fit.history.iter().map(|record| record.held_out_loss).fold(f64::INFINITY, f64::min);
     assert!((evaluation.loss - best).abs() < 1e-5, "{} {best}", evaluation.loss);
+    let codes = fit.model.encode(&held_out).unwrap();
     let out = fit.model.reconstruct(&held_out).unwrap().to_array_f32();
-    assert_eq!(out, fit.model.decode(&fit.model.encode(&held_out).unwrap()).unwrap().to_array_f32());
+    assert_eq!(out, fit.model.decode(&codes).unwrap().to_array_f32());
     for (row, at) in out.rows().into_iter().zip(0..) {
         assert!((0.0..=1.0).contains(&row[4]), "{row}");
         assert!((row[5] + row[6] + row[7] - 1.0).abs() < 1e-5, "row {at}: {row}");

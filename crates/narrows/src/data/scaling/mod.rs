@@ -329,6 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn of_a_table_only_numbers_are_scaled() {
+        let column = |range, error| EncodedColumn { range, error, weight: 1.0 };
+        let columns = [
+            column(0..1, ColumnError::Squared),
+            column(1..2, ColumnError::Binary),
+            column(2..4, ColumnError::Categorical),
+        ];
+        let values = vec![5.0, 1.0, 0.0, 1.0, 7.0, 0.0, 1.0, 0.0, f64::NAN, 1.0, 1.0, 0.0];
+        let table = Table::of_output(Values::F64(values.clone()), Shape::flat(4));
+        for scale in [Scale::None, Scale::Unit, Scale::Center, Scale::MinMax, Scale::Standard] {
+            let scaling = Scaling::learn_columns(scale, &Measured::new(&table), &columns).unwrap();
+            let mut rows = values.clone();
+            scaling.apply_f64(&mut rows, 4);
+            let of_table =
+                |rows: &[f64]| rows.chunks(4).flat_map(|row| row[1..].to_vec()).collect::<Vec<_>>();
+            assert_eq!(of_table(&rows), of_table(&values), "{scale:?}");
+            let number = match scale {
+                Scale::Center => -1.0,
+                Scale::MinMax => 0.0,
+                Scale::Standard => -1.0 / 2f64.sqrt(),
+                _ => 5.0,
+            };
+            assert!((rows[0] - number).abs() < 1e-12 && rows[8].is_nan(), "{scale:?} {rows:?}");
+        }
+    }
+
+    #[test]
     fn bytes_become_shares() {
         let table = Table::new(Values::U8(vec![0, 51, 255]), Shape::flat(3)).unwrap();
         let scaling = Scaling::learn(Scale::Unit, &table).unwrap();

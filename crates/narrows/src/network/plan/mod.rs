@@ -399,6 +399,42 @@ mod tests {
     }
 
     #[test]
+    fn columns_make_up_a_row_or_are_refused() {
+        use ColumnError::*;
+        let text = "method='autoencoder'\nloss='mixed'\nencoder=[{dense='wide'}, {dense='narrow'}]\ndecoder=[{dense='input'}]";
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("t", "t", text).unwrap().recipe().unwrap() else {
+            panic!()
+        };
+        let with = |columns: &[(Range<usize>, ColumnError, f64)]| {
+            let column = |(range, error, weight): &(Range<usize>, ColumnError, f64)| EncodedColumn {
+                range: range.clone(),
+                error: *error,
+                weight: *weight,
+            };
+            Plan::with_columns(&recipe, Shape::flat(6), &columns.iter().map(column).collect::<Vec<_>>())
+        };
+        let found = with(&[(0..1, Squared, 1.0), (1..2, Binary, 2.0), (2..6, Categorical, 0.5)]).unwrap();
+        let widths: Vec<usize> = found.steps.iter().map(|step| step.output.len()).collect();
+        assert_eq!((found.columns.len(), &widths[..]), (3, &[32, 2, 6][..]));
+        for (columns, part) in [
+            (vec![(0..1, Squared, 1.0), (2..6, Categorical, 1.0)], "column 2"),
+            (vec![(0..4, Categorical, 1.0), (3..6, Categorical, 1.0)], "column 2"),
+            (vec![(0..5, Categorical, 1.0)], "5 numbers of an encoded row of 6"),
+            (vec![(0..9, Categorical, 1.0)], "column 1"),
+            (vec![(0..2, Binary, 1.0), (2..6, Categorical, 1.0)], "yes or no is one number"),
+            (vec![(0..6, Squared, f64::NAN)], "NaN is not a weight"),
+        ] {
+            let error = with(&columns).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        // Other losses make no difference between columns, and the mixed loss wants nothing after the last weighted sums.
+        let ends = |end: &str| text.replace("{dense='input'}", &format!("{{dense='input'}}, '{end}'"));
+        assert!(plan(&ends("linear"), Shape::flat(6)).unwrap().columns.is_empty());
+        let error = plan(&ends("sigmoid"), Shape::flat(6)).unwrap_err().to_string();
+        assert!(error.contains("mixed needs a decoder that ends in no function"), "{error}");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused() {
         let text = |encoder: &str, decoder: &str| {
             format!("method='autoencoder'\nloss='mse'\nencoder=[{encoder}]\ndecoder=[{decoder}]")

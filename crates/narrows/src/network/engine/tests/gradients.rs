@@ -285,7 +285,7 @@ fn table_rows(count: usize, has_gaps: bool) -> Vec<f32> {
                     own[(index * 5 + number) % own.len()] = 1.0;
                 }
             }
-            if has_gaps && index == count - 1 || has_gaps && (index * 3 + number) % 4 == 1 {
+            if has_gaps && (index == count - 1 || (index * 3 + number) % 4 == 1) {
                 own.fill(f32::NAN);
             }
         }
@@ -360,7 +360,7 @@ fn check_gradients_on(plan: &Plan, data: &[f32]) {
     let (wide_start, wide_rows) = (wide(&start), wide(data));
     let every = (plan.parameter_count() / 60).max(3);
     for level in Level::available() {
-        let got = gradients(plan, level, 1, &start, &data, count);
+        let got = gradients(plan, level, 1, &start, data, count);
         for parameter in &plan.parameters {
             let places = parameter.range.clone();
             for at in places.clone().step_by(every).chain([places.end - 1]) {
@@ -383,11 +383,11 @@ fn check_gradients_on(plan: &Plan, data: &[f32]) {
         }
         // Other numbers of threads: the same bits. Without convolutions also with room for more rows than come.
         for threads in [2, 3, 4] {
-            assert_eq!(got, gradients(plan, level, threads, &start, &data, count));
+            assert_eq!(got, gradients(plan, level, threads, &start, data, count));
         }
         if plan.steps.iter().all(|step| !step.op.is_on_images()) {
             for batch in [count + 9, 64] {
-                assert_eq!(got, gradients(plan, level, 3, &start, &data, batch));
+                assert_eq!(got, gradients(plan, level, 3, &start, data, batch));
             }
         }
     }
