@@ -35,6 +35,10 @@ pub(crate) fn pca_start(
     let (output, inner) = layers.split_last().expect("a plan has an output");
     let fits = |layer: &Layer<'_>| if layer.is_linear { layer.units } else { layer.units / 2 };
     let m = inner.iter().map(fits).min().unwrap_or(0).min(moments.rows).min(d);
+    if m == 0 {
+        // A layer of one unit has no pair.
+        return Ok(parameters);
+    }
     let directions = moments.about_mean(m, level)?.directions;
 
     // The components are sums of the outputs of the layer before: entry (unit, component) of `sums`, and a constant.

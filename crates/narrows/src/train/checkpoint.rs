@@ -287,6 +287,8 @@ impl Run<'_> {
             "shape": rows.shape().to_string(),
             "values": content_of(rows)?,
             "labels": labels,
+            // The loss depends on them, and the rows do not say what they are.
+            "columns": dataset.encoded.as_ref().map(|columns| format!("{columns:?}")),
         }))
     }
 }

@@ -191,6 +191,9 @@ fn a_network_starts_as_the_pca_of_its_code_size() {
         let [network, pca] = [&network, &pca].map(|fit| reconstruction(fit).evaluation.mse);
         assert!((network - pca).abs() < 1e-4 * pca, "{function}: {network} {pca}");
     }
+    // One unit passes on nothing: the start is a random one.
+    let text = "method='autoencoder'\nloss='mse'\nencoder=[{dense=1}, 'silu', {dense=2}]\ndecoder=[{dense='input'}]\nweights={init='pca'}\ntrain={epochs=2}";
+    assert_eq!(fit_on(1, &parse(text), &training, &held_out).history.len(), 2);
     let refused = |text: &str, part: &str| {
         let error = narrows::fit(&parse(text), &training, FitOptions::default()).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
