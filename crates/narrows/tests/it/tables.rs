@@ -209,6 +209,21 @@ fn a_network_starts_as_the_pca_of_its_code_size() {
     );
 }
 
+#[test]
+fn the_recipe_table_is_no_worse_than_a_pca_where_rows_are_few() {
+    for seed in [0, 1, 2] {
+        let (training, held_out) = hold_out(&crate::common::open("iris"), 0.2, seed).unwrap();
+        for code in [1, 2, 3] {
+            let recipe = table().with("code_size", code).unwrap().with("train.seed", seed).unwrap();
+            let fit = fit_on(2, &recipe, &training, &held_out);
+            let summary = reconstruction(&fit);
+            let (network, pca) = (summary.evaluation.squared_error_per_row, summary.baselines.pca);
+            // The first evaluation comes after some steps, so the PCA itself is not among the epochs to keep.
+            assert!(network < 1.05 * pca, "code {code}, seed {seed}: {network} {pca}");
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------- a number of updates
 
 fn small(settings: &str) -> Recipe {
