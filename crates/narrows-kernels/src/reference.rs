@@ -3,6 +3,7 @@
 
 use crate::conv::{ConvolutionKind, Geometry};
 use crate::elementwise::activation::Activation;
+use crate::elementwise::loss::ColumnKind;
 use crate::elementwise::pointwise::Pointwise;
 use crate::gemm::{Epilogue, EpilogueF64, View};
 use crate::image::Image;
@@ -272,6 +273,22 @@ pub fn absolute_error(y: &[f64], t: &[f64]) -> f64 {
 pub fn huber(y: &[f64], t: &[f64]) -> f64 {
     let one = |d: f64| if d <= 1.0 { d * d / 2.0 } else { d - 0.5 };
     y.iter().zip(t).map(|(y, t)| one((y - t).abs())).sum()
+}
+
+/// The loss of one row of mixed columns, given as kind, numbers and weight: the sum over columns of weight times error.
+pub fn mixed(columns: &[(ColumnKind, usize, f64)], z: &[f64], t: &[f64]) -> f64 {
+    let mut at = 0;
+    let error = |&(kind, width, weight): &(ColumnKind, usize, f64)| {
+        let (z, t) = (&z[at..at + width], &t[at..at + width]);
+        at += width;
+        weight
+            * match kind {
+                ColumnKind::Squared => squared_error(z, t),
+                ColumnKind::Binary => bce_logits(z, t),
+                ColumnKind::Categorical => cross_entropy_logits(z, t),
+            }
+    };
+    columns.iter().map(error).sum()
 }
 
 /// Reference of [`crate::sampling::sample`], for one row: means, then log variances.

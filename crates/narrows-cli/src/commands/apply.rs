@@ -77,7 +77,8 @@ fn spread_columns(model: &Model, dataset: &Dataset<'_>, spread: &[f64]) -> Vec<(
     let width = model.shape().len();
     let Some(schema) = dataset.schema() else { return Vec::new() };
     let names = schema.encoded_names();
-    let of_numbers = schema.encoded_columns().into_iter().filter(|column| column.error == ColumnError::Squared);
+    let of_numbers =
+        schema.encoded_columns().into_iter().filter(|column| column.error == ColumnError::Squared);
     let columns = of_numbers.map(|column| {
         let at = column.range.start;
         let gap = |&value: &f64| if value == 0.0 { f64::NAN } else { value };

@@ -111,7 +111,7 @@ fn candidates(names: &[OsString], arguments: &CompareArguments) -> anyhow::Resul
             // A closed form that is not trained stays one.
             && network.train.epochs > 0
         {
-            network.train.epochs = epochs;
+            (network.train.epochs, network.train.updates) = (epochs, None);
         }
         settings.validate()?;
         if candidates.iter().any(|candidate| candidate.name == recipe.name) {

@@ -2,6 +2,7 @@
 //! some large ones, odd offsets, every SIMD level of this processor.
 
 use crate::common::{close, lengths, numbers, wide};
+use narrows_kernels::loss::{ColumnKind, MixedRow};
 use narrows_kernels::{
     Activation, Level, Pointwise, activation, batch_norm, loss, penalty, pointwise, reference, sampling,
     vector,
@@ -235,6 +236,74 @@ fn losses_and_their_gradients() {
                 },
                 &shares,
             );
+        }
+    }
+}
+
+/// Columns of all kinds and several widths that make up a row: as the reference and as the kernel have them.
+fn mixed_columns(width: usize) -> (Vec<(ColumnKind, usize, f64)>, MixedRow) {
+    use ColumnKind::*;
+    // Runs longer than a vector, single columns, and long categories.
+    let pattern =
+        [(Squared, 1), (Squared, 1), (Binary, 1), (Categorical, 3), (Squared, 1), (Categorical, 19)];
+    let (mut columns, mut row) = (Vec::new(), MixedRow::default());
+    let mut at = 0;
+    for (number, &(kind, wanted)) in pattern.iter().cycle().enumerate() {
+        // In the second round a long run of numbers, in the third one of binary columns.
+        let repeats = match (number / pattern.len(), kind) {
+            (1, Squared) | (2, Binary) => 21,
+            _ => 1,
+        };
+        for _ in 0..repeats {
+            let len = wanted.min(width - at);
+            if len == 0 {
+                return (columns, row);
+            }
+            let weight = [0.5, 1.0, 4.0][columns.len() % 3];
+            columns.push((kind, len, weight));
+            row.push(kind, len, weight as f32);
+            at += len;
+        }
+    }
+    unreachable!("the pattern goes on for ever")
+}
+
+#[test]
+fn losses_of_mixed_columns_and_their_gradients() {
+    check_loss(
+        "mixed",
+        &|level, losses, outputs, targets, weight| {
+            let (_, row) = mixed_columns(outputs.len() / losses.len());
+            loss::mixed(level, losses, outputs, targets, &row, weight);
+        },
+        &|z, t| reference::mixed(&mixed_columns(z.len()).0, z, t),
+        &|width| numbers(width, 6, 1.0).into_iter().map(f32::abs).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn logits_of_mixed_columns_become_probabilities() {
+    for level in Level::available() {
+        for width in (1..=67).chain([300]) {
+            let (columns, row) = mixed_columns(width);
+            let mut outputs = numbers(2 * width, 5, 4.0);
+            let mut want = wide(&outputs);
+            for row in want.chunks_mut(width) {
+                let mut at = 0;
+                for &(kind, len, _) in &columns {
+                    let part = &mut row[at..at + len];
+                    match kind {
+                        ColumnKind::Squared => {}
+                        ColumnKind::Binary => {
+                            part.iter_mut().for_each(|z| *z = reference::activate(Activation::Sigmoid, *z));
+                        }
+                        ColumnKind::Categorical => part.copy_from_slice(&reference::softmax(part)),
+                    }
+                    at += len;
+                }
+            }
+            row.probabilities(level, &mut outputs);
+            close("probabilities", level, &outputs, &want, 1e-6, 1e-7);
         }
     }
 }

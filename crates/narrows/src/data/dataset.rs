@@ -35,6 +35,8 @@ pub struct Dataset<'a> {
     pub columns: Option<Vec<String>>,
     /// The table that the rows are encoded from, if they are those of a table.
     pub table: Option<EncodedTable<'a>>,
+    /// The columns of a table that the rows encode; `None` where each number is a column of its own.
+    pub encoded: Option<Arc<Vec<EncodedColumn>>>,
     /// What is worth saying about the rows: how the file was read, how its columns were matched.
     pub notes: Vec<String>,
 }
@@ -51,7 +53,15 @@ pub struct EncodedTable<'a> {
 impl<'a> Dataset<'a> {
     /// Rows with a name, without labels or column names.
     pub fn new(name: impl Into<String>, rows: Arc<dyn Source + 'a>) -> Self {
-        Self { name: name.into(), rows, labels: None, columns: None, table: None, notes: Vec::new() }
+        Self {
+            name: name.into(),
+            rows,
+            labels: None,
+            columns: None,
+            table: None,
+            encoded: None,
+            notes: Vec::new(),
+        }
     }
 
     /// The rows of a table. Their kinds are found from all rows, or chosen by the options; see [`super::schema`].
@@ -86,6 +96,7 @@ impl<'a> Dataset<'a> {
             rows: matched.rows,
             labels: label.map(|at| labels_of(&frame, at)).transpose()?,
             columns: schema.has_names().then(|| schema.encoded_names()),
+            encoded: Some(Arc::new(schema.encoded_columns())),
             table: Some(EncodedTable { frame, schema }),
             notes: matched.notes,
         })
@@ -94,11 +105,6 @@ impl<'a> Dataset<'a> {
     /// The schema of the table that the rows are from; None for rows of an array.
     pub fn schema(&self) -> Option<&Arc<Schema>> {
         self.table.as_ref().map(|table| &table.schema)
-    }
-
-    /// The columns of the table in an encoded row; None for rows of an array.
-    pub fn encoded_columns(&self) -> Option<Vec<EncodedColumn>> {
-        self.schema().map(|schema| schema.encoded_columns())
     }
 
     /// These rows, encoded as other rows are: see [`Dataset::matched`].
@@ -152,6 +158,7 @@ impl<'a> Dataset<'a> {
             labels: self.labels.as_ref().map(|labels| labels.select(&indices)),
             columns: self.columns.clone(),
             rows: Arc::new(Subset::new(self.rows.clone(), indices.clone())),
+            encoded: self.encoded.clone(),
             notes: self.notes.clone(),
             table: self.table.as_ref().map(|table| EncodedTable {
                 schema: table.schema.clone(),

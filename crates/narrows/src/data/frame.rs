@@ -92,9 +92,8 @@ impl<'a> Frame<'a> {
             }
             Ok(())
         })?;
-        let added = more
-            .iter()
-            .map(|(name, _)| FrameColumn { name: Some(name.clone()), content: Content::Numbers });
+        let added =
+            more.iter().map(|(name, _)| FrameColumn { name: Some(name.clone()), content: Content::Numbers });
         let columns: Vec<FrameColumn> = self.columns.iter().cloned().chain(added).collect();
         let table = Table::with_missing(Values::F64(cells), Shape::flat(columns.len()))?;
         Frame::new(columns, Arc::new(table))

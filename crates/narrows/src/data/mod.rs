@@ -24,6 +24,7 @@ mod array;
 mod concat;
 mod dataset;
 mod encoded;
+pub(crate) mod filled;
 pub mod formats;
 mod frame;
 mod labels;

@@ -181,7 +181,7 @@ fn reshape(dataset: Dataset<'static>, shape: Shape) -> Result<Dataset<'static>> 
     let mut values = vec![0.0; rows.rows() * rows.shape().len()];
     rows.read_f64(0, &mut values)?;
     let table = Table::with_missing(Values::F64(values), rows.shape())?.reshape(shape)?;
-    Ok(Dataset { rows: Arc::new(table), table: None, columns: None, ..dataset })
+    Ok(Dataset { rows: Arc::new(table), table: None, encoded: None, columns: None, ..dataset })
 }
 
 /// Reads a file; `path` is given if its rows may stay on disk.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::evaluator::EvaluatedRows;
 use crate::model::metrics::{Reconstruction, RowScores};
 use crate::model::{Fitted, Model, Part};
-use crate::network::engine::{is_dead, map_chunks};
+use crate::network::engine::{self, is_dead, map_chunks};
 use crate::recipe::Loss;
 
 /// The metrics of a model on rows. Refuses metrics that are not finite, naming the first row.
@@ -93,8 +93,8 @@ fn check(model: &Model, rows: &dyn Source) -> Result<()> {
 /// that no sum depends on the number of threads.
 struct ErrorSums {
     rows: usize,
-    /// Numbers that are not missing.
-    observed: usize,
+    /// The numbers of the rows that are not missing.
+    numbers: usize,
     squared_error: f64,
     loss: f64,
     /// The squared error of the training mean as the reconstruction.
@@ -115,7 +115,7 @@ impl ErrorSums {
     fn new(model: &Model) -> Self {
         Self {
             rows: 0,
-            observed: 0,
+            numbers: 0,
             squared_error: 0.0,
             loss: 0.0,
             squared_error_of_mean: 0.0,
@@ -133,14 +133,14 @@ impl ErrorSums {
         let square = |a: f64, b: f64| (a - b) * (a - b);
         for (x, y) in evaluated.rows.chunks_exact(width).zip(evaluated.outputs.chunks_exact(width)) {
             let observed = || x.iter().zip(mean).filter(|(x, _)| !x.is_nan());
-            self.observed += observed().count();
             self.squared_error_of_mean += observed().map(|(&x, &mean)| square(x, mean)).sum::<f64>();
+            self.numbers += observed().count();
             for ((shift, y), mean) in self.output_shifts.iter_mut().zip(y).zip(mean) {
                 *shift += y - mean;
                 self.squared_output_distance += square(*y, *mean);
             }
             if loss(model) == Loss::Bce {
-                self.entropy += x.iter().map(|&x| entropy(x)).sum::<f64>();
+                self.entropy += x.iter().filter(|x| !x.is_nan()).map(|&x| entropy(x)).sum::<f64>();
             }
         }
         self.rows += scores.squared_error.len();
@@ -153,7 +153,7 @@ impl ErrorSums {
 
     fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
-        self.observed += other.observed;
+        self.numbers += other.numbers;
         self.squared_error += other.squared_error;
         self.loss += other.loss;
         self.squared_error_of_mean += other.squared_error_of_mean;
@@ -168,16 +168,17 @@ impl ErrorSums {
     fn metrics(&self, model: &Model) -> Reconstruction {
         let n = self.rows as f64;
         // Where nothing is observed, no error is.
-        let numbers = self.observed.max(1) as f64;
+        let numbers = self.numbers.max(1) as f64;
+        // The losses of rows with gaps are scaled up to whole rows.
+        let whole = n * loss_width(model) as f64;
         let codes = (self.rows * model.code_shape().len()) as f64;
         let loss = loss(model);
-        let bce = (loss == Loss::Bce).then_some(self.loss / numbers);
+        let bce = (loss == Loss::Bce).then_some(self.loss / whole);
         Reconstruction {
             rows: self.rows,
             loss: match loss {
-                Loss::CrossEntropy => self.loss / n,
                 Loss::Mse => self.squared_error / numbers,
-                Loss::Bce | Loss::Mae | Loss::Huber => self.loss / numbers,
+                Loss::CrossEntropy | Loss::Bce | Loss::Mae | Loss::Huber | Loss::Mixed => self.loss / whole,
             },
             bce,
             bce_floor: bce.map(|_| self.entropy / numbers),
@@ -212,6 +213,14 @@ impl ErrorSums {
         let shift: f64 = self.output_shifts.iter().map(|sum| (sum / n).powi(2)).sum();
         let variance = self.squared_output_distance / n - shift;
         if variance < 0.0 { 0.0 } else { variance }
+    }
+}
+
+/// Numbers of a row that its loss is a mean over.
+fn loss_width(model: &Model) -> usize {
+    match &model.fitted {
+        Fitted::Network { plan, .. } => engine::loss_width(plan),
+        Fitted::Pca(_) => model.shape.len(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::model::metrics::{Baselines, Reconstruction};
 use crate::progress::EpochRecord;
-use crate::recipe::{AutoencoderRecipe, Function, Init, Recipe};
+use crate::recipe::{AutoencoderRecipe, Function, Init, Recipe, Train};
 
 /// Errors whose relative difference is smaller are called equal.
 const EQUAL: f64 = 0.005;
@@ -201,7 +201,9 @@ impl AutoencoderOutcome<'_> {
     /// Advice for a recipe whose network learned nothing; the likeliest reason comes first.
     fn advice(&self) -> String {
         let TrainingOutcome { steps, history, .. } = self.training;
-        if self.recipe.train.patience.is_some() && history.len() < self.recipe.train.epochs {
+        let Train { epochs, updates, patience, .. } = self.recipe.train;
+        let is_early = updates.map_or(history.len() < epochs, |updates| steps < updates);
+        if patience.is_some() && is_early {
             return "raise train.patience, or lower train.min_delta".to_owned();
         }
         if !history.is_empty() && steps < VERY_FEW_STEPS {

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::checks::{check_initial_model, check_unit_range};
+use super::checks::{UNIT_RANGE, check_initial_model, check_unit_range};
 use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, parameters_from_model, train_from};
-use super::{Fit, FitJob, FitOptions, Steps, fit as fit_recipe, kept_record};
-use crate::data::Dataset;
+use super::{Fit, FitJob, FitOptions, Levels, Steps, fit as fit_recipe, kept_record};
 use crate::data::scaling::{Scale, Scaling};
+use crate::data::{ColumnError, Dataset};
 use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::TrainingOutcome;
@@ -15,12 +15,12 @@ use crate::model::Fitted;
 use crate::network::engine::Rows;
 use crate::network::init::initial_parameters;
 use crate::network::plan::Plan;
-use crate::pca::Moments;
 use crate::pca::closed_form::closed_form;
+use crate::pca::network_start::pca_start;
 use crate::progress::{Event, Stage, notify};
 use crate::recipe::{AutoencoderRecipe, Function, Init, Layer, Loss, Recipe, Train};
 use crate::train::pretrain::{pretrain, pretraining_bytes};
-use crate::train::{Job as TrainingJob, Trained};
+use crate::train::{Job as TrainingJob, Trained, epochs_done};
 
 pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let (recipe, scaling) = choose_scaling(recipe, &job)?;
@@ -31,21 +31,23 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
     let rows = &*job.training.rows;
     let moments = match initialisation.moments {
         Some(moments) => Some(moments),
-        None if is_evaluated => {
-            Some(Moments::measure(&job.measured[0], &scaling, job.compute.level, job.compute.threads)?)
-        }
+        None if is_evaluated => Some(job.moments(&scaling)?),
         None => None,
     };
     let mean = match &moments {
-        Some(moments) => moments.mean().to_vec(),
-        None => job.training_mean(&scaling)?,
+        // What fills gaps is what filled them in training, to the last digit.
+        Some(moments) if plan.fill.is_none() => moments.mean().to_vec(),
+        _ => job.training_mean(&scaling)?,
     };
+    let plan = Plan { fill: None, ..plan };
     let (folded, plan, parameters) = plan.folded(&recipe, parameters)?;
     let folded = if recipe.is_normalized() { folded } else { recipe.clone() };
     let model = job.model(Recipe::Autoencoder(folded), scaling, mean, Fitted::Network { plan, parameters });
 
-    let steps =
-        Steps { pretraining: initialisation.steps, training: recipe.train.steps(history.len(), rows.rows()) };
+    let steps = Steps {
+        pretraining: initialisation.steps,
+        training: recipe.train.steps(epochs_done(&history), rows.rows()),
+    };
     let kept_loss = kept_record(&recipe.train, &history).map(|record| record.train_loss);
     let recipe = Recipe::Autoencoder(recipe);
     let (model, held_out_codes) = match &moments {
@@ -92,9 +94,13 @@ fn choose_scaling(recipe: &AutoencoderRecipe, job: &FitJob<'_>) -> Result<(Autoe
         }
         None => {
             recipe.scale = job.scale(recipe.scale, recipe.loss.needs_shares())?;
-            job.learn_scaling(recipe.scale)?
+            job.learn_scaling(
+                recipe.scale,
+                if recipe.loss == Loss::Mixed { Levels::Plain } else { Levels::Weighed },
+            )?
         }
     };
+    check_columns(job, &scaling)?;
     if recipe.loss.needs_shares() {
         check_unit_range(job.training, &job.measured[0], &recipe, &scaling)?;
         // A range that was learned from the training rows may not contain all held-out rows. That does no harm, because they
@@ -104,6 +110,31 @@ fn choose_scaling(recipe: &AutoencoderRecipe, job: &FitJob<'_>) -> Result<(Autoe
         }
     }
     Ok((recipe, scaling))
+}
+
+/// Refuses yes and no, and levels of categories, that are not in 0..1 after scaling: their errors are those of probabilities.
+fn check_columns(job: &FitJob<'_>, scaling: &Scaling) -> Result<()> {
+    let Some(columns) = &job.training.encoded else { return Ok(()) };
+    let width = job.training.rows.shape().len();
+    for (measured, dataset) in job.measured.iter().zip([job.training, job.held_out]) {
+        let statistics = measured.statistics()?;
+        let mut extremes = [statistics.least.clone(), statistics.most.clone()];
+        extremes.iter_mut().for_each(|row| scaling.apply_f64(row, width));
+        for (number, column) in (1..).zip(columns.iter()) {
+            let mut own = extremes.iter().filter_map(|row| row.get(column.range.clone())).flatten();
+            // The extremes of a column without any value are infinite.
+            let is_outside = |value: &&f64| value.is_finite() && !UNIT_RANGE.contains(*value);
+            if column.error != ColumnError::Squared
+                && let Some(value) = own.find(is_outside)
+            {
+                return Err(Error::data(format!(
+                    "{}: column {number} of the table: {value} lies outside 0..1, where yes, no and levels are",
+                    dataset.name
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The trained network.
@@ -117,7 +148,11 @@ struct Found {
 
 fn find_parameters(recipe: &AutoencoderRecipe, scaling: &Scaling, job: &mut FitJob<'_>) -> Result<Found> {
     let (rows, compute) = (&*job.training.rows, job.compute);
-    let plan = Plan::new(recipe, rows.shape())?;
+    let columns = job.training.encoded.as_ref().map_or(&[][..], |columns| columns);
+    let mut plan = Plan::with_columns(recipe, rows.shape(), columns)?;
+    if job.has_gaps()? {
+        plan.fill = Some(job.training_mean(scaling)?.into_iter().map(|mean| mean as f32).collect());
+    }
     if recipe.is_normalized() && rows.rows() < 2 {
         return Err(
             Error::data("batch_norm needs at least 2 training rows").hint("a single row has no spread")
@@ -164,8 +199,17 @@ fn first_parameters(
     }
     if recipe.weights.init == Init::ClosedForm {
         let started = Instant::now();
-        let moments = Moments::measure(&job.measured[0], scaling, compute.level, compute.threads)?;
+        let moments = job.moments(scaling)?;
         let parameters = closed_form(plan, &moments, compute.level)?;
+        initialisation.moments = Some(moments);
+        initialisation.seconds = started.elapsed().as_secs_f64();
+        return Ok(parameters);
+    }
+    if recipe.weights.init == Init::Pca {
+        let started = Instant::now();
+        let moments = job.moments(scaling)?;
+        let parameters =
+            pca_start(plan, &moments, initial_parameters(plan, recipe.train.seed), compute.level)?;
         initialisation.moments = Some(moments);
         initialisation.seconds = started.elapsed().as_secs_f64();
         return Ok(parameters);
@@ -241,7 +285,7 @@ impl Autoencoder {
         let end = match loss {
             Loss::Bce => Some(Function::Sigmoid),
             Loss::CrossEntropy => Some(Function::Softmax),
-            Loss::Mse | Loss::Mae | Loss::Huber => None,
+            Loss::Mse | Loss::Mae | Loss::Huber | Loss::Mixed => None,
         };
         if let Some(end) = end
             && self.0.decoder.last() != Some(&Layer::Function(end))

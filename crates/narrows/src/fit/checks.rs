@@ -79,7 +79,7 @@ pub(super) fn check_unit_range(
         let values = block.to_vec();
         scaling.apply_f64(block, width);
         if outside.is_none()
-            && let Some(at) = block.iter().position(|value| !UNIT_RANGE.contains(value))
+            && let Some(at) = block.iter().position(|value| !value.is_nan() && !UNIT_RANGE.contains(value))
         {
             outside =
                 Some((measured.source.row_number(first + at / width), at % width + 1, values[at], block[at]));
@@ -97,7 +97,7 @@ pub(super) fn check_unit_range(
 }
 
 /// 0..1, with a tolerance for the rounding error of scaling.
-const UNIT_RANGE: std::ops::RangeInclusive<f64> = -1e-6..=1.0 + 1e-6;
+pub(super) const UNIT_RANGE: std::ops::RangeInclusive<f64> = -1e-6..=1.0 + 1e-6;
 
 /// Whether all values lie in 0..1 after scaling. Scaling is monotone, so the minimum and the maximum of each column decide.
 pub(super) fn is_in_unit_range(rows: &Measured<'_>, scaling: &Scaling) -> Result<bool> {

@@ -4,7 +4,7 @@
 use super::checks::{check_initial_model, is_in_unit_range};
 use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, train_from};
-use super::{Fit, FitJob, Steps, kept_record, no_verdict};
+use super::{Fit, FitJob, Levels, Steps, kept_record, no_verdict};
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
@@ -83,7 +83,7 @@ fn choose_scaling(
     let rows = &*job.training.rows;
     let Some(model) = start else {
         recipe.scale = job.scale(recipe.scale, false)?;
-        let scaling = job.learn_scaling(recipe.scale)?;
+        let scaling = job.learn_scaling(recipe.scale, Levels::Weighed)?;
         return Ok((recipe, scaling));
     };
     check_initial_model(recipe.scale, model, rows).map_err(|error| error.at(&job.training.name))?;

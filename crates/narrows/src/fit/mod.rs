@@ -35,10 +35,11 @@ pub use gaps::{ColumnGaps, Gaps};
 use needs::RowCounts;
 
 use crate::compute::Compute;
+use crate::data::filled::Filled;
 use crate::data::scaling::{Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
-use crate::data::{Dataset, hold_out};
-use crate::error::Result;
+use crate::data::{Dataset, Element, hold_out};
+use crate::error::{Error, Result};
 use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ReconstructionSummary};
@@ -47,12 +48,12 @@ pub use crate::network::engine::Footprint;
 use crate::pca::{Moments, Passes};
 use crate::progress::{Ended, EpochRecord, Event, Stage, notify};
 use crate::recipe::{CHECKPOINT_PERIOD, Recipe, Train};
-use crate::train::best_epoch;
 pub use crate::train::checkpoint::{
     CheckpointOptions, PartCheckpoints, Resume, checkpoint_folder, remove_checkpoints,
 };
 use crate::train::checkpoint::{Checkpoints, Run};
 use crate::train::pretrain::PretrainedLayer;
+use crate::train::{best_epoch, epochs_done};
 
 /// Fits a recipe to rows: a PCA, an autoencoder or a classifier.
 ///
@@ -107,8 +108,13 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
         checkpoints: checkpoints.as_ref(),
         watch,
     };
-    // A PCA takes rows with gaps.
-    if !matches!(recipe, Recipe::Pca(_)) {
+    // A PCA finds its parameters with gaps left out, a network trains with them left out of its loss.
+    let takes_gaps = match recipe {
+        Recipe::Pca(_) => true,
+        Recipe::Autoencoder(network) => network.allows_missing(),
+        Recipe::Classifier(_) => false,
+    };
+    if !takes_gaps {
         job.require_complete()?;
     }
     // How often checkpoints are written is no part of a model.
@@ -248,6 +254,15 @@ fn kept_record<'a>(train: &Train, history: &'a [EpochRecord]) -> Option<&'a Epoc
     if train.keeps_best() { best_epoch(history) } else { history.last() }
 }
 
+/// How the levels of categories are scaled, where columns are standardised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Levels {
+    /// As in the factor analysis of mixed data.
+    Weighed,
+    /// Not: they stay 0 and 1, which a cross-entropy needs.
+    Plain,
+}
+
 /// The rows, the options, and the steps that the methods share.
 struct FitJob<'a> {
     training: &'a Dataset<'a>,
@@ -273,6 +288,26 @@ impl FitJob<'_> {
         Ok(())
     }
 
+    /// Whether values are missing, of the training rows or of the held-out rows. Refuses a column without any.
+    fn has_gaps(&self) -> Result<bool> {
+        let mut has_gaps = false;
+        for measured in self.measured.iter().filter(|measured| measured.source.element() != Element::U8) {
+            has_gaps |= measured.statistics()?.missing.iter().any(|&missing| missing > 0);
+        }
+        if has_gaps && self.measured[0].source.element() != Element::U8 {
+            let training = self.measured[0].statistics()?;
+            if let Some(column) = training.missing.iter().position(|&missing| missing == training.rows) {
+                return Err(Error::data(format!(
+                    "{}: column {}: every value is missing",
+                    self.training.name,
+                    column + 1
+                ))
+                .hint("leave out the column"));
+            }
+        }
+        Ok(has_gaps)
+    }
+
     /// The scale of a recipe; `auto` is resolved by the statistics of the rows.
     fn scale(&self, scale: Scale, needs_unit_range: bool) -> Result<Scale> {
         let is_mixed = self.training.schema().is_some_and(|schema| !schema.is_numeric());
@@ -285,17 +320,17 @@ impl FitJob<'_> {
     }
 
     /// Learns the scaling from the training rows. Refuses held-out rows in other units.
-    fn learn_scaling(&self, scale: Scale) -> Result<Scaling> {
+    fn learn_scaling(&self, scale: Scale, levels: Levels) -> Result<Scaling> {
         let element = self.training.rows.element();
         crate::model::check_units(element, &self.measured[1])
             .map_err(|error| error.at(&self.held_out.name))?;
-        let scaling = Scaling::learn_from(scale, &self.measured[0])?;
-        Ok(match self.training.encoded_columns() {
-            Some(columns) if scale == Scale::Standard => {
-                scaling.weighing_levels(&columns, &self.measured[0])?
+        match &self.training.encoded {
+            Some(columns) if scale == Scale::Standard && levels == Levels::Weighed => {
+                Scaling::learn_from(scale, &self.measured[0])?.weighing_levels(columns, &self.measured[0])
             }
-            _ => scaling,
-        })
+            Some(columns) => Scaling::learn_columns(scale, &self.measured[0], columns),
+            None => Scaling::learn_from(scale, &self.measured[0]),
+        }
     }
 
     /// Announces a stage; false where the callback stops the fit before it.
@@ -311,6 +346,17 @@ impl FitJob<'_> {
         Ok(mean)
     }
 
+    /// The moments of the scaled training rows; the mean of its column counts where a value is missing.
+    fn moments(&self, scaling: &Scaling) -> Result<Moments> {
+        let Compute { level, threads } = self.compute;
+        let training = &self.measured[0];
+        if training.source.element() == Element::U8 || training.statistics()?.require_complete().is_ok() {
+            return Moments::measure(training, scaling, level, threads);
+        }
+        let filled = Filled::new(training.source, &training.statistics()?.mean);
+        Moments::measure(&Measured::new(&filled), scaling, level, threads)
+    }
+
     /// A model without a summary; `training_mean` is that of the scaled rows.
     fn model(&self, recipe: Recipe, scaling: Scaling, training_mean: Vec<f64>, fitted: Fitted) -> Model {
         Model {
@@ -322,6 +368,7 @@ impl FitJob<'_> {
             fitted,
             summary: None,
             part: Part::Whole,
+            encoded: self.training.encoded.clone(),
             classes: None,
             schema: self.training.schema().cloned(),
             compute: self.compute,
@@ -338,7 +385,13 @@ impl FitJob<'_> {
         training: TrainingOutcome<'_>,
     ) -> Result<(Model, Vec<f32>)> {
         let held_out = &*self.held_out.rows;
-        let baselines = Baselines::measure(moments, &model, held_out)?;
+        let fills_gaps = matches!(model.fitted, Fitted::Pca(_));
+        let baselines = if fills_gaps || self.measured[1].require_complete().is_ok() {
+            Baselines::measure(moments, &model, held_out)?
+        } else {
+            let means = &self.measured[0].statistics()?.mean;
+            Baselines::measure(moments, &model, &Filled::new(held_out, means))?
+        };
         let measured = measure(&model, held_out, KEPT_CODES)?;
         let sizes = ModelSizes {
             width: model.shape.len(),
@@ -347,7 +400,7 @@ impl FitJob<'_> {
         };
         model.summary = Some(Summary::Reconstruction(ReconstructionSummary {
             training_rows: self.training.rows.rows(),
-            epochs: training.history.len(),
+            epochs: epochs_done(training.history),
             train_loss: training.loss,
             verdict: match &measured.not_finite {
                 // The model is good for other rows: it is not lost for these.

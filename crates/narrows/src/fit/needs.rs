@@ -174,7 +174,7 @@ impl NetworkFit<'_> {
 
         let model = product(&[plan.buffer_len, size_of::<f32>()]);
         let is_classifier = plan.target != Target::Row;
-        let is_closed_form = plan.weights.init == Init::ClosedForm;
+        let is_closed_form = matches!(plan.weights.init, Init::ClosedForm | Init::Pca);
         // Beside noise, the baselines may take any number of components.
         let k = match (is_classifier, plan.noise.is_empty()) {
             (true, _) => 0,

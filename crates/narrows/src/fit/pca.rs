@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::needs::{require_pca, require_pca_with_gaps};
-use super::{Fit, FitJob, Gaps, Steps};
+use super::{Fit, FitJob, Gaps, Levels, Steps};
 use crate::compute::Compute;
 use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
@@ -22,7 +22,7 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let mut gaps = find_gaps(&job)?;
     let scale = job.scale(recipe.scale, false)?;
     let recipe = PcaRecipe { scale, ..recipe.clone() };
-    let scaling = job.learn_scaling(scale)?;
+    let scaling = job.learn_scaling(scale, Levels::Weighed)?;
     let rows = &*job.training.rows;
 
     let counts = job.row_counts();

@@ -6,6 +6,7 @@ use super::{Elimination, Fit, Gaps, Steps};
 use crate::model::Summary;
 use crate::pca::Passes;
 use crate::progress::Ended;
+use crate::train::epochs_done;
 use crate::train::pretrain::PretrainedLayer;
 
 /// Serialises as one flat record: sizes, `ended`, `steps`, `seconds`, `memory`, the fields of the [`Summary`] (such as `epochs`,
@@ -51,7 +52,7 @@ impl Serialize for Fit {
             steps: self.steps,
             memory: self.memory,
             summary: self.summary(),
-            epochs: self.summary().is_none().then_some(self.history.len()),
+            epochs: self.summary().is_none().then_some(epochs_done(&self.history)),
             pretraining: &self.pretraining,
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
             randomized: self.randomized,
@@ -81,7 +82,7 @@ impl Serialize for PretrainedLayer {
         Record {
             inputs: self.widths.0,
             units: self.widths.1,
-            epochs: self.history.len(),
+            epochs: epochs_done(&self.history),
             loss_name: self.loss_name,
             seconds: self.seconds,
             train_loss: kept.map(|record| record.train_loss),

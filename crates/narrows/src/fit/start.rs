@@ -14,7 +14,7 @@ use crate::progress::Ended;
 use crate::recipe::Train;
 use crate::train::checkpoint::Key;
 use crate::train::pretrain::{Pretrained, PretrainedLayer};
-use crate::train::{Job as TrainingJob, State, Trained, train};
+use crate::train::{Job as TrainingJob, State, Trained, epochs_done, train};
 
 /// Rows as training reads them: rows in double precision are scaled and rounded to single precision once, beforehand.
 pub(super) struct TrainingRows<'a> {
@@ -79,7 +79,7 @@ pub(super) fn train_from(
     let mut checkpoints = job.checkpoints.map(|all| all.training(Key::Whole));
     let kept = match &mut checkpoints {
         Some(checkpoints) => {
-            checkpoints.newest(training.plan, optimizer, training.steps_per_epoch(), &mut *job.watch)?
+            checkpoints.newest(training.plan, optimizer, training.rhythm(), &mut *job.watch)?
         }
         None => None,
     };
@@ -89,7 +89,7 @@ pub(super) fn train_from(
         _ => initial(job, &mut initialisation)?,
     };
     let state = kept.unwrap_or_else(|| State::new(first, optimizer));
-    let (done, epochs) = (state.history.len(), settings.epochs);
+    let (done, epochs) = (epochs_done(&state.history), training.rhythm().epochs);
     if done > epochs {
         return Err(Error::recipe(format!(
             "train.epochs: the checkpoint has {done} epochs already, {epochs} are asked for"

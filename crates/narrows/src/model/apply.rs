@@ -14,6 +14,7 @@ use crate::data::stats::Measured;
 use crate::data::{Columns, Content, Dataset, Element, FrameColumn, Shape, Source, Table, Values};
 use crate::error::{Error, Result};
 use crate::network::engine::{Inference, each_chunk};
+use crate::network::gaps::fill_gaps;
 use crate::pca::single::SinglePca;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,8 @@ enum Direction {
 }
 
 impl Model {
-    /// Encodes rows (n x d) to codes (n x k), in f64 for a PCA of f64 rows and in f32 otherwise.
+    /// Encodes rows (n x d) to codes (n x k), in f64 for a PCA of f64 rows and in f32 otherwise. An autoencoder sees the mean of the
+    /// training rows where a value is missing.
     ///
     /// A PCA takes rows with missing values (NaN): each gap is filled with its conditional expectation given the observed numbers of
     /// its row, as [`Model::impute`] does, and the filled row is projected as any other. The code of a row without any number is that
@@ -70,7 +72,7 @@ impl Model {
             None if frame.is_numeric() && frame.columns.len() == size => frame.cells.clone(),
             None => codes.rows.clone(),
         };
-        Dataset { rows, table: None, ..codes.clone() }
+        Dataset { rows, table: None, encoded: None, ..codes.clone() }
     }
 
     /// Encodes and decodes rows: the same bits as [`Model::encode`] followed by [`Model::decode`].
@@ -191,12 +193,18 @@ impl Model {
                 (direction != Direction::Encode).then(|| Inference::decoder(level, plan, parameters));
             (encoder, decoder, Vec::new())
         };
+        let fill = if direction == Direction::Decode { None } else { self.fill() };
         each_chunk(&mut out, width, threads, state, |(encoder, decoder, buffer), first, chunk| {
             buffer.resize(chunk.len() / width * input, 0.0);
             if direction == Direction::Decode {
                 rows.read_f32(first, buffer)?;
             } else {
                 self.scaling.read(rows, first, buffer, level)?;
+            }
+            if let Some(fill) = &fill
+                && first_not_finite(buffer).is_some()
+            {
+                fill_gaps(buffer, fill);
             }
             // The rows before the first that is beyond single precision: one of them may be refused for its result.
             let beyond = first_not_finite(buffer).map(|at| at / input);

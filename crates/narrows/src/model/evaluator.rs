@@ -1,5 +1,6 @@
 //! Forward passes for evaluation: the code, the reconstruction and the scores of each row, on the model's scale.
 
+use narrows_kernels::loss::MixedRow;
 use narrows_kernels::{Activation, Level, activation, loss, sampling};
 
 use super::gaps::{GapFiller, has_gaps};
@@ -9,6 +10,7 @@ use crate::data::Source;
 use crate::data::source::{check_not_infinite, first_not_finite};
 use crate::error::Result;
 use crate::network::engine::Inference;
+use crate::network::gaps::{fill_gaps, leave_out};
 use crate::network::noise::{Corruption, Mode};
 use crate::network::plan::{Op, Plan};
 use crate::pca::Pca;
@@ -25,7 +27,9 @@ impl Model {
                 };
                 let decoder = Inference::decoder(level, plan, parameters);
                 let noise = Corruption::new(&plan.noise, self.recipe.seed(), self.shape.len());
-                EvaluatedMethod::Network(Box::new(NetworkPass { plan, level, encoder, decoder, noise }))
+                let (fill, columns) = (self.fill(), plan.mixed_row());
+                let pass = NetworkPass { plan, level, encoder, decoder, noise, fill, columns };
+                EvaluatedMethod::Network(Box::new(pass))
             }
             Fitted::Pca(pca) => EvaluatedMethod::Pca(pca, GapFiller::new(self)),
         };
@@ -52,7 +56,7 @@ impl Evaluator<'_> {
     /// precision, as it encodes: in single precision, rows far from zero would lose their digits. It encodes rows with gaps filled.
     ///
     /// # Errors
-    /// If the rows cannot be read, have infinite values, or missing ones for a network.
+    /// If the rows cannot be read, or have infinite values, or missing ones where the method takes complete rows alone.
     pub fn rows(&mut self, source: &dyn Source, indices: &[usize]) -> Result<EvaluatedRows> {
         let Self { model, level, method } = self;
         let len = indices.len() * model.shape.len();
@@ -60,7 +64,9 @@ impl Evaluator<'_> {
             EvaluatedMethod::Network(network) => {
                 let mut rows = vec![0.0f32; len];
                 model.scaling.gather(source, indices, &mut rows, *level)?;
-                if let Some(at) = first_not_finite(&rows) {
+                let is_wrong =
+                    |value: &f32| value.is_infinite() || (value.is_nan() && network.fill.is_none());
+                if let Some(at) = first_not_finite(&rows).and_then(|_| rows.iter().position(is_wrong)) {
                     return Err(model.not_finite(source, indices[at / model.shape.len()], "its error"));
                 }
                 Ok(network.evaluate(rows, indices))
@@ -104,6 +110,9 @@ struct NetworkPass<'a> {
     encoder: Inference<'a>,
     decoder: Inference<'a>,
     noise: Corruption<'a>,
+    /// The input where a number is missing; none for a network that takes complete rows alone.
+    fill: Option<Vec<f32>>,
+    columns: MixedRow,
 }
 
 impl NetworkPass<'_> {
@@ -130,6 +139,9 @@ impl NetworkPass<'_> {
 
     fn add_noise(&mut self, rows: &[f32], indices: &[usize]) -> Vec<f32> {
         let mut inputs = rows.to_vec();
+        if let Some(fill) = &self.fill {
+            fill_gaps(&mut inputs, fill);
+        }
         for (row, &index) in inputs.chunks_exact_mut(self.plan.input.len()).zip(indices) {
             self.noise.apply(self.level, row, index, Mode::Evaluate);
         }
@@ -153,22 +165,35 @@ impl NetworkPass<'_> {
     /// The loss of each row, summed over its numbers; none for the squared error. `outputs` are logits where the loss takes
     /// them.
     fn losses(&self, outputs: &[f32], rows: &[f32], n: usize) -> Option<Vec<f32>> {
-        let (mut losses, mut gradients, level) = (vec![0.0; n], outputs.to_vec(), self.level);
-        // The kernels overwrite the outputs with gradients, which are not used here.
-        match self.plan.loss {
-            Loss::Mse => return None,
-            Loss::Bce => loss::bce_logits(level, &mut losses, &mut gradients, rows, 1.0),
-            Loss::CrossEntropy => loss::cross_entropy_logits(level, &mut losses, &mut gradients, rows, 1.0),
-            Loss::Mae => {
-                loss::absolute_error(level, &mut losses, &mut gradients, rows, Activation::Linear, 1.0)
-            }
-            Loss::Huber => loss::huber(level, &mut losses, &mut gradients, rows, Activation::Linear, 1.0),
+        let (plan, level, linear) = (self.plan, self.level, Activation::Linear);
+        if plan.loss == Loss::Mse {
+            return None;
         }
+        // The kernels overwrite the outputs with gradients, which are not used here.
+        let (mut losses, mut gradients, mut rows) = (vec![0.0; n], outputs.to_vec(), rows.to_vec());
+        let width = plan.input.len();
+        let factors: Vec<f32> = gradients
+            .chunks_exact_mut(width)
+            .zip(rows.chunks_exact_mut(width))
+            .map(|(outputs, row)| leave_out(plan.loss, &plan.columns, outputs, row))
+            .collect();
+        match plan.loss {
+            Loss::Mse => {}
+            Loss::Bce => loss::bce_logits(level, &mut losses, &mut gradients, &rows, 1.0),
+            Loss::CrossEntropy => loss::cross_entropy_logits(level, &mut losses, &mut gradients, &rows, 1.0),
+            Loss::Mae => loss::absolute_error(level, &mut losses, &mut gradients, &rows, linear, 1.0),
+            Loss::Huber => loss::huber(level, &mut losses, &mut gradients, &rows, linear, 1.0),
+            Loss::Mixed => loss::mixed(level, &mut losses, &mut gradients, &rows, &self.columns, 1.0),
+        }
+        losses.iter_mut().zip(factors).for_each(|(loss, factor)| *loss *= factor);
         Some(losses)
     }
 
     /// From logits to outputs.
     fn apply_last_function(&self, outputs: &mut [f32]) {
+        if self.plan.loss == Loss::Mixed {
+            return self.columns.probabilities(self.level, outputs);
+        }
         let last = &self.plan.steps[self.plan.steps.len() - 1];
         if last.op == Op::Softmax {
             activation::softmax(self.level, outputs, last.output.len());
@@ -185,9 +210,9 @@ fn widen(values: &[f32]) -> Vec<f64> {
 pub(crate) struct EvaluatedRows {
     /// d.
     width: usize,
-    /// The clean rows (n x d): the target of the reconstruction. NaN where a value is missing: no error is measured there.
+    /// The clean rows (n x d): the target of the reconstruction. NaN where a number is missing.
     pub rows: Vec<f64>,
-    /// The input of the model (n x d): the rows, with noise for a denoising network, and with gaps filled.
+    /// The input of the model (n x d): the rows, their gaps filled, with noise for a denoising network.
     pub inputs: Vec<f32>,
     /// n x k.
     pub codes: Vec<f64>,
@@ -216,7 +241,8 @@ impl EvaluatedRows {
     /// One number of each kind per row.
     pub fn scores(&self) -> RowScores {
         let squared_error = |(row, output): (&[f64], &[f64])| {
-            row.iter().zip(output).filter(|(x, _)| !x.is_nan()).map(|(&x, &y)| (x - y) * (x - y)).sum::<f64>()
+            let observed = row.iter().zip(output).filter(|(x, _)| !x.is_nan());
+            observed.map(|(&x, &y)| (x - y) * (x - y)).sum::<f64>()
         };
         RowScores {
             squared_error: self

@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::network::plan::Plan;
 use crate::pca::Pca;
 use crate::recipe::{
-    AutoencoderRecipe, Function, Keep, Layer, Loss, PcaRecipe, Precision, Recipe, Scale, Schedule, Solver,
-    Train, Units, Weights,
+    AutoencoderRecipe, Function, Init, Keep, Layer, Loss, PcaRecipe, Precision, Recipe, Scale, Schedule,
+    Solver, Train, Units, Weights,
 };
 
 const MODEL: Kind = Kind { key: "narrows", name: "Narrows model file", newest: 6 };
@@ -314,6 +314,7 @@ fn version_of_loss(loss: Loss) -> u64 {
     match loss {
         Loss::Bce | Loss::Mse | Loss::CrossEntropy => 1,
         Loss::Mae | Loss::Huber => 3,
+        Loss::Mixed => 6,
     }
 }
 
@@ -326,7 +327,8 @@ fn version_of_layer(layer: &Layer) -> u64 {
         | Layer::Variational { .. } => 3,
         Layer::Convolution { .. }
         | Layer::TransposedConvolution {
-            channels: Units::Count(_) | Units::Input | Units::Flatten, ..
+            channels: Units::Count(_) | Units::Input | Units::Wide | Units::Narrow | Units::Flatten,
+            ..
         }
         | Layer::MaxPool { .. }
         | Layer::AveragePool { .. }
@@ -337,6 +339,7 @@ fn version_of_layer(layer: &Layer) -> u64 {
         | Layer::Noise(_)
         | Layer::Dense { units: Units::Flatten, .. } => 2,
         Layer::Dense { units: Units::Count(_) | Units::Input, .. } => 1,
+        Layer::Dense { units: Units::Wide | Units::Narrow, .. } => 6,
         // In no version: refused when it is read.
         Layer::BatchNorm => 1,
         Layer::Function(function) => version_of_function(*function),
@@ -382,7 +385,8 @@ fn version_of_network(network: &AutoencoderRecipe) -> u64 {
         (false, true) => 2,
         (false, false) => 1,
     };
-    of_layers.max(version_of_loss(network.loss)).max(of_settings)
+    let is_sixth = network.train.updates.is_some() || network.weights.init == Init::Pca;
+    of_layers.max(version_of_loss(network.loss)).max(if is_sixth { 6 } else { of_settings })
 }
 
 impl ModelHead {
@@ -444,7 +448,9 @@ impl ModelHead {
             }
         };
         let compute = Compute::default();
+        let encoded = schema.as_ref().map(|schema| Arc::new(schema.encoded_columns()));
         Ok(Model {
+            encoded,
             recipe,
             shape,
             element,
@@ -468,7 +474,6 @@ impl ModelHead {
             .filter(|&length| length > 0 && length <= u32::MAX as usize)
             .ok_or_else(|| senseless("the shape of a row"))
     }
-
     /// The plan of the network.
     fn plan(&self) -> Result<Plan> {
         let is_normalized = match &self.recipe {
@@ -480,7 +485,10 @@ impl ModelHead {
             return Err(senseless("batch_norm, which no model has"));
         }
         match (&self.recipe, &self.classes) {
-            (Recipe::Autoencoder(recipe), _) => Plan::new(recipe, self.shape).map_err(in_recipe),
+            (Recipe::Autoencoder(recipe), _) => {
+                let columns = self.columns.as_ref().map(|schema| schema.encoded_columns());
+                Plan::with_columns(recipe, self.shape, &columns.unwrap_or_default()).map_err(in_recipe)
+            }
             (Recipe::Classifier(recipe), Some(classes)) => {
                 let (count, distinct) =
                     (classes.names.len(), classes.names.iter().collect::<BTreeSet<_>>().len());

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Dataset, Element, Schema, Shape};
+use crate::data::{Dataset, Element, EncodedColumn, Schema, Shape};
 use crate::error::{Error, Result};
 use crate::network::engine::code_units;
 use crate::network::plan::{LayerTable, Plan};
@@ -63,6 +63,8 @@ pub struct Model {
     pub(crate) fitted: Fitted,
     pub(crate) summary: Option<Summary>,
     pub(crate) part: Part,
+    /// The columns of the table that a row encodes, if it encodes one.
+    pub(crate) encoded: Option<Arc<Vec<EncodedColumn>>>,
     /// The names of the classes in the order of the outputs; for a classifier only.
     pub(crate) classes: Option<Vec<String>>,
     /// The columns of the table that the model was fitted on; None for rows of an array.
@@ -82,6 +84,7 @@ impl PartialEq for Model {
             && self.fitted == other.fitted
             && self.summary == other.summary
             && self.part == other.part
+            && self.encoded == other.encoded
             && self.classes == other.classes
             && self.schema == other.schema
     }
@@ -158,7 +161,7 @@ impl Model {
                 if table.frame.cells.shape().len() == self.shape.len() && table.frame.is_numeric() =>
             {
                 let rows = rows.clone();
-                Ok(Dataset { rows: table.frame.cells.clone(), table: None, ..rows })
+                Ok(Dataset { rows: table.frame.cells.clone(), table: None, encoded: None, ..rows })
             }
             (None, _) => Ok(rows.clone()),
         }
@@ -206,6 +209,14 @@ impl Model {
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
         self
+    }
+
+    /// The input of a network where a number is missing, after scaling (d): the means of the training rows. None for methods that
+    /// take complete rows alone.
+    pub(crate) fn fill(&self) -> Option<Vec<f32>> {
+        let Fitted::Network { plan, .. } = &self.fitted else { return None };
+        let takes_gaps = self.classes.is_none() && plan.loss.allows_missing();
+        takes_gaps.then(|| self.training_mean.iter().map(|&mean| mean as f32).collect())
     }
 
     /// Returns an error for a part of a model that lacks `part`; `what` names the refused operation.

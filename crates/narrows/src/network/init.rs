@@ -38,12 +38,12 @@ fn draw_weights(
 ) {
     let columns = parameter.shape[parameter.shape.len() - 1];
     match plan.weights.init {
-        Init::Auto if ends_in_rectifier(plan, parameter) => {
+        Init::Auto | Init::Pca if ends_in_rectifier(plan, parameter) => {
             // Tied weights lead both ways: in a layer that widens, the fan-in alone would give outputs far too large.
             let fan = if is_shared(plan, parameter) { fan_in.max(fan_out) } else { fan_in };
             draw_uniform(weights, 6.0 / fan, generator);
         }
-        Init::Auto | Init::Glorot | Init::ClosedForm => {
+        Init::Auto | Init::Glorot | Init::ClosedForm | Init::Pca => {
             draw_uniform(weights, 6.0 / (fan_in + fan_out), generator);
         }
         Init::He => draw_uniform(weights, 6.0 / fan_in, generator),

@@ -14,6 +14,7 @@ mod directions;
 mod gram;
 pub(crate) mod missing;
 pub(crate) mod moments;
+pub(crate) mod network_start;
 mod principal;
 pub(crate) mod randomized;
 pub(crate) mod single;

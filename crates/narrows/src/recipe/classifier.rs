@@ -44,6 +44,9 @@ impl ClassifierRecipe {
     /// Where a setting is invalid, or settings contradict each other; the message names the field.
     pub fn validate(&self) -> Result<()> {
         self.train.validate()?;
+        if self.train.updates.is_some() {
+            return Err(Error::recipe("train.updates: a classifier counts epochs").hint("train.epochs"));
+        }
         if self.train.epochs == 0 {
             return Err(Error::recipe("train.epochs: must be at least 1"));
         }

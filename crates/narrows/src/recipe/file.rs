@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, PcaRecipe, Recipe, suggestion};
 
 /// The built-in recipes: name and TOML text.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("pca", include_str!("../../recipes/pca.toml")),
     ("linear", include_str!("../../recipes/linear.toml")),
     ("tied", include_str!("../../recipes/tied.toml")),
@@ -24,6 +24,7 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("wide", include_str!("../../recipes/wide.toml")),
     ("stacked", include_str!("../../recipes/stacked.toml")),
     ("vae", include_str!("../../recipes/vae.toml")),
+    ("table", include_str!("../../recipes/table.toml")),
     ("classifier", include_str!("../../recipes/classifier.toml")),
 ];
 
@@ -38,6 +39,9 @@ const DEPENDENTS: [(&str, &[&str]); 2] = [
     ),
     ("train.schedule", &["final_rate"]),
 ];
+
+/// Two fields of training that say the same thing: where one is set, the recipe's other one goes.
+const ALTERNATIVES: [&str; 2] = ["epochs", "updates"];
 
 /// The section `[table]` of a recipe: choices about the columns of tables, by name or by number from 1.
 ///
@@ -139,7 +143,12 @@ impl RecipeFile {
 
     /// The table of a recipe, to change fields by their names.
     pub(crate) fn of(recipe: &Recipe) -> Result<Self> {
-        let table = toml::Table::try_from(recipe).map_err(|error| Error::recipe(error.to_string()))?;
+        let mut table = toml::Table::try_from(recipe).map_err(|error| Error::recipe(error.to_string()))?;
+        if let Some(train) = table.get_mut("train").and_then(toml::Value::as_table_mut)
+            && train.contains_key("updates")
+        {
+            train.remove("epochs");
+        }
         Ok(Self::from_table("recipe", table))
     }
 
@@ -178,6 +187,7 @@ impl RecipeFile {
     fn insert(&mut self, path: &str, value: toml::Value) -> Result<()> {
         let path = path.trim();
         self.remove_dependents(path, &value);
+        self.remove_alternative(path);
         self.assigned.insert(path.to_owned());
         let mut table = &mut self.table;
         let mut parts = path.split('.').peekable();
@@ -223,6 +233,22 @@ impl RecipeFile {
         }
     }
 
+    /// Removes the field that says the same as the one that is set, unless both are set.
+    fn remove_alternative(&mut self, path: &str) {
+        let Some(name) = path.strip_prefix("train.") else { return };
+        let [epochs, updates] = ALTERNATIVES;
+        let other = match name {
+            _ if name == epochs => updates,
+            _ if name == updates => epochs,
+            _ => return,
+        };
+        if !self.assigned.contains(&format!("train.{other}"))
+            && let Some(train) = self.table.get_mut("train").and_then(toml::Value::as_table_mut)
+        {
+            train.remove(other);
+        }
+    }
+
     /// Removes a field of the outermost table.
     pub fn unset(&mut self, field: &str) {
         self.table.remove(field);
@@ -261,6 +287,14 @@ impl RecipeFile {
         let mut table = self.table.clone();
         table.remove("table");
         let code_size = take_code_size(&mut table)?;
+        if let Some(train) = table.get("train").and_then(toml::Value::as_table)
+            && ALTERNATIVES.iter().all(|name| train.contains_key(*name))
+        {
+            return Err(Error::recipe(
+                "train.updates: stands beside train.epochs, and both say how long to train",
+            )
+            .hint("leave out one of the two"));
+        }
         let methods = ["pca", "autoencoder", "classifier"];
         let method = table
             .remove("method")
@@ -362,8 +396,12 @@ fn take_code_size(table: &mut toml::Table) -> Result<Option<usize>> {
 fn rename_fields(value: &mut toml::Value) {
     match value {
         toml::Value::Table(table) => {
-            let old = std::mem::take(table);
+            let mut old = std::mem::take(table);
             let is_variational = old.contains_key("variational");
+            if old.contains_key("updates") {
+                // Its default; a recipe has one of the two.
+                old.remove("epochs");
+            }
             for (key, mut value) in old {
                 rename_fields(&mut value);
                 table.insert(present_name(key, is_variational), value);
@@ -378,8 +416,11 @@ fn rename_fields(value: &mut toml::Value) {
 fn rename_json_fields(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(object) => {
-            let old = std::mem::take(object);
+            let mut old = std::mem::take(object);
             let is_variational = old.contains_key("variational");
+            if old.get("updates").is_some_and(|updates| !updates.is_null()) {
+                old.remove("epochs");
+            }
             for (key, mut value) in old {
                 if value.is_null() {
                     continue;

@@ -204,6 +204,10 @@ pub enum Units {
     Count(usize),
     /// The number of columns of a row; for convolutions, the number of channels of a row.
     Input,
+    /// Twice the number of columns, but 32 at least and 512 at most; dense layers only.
+    Wide,
+    /// A code for the number of columns: a quarter of it, but 2 at least and 32 at most; dense layers only.
+    Narrow,
     /// The length of the encoder's last `"flatten"`; dense layers only.
     Flatten,
     /// Tied weights, in decoders only: the transposed weights of the encoder layer that this layer mirrors, and therefore the

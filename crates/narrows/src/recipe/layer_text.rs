@@ -150,7 +150,13 @@ fn find_kind(entries: &[(String, Value)]) -> Result<&'static Kind, String> {
 }
 
 fn dense(entries: &mut Entries) -> Result<Layer, String> {
-    let names = [("input", Units::Input), ("flatten", Units::Flatten), ("tied", Units::Tied)];
+    let names = [
+        ("input", Units::Input),
+        ("wide", Units::Wide),
+        ("narrow", Units::Narrow),
+        ("flatten", Units::Flatten),
+        ("tied", Units::Tied),
+    ];
     Ok(Layer::Dense { units: entries.units("dense", &names)?, bias: entries.flag("bias", true)? })
 }
 
@@ -448,6 +454,8 @@ impl From<Units> for Value {
         match units {
             Units::Count(count) => count.into(),
             Units::Input => "input".into(),
+            Units::Wide => "wide".into(),
+            Units::Narrow => "narrow".into(),
             Units::Flatten => "flatten".into(),
             Units::Tied => "tied".into(),
         }

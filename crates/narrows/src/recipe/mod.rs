@@ -149,6 +149,11 @@ pub enum Loss {
     Mae,
     /// Huber loss (Huber 1964): e^2 / 2 where |e| < 1, else |e| - 1/2.
     Huber,
+    /// The loss of tables: a mean over the columns of a row of weight x error, with the squared error of numbers, the binary
+    /// cross-entropy of yes and no, and the cross-entropy over the levels of a category. The usual weights are 1 / the error of the
+    /// best constant, so that a network that rebuilds every row alike has a loss of 1. Needs a decoder that ends in no function: its
+    /// outputs become probabilities, where they are some, after it. Rows that are no encoded table are numbers of weight 1.
+    Mixed,
 }
 
 impl Loss {
@@ -160,6 +165,7 @@ impl Loss {
             Self::CrossEntropy => "cross_entropy",
             Self::Mae => "mae",
             Self::Huber => "huber",
+            Self::Mixed => "mixed",
         }
     }
 
@@ -171,7 +177,14 @@ impl Loss {
             Self::CrossEntropy => "cross-entropy",
             Self::Mae => "mean absolute error",
             Self::Huber => "Huber loss",
+            Self::Mixed => "mixed loss",
         }
+    }
+
+    /// Whether a network can be trained with it on rows with missing values, which it leaves out. The probabilities of one
+    /// distribution depend on all of them.
+    pub fn allows_missing(self) -> bool {
+        self != Self::CrossEntropy
     }
 
     /// Whether the loss needs data in 0..1.
@@ -348,6 +361,9 @@ impl AutoencoderRecipe {
         }
         self.weights.validate()?;
         if let Some(pretrain) = &self.pretrain {
+            if self.train.updates.is_some() {
+                return Err(Error::recipe("train.updates: pre-training counts epochs").hint("train.epochs"));
+            }
             pretrain.validate(&self.train)?;
         }
         if self.is_normalized() {
@@ -368,6 +384,7 @@ impl AutoencoderRecipe {
         let (name, needed) = match self.loss {
             Loss::Bce => ("bce", Function::Sigmoid),
             Loss::CrossEntropy => ("cross_entropy", Function::Softmax),
+            Loss::Mixed => return self.check_linear_output(),
             Loss::Mse | Loss::Mae | Loss::Huber => return Ok(()),
         };
         if self.decoder.last() == Some(&Layer::Function(needed)) {
@@ -376,6 +393,24 @@ impl AutoencoderRecipe {
         let needed = needed.name();
         Err(Error::recipe(format!("loss: {name} needs a decoder that ends in \"{needed}\""))
             .hint("or use loss = \"mse\""))
+    }
+
+    /// The mixed loss takes the outputs of the last weighted sums.
+    fn check_linear_output(&self) -> Result<()> {
+        let function = self.decoder.last().and_then(Layer::function);
+        match function {
+            None | Some(Function::Linear) => Ok(()),
+            Some(function) => Err(Error::recipe(format!(
+                "loss: mixed needs a decoder that ends in no function, not in \"{}\"",
+                function.name()
+            ))
+            .hint("end it with { dense = \"input\" }: probabilities are made of its outputs")),
+        }
+    }
+
+    /// Whether it can be trained on rows with missing values: layers that are trained alone, and a closed form, need all.
+    pub(crate) fn allows_missing(&self) -> bool {
+        self.loss.allows_missing() && self.pretrain.is_none() && self.weights.init != Init::ClosedForm
     }
 
     /// The activation function of the code, if the encoder ends in one.

@@ -119,7 +119,17 @@ impl Pretrain {
             self.learning_rate.as_ref().and_then(|rate| rate.of(layer)).or(train.learning_rate);
         // Each layer has random numbers of its own.
         let seed = train.seed.wrapping_add((layer as u64 + 1) << 32);
-        Train { epochs, learning_rate, seed, patience: None, min_delta: None, warm_up: None, ..train.clone() }
+        let updates = None;
+        Train {
+            epochs,
+            updates,
+            learning_rate,
+            seed,
+            patience: None,
+            min_delta: None,
+            warm_up: None,
+            ..train.clone()
+        }
     }
 
     /// Optimizer steps of pre-training `layers` layers on `rows` rows.

@@ -47,6 +47,10 @@ pub enum Init {
     /// The linear network of least squared error, in closed form; for one dense layer on each side of the code, without
     /// activation functions. With biases it is the PCA; without, the leading eigenvectors of X'X (Baldi and Hornik 1989).
     ClosedForm,
+    /// The PCA of the same code size, as the network computes it at the start: pairs of units with opposite weights, whose
+    /// difference is linear (silu(a) - silu(-a) = a). The weights of the other units are random, and nothing follows from them at
+    /// first. For dense layers with relu, leaky relu, gelu, silu, softplus or no function.
+    Pca,
 }
 
 impl Init {

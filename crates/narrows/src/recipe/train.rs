@@ -25,6 +25,10 @@ pub struct Train {
     pub learning_rate: Option<f32>,
     /// Number of passes over the training rows.
     pub epochs: usize,
+    /// Optimizer steps instead of epochs, rounded up to whole epochs; `epochs` has no meaning beside them. With more than 200
+    /// epochs, the held-out rows are evaluated about a hundred times in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<usize>,
     /// Batch size: rows of an optimizer step. The last batch of an epoch may be smaller.
     #[serde(rename = "batch", alias = "batch_size")]
     pub batch_size: usize,
@@ -33,7 +37,7 @@ pub struct Train {
     /// The epoch whose parameters are kept.
     #[serde(skip_serializing_if = "Keep::is_last")]
     pub keep: Keep,
-    /// Early stopping: training ends after this many epochs without a lower held-out loss, and the best parameters are kept.
+    /// Early stopping: training ends after this many evaluations (epochs; fewer with `updates`) without a lower held-out loss, and the best parameters are kept.
     /// Without it, all epochs are run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
@@ -88,6 +92,9 @@ pub struct Train {
 /// The usual number of seconds between two checkpoints.
 pub(crate) const CHECKPOINT_PERIOD: f64 = 10.0;
 
+/// With `updates`, the largest number of epochs that are reported one by one.
+const MOST_REPORTED: usize = 200;
+
 fn is_usual_period(seconds: &f64) -> bool {
     *seconds == CHECKPOINT_PERIOD
 }
@@ -99,6 +106,7 @@ impl Default for Train {
             optimizer: OptimizerName::default(),
             learning_rate: None,
             epochs: 50,
+            updates: None,
             batch_size: 128,
             seed: 0,
             keep: Keep::Last,
@@ -235,6 +243,20 @@ impl Train {
         epochs * rows.div_ceil(self.batch_size)
     }
 
+    /// The number of epochs over `rows` rows.
+    pub(crate) fn epochs_of(&self, rows: usize) -> usize {
+        match self.updates {
+            Some(updates) => updates.div_ceil(rows.div_ceil(self.batch_size).max(1)),
+            None => self.epochs,
+        }
+    }
+
+    /// Epochs from one evaluation of the held-out rows to the next. Epochs of a few steps are too short to be reported one by one.
+    pub(crate) fn period(&self, rows: usize) -> usize {
+        let epochs = self.epochs_of(rows);
+        if self.updates.is_some() && epochs > MOST_REPORTED { epochs.div_ceil(MOST_REPORTED / 2) } else { 1 }
+    }
+
     /// Whether the parameters of the best epoch are kept instead of those of the last.
     pub fn keeps_best(&self) -> bool {
         self.keep == Keep::Best || self.patience.is_some()
@@ -268,6 +290,9 @@ impl Train {
     pub(super) fn validate(&self) -> Result<()> {
         if self.batch_size == 0 {
             return wrong("batch_size", "must be at least 1");
+        }
+        if self.updates == Some(0) {
+            return wrong("updates", "must be at least 1");
         }
         if !(self.checkpoint >= 0.0 && self.checkpoint.is_finite()) {
             return wrong("checkpoint", "must be a number of seconds, 0 or more");
@@ -309,7 +334,7 @@ impl Train {
             }
             _ => {}
         }
-        if self.warm_up.is_some_and(|epochs| epochs > 0 && epochs >= self.epochs) {
+        if self.updates.is_none() && self.warm_up.is_some_and(|epochs| epochs > 0 && epochs >= self.epochs) {
             return wrong("warm_up", "must be fewer epochs than train.epochs");
         }
         Ok(())

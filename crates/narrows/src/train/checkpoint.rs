@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::network::plan::Plan;
 use crate::progress::{EpochRecord, Event, OnEvent, notify};
 use crate::recipe::{Optimizer, Recipe, Schedule, to_json};
+use crate::train::rhythm::{Rhythm, epochs_done};
 use crate::train::state::State;
 
 const CHECKPOINT: Kind = Kind { key: "narrows-checkpoint", name: "Narrows checkpoint", newest: 4 };
@@ -246,7 +247,8 @@ impl Run<'_> {
         let mut recipe = self.recipe.clone();
         if let Some(train) = recipe.train_mut() {
             train.checkpoint = crate::recipe::CHECKPOINT_PERIOD;
-            // Under a schedule the learning rate depends on the number of epochs; otherwise a run may be prolonged.
+            // Under a schedule the learning rate depends on the number of epochs; otherwise a run may be prolonged. With a number of
+            // updates it may not: that decides when held-out rows are evaluated.
             if train.schedule == Schedule::Constant {
                 train.epochs = 1;
             }
@@ -285,6 +287,8 @@ impl Run<'_> {
             "shape": rows.shape().to_string(),
             "values": content_of(rows)?,
             "labels": labels,
+            // The loss depends on them, and the rows do not say what they are.
+            "columns": dataset.encoded.as_ref().map(|columns| format!("{columns:?}")),
         }))
     }
 }
@@ -389,7 +393,7 @@ impl TrainingCheckpoints<'_> {
         &mut self,
         plan: &Plan,
         optimizer: Optimizer,
-        steps_per_epoch: u64,
+        rhythm: Rhythm,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Option<State>> {
         let mut found: Option<State> = None;
@@ -402,7 +406,7 @@ impl TrainingCheckpoints<'_> {
                 continue;
             }
             let state = input_file::read(path, CHECKPOINT.name, usize::MAX).and_then(|bytes| {
-                self.read(&bytes, plan, optimizer, steps_per_epoch).map_err(|error| error.at(path.display()))
+                self.read(&bytes, plan, optimizer, rhythm).map_err(|error| error.at(path.display()))
             });
             match state {
                 Ok(state) if found.as_ref().is_none_or(|found| found.step < state.step) => {
@@ -416,7 +420,7 @@ impl TrainingCheckpoints<'_> {
         let Some(state) = found else { return errors.into_iter().next().map_or(Ok(None), Err) };
         for error in errors {
             let place = &self.paths[1 - self.next];
-            let epoch = state.history.len();
+            let epoch = epochs_done(&state.history);
             let older = format!("{error}; resuming from {}, after epoch {epoch}", place.display());
             notify(on_event, Event::Warning(older));
         }
@@ -448,7 +452,7 @@ impl TrainingCheckpoints<'_> {
         container::encode(&CHECKPOINT, CHECKPOINT.newest, &head, &tensors)
     }
 
-    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer, steps_per_epoch: u64) -> Result<State> {
+    fn read(&self, bytes: &[u8], plan: &Plan, optimizer: Optimizer, rhythm: Rhythm) -> Result<State> {
         let (version, head, mut tensors) = container::decode::<CheckpointHead>(&CHECKPOINT, bytes)?;
         if version != CHECKPOINT.newest {
             return Err(Error::model("the checkpoint is of another version of the program"));
@@ -458,7 +462,8 @@ impl TrainingCheckpoints<'_> {
                 "give the same recipe, options and rows; only `train.epochs` may change, and not under a train.schedule",
             ));
         }
-        if (head.history.len() as u64).checked_mul(steps_per_epoch) != Some(head.step) {
+        let epochs = rhythm.epoch_of(head.history.len()) as u64;
+        if epochs.checked_mul(rhythm.steps_per_epoch) != Some(head.step) {
             return Err(Error::model("the checkpoint's steps do not fit its epochs"));
         }
         let shape = [plan.buffer_len];
@@ -469,7 +474,7 @@ impl TrainingCheckpoints<'_> {
         let best = if tensors.views.contains_key("best") { tensors.f32("best", &shape)? } else { Vec::new() };
         tensors.finish(&CHECKPOINT)?;
         let record = |(place, record): (usize, &KeptRecord)| EpochRecord {
-            epoch: place + 1,
+            epoch: rhythm.epoch_of(place + 1),
             train_loss: record.train_loss,
             held_out_loss: record.held_out_loss,
             seconds: record.seconds,

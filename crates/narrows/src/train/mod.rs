@@ -9,8 +9,10 @@ pub mod checkpoint;
 mod cpu;
 mod executor;
 pub mod pretrain;
+mod rhythm;
 mod state;
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use crate::compute::Compute;
@@ -23,6 +25,7 @@ use crate::recipe::Train;
 use checkpoint::TrainingCheckpoints;
 pub(crate) use cpu::useful_threads;
 use executor::{Epoch, EpochEnd, EpochOutcome, EvaluationOutcome, Executor, StepReport};
+pub(crate) use rhythm::{Rhythm, epochs_done};
 pub(crate) use state::State;
 
 /// A network to train, the rows and the settings.
@@ -43,8 +46,8 @@ impl Job<'_> {
         self.settings.batch_size.min(self.rows.source.rows())
     }
 
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.rows.source.rows().div_ceil(self.batch()) as u64
+    pub fn rhythm(&self) -> Rhythm {
+        Rhythm::of(self.settings, self.rows.source.rows())
     }
 
     /// The mean loss from a sum over so many rows.
@@ -60,7 +63,7 @@ const WORTH_KEEPING: Duration = Duration::from_secs(1);
 pub(crate) struct Trained {
     /// The parameters after the last epoch, or those of the best epoch where the settings ask for it or the run ended early.
     pub parameters: Vec<f32>,
-    /// One record for each finished epoch.
+    /// One record for each evaluation: for each finished epoch, or the last of several.
     pub history: Vec<EpochRecord>,
     /// Time spent training, in seconds; evaluation on the held-out rows is not included.
     pub seconds: f64,
@@ -89,7 +92,7 @@ pub(crate) fn train(
         on_event,
         started: Instant::now(),
         last_checkpoint: Instant::now(),
-        kept_epochs: Some(start.history.len()).filter(|&epochs| epochs > 0),
+        kept_epochs: Some(epochs_done(&start.history)).filter(|&epochs| epochs > 0),
         seconds: start.history.iter().map(|record| record.seconds).sum(),
         state: start,
         order: Vec::new(),
@@ -105,8 +108,8 @@ pub(crate) fn best_epoch(history: &[EpochRecord]) -> Option<&EpochRecord> {
     history.iter().min_by(|a, b| a.held_out_loss.total_cmp(&b.held_out_loss))
 }
 
-/// Epochs since the loss on the held-out rows last fell by more than `min_delta`.
-fn epochs_without_improvement(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
+/// Evaluations since the loss on the held-out rows last fell by more than `min_delta`.
+fn evaluations_without_improvement(history: &[EpochRecord], min_delta: Option<f64>) -> usize {
     let min_delta = min_delta.unwrap_or(0.0);
     let (mut best, mut epochs) = (f64::INFINITY, 0);
     for record in history {
@@ -139,53 +142,75 @@ struct TrainingRun<'a, 'k, 'c> {
 impl TrainingRun<'_, '_, '_> {
     /// Runs epoch after epoch until the last, or until something ends the run before.
     fn epochs(&mut self, executor: &mut dyn Executor) -> Result<Ended> {
-        let Job { settings, rows, .. } = self.job;
-        for number in self.state.history.len() + 1..=settings.epochs {
+        let rhythm = self.job.rhythm();
+        let mut done = epochs_done(&self.state.history);
+        while done < rhythm.epochs {
             if self.is_out_of_patience() {
                 return Ok(Ended::Early);
             }
+            let last = (done + rhythm.period).min(rhythm.epochs);
             let started = Instant::now();
-            epoch_order(&mut self.order, rows.source, settings.seed, number);
-            let trained = self.epoch(executor, number)?;
+            let trained = self.train_epochs(executor, done + 1..=last)?;
             let seconds = started.elapsed().as_secs_f64();
             self.seconds += seconds;
             match trained.end {
                 EpochEnd::Completed => {}
                 EpochEnd::Stopped => return Ok(Ended::Interrupted),
-                EpochEnd::Diverged => return Ok(self.diverged(executor, number, trained)),
+                EpochEnd::Diverged => return Ok(self.diverged(executor, trained)),
             }
             let evaluated = executor.evaluate()?;
-            let record = self.record(number, trained, evaluated, seconds);
+            let record = self.record(done + 1..=last, trained, evaluated, seconds);
             if !record.held_out_loss.is_finite() || !evaluated.parameters_are_finite {
-                return Ok(self.diverged(executor, number, trained));
+                return Ok(self.diverged(executor, trained));
             }
             executor.copy_state(&mut self.state);
             self.state.step += trained.steps;
             self.state.finish_epoch(record);
             self.write_checkpoint_now_and_then();
             let answer = (self.on_event)(&Event::Epoch(record));
-            if answer.is_break() && number < settings.epochs {
+            if answer.is_break() && last < rhythm.epochs {
                 return Ok(Ended::Interrupted);
             }
+            done = last;
         }
         Ok(Ended::Finished)
     }
 
     fn is_out_of_patience(&self) -> bool {
         let Train { patience, min_delta, .. } = *self.job.settings;
-        patience
-            .is_some_and(|patience| epochs_without_improvement(&self.state.history, min_delta) >= patience)
+        patience.is_some_and(|patience| {
+            evaluations_without_improvement(&self.state.history, min_delta) >= patience
+        })
     }
 
-    /// Trains on all rows once, at the learning rates of the schedule.
-    fn epoch(&mut self, executor: &mut dyn Executor, number: usize) -> Result<EpochOutcome> {
+    /// Trains for some epochs, one after the other, up to the first that is not completed. The outcome is that of all of them.
+    fn train_epochs(
+        &mut self,
+        executor: &mut dyn Executor,
+        numbers: RangeInclusive<usize>,
+    ) -> Result<EpochOutcome> {
+        let mut all = EpochOutcome { loss_sum: 0.0, steps: 0, end: EpochEnd::Completed };
+        for number in numbers {
+            epoch_order(&mut self.order, self.job.rows.source, self.job.settings.seed, number);
+            let EpochOutcome { loss_sum, steps, end } = self.epoch(executor, number, all.steps)?;
+            all = EpochOutcome { loss_sum: all.loss_sum + loss_sum, steps: all.steps + steps, end };
+            if end != EpochEnd::Completed {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Trains on all rows once, at the learning rates of the schedule, `steps` steps after the present state.
+    fn epoch(&mut self, executor: &mut dyn Executor, number: usize, steps: u64) -> Result<EpochOutcome> {
         let Self { job, on_event, state, order, .. } = self;
-        let (steps_before, steps_per_epoch) = (state.step, job.steps_per_epoch());
-        let steps = steps_per_epoch * job.settings.epochs as u64;
+        let Rhythm { steps_per_epoch, epochs, .. } = job.rhythm();
+        let steps_before = state.step + steps;
+        let steps = steps_per_epoch * epochs as u64;
         let rates: Vec<f32> = (steps_before + 1..=steps_before + steps_per_epoch)
             .map(|step| job.settings.rate_share(step, steps, steps_per_epoch))
             .collect();
-        let (epochs, total_rows) = (job.settings.epochs, order.len());
+        let total_rows = order.len();
         let mut on_step = |StepReport { rows, loss_sum }| {
             let loss = job.mean_loss(loss_sum, rows);
             on_event(&Event::Step { epoch: number, epochs, rows, total_rows, loss })
@@ -193,17 +218,19 @@ impl TrainingRun<'_, '_, '_> {
         executor.epoch(Epoch { number, steps_before, order, rates: &rates }, &mut on_step)
     }
 
+    /// The record of some epochs: their mean loss in training, and the evaluation after the last.
     fn record(
         &self,
-        epoch: usize,
+        epochs: RangeInclusive<usize>,
         trained: EpochOutcome,
         evaluated: EvaluationOutcome,
         seconds: f64,
     ) -> EpochRecord {
         let held_out = self.job.held_out.source.rows();
+        let (last, seen) = (*epochs.end(), self.order.len() * epochs.count());
         EpochRecord {
-            epoch,
-            train_loss: self.job.mean_loss(trained.loss_sum, self.order.len()),
+            epoch: last,
+            train_loss: self.job.mean_loss(trained.loss_sum, seen),
             held_out_loss: self.job.mean_loss(evaluated.loss_sum, held_out),
             seconds,
             active_units: evaluated.active_units,
@@ -211,7 +238,7 @@ impl TrainingRun<'_, '_, '_> {
         }
     }
 
-    fn diverged(&self, executor: &dyn Executor, epoch: usize, trained: EpochOutcome) -> Ended {
+    fn diverged(&self, executor: &dyn Executor, trained: EpochOutcome) -> Ended {
         let place = match executor.non_finite_parameter() {
             Some(name) => format!("{name} or its gradient"),
             None => {
@@ -220,6 +247,7 @@ impl TrainingRun<'_, '_, '_> {
             }
         };
         let step = self.state.step + trained.steps;
+        let epoch = step.div_ceil(self.job.rhythm().steps_per_epoch);
         Ended::Diverged(format!("training diverged: {place} is not finite in epoch {epoch}, step {step}"))
     }
 
@@ -237,7 +265,7 @@ impl TrainingRun<'_, '_, '_> {
         let Some(checkpoints) = &self.checkpoints else { return };
         let is_over = matches!(ended, Ended::Finished | Ended::Early);
         let is_short = self.started.elapsed() < WORTH_KEEPING.min(checkpoints.period());
-        if self.kept_epochs != Some(self.state.history.len()) && !(is_over && is_short) {
+        if self.kept_epochs != Some(epochs_done(&self.state.history)) && !(is_over && is_short) {
             self.write_checkpoint();
         }
     }
@@ -246,7 +274,7 @@ impl TrainingRun<'_, '_, '_> {
     fn write_checkpoint(&mut self) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         match checkpoints.keep(&self.state) {
-            Ok(()) => self.kept_epochs = Some(self.state.history.len()),
+            Ok(()) => self.kept_epochs = Some(epochs_done(&self.state.history)),
             Err(error) => {
                 notify(self.on_event, Event::Warning(format!("no checkpoint was written: {error}")));
             }

@@ -20,6 +20,7 @@ use crate::recipe::{
     layer_functions,
 };
 use crate::train::checkpoint::{Checkpoints, Key};
+use crate::train::rhythm::Rhythm;
 use crate::train::{Job, State, Trained, best_epoch, train, useful_threads};
 
 /// The outputs of a layer are kept in memory up to this many bytes, and up to half of the free memory; larger ones are computed again
@@ -229,8 +230,7 @@ fn train_layer(
     let kept = match &mut checkpoints {
         Some(checkpoints) => {
             let count = rows.rows.source.rows();
-            let steps_per_epoch = count.div_ceil(recipe.train.batch_size.min(count)) as u64;
-            checkpoints.newest(&plan, optimizer, steps_per_epoch, callback)?
+            checkpoints.newest(&plan, optimizer, Rhythm::of(&recipe.train, count), callback)?
         }
         None => None,
     };

@@ -15,7 +15,7 @@ pub(crate) struct State {
     pub best: Vec<f32>,
     /// That loss.
     pub best_loss: f64,
-    /// One record for each finished epoch.
+    /// One record for each evaluation: for each finished epoch, or the last of several.
     pub history: Vec<EpochRecord>,
 }
 

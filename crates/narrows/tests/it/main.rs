@@ -17,6 +17,7 @@ mod gaps;
 mod guide;
 mod images;
 mod learning;
+mod mixed;
 mod model_file;
 mod normalization;
 mod pretraining;

@@ -11,7 +11,7 @@ use narrows_kernels::{Level, vector};
 use serde::{Deserialize, Serialize};
 
 use crate::base::memory;
-use crate::data::source::check_finite;
+use crate::data::source::check_not_infinite;
 use crate::data::stats::Measured;
 use crate::data::{ColumnError, Element, EncodedColumn, Source, Table, Values};
 use crate::error::{Error, Result};
@@ -122,6 +122,27 @@ impl Scaling {
         }
     }
 
+    /// As [`Scaling::learn_from`], for rows that encode the columns of a table: only numbers are scaled, yes and no and the levels
+    /// of categories stay 0 and 1.
+    pub(crate) fn learn_columns(
+        scale: Scale,
+        rows: &Measured<'_>,
+        columns: &[EncodedColumn],
+    ) -> Result<Self> {
+        let learned = Self::learn_from(scale, rows)?;
+        if learned.is_identity() {
+            return Ok(learned);
+        }
+        let width = rows.source.shape().len();
+        let each = |values: &[f64]| if values.len() == 1 { vec![values[0]; width] } else { values.to_vec() };
+        let (mut offsets, mut scales) = (each(&learned.offsets), each(&learned.scales));
+        for column in columns.iter().filter(|column| column.error != ColumnError::Squared) {
+            offsets[column.range.clone()].fill(0.0);
+            scales[column.range.clone()].fill(1.0);
+        }
+        Ok(Self::from_parts(offsets, scales))
+    }
+
     /// Whether the scaling changes nothing.
     fn is_identity(&self) -> bool {
         self.offsets.iter().all(|&offset| offset == 0.0) && self.scales.iter().all(|&scale| scale == 1.0)
@@ -211,7 +232,7 @@ impl Scaling {
         let (width, numbers) = (source.shape().len(), source.rows() * source.shape().len());
         let checked_read = |first: usize, out: &mut [f32]| {
             self.read(source, first, out, level)?;
-            check_finite(source, out, first).map_err(too_large)
+            check_not_infinite(source, out, first).map_err(too_large)
         };
         if memory::free_bytes().is_some_and(|free| numbers.saturating_mul(size_of::<f32>()) > free / 2) {
             let (rows, mut buffer) = (source.rows(), vec![0.0; BLOCK * width]);
@@ -323,6 +344,33 @@ mod tests {
         for scale in [Scale::MinMax, Scale::Standard] {
             let error = Scaling::learn(scale, &table(vec![1.0, f64::MAX, 2.0, -f64::MAX])).unwrap_err();
             assert!(error.to_string().contains("column 2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_table_only_numbers_are_scaled() {
+        let column = |range, error| EncodedColumn { range, error, weight: 1.0 };
+        let columns = [
+            column(0..1, ColumnError::Squared),
+            column(1..2, ColumnError::Binary),
+            column(2..4, ColumnError::Categorical),
+        ];
+        let values = vec![5.0, 1.0, 0.0, 1.0, 7.0, 0.0, 1.0, 0.0, f64::NAN, 1.0, 1.0, 0.0];
+        let table = Table::of_output(Values::F64(values.clone()), Shape::flat(4));
+        for scale in [Scale::None, Scale::Unit, Scale::Center, Scale::MinMax, Scale::Standard] {
+            let scaling = Scaling::learn_columns(scale, &Measured::new(&table), &columns).unwrap();
+            let mut rows = values.clone();
+            scaling.apply_f64(&mut rows, 4);
+            let of_table =
+                |rows: &[f64]| rows.chunks(4).flat_map(|row| row[1..].to_vec()).collect::<Vec<_>>();
+            assert_eq!(of_table(&rows), of_table(&values), "{scale:?}");
+            let number = match scale {
+                Scale::Center => -1.0,
+                Scale::MinMax => 0.0,
+                Scale::Standard => -1.0 / 2f64.sqrt(),
+                _ => 5.0,
+            };
+            assert!((rows[0] - number).abs() < 1e-12 && rows[8].is_nan(), "{scale:?} {rows:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use narrows_kernels::Level;
 use narrows_kernels::aligned::Aligned;
+use narrows_kernels::loss::MixedRow;
 
 use super::chunks::CHUNK;
 use super::layout::Layout;
@@ -12,12 +13,15 @@ use crate::network::plan::{Plan, Step};
 
 /// A part of a network with the memory of one thread for it.
 pub(crate) struct Inference<'a> {
+    level: Level,
     chain: Chain<'a>,
     parameters: &'a [f32],
     packed: Aligned<f32>,
     arena: Aligned<f32>,
     scratch: Vec<f32>,
     outputs: Vec<f32>,
+    /// Of a decoder trained by the mixed loss: which of its outputs are logits.
+    columns: Option<MixedRow>,
     /// Numbers of a row that goes in and of one that comes out.
     widths: (usize, usize),
 }
@@ -36,7 +40,8 @@ impl<'a> Inference<'a> {
 
     /// The steps right of the cut.
     pub fn decoder(level: Level, plan: &'a Plan, parameters: &'a [f32]) -> Self {
-        Self::new(level, &plan.steps[plan.cut..], plan.code(), parameters)
+        let decoder = Self::new(level, &plan.steps[plan.cut..], plan.code(), parameters);
+        Self { columns: (!plan.columns.is_empty()).then(|| plan.mixed_row()), ..decoder }
     }
 
     fn new(level: Level, steps: &'a [Step], input: Shape, parameters: &'a [f32]) -> Self {
@@ -47,7 +52,7 @@ impl<'a> Inference<'a> {
         let arena = Aligned::zeros(chain.layout.arena_len);
         let output = steps.last().map_or(input, |step| step.output);
         let widths = (input.len(), output.len());
-        Self { chain, parameters, packed, arena, scratch, outputs: Vec::new(), widths }
+        Self { level, chain, parameters, packed, arena, scratch, outputs: Vec::new(), columns: None, widths }
     }
 
     /// Bytes that an encoder takes, its outputs for a chunk of rows included.
@@ -92,6 +97,9 @@ impl<'a> Inference<'a> {
             }
             let [output] = block.tensors([last_value]);
             copy_from(last_value, out, output);
+            if !logits && let Some(columns) = &self.columns {
+                columns.probabilities(self.level, out);
+            }
         }
         &self.outputs
     }

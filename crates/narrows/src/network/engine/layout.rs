@@ -117,7 +117,7 @@ impl Layout {
             content: Content::of(&plan.steps),
             block: Content::of(&plan.steps).block(group),
             is_training: true,
-            keeps_clean_rows: !plan.noise.is_empty(),
+            keeps_clean_rows: !plan.noise.is_empty() || plan.fill.is_some(),
             target: plan.target,
             batch_value,
         })
@@ -260,7 +260,7 @@ struct Chained<'a> {
     content: Content,
     block: usize,
     is_training: bool,
-    /// Whether the clean rows are needed beside the input: with noise they are the targets.
+    /// Whether the rows as they are, the targets, are needed beside the input: that has noise, or its gaps are filled.
     keeps_clean_rows: bool,
     target: Target,
     /// The value whose means over the batch are needed, if any.

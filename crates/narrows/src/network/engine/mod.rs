@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use narrows_kernels::aligned::Aligned;
 use narrows_kernels::gemm::{self, Arithmetic};
+use narrows_kernels::loss::MixedRow;
 use narrows_kernels::shared::Shared;
 use narrows_kernels::{Level, vector};
 
@@ -105,6 +106,8 @@ impl Setup<'_> {
 pub(crate) struct Engine<'a> {
     setup: Setup<'a>,
     chain: Chain<'a>,
+    /// The columns of a row as the mixed loss takes them.
+    columns: MixedRow,
     /// The rows of each group of a batch.
     groups: Vec<Range<usize>>,
     /// The next group that no thread has taken.
@@ -146,7 +149,7 @@ pub(crate) struct Workspace<'a> {
     /// The gradient accumulators of convolutions.
     sums: Aligned<f32>,
     corruption: Corruption<'a>,
-    /// A row with its noise.
+    /// A row as the input has it where that is not the target: with its noise, its gaps filled.
     corrupted: Vec<f32>,
     /// Random words.
     words: Vec<u32>,
@@ -198,6 +201,7 @@ impl<'a> Engine<'a> {
             (0..groups.len()).map(|group| Vec::from([group * len..(group + 1) * len])).collect();
         Self {
             setup,
+            columns: plan.mixed_row(),
             next_group: AtomicUsize::new(0),
             starts: matrices.starts,
             parameters: of_parameters("parameters", parameters),
@@ -247,7 +251,11 @@ impl<'a> Engine<'a> {
         let sum = |lens: &[usize]| lens.iter().fold(0, |sum: usize, &len| sum.saturating_add(len));
         let bytes = |numbers: usize| numbers.saturating_mul(size_of::<f32>());
         let partial_len = groups.len().saturating_mul(needs.partial_len);
-        let noise_len = if plan.noise.is_empty() { 0 } else { 3 * plan.input.len().next_multiple_of(2) };
+        let noise_len = match (plan.noise.is_empty(), plan.fill.is_some()) {
+            (false, _) => 3 * plan.input.len().next_multiple_of(2),
+            (true, true) => plan.input.len(),
+            (true, false) => 0,
+        };
         let own = [
             Engine::scratch_len(needs.scratch_len, plan, precision == Precision::Bf16, batch),
             layout.arena_len,
@@ -293,7 +301,7 @@ impl<'a> Engine<'a> {
             packed: Aligned::zeros(self.chain.packed_len),
             sums: Aligned::zeros(self.chain.sums_len),
             corruption: Corruption::new(noise, seed, width),
-            corrupted: vec![0.0; if noise.is_empty() { 0 } else { width }],
+            corrupted: vec![0.0; if noise.is_empty() && plan.fill.is_none() { 0 } else { width }],
             words: Vec::new(),
             unit_gradients: Vec::new(),
             unit_ranges: UnitRanges::new(code_units(plan)),
@@ -428,9 +436,14 @@ pub(crate) fn most_likely(probabilities: &[f32]) -> usize {
     (1..probabilities.len()).fold(0, larger)
 }
 
-/// Numbers of a row that its loss is a mean over: all of them, but a distribution counts as one.
+/// Numbers of a row that its loss is a mean over: all of them, but a distribution counts as one, and the mixed loss is a mean over
+/// the columns of the table.
 pub(crate) fn loss_width(plan: &Plan) -> usize {
-    if plan.loss == Loss::CrossEntropy { 1 } else { plan.input.len() }
+    match plan.loss {
+        Loss::CrossEntropy => 1,
+        Loss::Mixed if !plan.columns.is_empty() => plan.columns.len(),
+        Loss::Mixed | Loss::Bce | Loss::Mse | Loss::Mae | Loss::Huber => plan.input.len(),
+    }
 }
 
 #[cfg(test)]

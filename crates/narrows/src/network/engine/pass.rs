@@ -12,6 +12,7 @@ use super::ops::{self, ParameterView};
 use super::workspace::{Block, RngContext};
 use super::{Batch, Engine, Setup, Workspace, loss_width, most_likely};
 use crate::error::Result;
+use crate::network::gaps::{fill_gaps, leave_out};
 use crate::network::noise::{Corruption, Mode};
 use crate::network::plan::{Op, Target};
 use crate::recipe::Loss;
@@ -217,13 +218,18 @@ impl Engine<'_> {
         }
         // A denoising network is evaluated on noisy rows. A classifier trains on noisy rows and is evaluated on clean ones.
         let is_clean = plan.target != Target::Row && mode == Mode::Evaluate;
-        let is_corrupted = !corrupted.is_empty() && !is_clean;
+        let is_corrupted = !plan.noise.is_empty() && !is_clean;
         let (width, to) = (plan.input.len(), values[0]);
         block.each_row([*clean, to], |row, [clean, input]| {
             let mut numbers = &clean[..width];
-            if is_corrupted {
+            if is_corrupted || plan.fill.is_some() {
                 corrupted.copy_from_slice(numbers);
-                corruption.apply(level, corrupted, batch.indices[row], mode);
+                if let Some(fill) = &plan.fill {
+                    fill_gaps(corrupted, fill);
+                }
+                if is_corrupted {
+                    corruption.apply(level, corrupted, batch.indices[row], mode);
+                }
                 numbers = corrupted;
             }
             ops::copy_into(to, input, numbers);
@@ -269,7 +275,7 @@ impl Engine<'_> {
 
     /// The losses of a block of a batch of `batch` rows; the last output is replaced by its delta.
     pub(super) fn losses(&self, block: &mut Block<'_, '_>, batch: usize, depth: Depth) {
-        let (plan, level) = (self.setup.plan, self.setup.level());
+        let plan = self.setup.plan;
         let Layout { targets, values, deltas, losses, .. } = &self.chain.layout;
         let last = plan.steps.len();
         // Rows without a border lie one after the other, or there is only one.
@@ -283,23 +289,40 @@ impl Engine<'_> {
         }
         let output = if is_copied { deltas[last] } else { values[last] };
         let [targets, outputs, sums] = block.tensors([*targets, output, *losses]);
-        let (targets, outputs) = (&targets[..len], &mut outputs[..len]);
+        let (targets, outputs) = (&mut targets[..len], &mut outputs[..len]);
         if let (Target::Classes(classes), Depth::Losses) = (plan.target, depth) {
             let wrong = misclassified(outputs, targets, classes);
             self.misclassified.fetch_add(wrong, Ordering::Relaxed);
         }
         let weight = self.row_weight(batch);
-        let activation = plan.steps[last - 1].activation;
+        if plan.fill.is_some() {
+            let width = plan.output().len();
+            let rows = outputs.chunks_exact_mut(width).zip(targets.chunks_exact_mut(width));
+            for (sum, (outputs, targets)) in sums.iter_mut().zip(rows) {
+                let factor = leave_out(plan.loss, &plan.columns, outputs, targets);
+                self.loss_of_rows(std::slice::from_mut(sum), outputs, targets, weight * factor);
+                *sum *= factor;
+            }
+        } else {
+            self.loss_of_rows(sums, outputs, targets, weight);
+        }
+        if is_apart && !is_copied {
+            let [outputs, delta] = block.tensors([values[last], deltas[last]]);
+            ops::copy_into(deltas[last], delta, &outputs[..len]);
+        }
+    }
+
+    /// The losses of rows; their outputs are replaced by the gradients.
+    fn loss_of_rows(&self, sums: &mut [f32], outputs: &mut [f32], targets: &[f32], weight: f32) {
+        let (plan, level) = (self.setup.plan, self.setup.level());
+        let activation = plan.steps[plan.steps.len() - 1].activation;
         match plan.loss {
             Loss::Bce => loss::bce_logits(level, sums, outputs, targets, weight),
             Loss::CrossEntropy => loss::cross_entropy_logits(level, sums, outputs, targets, weight),
             Loss::Mse => loss::squared_error(level, sums, outputs, targets, activation, weight),
             Loss::Mae => loss::absolute_error(level, sums, outputs, targets, activation, weight),
             Loss::Huber => loss::huber(level, sums, outputs, targets, activation, weight),
-        }
-        if is_apart && !is_copied {
-            let [outputs, delta] = block.tensors([values[last], deltas[last]]);
-            ops::copy_into(deltas[last], delta, &outputs[..len]);
+            Loss::Mixed => loss::mixed(level, sums, outputs, targets, &self.columns, weight),
         }
     }
 

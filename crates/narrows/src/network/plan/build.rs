@@ -13,7 +13,7 @@ use std::ops::Range;
 use narrows_kernels::{Activation, Image};
 
 use super::{Op, Parameter, ParameterKind, Plan, Step, Target};
-use crate::data::Shape;
+use crate::data::{ColumnError, EncodedColumn, Shape};
 use crate::error::{Error, Result};
 use crate::recipe::layer_text::{LARGEST_SIDE, LARGEST_STRIDE, MOST_LAYERS};
 use crate::recipe::{
@@ -43,6 +43,19 @@ impl Plan {
             },
             input,
         )
+    }
+
+    /// As [`Plan::new`], for rows that encode the columns of a table, which the mixed loss tells apart.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and if the columns do not follow one another from the first number of a row to the last.
+    pub fn with_columns(recipe: &AutoencoderRecipe, input: Shape, columns: &[EncodedColumn]) -> Result<Self> {
+        let mut plan = Self::new(recipe, input)?;
+        if plan.loss == Loss::Mixed {
+            check_columns(columns, input.len())?;
+            plan.columns = columns.to_vec();
+        }
+        Ok(plan)
     }
 
     /// Compiles a classifier for rows of a shape. Its code is the input of the softmax layer.
@@ -148,6 +161,8 @@ impl<'a> Builder<'a> {
         let plan = Plan {
             input,
             noise: Vec::new(),
+            fill: None,
+            columns: Vec::new(),
             steps: Vec::new(),
             cut: 0,
             parameters: Vec::new(),
@@ -181,6 +196,7 @@ impl<'a> Builder<'a> {
         self.check_parts()?;
         self.check_sparsity()?;
         self.check_closed_form()?;
+        self.check_pca_start()?;
         self.check_normalized()?;
         self.check_output()?;
         let excess = match recipe.target {
@@ -343,6 +359,34 @@ fn check_sides(place: &LayerRef<'_>, layer: &Layer) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Refuses columns with gaps or overlaps, and weights that are no weights.
+fn check_columns(columns: &[EncodedColumn], width: usize) -> Result<()> {
+    let mut end = 0;
+    for (number, column) in columns.iter().enumerate() {
+        let (range, number) = (&column.range, number + 1);
+        if range.start != end || range.end <= end || range.end > width {
+            return Err(Error::data(format!(
+                "column {number} of the table: it stands in the numbers {}..{} of an encoded row of {width}, not from {end} on",
+                range.start, range.end
+            )));
+        }
+        if column.error == ColumnError::Binary && range.len() != 1 {
+            return Err(Error::data(format!("column {number} of the table: yes or no is one number")));
+        }
+        if !(column.weight >= 0.0 && column.weight.is_finite()) {
+            return Err(Error::data(format!(
+                "column {number} of the table: {} is not a weight",
+                column.weight
+            )));
+        }
+        end = range.end;
+    }
+    if columns.is_empty() || end == width {
+        return Ok(());
+    }
+    Err(Error::data(format!("the columns of the table are {end} numbers of an encoded row of {width}")))
 }
 
 /// The filters of a convolution, as a recipe has them.

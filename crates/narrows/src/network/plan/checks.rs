@@ -1,6 +1,6 @@
 //! Networks that cannot work are refused here, after their layers are known; the last layer is cropped to the input.
 
-use narrows_kernels::Activation;
+use narrows_kernels::{Activation, Pointwise};
 
 use super::build::{Builder, image};
 use super::{Op, Step};
@@ -51,6 +51,30 @@ impl Builder<'_> {
                 "weights.init: a closed form with {k} code units needs rows of at least {k} numbers, not {d}"
             ))
             .hint("a smaller `code_size`"));
+        }
+        Ok(())
+    }
+
+    /// A network starts as a PCA where pairs of units can pass on a number unchanged: see [`passes_on`].
+    pub(super) fn check_pca_start(&self) -> Result<()> {
+        let plan = &self.plan;
+        if plan.weights.init != Init::Pca {
+            return Ok(());
+        }
+        if let Some(step) = plan.steps.iter().find(|step| passes_on(step).is_none()) {
+            return Err(Error::recipe(format!(
+                "weights.init: pca is for untied dense layers with biases and relu, leaky_relu, gelu, silu, softplus or no function, and {} is none",
+                step.name
+            ))
+            .hint("weights.init = \"auto\""));
+        }
+        // A function on the code, or on the output, leaves no linear one.
+        for last in [plan.cut, plan.steps.len()] {
+            let last = &plan.steps[last - 1];
+            if !matches!(last.op, Op::Dense { .. }) || last.activation != Activation::Linear {
+                return Err(Error::recipe("weights.init: pca needs a code and an output without functions")
+                    .hint("weights.init = \"auto\""));
+            }
         }
         Ok(())
     }
@@ -114,6 +138,22 @@ impl Builder<'_> {
         }
         last.output = input;
         Ok(rows + columns)
+    }
+}
+
+/// What the difference f(a) - f(-a) of a step's function is for a = 1, where it is proportional to a.
+pub(crate) fn passes_on(step: &Step) -> Option<f64> {
+    match (&step.op, step.activation) {
+        (
+            Op::Dense { tied: false, bias: Some(_), .. } | Op::Identity,
+            Activation::Linear | Activation::Relu,
+        )
+        | (Op::Dropout { .. }, Activation::Linear)
+        | (Op::Function(Pointwise::Gelu | Pointwise::Silu | Pointwise::Softplus), Activation::Linear) => {
+            Some(1.0)
+        }
+        (Op::Function(Pointwise::LeakyRelu), Activation::Linear) => Some(1.01),
+        _ => None,
     }
 }
 

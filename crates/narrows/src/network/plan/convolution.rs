@@ -102,7 +102,9 @@ impl Builder<'_> {
         self.needs_image(place)?;
         let channels = match filter.channels {
             Units::Count(count) => count,
-            Units::Input | Units::Flatten | Units::Tied => self.plan.input.channels,
+            Units::Input | Units::Wide | Units::Narrow | Units::Flatten | Units::Tied => {
+                self.plan.input.channels
+            }
         };
         let (input, (height, width)) = (self.plan.output(), placement.size);
         let output = checked(Some(height), Some(width), channels)

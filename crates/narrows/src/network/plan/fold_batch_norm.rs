@@ -45,10 +45,10 @@ impl Plan {
         if !self.is_normalized() {
             return Ok((recipe.clone(), self, parameters));
         }
-        let input = self.input;
+        let (input, columns) = (self.input, self.columns.clone());
         self.fold([&recipe.encoder, &recipe.decoder], &parameters, |[encoder, decoder]| {
             let recipe = AutoencoderRecipe { encoder, decoder, ..recipe.clone() };
-            let plan = Self::new(&recipe, input)?;
+            let plan = Self::with_columns(&recipe, input, &columns)?;
             Ok((recipe, plan))
         })
     }

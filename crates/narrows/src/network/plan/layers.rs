@@ -8,6 +8,11 @@ use crate::data::Shape;
 use crate::error::Result;
 use crate::recipe::{Function, Noise, Padding, Units};
 
+/// The size of a code for rows of `width` numbers: a quarter of it, rounded.
+fn narrow(width: usize) -> usize {
+    ((width + 2) / 4).clamp(2, 32)
+}
+
 impl<'a> Builder<'a> {
     pub(super) fn noise(&mut self, place: &LayerRef<'_>, noise: Noise) -> Result<()> {
         if place.part != "encoder" || !self.plan.steps.is_empty() {
@@ -20,6 +25,8 @@ impl<'a> Builder<'a> {
     pub(super) fn dense_of(&mut self, place: &LayerRef<'_>, units: Units, bias: bool) -> Result<()> {
         let units = match units {
             Units::Count(count) => count,
+            Units::Wide => (2 * self.plan.input.len()).clamp(32, 512),
+            Units::Narrow => narrow(self.plan.input.len()),
             Units::Flatten => self.flattened(place)?.len(),
             Units::Input | Units::Tied => self.plan.input.len(),
         };

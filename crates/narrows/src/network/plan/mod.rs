@@ -17,14 +17,16 @@ mod table;
 mod tied;
 
 pub(crate) use build::image;
+pub(crate) use checks::passes_on;
 pub use table::{LayerRow, LayerTable};
 
 use std::ops::Range;
 
 use narrows_kernels::conv::Geometry;
+use narrows_kernels::loss::{ColumnKind, MixedRow};
 use narrows_kernels::{Activation, Pointwise};
 
-use crate::data::Shape;
+use crate::data::{ColumnError, EncodedColumn, Shape};
 use crate::recipe::{Loss, Noise, Sparsity, Weights};
 
 /// Added to the variances that batch normalisation divides by.
@@ -37,6 +39,12 @@ pub struct Plan {
     pub(crate) input: Shape,
     /// The noise added to rows before the first step, in training and in evaluation; the target is the clean row.
     pub(crate) noise: Vec<Noise>,
+    /// In training on rows with gaps, the numbers that the input has in their place (d): the means of the training rows. The
+    /// loss leaves out what is missing. Not part of a model, which has the means anyway.
+    pub(crate) fill: Option<Vec<f32>>,
+    /// The columns of the table that a row encodes, in their order; empty where each number is a column, and for losses that make
+    /// no difference between columns.
+    pub(crate) columns: Vec<EncodedColumn>,
     /// The chain of operations.
     pub(crate) steps: Vec<Step>,
     /// The number of steps that encode.
@@ -298,14 +306,34 @@ impl Plan {
     /// one formula, exact where the two apart would overflow.
     pub fn loss_takes_logits(&self) -> bool {
         match self.loss {
-            Loss::Bce | Loss::CrossEntropy => true,
+            Loss::Bce | Loss::CrossEntropy | Loss::Mixed => true,
             Loss::Mse | Loss::Mae | Loss::Huber => false,
         }
+    }
+
+    /// The columns of a row as the mixed loss takes them.
+    pub(crate) fn mixed_row(&self) -> MixedRow {
+        let mut row = MixedRow::default();
+        for column in &self.columns {
+            row.push(kind(column.error), column.range.len(), column.weight as f32);
+        }
+        if self.columns.is_empty() {
+            (0..self.input.len()).for_each(|_| row.push(ColumnKind::Squared, 1, 1.0));
+        }
+        row
     }
 
     /// Multiply-adds of a forward pass for a row, by the direct algorithm.
     pub fn multiply_adds(&self) -> usize {
         self.steps.iter().map(Step::multiply_adds).fold(0, usize::saturating_add)
+    }
+}
+
+fn kind(error: ColumnError) -> ColumnKind {
+    match error {
+        ColumnError::Squared => ColumnKind::Squared,
+        ColumnError::Binary => ColumnKind::Binary,
+        ColumnError::Categorical => ColumnKind::Categorical,
     }
 }
 
@@ -368,6 +396,42 @@ mod tests {
             ]
         );
         assert_eq!(plan.parameter_count(), 5 * 2 + 2 + 2 * 5);
+    }
+
+    #[test]
+    fn columns_make_up_a_row_or_are_refused() {
+        use ColumnError::*;
+        let text = "method='autoencoder'\nloss='mixed'\nencoder=[{dense='wide'}, {dense='narrow'}]\ndecoder=[{dense='input'}]";
+        let Recipe::Autoencoder(recipe) = RecipeFile::parse("t", "t", text).unwrap().recipe().unwrap() else {
+            panic!()
+        };
+        let with = |columns: &[(Range<usize>, ColumnError, f64)]| {
+            let column = |(range, error, weight): &(Range<usize>, ColumnError, f64)| EncodedColumn {
+                range: range.clone(),
+                error: *error,
+                weight: *weight,
+            };
+            Plan::with_columns(&recipe, Shape::flat(6), &columns.iter().map(column).collect::<Vec<_>>())
+        };
+        let found = with(&[(0..1, Squared, 1.0), (1..2, Binary, 2.0), (2..6, Categorical, 0.5)]).unwrap();
+        let widths: Vec<usize> = found.steps.iter().map(|step| step.output.len()).collect();
+        assert_eq!((found.columns.len(), &widths[..]), (3, &[32, 2, 6][..]));
+        for (columns, part) in [
+            (vec![(0..1, Squared, 1.0), (2..6, Categorical, 1.0)], "column 2"),
+            (vec![(0..4, Categorical, 1.0), (3..6, Categorical, 1.0)], "column 2"),
+            (vec![(0..5, Categorical, 1.0)], "5 numbers of an encoded row of 6"),
+            (vec![(0..9, Categorical, 1.0)], "column 1"),
+            (vec![(0..2, Binary, 1.0), (2..6, Categorical, 1.0)], "yes or no is one number"),
+            (vec![(0..6, Squared, f64::NAN)], "NaN is not a weight"),
+        ] {
+            let error = with(&columns).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        // Other losses make no difference between columns, and the mixed loss wants nothing after the last weighted sums.
+        let ends = |end: &str| text.replace("{dense='input'}", &format!("{{dense='input'}}, '{end}'"));
+        assert!(plan(&ends("linear"), Shape::flat(6)).unwrap().columns.is_empty());
+        let error = plan(&ends("sigmoid"), Shape::flat(6)).unwrap_err().to_string();
+        assert!(error.contains("mixed needs a decoder that ends in no function"), "{error}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn other_files_are_refused() {
     }
     let unsigned = parts.metadata().replace(&parts.hash(), &"0".repeat(64));
     refused(&parts.bytes_with(Some(HashMap::from([("narrows".into(), unsigned)]))), &["damaged", "hash"]);
-    for version in ["0", "6", "18446744073709551615"] {
+    for version in ["0", "7", "18446744073709551615"] {
         let other = Parts { version: version.into(), ..parts.clone() };
         refused(&other.bytes(), &["format version", version, "reads versions 1 to 6"]);
     }

@@ -7,7 +7,7 @@ use super::super::workspace::RngContext;
 use super::super::*;
 use super::{network, rows};
 use crate::base::random::Purpose;
-use crate::data::{Shape, Table, Values};
+use crate::data::{ColumnError, EncodedColumn, Shape, Table, Values};
 use crate::network::init::initial_parameters;
 use crate::network::noise::Mode;
 use crate::network::plan::{EPSILON, Op, Step, image};
@@ -17,21 +17,47 @@ use crate::recipe::Sparsity;
 fn loss(plan: &Plan, parameters: &[f64], rows: &[f64]) -> f64 {
     let width = plan.input.len();
     let mut total = 0.0;
-    let outputs = through(plan, plan.steps.len(), parameters, rows, |step, x| {
+    let filled: Vec<f64> = match &plan.fill {
+        Some(fill) => {
+            let fill = fill.iter().cycle();
+            rows.iter().zip(fill).map(|(&x, &other)| if x.is_nan() { f64::from(other) } else { x }).collect()
+        }
+        None => rows.to_vec(),
+    };
+    let outputs = through(plan, plan.steps.len(), parameters, &filled, |step, x| {
         if let Op::Sample { divergence: weight } = step.op {
             total += f64::from(weight) * reference::kl_divergence(x);
         }
     });
     for (x, row) in outputs.iter().zip(rows.chunks(width)) {
         total += match plan.loss {
-            Loss::Bce => reference::bce_logits(x, row),
             Loss::CrossEntropy => reference::cross_entropy_logits(x, row),
-            Loss::Mse => reference::squared_error(x, row),
-            Loss::Mae => reference::absolute_error(x, row),
-            Loss::Huber => reference::huber(x, row),
+            _ => mean_of_observed(plan, x, row) * loss_width(plan) as f64,
         };
     }
     total / (rows.len() / width * loss_width(plan)) as f64
+}
+
+/// The mean of the weighted errors of the columns whose numbers are there; 0 where none is.
+fn mean_of_observed(plan: &Plan, x: &[f64], row: &[f64]) -> f64 {
+    let single = |at: usize| EncodedColumn { range: at..at + 1, error: ColumnError::Squared, weight: 1.0 };
+    let columns: Vec<EncodedColumn> =
+        if plan.columns.is_empty() { (0..row.len()).map(single).collect() } else { plan.columns.clone() };
+    let observed = columns.iter().filter(|column| row[column.range.clone()].iter().all(|x| !x.is_nan()));
+    let errors: Vec<f64> = observed
+        .map(|column| {
+            let (x, t) = (&x[column.range.clone()], &row[column.range.clone()]);
+            let error = match (plan.loss, column.error) {
+                (Loss::Mae, _) => reference::absolute_error(x, t),
+                (Loss::Huber, _) => reference::huber(x, t),
+                (Loss::Bce, _) | (_, ColumnError::Binary) => reference::bce_logits(x, t),
+                (_, ColumnError::Squared) => reference::squared_error(x, t),
+                (_, ColumnError::Categorical) => reference::cross_entropy_logits(x, t),
+            };
+            column.weight * error
+        })
+        .collect();
+    errors.iter().sum::<f64>() / errors.len().max(1) as f64
 }
 
 /// The outputs of the first `count` steps for each row of a batch in training; `see` gets the inputs of each step.
@@ -159,7 +185,8 @@ pub(super) fn gradients(
     batch: usize,
 ) -> Vec<f32> {
     let width = plan.input.len();
-    let table = Table::new(Values::F32(data.to_vec()), plan.input).unwrap();
+    // Numbers may be missing.
+    let table = Table::of_output(Values::F32(data.to_vec()), plan.input);
     let scaling = Scaling::from_parts(vec![0.0], vec![1.0]);
     let optimizer = Optimizer::Sgd(optimizer::Sgd { rate: 0.1, momentum: 0.0, nesterov: false });
     let arithmetic = Arithmetic::single(level);
@@ -222,20 +249,118 @@ fn every_network_has_the_gradient_of_its_loss() {
     }
 }
 
+/// Two numbers, yes or no, a category of four, yes or no, a number, a category of three.
+fn table_columns() -> Vec<EncodedColumn> {
+    use ColumnError::*;
+    let columns = [
+        (Squared, 1),
+        (Squared, 1),
+        (Binary, 1),
+        (Categorical, 4),
+        (Binary, 1),
+        (Squared, 1),
+        (Categorical, 3),
+    ];
+    let mut at = 0;
+    let encode = |(number, &(error, len)): (usize, &(ColumnError, usize))| {
+        at += len;
+        EncodedColumn { range: at - len..at, error, weight: [1.0, 0.5, 2.0][number % 3] }
+    };
+    columns.iter().enumerate().map(encode).collect()
+}
+
+/// Encoded rows of [`table_columns`], and where `has_gaps` every fourth column of them missing, the last row whole.
+fn table_rows(count: usize, has_gaps: bool) -> Vec<f32> {
+    let columns = table_columns();
+    let width = columns.last().unwrap().range.end;
+    let mut rows = rows(count, width);
+    for (index, row) in rows.chunks_mut(width).enumerate() {
+        for (number, column) in columns.iter().enumerate() {
+            let own = &mut row[column.range.clone()];
+            match column.error {
+                ColumnError::Squared => {}
+                _ if own.len() == 1 => own[0] = ((index + number) % 2) as f32,
+                _ => {
+                    own.fill(0.0);
+                    own[(index * 5 + number) % own.len()] = 1.0;
+                }
+            }
+            if has_gaps && (index == count - 1 || (index * 3 + number) % 4 == 1) {
+                own.fill(f32::NAN);
+            }
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_mixed_loss_has_its_gradient_with_and_without_gaps() {
+    let networks = [
+        ("{dense=4}, 'tanh'", "{dense=7}, 'silu', {dense='input'}"),
+        ("{dense=9}, 'batch_norm', 'tanh', {dense=3}", "{dense='input'}"),
+        ("{gaussian_noise=0.0}, {dense=3}", "{dense='input'}, 'linear'"),
+    ];
+    for (encoder, decoder) in networks {
+        let width = table_columns().last().unwrap().range.end;
+        let plan = network(encoder, decoder, "mixed", Shape::flat(width));
+        check_gradients_on(&plan, &table_rows(6, false));
+        let plan = Plan { columns: table_columns(), ..plan };
+        check_gradients_on(&plan, &table_rows(6, false));
+        let fill: Vec<f32> = (0..width).map(|at| 0.1 * at as f32).collect();
+        check_gradients_on(&Plan { fill: Some(fill), ..plan }, &table_rows(6, true));
+    }
+}
+
+#[test]
+fn losses_of_numbers_leave_gaps_out() {
+    let cases = [
+        ("mse", "'linear'"),
+        ("mse", "'tanh'"),
+        ("bce", "'sigmoid'"),
+        ("mae", "'linear'"),
+        ("huber", "'sigmoid'"),
+    ];
+    for (loss, end) in cases {
+        let plan = network("{dense=4}, 'tanh'", &format!("{{dense='input'}}, {end}"), loss, Shape::flat(12));
+        let plan = Plan { fill: Some(vec![0.25; 12]), ..plan };
+        check_gradients_on(&plan, &table_rows(6, true).into_iter().take(72).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn complete_rows_take_the_same_bytes_on_the_path_of_gaps() {
+    let plan = network("{dense=4}, 'relu'", "{dense='input'}", "mse", Shape::flat(12));
+    let start = initial_parameters(&plan, 3);
+    let data = rows(7, 12);
+    let filled = Plan { fill: Some(vec![9.0; 12]), ..plan.clone() };
+    for level in Level::available() {
+        assert_eq!(
+            gradients(&plan, level, 2, &start, &data, 7),
+            gradients(&filled, level, 2, &start, &data, 7)
+        );
+    }
+}
+
 /// Compares the engine's gradients with difference quotients, at every level and with several numbers of threads.
 #[track_caller]
 fn check_gradients(plan: &Plan, count: usize) {
+    check_gradients_on(plan, &rows(count, plan.input.len()));
+}
+
+/// As [`check_gradients`], on these rows.
+#[track_caller]
+fn check_gradients_on(plan: &Plan, data: &[f32]) {
+    let count = data.len() / plan.input.len();
     let mut start = initial_parameters(plan, 3);
     // Biases away from zero, so that no relu sits on its corner.
     for (i, value) in start.iter_mut().enumerate() {
         *value += 0.05 * ((i * 29 % 13) as f32 - 6.0) / 6.0;
     }
-    let data = rows(count, plan.input.len());
     let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
-    let (wide_start, wide_rows) = (wide(&start), wide(&data));
+    let (wide_start, wide_rows) = (wide(&start), wide(data));
     let every = (plan.parameter_count() / 60).max(3);
     for level in Level::available() {
-        let got = gradients(plan, level, 1, &start, &data, count);
+        let got = gradients(plan, level, 1, &start, data, count);
         for parameter in &plan.parameters {
             let places = parameter.range.clone();
             for at in places.clone().step_by(every).chain([places.end - 1]) {
@@ -258,11 +383,11 @@ fn check_gradients(plan: &Plan, count: usize) {
         }
         // Other numbers of threads: the same bits. Without convolutions also with room for more rows than come.
         for threads in [2, 3, 4] {
-            assert_eq!(got, gradients(plan, level, threads, &start, &data, count));
+            assert_eq!(got, gradients(plan, level, threads, &start, data, count));
         }
         if plan.steps.iter().all(|step| !step.op.is_on_images()) {
             for batch in [count + 9, 64] {
-                assert_eq!(got, gradients(plan, level, 3, &start, &data, batch));
+                assert_eq!(got, gradients(plan, level, 3, &start, data, batch));
             }
         }
     }
