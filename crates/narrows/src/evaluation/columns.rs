@@ -152,7 +152,11 @@ pub(crate) fn columns_clause(columns: &[ColumnMetrics]) -> Option<String> {
         match (column.explained_variance, column.right) {
             (Some(explained), _) => {
                 let spread = 100.0 * (1.0 - explained).max(0.0).sqrt();
-                if spread > 99.5 { format!("{name} not") } else { format!("{name} within {spread:.0} % of its spread") }
+                if spread > 99.5 {
+                    format!("{name} not")
+                } else {
+                    format!("{name} within {spread:.0} % of its spread")
+                }
             }
             (None, right) => format!("{name} right in {:.0} %", 100.0 * right.unwrap_or(0.0)),
         }
@@ -162,7 +166,9 @@ pub(crate) fn columns_clause(columns: &[ColumnMetrics]) -> Option<String> {
     if sorted.len() < 2 {
         return None;
     }
-    let list = |columns: &[&ColumnMetrics]| columns.iter().map(|column| phrase(column)).collect::<Vec<_>>().join(", ");
+    let list = |columns: &[&ColumnMetrics]| {
+        columns.iter().map(|column| phrase(column)).collect::<Vec<_>>().join(", ")
+    };
     Some(if sorted.len() <= NAMED {
         format!("of the columns {}", list(&sorted))
     } else {

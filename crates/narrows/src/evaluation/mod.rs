@@ -6,6 +6,7 @@
 //! | `baselines` | the errors of the mean, a PCA and a linear autoencoder |
 //! | [`classes`] | error rates of classifiers and of their baselines, misclassified rows |
 //! | [`codes`] | nearest-neighbour accuracy, linear probe, trustworthiness and continuity |
+//! | `columns` | how well each column of a table is reconstructed |
 //! | `labels` | the labelled training rows, class names as indices |
 //! | `verdict`, `verdict_of_classes` | a sentence that compares the metrics with the baselines |
 //!
@@ -14,6 +15,7 @@
 pub(crate) mod baselines;
 pub mod classes;
 pub mod codes;
+pub(crate) mod columns;
 pub(crate) mod labels;
 pub(crate) mod reconstruction;
 pub(crate) mod verdict;

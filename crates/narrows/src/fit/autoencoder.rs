@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::checks::{UNIT_RANGE, check_initial_model, check_unit_range};
 use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, parameters_from_model, train_from};
-use super::{Fit, FitJob, FitOptions, Levels, Steps, fit as fit_recipe, kept_record};
+use super::{Fit, FitJob, FitOptions, HeldOutResults, Levels, Steps, fit as fit_recipe, kept_record};
 use crate::data::scaling::{Scale, Scaling};
 use crate::data::{ColumnError, Dataset};
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
     };
     let kept_loss = kept_record(&recipe.train, &history).map(|record| record.train_loss);
     let recipe = Recipe::Autoencoder(recipe);
-    let (model, held_out_codes) = match &moments {
+    let (model, held_out) = match &moments {
         Some(moments) if is_evaluated => {
             let loss = match kept_loss {
                 Some(loss) => loss,
@@ -59,7 +59,7 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
             let training = TrainingOutcome { loss, history: &history, steps: steps.training };
             job.evaluate(model, &recipe, moments, training)?
         }
-        _ => (model, Vec::new()),
+        _ => (model, HeldOutResults::default()),
     };
     Ok(Fit {
         model,
@@ -70,7 +70,8 @@ pub(super) fn fit(recipe: &AutoencoderRecipe, mut job: FitJob<'_>) -> Result<Fit
         steps,
         ended,
         memory,
-        held_out_codes,
+        held_out_codes: held_out.codes,
+        columns: held_out.columns,
         randomized: None,
         gaps: None,
     })

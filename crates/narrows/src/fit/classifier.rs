@@ -56,6 +56,7 @@ pub(super) fn fit(recipe: &ClassifierRecipe, mut job: FitJob<'_>) -> Result<Fit>
         ended,
         memory: task.memory,
         held_out_codes: Vec::new(),
+        columns: Vec::new(),
         randomized: None,
         gaps: None,
         recipe: Recipe::Classifier(recipe.clone()),

@@ -40,9 +40,10 @@ use crate::data::scaling::{Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, hold_out};
 use crate::error::{Error, Result};
+use crate::evaluation::columns::{column_metrics, columns_clause};
 use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
-use crate::model::metrics::{Baselines, ReconstructionSummary};
+use crate::model::metrics::{Baselines, ColumnMetrics, ReconstructionSummary};
 use crate::model::{Fitted, Model, Part, Summary};
 pub use crate::network::engine::Footprint;
 use crate::pca::{Moments, Passes};
@@ -206,6 +207,8 @@ pub struct Fit {
     pub memory: usize,
     /// The codes of the first held-out rows, up to 10,000 (rows x code size); empty for a classifier.
     pub held_out_codes: Vec<f32>,
+    /// How well each column of a table is reconstructed, on the held-out rows; empty for rows of an array and for a classifier.
+    pub columns: Vec<ColumnMetrics>,
     /// Of a PCA by the randomised solver, its passes over the rows and its error.
     pub randomized: Option<Passes>,
     /// Of a PCA, the missing values of the training rows; none where the rows are complete.
@@ -252,6 +255,13 @@ const KEPT_CODES: usize = 10_000;
 /// The record of the epoch whose parameters were kept.
 fn kept_record<'a>(train: &Train, history: &'a [EpochRecord]) -> Option<&'a EpochRecord> {
     if train.keeps_best() { best_epoch(history) } else { history.last() }
+}
+
+/// What a fit keeps of the held-out rows beside the summary.
+#[derive(Default)]
+struct HeldOutResults {
+    codes: Vec<f32>,
+    columns: Vec<ColumnMetrics>,
 }
 
 /// How the levels of categories are scaled, where columns are standardised.
@@ -383,7 +393,7 @@ impl FitJob<'_> {
         recipe: &Recipe,
         moments: &Moments,
         training: TrainingOutcome<'_>,
-    ) -> Result<(Model, Vec<f32>)> {
+    ) -> Result<(Model, HeldOutResults)> {
         let held_out = &*self.held_out.rows;
         let fills_gaps = matches!(model.fitted, Fitted::Pca(_));
         let baselines = if fills_gaps || self.measured[1].require_complete().is_ok() {
@@ -393,6 +403,7 @@ impl FitJob<'_> {
             Baselines::measure(moments, &model, &Filled::new(held_out, means))?
         };
         let measured = measure(&model, held_out, KEPT_CODES)?;
+        let columns = column_metrics(&model, held_out)?;
         let sizes = ModelSizes {
             width: model.shape.len(),
             code: model.code_shape().len(),
@@ -408,11 +419,14 @@ impl FitJob<'_> {
                 None if !baselines.is_finite() => {
                     no_verdict(&self.held_out.name, &"the errors of the baselines are not finite")
                 }
-                None => verdict(recipe, sizes, &measured.metrics, &baselines, training),
+                None => {
+                    let sentence = verdict(recipe, sizes, &measured.metrics, &baselines, training);
+                    [sentence].into_iter().chain(columns_clause(&columns)).collect::<Vec<_>>().join("; ")
+                }
             },
             evaluation: measured.metrics,
             baselines,
         }));
-        Ok((model, measured.codes))
+        Ok((model, HeldOutResults { codes: measured.codes, columns }))
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::needs::{require_pca, require_pca_with_gaps};
-use super::{Fit, FitJob, Gaps, Levels, Steps};
+use super::{Fit, FitJob, Gaps, HeldOutResults, Levels, Steps};
 use crate::compute::Compute;
 use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
@@ -59,10 +59,10 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
     let recipe = Recipe::Pca(recipe);
     let model = job.model(recipe.clone(), scaling, moments.mean().to_vec(), Fitted::Pca(pca));
     let training = TrainingOutcome { loss, history: &[], steps: 0 };
-    let (mut model, held_out_codes) = if job.begin(Stage::Baselines) {
+    let (mut model, held_out) = if job.begin(Stage::Baselines) {
         job.evaluate(model, &recipe, &moments, training)?
     } else {
-        (model, Vec::new())
+        (model, HeldOutResults::default())
     };
     if let Some(gaps) = &gaps {
         add_to_verdict(&mut model, gaps);
@@ -76,7 +76,8 @@ pub(super) fn fit(recipe: &PcaRecipe, mut job: FitJob<'_>) -> Result<Fit> {
         steps: Steps::default(),
         ended: Ended::Finished,
         memory,
-        held_out_codes,
+        held_out_codes: held_out.codes,
+        columns: held_out.columns,
         randomized,
         gaps,
     })

@@ -4,6 +4,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{Elimination, Fit, Gaps, Steps};
 use crate::model::Summary;
+use crate::model::metrics::ColumnMetrics;
 use crate::pca::Passes;
 use crate::progress::Ended;
 use crate::train::epochs_done;
@@ -38,6 +39,8 @@ impl Serialize for Fit {
             randomized: Option<Passes>,
             #[serde(skip_serializing_if = "Option::is_none")]
             gaps: Option<&'a Gaps>,
+            #[serde(skip_serializing_if = "<[ColumnMetrics]>::is_empty")]
+            columns: &'a [ColumnMetrics],
             #[serde(skip_serializing_if = "Option::is_none")]
             eliminated: Option<Elimination>,
         }
@@ -57,6 +60,7 @@ impl Serialize for Fit {
             explained_variance_ratio: self.model.pca().map(|pca| pca.explained_variance_ratio()),
             randomized: self.randomized,
             gaps: self.gaps.as_ref(),
+            columns: &self.columns,
             eliminated: Elimination::of(&self.model),
         }
         .serialize(serializer)
