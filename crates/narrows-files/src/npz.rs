@@ -182,12 +182,14 @@ fn field<'a>(start: &'a [u8], name: &str) -> Option<&'a str> {
     Some(rest.trim_start().strip_prefix(':')?.trim_start())
 }
 
+/// The dtype without its byte order: `f8`.
+fn kind(start: &[u8]) -> Option<&str> {
+    let (kind, _) = field(start, "descr")?.strip_prefix('\'')?.split_once('\'')?;
+    Some(kind.trim_start_matches(['<', '>', '|', '=']))
+}
+
 fn shape(start: &[u8]) -> Option<Vec<u64>> {
-    if field(start, "descr")?.starts_with(['['])
-        || field(start, "descr")?.contains("O'") && !is_integer(start)
-    {
-        return None;
-    }
+    kind(start).filter(|kind| kind.starts_with(['b', 'i', 'u', 'f']))?;
     let (inner, _) = field(start, "shape")?.strip_prefix('(')?.split_once(')')?;
     inner
         .split(',')
@@ -198,6 +200,5 @@ fn shape(start: &[u8]) -> Option<Vec<u64>> {
 }
 
 fn is_integer(start: &[u8]) -> bool {
-    let kind = field(start, "descr").and_then(|text| text.get(1..)).unwrap_or_default();
-    kind.trim_start_matches(['<', '>', '|', '=']).starts_with(['i', 'u', 'b'])
+    kind(start).is_some_and(|kind| kind.starts_with(['b', 'i', 'u']))
 }

@@ -173,8 +173,8 @@ fn labels(place: &str, files: &[PictureFile]) -> Result<Option<Labels>> {
     }
     if outside > 0 {
         return Err(Error::data(format!(
-            "{place}: {outside} pictures lie in the folder itself, {} in its sub-folders, which would be their classes",
-            classes.len() - outside
+            "{place}: {outside} of its {} pictures lie in the folder itself, the others in sub-folders, which would be their classes",
+            classes.len()
         ))
         .hint("move all into sub-folders, or all into one folder"));
     }
