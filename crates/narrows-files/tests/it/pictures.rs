@@ -201,7 +201,9 @@ fn damaged_pictures_bombs_and_folders_without_pictures_are_refused() {
     let mixed = tempfile::tempdir().unwrap();
     png(&mixed, "a.png", grey(1, 1, 1));
     png(&mixed, "class/b.png", grey(1, 1, 1));
-    assert!(refusal(&mixed).contains("1 of its 2 pictures lie in the folder itself, the others in sub-folders"));
+    assert!(
+        refusal(&mixed).contains("1 of its 2 pictures lie in the folder itself, the others in sub-folders")
+    );
 }
 
 #[test]
