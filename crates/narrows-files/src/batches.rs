@@ -106,7 +106,7 @@ impl BatchFile {
         let failed = |error| Error::io(Path::new(place), "read", error);
         let mut magic = [0; 8];
         let start = match file.read_exact(&mut magic) {
-            Ok(()) if magic.starts_with(b"ARROW1") => 8,
+            Ok(()) if magic.starts_with(b"ARROW1") => after_padding(&mut file).map_err(failed)?,
             Ok(()) if magic.starts_with(b"FEA1") => {
                 return Err(Error::data(format!("{place}: Feather of version 1, which is not read"))
                     .hint("write it as version 2: pyarrow.feather.write_feather(table, file, version=2)"));
@@ -115,7 +115,7 @@ impl BatchFile {
             Err(_) => return Err(damaged(place, "it ends before its first message")),
         };
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        let mut messages = Messages::new(place, file, version.length - start);
+        let mut messages = Messages::new(place, file, version.length.saturating_sub(start));
         let schema = messages.schema()?;
         let mut rows = 0usize;
         while let Some(head) = messages.next()? {
@@ -207,7 +207,7 @@ impl BatchFile {
             FileKind::Arrow { start } => {
                 file.seek(SeekFrom::Start(*start))
                     .map_err(|error| Error::io(Path::new(&place), "read", error))?;
-                let mut messages = Messages::new(&place, file, version.length - start);
+                let mut messages = Messages::new(&place, file, version.length.saturating_sub(*start));
                 messages.schema()?;
                 let mut reader = ArrowBatches {
                     messages,
@@ -296,6 +296,14 @@ fn with_long_timestamps(metadata: ArrowReaderMetadata) -> parquet::errors::Resul
 }
 
 // ------------------------------------------------------------------------------------------------------------- Arrow IPC
+
+/// The place of the first message of an IPC file: after its magic, which is filled up with zeros to 8 bytes, or to 64 and so on.
+fn after_padding(file: &mut File) -> std::io::Result<u64> {
+    let mut words = [0; 128];
+    let read = file.read(&mut words)?;
+    let zeros = words[..read].chunks_exact(8).take_while(|word| **word == [0; 8]).count();
+    Ok(8 + 8 * zeros as u64)
+}
 
 /// The messages of an IPC stream. The messages of an IPC file lie one after the other as in a stream, before its footer.
 struct Messages {

@@ -53,7 +53,7 @@ pub fn shown(frame: &Frame<'_>) -> Vec<String> {
     cells(&*frame.cells).chunks(width).map(row).collect()
 }
 
-pub fn names(frame: &Frame<'_>) -> Vec<&str> {
+pub fn names<'a>(frame: &'a Frame<'_>) -> Vec<&'a str> {
     frame.columns.iter().map(|column| column.name.as_deref().unwrap_or("")).collect()
 }
 

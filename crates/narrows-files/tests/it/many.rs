@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use narrows::Source;
 use narrows_files::{
     FileOptions, OutColumn, OutValues, ReadFrame, concatenate, find, read_arrow, read_parquet, write_arrow,
     write_parquet,

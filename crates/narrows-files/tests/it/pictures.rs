@@ -6,8 +6,8 @@ use std::path::Path;
 use image::{
     DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, RgbaImage,
 };
+use narrows::Shape;
 use narrows::data::{Format, OpenOptions, Stored};
-use narrows::{Shape, Source};
 use narrows_files::{FileOptions, Fit, Kind, ReadDataset, read_pictures, recognise};
 use tempfile::TempDir;
 

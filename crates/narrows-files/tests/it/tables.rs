@@ -13,7 +13,6 @@ use arrow_array::{
 };
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
-use narrows::Source;
 use narrows::data::{Access, Content, Element};
 use narrows_files::{
     FileOptions, OutColumn, OutKind, OutValues, ReadFrame, TableFormat, TableWriter, read_arrow,
