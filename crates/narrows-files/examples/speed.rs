@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
+use narrows::Result;
 use narrows::data::Frame;
-use narrows::{Result, Source};
 use narrows_files::{FileOptions, OutKind, OutValues, TableFormat, TableWriter, read_arrow, read_parquet};
 
 const COLUMNS: usize = 20;

@@ -4,6 +4,7 @@
 //! are `unimplemented!`); such a panic becomes an error here, in [`caught`]. What could end the process is looked at first: the
 //! footer of Parquet in [`crate::footer`], the lengths of IPC messages and of their compressed buffers in this file.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -61,9 +62,21 @@ struct Version {
     modified: Option<SystemTime>,
 }
 
+thread_local! {
+    static IS_CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread would be caught here and become an error: a panic hook that asks can leave it unprinted.
+pub fn is_panic_caught() -> bool {
+    IS_CATCHING.get()
+}
+
 /// Calls a reader of Arrow; its panics become errors.
 fn caught<T, E: fmt::Display>(place: &str, read: impl FnOnce() -> std::result::Result<T, E>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(read)) {
+    IS_CATCHING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(read));
+    IS_CATCHING.set(false);
+    match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(damaged(place, error.to_string().trim_end_matches('.'))),
         Err(_) => Err(damaged(place, "its content contradicts itself")),

@@ -69,6 +69,7 @@ mod open;
 
 mod write;
 
+pub use batches::is_panic_caught;
 pub use many::{concatenate, find};
 pub use npz::read_npz;
 pub use open::{Kind, Opened, open, recognise};

@@ -146,7 +146,7 @@ pub struct TableWriter<W: Write + Send> {
 
 enum Writer<W: Write + Send> {
     Parquet(Box<ArrowWriter<W>>),
-    Arrow(FileWriter<W>),
+    Arrow(Box<FileWriter<W>>),
 }
 
 impl<W: Write + Send> TableWriter<W> {
@@ -182,7 +182,7 @@ impl<W: Write + Send> TableWriter<W> {
                 let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties.build()));
                 Writer::Parquet(Box::new(writer.map_err(failed)?))
             }
-            TableFormat::Arrow => Writer::Arrow(FileWriter::try_new(out, &schema).map_err(failed)?),
+            TableFormat::Arrow => Writer::Arrow(Box::new(FileWriter::try_new(out, &schema).map_err(failed)?)),
         };
         Ok(Self { schema, kinds: columns.iter().map(|(_, kind)| *kind).collect(), writer })
     }

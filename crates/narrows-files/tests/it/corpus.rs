@@ -76,6 +76,31 @@ fn files_of_every_kind_are_read_or_refused() {
     assert!(read > 30 && refused > 10, "{read} read, {refused} refused");
 }
 
+/// Columns that are refused must not hide damage in the others.
+#[test]
+fn each_column_alone_is_read_or_refused() {
+    for folder in ["loaders/parquet-testing/bad_data", "loaders/parquet-testing/data"] {
+        let Some(folder) = shared(folder) else { return };
+        for path in parquet_files(&folder) {
+            let unknown = FileOptions { columns: Some(vec!["\0".into()]), ..FileOptions::default() };
+            let message = read_parquet(&path, &unknown).err().unwrap().to_string();
+            // At most five columns: "its columns are `a`, `b` ...".
+            let Some((_, listed)) = message.split_once("its columns are ") else { continue };
+            for name in listed.split('`').skip(1).step_by(2) {
+                for memory in [None, Some(1)] {
+                    let columns = Some(vec![name.to_owned()]);
+                    match read_parquet(&path, &FileOptions { columns, memory, ..FileOptions::default() }) {
+                        Ok(read) => {
+                            drop(read.frame.cells.read_f64(0, &mut vec![0.0; read.frame.columns.len()]))
+                        }
+                        Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Values as the documentation of the corpus gives them.
 #[test]
 fn known_values_are_read() {
