@@ -10,8 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// An ordinary file that is open for reading.
 #[derive(Debug)]
-pub(crate) struct InputFile {
+pub struct InputFile {
+    /// The file, at its first byte.
     pub file: File,
+    /// Its length in bytes.
     pub length: u64,
 }
 
@@ -19,7 +21,7 @@ pub(crate) struct InputFile {
 ///
 /// # Errors
 /// Where it is no ordinary file, or the system cannot open it.
-pub(crate) fn open(place: &str, path: &Path) -> Result<InputFile> {
+pub fn open(place: &str, path: &Path) -> Result<InputFile> {
     let failed = |error| Error::io(Path::new(place), "read", error);
     check(place, path, &std::fs::metadata(path).map_err(failed)?)?;
     let file = File::open(path).map_err(failed)?;

@@ -61,7 +61,7 @@ pub(crate) fn fits(bytes: usize, threads: usize) -> bool {
 }
 
 /// Bytes that are free for data on this thread, where the system reports them.
-pub(crate) fn free_bytes() -> Option<usize> {
+pub fn free_bytes() -> Option<usize> {
     free().map(|free| free.for_threads(1).saturating_sub(MARGIN))
 }
 

@@ -6,7 +6,7 @@
 pub mod atomic_file;
 pub(crate) mod container;
 pub(crate) mod hash;
-pub(crate) mod input_file;
+pub mod input_file;
 pub(crate) mod leading_eigen;
 pub mod leftovers;
 pub(crate) mod linalg;
