@@ -86,6 +86,44 @@ pub struct DataOptions {
     /// Kind of a column (number, yes_no, category, date, identifier, label, text), where `narrows data` shows another one
     #[arg(long, value_name = "COLUMN=KIND", value_delimiter = ',', help_heading = "Columns of tables")]
     pub kind: Vec<String>,
+    /// Whether the first line of a text table has the names of the columns [default: found from the content]
+    #[arg(long, value_name = "yes|no", help_heading = "Columns of tables")]
+    pub header: Option<Answer>,
+    /// Size of pictures (64x64); without it all pictures of a folder must have one size
+    #[arg(long, value_name = "HxW", help_heading = "Pictures and archives")]
+    pub size: Option<String>,
+    /// Read pictures in grey
+    #[arg(long, help_heading = "Pictures and archives")]
+    pub grey: bool,
+    /// How pictures of another form fit into --size [default: crop]
+    #[arg(long, value_name = "crop|pad|stretch", requires = "size", help_heading = "Pictures and archives")]
+    pub picture_fit: Option<PictureFit>,
+    /// Array of an .npz archive that holds the rows [default: X, x, data or arr_0]
+    #[arg(long, value_name = "NAME", help_heading = "Pictures and archives")]
+    pub array: Option<String>,
+    /// Memory for the rows of a file; larger ones are read from disk when they are needed [default: half of what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Answer {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+/// How a picture fits into another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PictureFit {
+    /// Its middle is used.
+    Crop,
+    /// It is filled up with black.
+    Pad,
+    /// It is stretched.
+    Stretch,
 }
 
 /// How a model is computed.

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments.command,
         Err(error) => return answer(&error),
     };
+    keep_caught_panics_quiet();
     if let Some(what) = goes_on_without_output(&command) {
         stdout::go_on_without(what);
     }
@@ -72,6 +73,16 @@ fn goes_on_without_output(command: &Command) -> Option<&'static str> {
         | Command::Recipes(_)
         | Command::Data(_) => None,
     }
+}
+
+/// The readers of Arrow panic on some damaged files; what is caught becomes an error, and has no message of its own.
+fn keep_caught_panics_quiet() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !narrows_files::is_panic_caught() {
+            report(panic);
+        }
+    }));
 }
 
 /// Prints the help that was asked for, or what is wrong with the arguments. These may be names of files, of which a terminal must

@@ -12,11 +12,12 @@ use narrows::data::{ColumnError, EncodedTable, Frame, Values};
 use narrows::error::{Error, Result};
 use narrows::model::{Decoder, Encoder};
 use narrows::{Dataset, Model, Shape, Source, Table};
+use narrows_files::TableFormat;
 use serde::Serialize;
 
 use crate::arguments::{ApplyArguments, CsvOptions, InterpolateArguments, OutputOptions};
 use crate::print::{stderr, table};
-use crate::shared::datasets;
+use crate::shared::{columnar, datasets};
 
 /// Writes the codes of rows.
 pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
@@ -29,7 +30,7 @@ pub fn encode(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     let (codes, seconds) = timed(|| model.encode(&dataset)).map_err(|error| error.at(&dataset.name))?;
     let header: Vec<String> = (1..=codes.shape().len()).map(|unit| format!("code_{unit}")).collect();
     let beside = dataset.table.as_ref().filter(|table| table.schema.names_rows());
-    let frame = match beside.filter(|_| is_text(&arguments.out)) {
+    let frame = match beside.filter(|_| is_table(&arguments.out)) {
         Some(table) => Some(table.schema.label_rows(&codes, header.clone(), &table.frame)?),
         None => None,
     };
@@ -126,7 +127,7 @@ impl Rows {
         beside: Option<&EncodedTable<'_>>,
         arguments: &ApplyArguments,
     ) -> Result<Self> {
-        let frame = match model.schema().filter(|_| is_text(&arguments.out)) {
+        let frame = match model.schema().filter(|_| is_table(&arguments.out)) {
             Some(schema) => Some(schema.decode(&values, beside)?),
             None => None,
         };
@@ -136,9 +137,9 @@ impl Rows {
     }
 }
 
-/// Whether a file is text, which has names and levels beside numbers.
-fn is_text(path: &Path) -> bool {
-    matches!(format_of(path), Ok(Format::Csv | Format::Tsv))
+/// Whether a file has names and levels beside numbers.
+fn is_table(path: &Path) -> bool {
+    matches!(format_of(path), Ok(Format::Csv | Format::Tsv | Format::Parquet | Format::Arrow))
 }
 
 fn open(arguments: &ApplyArguments) -> Result<(OutputFile, Model, Dataset<'static>)> {
@@ -197,6 +198,8 @@ enum Format {
     Npy,
     Csv,
     Tsv,
+    Parquet,
+    Arrow,
     Png,
 }
 
@@ -212,10 +215,13 @@ fn format_of(path: &Path) -> Result<Format> {
         Some("npy") => Ok(Format::Npy),
         Some("csv") => Ok(Format::Csv),
         Some("tsv") => Ok(Format::Tsv),
+        Some("parquet") => Ok(Format::Parquet),
+        Some("arrow" | "feather") => Ok(Format::Arrow),
         Some("png") => Ok(Format::Png),
-        _ => {
-            Err(Error::data(format!("{}: the result is written as .csv, .tsv, .npy or .png", path.display())))
-        }
+        _ => Err(Error::data(format!(
+            "{}: the result is written as .csv, .tsv, .npy, .parquet, .arrow or .png",
+            path.display()
+        ))),
     }
 }
 
@@ -251,7 +257,9 @@ fn require_room(arguments: &ApplyArguments, rows: usize, shape: Shape) -> Result
     let path = &arguments.out;
     let of_number = match format_of(path)? {
         Format::Npy => 2 * size_of::<f32>(),
-        Format::Png => size_of::<f32>() + size_of::<f64>() + size_of::<f32>(),
+        Format::Png | Format::Parquet | Format::Arrow => {
+            size_of::<f32>() + size_of::<f64>() + size_of::<f32>()
+        }
         Format::Csv | Format::Tsv => size_of::<f32>() + size_of::<f64>() + LONGEST_CELL,
     };
     let bytes = rows.saturating_mul(shape.len()).saturating_mul(of_number);
@@ -290,6 +298,13 @@ fn write(
             narrows_report::picture(shape, &values, columns, 0.0, 1.0).ok_or_else(|| {
                 Error::data(format!("{}: {rows} rows of {shape} make no picture", path.display()))
             })?
+        }
+        format @ (Format::Parquet | Format::Arrow) => {
+            let format = if format == Format::Arrow { TableFormat::Arrow } else { TableFormat::Parquet };
+            match frame {
+                Some(frame) => columnar::of_frame(&frame, format)?,
+                None => columnar::of_numbers(&header, &values, format)?,
+            }
         }
         format @ (Format::Csv | Format::Tsv) => {
             let options = write_options(arguments.csv);

@@ -9,30 +9,43 @@ use narrows::data::{Kind, OpenOptions, TableOptions, hold_out};
 use narrows::recipe::TableSection;
 use narrows::{Compute, Dataset, Error, Result, Shape};
 
-use crate::arguments::{ComputeOptions, DataOptions, HeldOutOptions};
+use narrows_files::{FileOptions, Fit};
+
+use super::files;
+use crate::arguments::{Answer, ComputeOptions, DataOptions, HeldOutOptions, PictureFit};
 use crate::print::stderr;
 
 /// The share of rows held out by default.
 pub const HELD_OUT: f64 = 0.1;
 
-/// Opens a data set: a built-in one, a file, or standard input (`-`). `./mnist` is a file, `mnist` is built in.
+/// Opens a data set: a built-in one, a file or a pattern of files. `./mnist` is a file, `mnist` is built in.
 pub fn open(name: &OsStr, options: &DataOptions) -> Result<Dataset<'static>> {
-    let options = open_options(options)?;
-    match name.to_str().and_then(|name| narrows_datasets::open_with(name, &options)) {
-        Some(built_in) => built_in,
-        None if name != "-" && matches!(Path::new(name).try_exists(), Ok(false)) => {
-            Err(no_such_data(&name.to_string_lossy()))
-        }
-        None => narrows::data::open(name, &options),
-    }
+    open_names(&[name.to_owned()], options)
 }
 
-/// Opens the data set of several names: one, so far.
+fn open_names(names: &[OsString], options: &DataOptions) -> Result<Dataset<'static>> {
+    let options = file_options(options)?;
+    if let [name] = names
+        && let Some(built_in) =
+            name.to_str().and_then(|name| narrows_datasets::open_with(name, &options.open))
+    {
+        return built_in;
+    }
+    for name in names {
+        let text = name.to_string_lossy();
+        let is_pattern = text.contains(['*', '?']);
+        if text != "-" && !is_pattern && matches!(Path::new(name).try_exists(), Ok(false)) {
+            return Err(no_such_data(&text));
+        }
+    }
+    files::open(names, &options)
+}
+
+/// Opens the data set of several names: the files make one table.
 pub fn open_all(names: &[OsString], options: &DataOptions) -> anyhow::Result<Dataset<'static>> {
     match names {
-        [name] => Ok(open(name, options)?),
         [] => anyhow::bail!("no data: name the training rows after the recipe"),
-        [_, other, ..] => anyhow::bail!("{}: one file at a time", other.display()),
+        names => Ok(open_names(names, options)?),
     }
 }
 
@@ -72,9 +85,9 @@ pub fn say(dataset: &Dataset<'_>, json: bool) {
     }
 }
 
-/// The library's options.
-pub fn open_options(options: &DataOptions) -> Result<OpenOptions> {
-    let DataOptions { shape, label_column, labels_file, columns, drop, id, kind } = options;
+/// The options of the readers.
+fn file_options(options: &DataOptions) -> Result<files::Options> {
+    let DataOptions { shape, label_column, labels_file, columns, drop, id, kind, header, .. } = options;
     let kinds = kind.iter().map(|choice| match choice.rsplit_once('=') {
         Some((column, kind)) => {
             Ok((column.to_owned(), Kind::parse(kind).map_err(|error| error.at("--kind"))?))
@@ -84,10 +97,11 @@ pub fn open_options(options: &DataOptions) -> Result<OpenOptions> {
             escaped(choice)
         ))),
     });
-    Ok(OpenOptions {
+    let open = OpenOptions {
         shape: shape.as_deref().map(Shape::parse).transpose()?,
         label_column: label_column.clone(),
         labels_file: labels_file.clone(),
+        header: header.map(|header| header == Answer::Yes),
         table: TableOptions {
             columns: (!columns.is_empty()).then(|| columns.clone()),
             drop: drop.clone(),
@@ -95,7 +109,49 @@ pub fn open_options(options: &DataOptions) -> Result<OpenOptions> {
             kinds: kinds.collect::<Result<_>>()?,
         },
         ..OpenOptions::default()
-    })
+    };
+    let memory = options.memory.as_deref().map(bytes_of).transpose()?;
+    let size = options.size.as_deref().map(Shape::parse).transpose()?.map(|shape| match shape.is_image() {
+        true => (shape.height, shape.width),
+        false => (shape.len(), shape.len()),
+    });
+    let fit = match options.picture_fit {
+        None | Some(PictureFit::Crop) => Fit::Crop,
+        Some(PictureFit::Pad) => Fit::Pad,
+        Some(PictureFit::Stretch) => Fit::Stretch,
+    };
+    // Columns that name the rows or their classes are read, too, where only some are used.
+    let read = columns.iter().chain(id).chain(label_column).cloned().collect();
+    let by_name = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_err());
+    let files = FileOptions {
+        columns: (!columns.is_empty() && by_name(columns)).then_some(read),
+        drop: if by_name(drop) { drop.clone() } else { Vec::new() },
+        memory,
+        array: options.array.clone(),
+        size,
+        grey: options.grey,
+        fit,
+    };
+    Ok(files::Options { open: OpenOptions { in_memory: None, ..open }, files })
+}
+
+/// The bytes of a size such as 2GB, 512MB or 1.5GiB.
+fn bytes_of(text: &str) -> Result<u64> {
+    let trimmed = text.trim();
+    let digits = trimmed.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let unit: f64 = match trimmed[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1024.0,
+        "m" | "mb" | "mib" => 1024.0 * 1024.0,
+        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tb" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let bytes = digits.parse::<f64>().unwrap_or(f64::NAN) * unit;
+    if bytes >= 1.0 && bytes < 1e18 {
+        return Ok(bytes as u64);
+    }
+    Err(Error::data(format!("--memory: `{}`: expected a size such as 2GB or 500MB", escaped(text))))
 }
 
 /// The error for a name that is neither a built-in data set nor a file.

@@ -1,7 +1,12 @@
 //! Flags in the place of the library's names: its messages speak of options and fields, a terminal of flags.
 
 /// The library's name for an option of a call or a field of a recipe, and the flag that sets it.
-const FLAGS: [(&str, &str); 17] = [
+const FLAGS: [(&str, &str); 22] = [
+    ("header", "--header"),
+    ("size", "--size"),
+    ("array", "--array"),
+    ("memory", "--memory"),
+    ("kind", "--kind COLUMN=KIND"),
     ("columns", "--columns"),
     ("drop", "--drop"),
     ("identifiers", "--id"),

@@ -45,7 +45,7 @@ pub use encoded::{ColumnError, EncodedColumn};
 pub(crate) use frame::Columns;
 pub use frame::{Content, Frame, FrameColumn};
 pub use labels::Labels;
-pub use open::{Format, OpenOptions, open, read_bytes, read_label_bytes};
+pub use open::{Format, OpenOptions, open, read_bytes, read_label_bytes, read_labels};
 pub use schema::{ColumnDescription, ColumnKind, Kind, Schema, SchemaColumn, TableOptions};
 pub use source::{Access, Element, Shape, Source, Stored};
 pub use stats::Statistics;

@@ -270,7 +270,11 @@ fn read_array(
     array::read_table(input, header).map(Rows::InMemory)
 }
 
-fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
+/// Reads the labels of `rows` rows from a file: see [`OpenOptions::labels_file`].
+///
+/// # Errors
+/// As [`open`], and where there are more or fewer labels than rows.
+pub fn read_labels(path: &Path, rows: usize) -> Result<Labels> {
     let place = path.display().to_string();
     if matches!(path.try_exists(), Ok(false)) {
         return Err(Error::data(format!("{place}: no such file"))
