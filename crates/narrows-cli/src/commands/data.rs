@@ -108,7 +108,9 @@ impl<'a> Description<'a> {
             ("name".to_owned(), (*name).to_owned()),
             ("rows".to_owned(), rows.to_string()),
             ("row".to_owned(), format!("{} numbers ({shape}), {element}", shape.len())),
-            (
+        ];
+        if self.table.is_none() {
+            pairs.push((
                 "range".to_owned(),
                 format!(
                     "{} to {}, mean {}",
@@ -116,8 +118,8 @@ impl<'a> Description<'a> {
                     print::exact(*most),
                     print::fixed(*mean, 6)
                 ),
-            ),
-        ];
+            ));
+        }
         if let Some(classes) = &self.classes {
             let text: Vec<_> =
                 classes.iter().map(|class| format!("{} ({})", class.name, class.rows)).collect();

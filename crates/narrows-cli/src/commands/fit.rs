@@ -29,7 +29,7 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
     let dataset = datasets::open_all(data, &data_options)?;
     let file = match named_recipe {
         Some(file) => file,
-        None => open_recipe(default_recipe(&dataset)?.as_ref(), arguments)?,
+        None => open_recipe(default_recipe(&dataset, arguments.output.json).as_ref(), arguments)?,
     };
     datasets::say(&dataset, arguments.output.json);
     let recipe = recipe_for(&file, arguments, &dataset)?;
@@ -135,18 +135,18 @@ fn how_to_resume(model: &Path) -> String {
     format!("go on with the same command, --out {} and --resume", model.display())
 }
 
-/// The recipe for data that are given alone.
-fn default_recipe(dataset: &Dataset<'_>) -> anyhow::Result<&'static str> {
-    if dataset.table.is_some() {
-        return Ok("table");
+/// The recipe for data that are given alone: `table` for columns, `pca` for images, which is found at once.
+fn default_recipe(dataset: &Dataset<'_>, json: bool) -> &'static str {
+    if !dataset.rows.shape().is_image() {
+        return "table";
     }
-    let what = if dataset.rows.shape().is_image() { "images" } else { "an array" };
-    let names: Vec<&str> = RecipeFile::names().collect();
-    anyhow::bail!(
-        "{}: {what}: name the recipe before the data, such as pca, single or conv (recipes: {})",
-        dataset.name,
-        names.join(", ")
-    );
+    if !json {
+        stderr::line(format!(
+            "{}: images, and no recipe is named: pca; others are conv, single, deep, denoising (`narrows recipes`)",
+            dataset.name
+        ));
+    }
+    "pca"
 }
 
 /// The recipe with the fields that options set.

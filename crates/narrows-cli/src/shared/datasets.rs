@@ -132,7 +132,7 @@ fn file_options(options: &DataOptions) -> Result<files::Options> {
         grey: options.grey,
         fit,
     };
-    Ok(files::Options { open: OpenOptions { in_memory: None, ..open }, files })
+    Ok(files::Options { open: OpenOptions { memory, ..open }, files })
 }
 
 /// The bytes of a size such as 2GB, 512MB or 1.5GiB.

@@ -49,12 +49,17 @@ impl Version {
     }
 }
 
-/// Whether the rows of a file are read from disk: as `in_memory` says, or where they would take more than half of the free memory.
-/// `input` stands after the header.
+/// Whether the rows of a file are read from disk: as `in_memory` says, or where they would take more than `budget` bytes, which is
+/// half of the free memory unless it is given. `input` stands after the header.
 ///
 /// # Errors
 /// Where `in_memory` is false and the numbers do not lie in the file row after row.
-pub(super) fn is_preferred(input: &Input, header: &Header, in_memory: Option<bool>) -> Result<bool> {
+pub(super) fn is_preferred(
+    input: &Input,
+    header: &Header,
+    in_memory: Option<bool>,
+    budget: Option<u64>,
+) -> Result<bool> {
     let obstacle = match (input.is_packed(), header.fortran_order) {
         (true, _) => Some("the file is packed with gzip"),
         (false, true) => Some("the array is in column-major (Fortran) order"),
@@ -69,7 +74,9 @@ pub(super) fn is_preferred(input: &Input, header: &Header, in_memory: Option<boo
         (None, None) => {
             let (count, _) = header.check_length(input)?;
             let size = header.number.element().size();
-            Ok(memory::free_bytes().is_some_and(|free| count.saturating_mul(size) > free / 2))
+            let budget = budget.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+            let budget = budget.or_else(|| memory::free_bytes().map(|free| free / 2));
+            Ok(budget.is_some_and(|budget| count.saturating_mul(size) > budget))
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct OpenOptions {
     /// row-major order and IDX files, not packed. `None` does so for such files where the rows would take more than half of
     /// the free memory (on Linux; elsewhere rows are read into memory). Only [`open`] uses it.
     pub in_memory: Option<bool>,
+    /// The bytes that rows may take in memory where `in_memory` does not decide; None for half of the free memory.
+    pub memory: Option<u64>,
     /// Choices about the columns of a table.
     pub table: TableOptions,
 }
@@ -202,7 +204,7 @@ fn read(mut input: Input<'_>, path: Option<&Path>, format: Format, options: &Ope
             return Ok(Found::Table(Box::new(dataset)));
         }
     };
-    let rows = read_array(input, &header, path, options.in_memory)?;
+    let rows = read_array(input, &header, path, options)?;
     Ok(Found::Array { rows, labels: None })
 }
 
@@ -256,14 +258,9 @@ fn of_text(table: TextTable, options: &OpenOptions) -> Result<Dataset<'static>> 
     Ok(dataset)
 }
 
-fn read_array(
-    input: Input<'_>,
-    header: &Header,
-    path: Option<&Path>,
-    in_memory: Option<bool>,
-) -> Result<Rows> {
+fn read_array(input: Input<'_>, header: &Header, path: Option<&Path>, options: &OpenOptions) -> Result<Rows> {
     if let Some(path) = path
-        && on_disk::is_preferred(&input, header, in_memory)?
+        && on_disk::is_preferred(&input, header, options.in_memory, options.memory)?
     {
         return OnDisk::open(&input, header, path).map(Rows::OnDisk);
     }

@@ -136,10 +136,14 @@ fn largest(numbers: &[f64]) -> usize {
     (1..numbers.len()).fold(0, |best, at| if numbers[at] > numbers[best] { at } else { best })
 }
 
+/// With fewer held-out rows, nothing is said of single columns: chance decides which is best.
+const FEW_ROWS: usize = 20;
+
 /// Columns that a sentence names.
 const NAMED: usize = 4;
 
-/// A clause on how well the columns are reconstructed: all of them, or the best two and the worst two.
+/// A clause on how well the columns are reconstructed: all of them, or the best two and the worst two. None with few
+/// rows.
 pub(crate) fn columns_clause(columns: &[ColumnMetrics]) -> Option<String> {
     let quality = |column: &ColumnMetrics| match (column.explained_variance, column.right, column.commonest) {
         (Some(explained), ..) => explained,
@@ -161,7 +165,7 @@ pub(crate) fn columns_clause(columns: &[ColumnMetrics]) -> Option<String> {
             (None, right) => format!("{name} right in {:.0} %", 100.0 * right.unwrap_or(0.0)),
         }
     };
-    let mut sorted: Vec<&ColumnMetrics> = columns.iter().filter(|column| column.rows > 1).collect();
+    let mut sorted: Vec<&ColumnMetrics> = columns.iter().filter(|column| column.rows >= FEW_ROWS).collect();
     sorted.sort_by(|a, b| quality(b).total_cmp(&quality(a)));
     if sorted.len() < 2 {
         return None;

@@ -256,9 +256,10 @@ impl Schema {
 }
 
 impl SchemaColumn {
-    /// The name, or `column_N` for a column without a name; `number` counts from 1.
+    /// The name, or `column_N` for a column without a name or with an empty one; `number` counts from 1.
     pub fn title(&self, number: usize) -> String {
-        self.name.clone().unwrap_or_else(|| format!("column_{number}"))
+        let name = self.name.as_ref().filter(|name| !name.is_empty());
+        name.cloned().unwrap_or_else(|| format!("column_{number}"))
     }
 }
 

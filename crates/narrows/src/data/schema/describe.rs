@@ -88,7 +88,7 @@ impl Schema {
             ColumnDescription {
                 name: self.columns[at].title(at + 1),
                 kind: kind.kind(),
-                examples: examples[at].iter().map(|&value| short_text(&text(value), 24)).collect(),
+                examples: examples[at].iter().map(|&value| short_text(&text(value), 16)).collect(),
                 missing: missing[at],
                 content: content(kind, &column.content, ranges[at]),
                 becomes: becomes(kind),

@@ -365,7 +365,7 @@ fn labels_are_one_column() {
 fn writes_what_reads_back() {
     let header = ["plain".to_string(), "with, comma".into(), "with \"quote\"".into()];
     let values = [1.0, -0.1, 1.0 / 3.0, 1e300, 5e-324, 0.0];
-    let bytes = encode(Some(&header), 3, &values, WriteOptions::default());
+    let bytes = encode(Some(&header), 3, &values, b',', WriteOptions::default());
     let text = String::from_utf8(bytes.clone()).unwrap();
     assert_eq!(text.lines().nth(1), Some("1,-0.1,0.3333333333333333"));
     assert_eq!(text.lines().nth(2), Some("1e300,5e-324,0"));
@@ -422,7 +422,7 @@ proptest! {
     fn every_finite_number_reads_back(bits in proptest::collection::vec(any::<u64>(), 1..40)) {
         let numbers: Vec<f64> = bits.iter().map(|&bits| f64::from_bits(bits)).filter(|v| v.is_finite()).collect();
         prop_assume!(!numbers.is_empty());
-        let bytes = encode(None, 1, &numbers, WriteOptions::default());
+        let bytes = encode(None, 1, &numbers, b',', WriteOptions::default());
         let options = TextOptions { header: Some(false), ..TextOptions::default() };
         let found = values(&read_with(bytes, options).unwrap());
         prop_assert!(found.iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits()) && found.len() == numbers.len());
