@@ -20,6 +20,30 @@ pub struct Arguments {
     pub command: Command,
 }
 
+impl Arguments {
+    /// What the parser cannot see by itself.
+    pub fn checked(self) -> Result<Self, clap::Error> {
+        use clap::CommandFactory;
+        use clap::error::ErrorKind;
+
+        match &self.command {
+            Command::Fit(fit) if fit.recipe_and_data().1.is_empty() => Err(Self::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "which data? Name the training rows after the recipe: narrows fit pca iris",
+            )),
+            Command::Fit(FitArguments { data_flag: Some(_), recipe_and_data, .. })
+                if recipe_and_data.len() > 1 =>
+            {
+                Err(Self::command().error(
+                    ErrorKind::ArgumentConflict,
+                    "the argument '--data <DATA>' cannot be used with [DATA]",
+                ))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {

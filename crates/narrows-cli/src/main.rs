@@ -15,7 +15,7 @@ use narrows::base::text::escaped_lines;
 use print::{stderr, stdout};
 
 fn main() -> ExitCode {
-    let command = match Arguments::try_parse() {
+    let command = match Arguments::try_parse().and_then(Arguments::checked) {
         Ok(arguments) => arguments.command,
         Err(error) => return answer(&error),
     };

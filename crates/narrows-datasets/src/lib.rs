@@ -16,7 +16,7 @@
 mod customers;
 
 use customers::csv;
-use narrows::data::{Dataset, Format, OpenOptions, read_bytes, read_label_bytes};
+use narrows::data::{Dataset, EncodedTable, Format, OpenOptions, read_bytes, read_label_bytes};
 use narrows::{Error, Result};
 
 /// A built-in data set.
@@ -51,7 +51,7 @@ pub fn list() -> &'static [Info] {
         },
         Info {
             name: "customers",
-            description: "5,000 made-up customers: numbers, dates, categories, yes/no, identifiers, with gaps and ten planted outliers",
+            description: "5,000 made-up customers: numbers, dates, categories, yes/no, with gaps and ten planted outliers (CC BY 4.0)",
             held_out: None,
         },
     ];
@@ -143,9 +143,16 @@ fn images(name: &str, images: &[u8], labels: &[u8], options: &OpenOptions) -> Re
 }
 
 fn flowers(name: &str, table: &[u8], options: &OpenOptions) -> Result<Dataset<'static>> {
-    let mut dataset = read_bytes(name, table, Format::Csv, options)?;
     // The file does not name its columns.
-    let names = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
-    dataset.columns = Some(names.map(String::from).to_vec());
-    Ok(dataset)
+    let names = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)", "species"];
+    let dataset = read_bytes(name, table, Format::Csv, options)?;
+    let Some(EncodedTable { mut frame, .. }) = dataset.table.filter(|_| options.labels_file.is_none()) else {
+        let columns = Some(names[..4].iter().map(|&name| name.to_owned()).collect());
+        return Ok(Dataset { columns, table: None, encoded: None, ..dataset });
+    };
+    for (column, name) in frame.columns.iter_mut().zip(names) {
+        column.name = Some(name.to_owned());
+    }
+    let options = OpenOptions { label_column: Some("species".to_owned()), ..options.clone() };
+    Dataset::from_frame(name, frame, &options)
 }

@@ -45,7 +45,6 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let claim = |folder: &Path| OutputFile::claim(&folder.join("report.html"), &inputs);
     let named = arguments.report.as_deref().map(claim).transpose()?;
     let dataset = datasets::open(data, &arguments.data_options)?;
-    datasets::say(&dataset, arguments.output.json);
     let (training, held_out) =
         datasets::split(&[data.to_owned()], dataset, &arguments.held_out, &arguments.data_options, 0)?;
     let run_folder = match &arguments.report {

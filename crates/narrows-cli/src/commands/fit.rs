@@ -31,7 +31,6 @@ pub fn run(arguments: &FitArguments) -> anyhow::Result<ExitCode> {
         Some(file) => file,
         None => open_recipe(default_recipe(&dataset, arguments.output.json).as_ref(), arguments)?,
     };
-    datasets::say(&dataset, arguments.output.json);
     let recipe = recipe_for(&file, arguments, &dataset)?;
     let seed = arguments.seed.unwrap_or(recipe.seed());
     let (training, held_out) = datasets::split(data, dataset, &arguments.held_out, &data_options, seed)?;

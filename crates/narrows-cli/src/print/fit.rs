@@ -11,7 +11,7 @@ use narrows::pca::Passes;
 use narrows::{Dataset, Fit};
 use serde::Serialize;
 
-use super::{classifier, fixed, layer_text, percent, stderr, stdout, table};
+use super::{classifier, dataset, fixed, layer_text, percent, stderr, stdout, table};
 
 /// A fit that is done, and what was written.
 pub struct Done<'a> {
@@ -63,7 +63,7 @@ impl Done<'_> {
             None => Vec::new(),
         };
         table::line(format!("{} on {}\n", escaped(self.recipe), escaped(&training.name)))?;
-        table::pairs(&pairs)?;
+        table::pairs(&[dataset::about_columns(training), pairs].concat())?;
         table::line(format!("\n{}\n", escaped(self.fit.verdict())))
     }
 

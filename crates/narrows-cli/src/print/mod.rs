@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod classifier;
 mod columns;
 pub mod comparison;
+pub mod dataset;
 pub mod fit;
 mod json;
 pub mod progress;

@@ -13,7 +13,6 @@ use narrows_files::{FileOptions, Fit};
 
 use super::files;
 use crate::arguments::{Answer, ComputeOptions, DataOptions, HeldOutOptions, PictureFit};
-use crate::print::stderr;
 
 /// The share of rows held out by default.
 pub const HELD_OUT: f64 = 0.1;
@@ -67,21 +66,6 @@ pub fn with_section(options: &DataOptions, section: TableSection) -> DataOptions
         kind: kind.collect(),
         label_column,
         ..options
-    }
-}
-
-/// Says on standard error what became of the columns of a table, and what else is worth knowing about the rows.
-pub fn say(dataset: &Dataset<'_>, json: bool) {
-    if json {
-        return;
-    }
-    for note in &dataset.notes {
-        stderr::line(format!("{}: {note}", dataset.name));
-    }
-    let Some(schema) = dataset.schema() else { return };
-    let left_out = schema.left_out();
-    if !left_out.is_empty() {
-        stderr::line(format!("{}: not learned: {left_out} (`narrows data` shows all columns)", dataset.name));
     }
 }
 
@@ -186,7 +170,10 @@ pub fn split(
     match held_out.as_deref() {
         Some(text) => match share(text) {
             Some(share) => hold_out(&dataset, share, seed).context("--held-out"),
-            None => Ok((dataset, open(text, &options)?)),
+            None => {
+                let held_out = open(text, &options)?.matched_to(&dataset)?;
+                Ok((dataset, held_out))
+            }
         },
         None => match data.first().and_then(|data| narrows_datasets::default_held_out(data.to_str()?)) {
             Some(name) => Ok((dataset, open(name.as_ref(), &options)?)),

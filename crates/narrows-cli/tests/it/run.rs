@@ -138,7 +138,8 @@ pub fn csv(path: &Path) -> (Vec<String>, Vec<Vec<f64>>) {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap().split(',').map(str::to_owned).collect();
-    let row =
-        |line: &str| line.split(',').map(|cell| cell.parse().unwrap_or_else(|_| panic!("{cell}"))).collect();
+    // A class or an identifier is no number.
+    let number = |cell: &str| cell.parse().ok().filter(|value: &f64| !value.is_nan());
+    let row = |line: &str| line.split(',').filter_map(number).collect();
     (header, lines.map(row).collect())
 }

@@ -94,7 +94,8 @@ fn options_that_do_not_fit_are_refused_by_name() {
         narrows_datasets::open_with(name, options).unwrap().err().unwrap().to_string()
     };
     let label = OpenOptions { label_column: Some("1".into()), ..OpenOptions::default() };
-    for name in narrows_datasets::names() {
+    // The customers are a table, of which any column may be the label.
+    for name in narrows_datasets::names().filter(|&name| name != "customers") {
         let message = refusal(name, &label);
         assert!(message.starts_with(&format!("{name}: ")) && message.contains("`labels_file`"), "{message}");
     }

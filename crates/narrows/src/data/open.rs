@@ -230,15 +230,17 @@ fn of_text(table: TextTable, options: &OpenOptions) -> Result<Dataset<'static>> 
         (Some(last), _) => Some(last),
         (None, label) => label.map(|label| find_column(&frame.columns, label, "label_column")).transpose()?,
     };
-    if let Some(label) = label
-        && let Some(line) = first[label].missing
+    // In a single column a blank line may be a missing value, or nothing.
+    let complete = label.map(|label| (label, "label")).or((frame.columns.len() == 1).then_some((0, "value")));
+    if let Some((column, what)) = complete
+        && let Some(line) = first[column].missing
     {
         let line = if line > 0 { format!("line {line}, ") } else { String::new() };
-        let column = match &frame.columns[label].name {
+        let column = match &frame.columns[column].name {
             Some(name) => format!("column `{}`", escaped(name)),
-            None => format!("column {}", label + 1),
+            None => format!("column {}", column + 1),
         };
-        return Err(Error::data(format!("{line}{column}: the label is missing"))
+        return Err(Error::data(format!("{line}{column}: the {what} is missing"))
             .hint("remove or fill such rows first"));
     }
     let announced = classes.and_then(|column| match &frame.columns[column].content {

@@ -101,7 +101,9 @@ fn choose_scaling(recipe: &AutoencoderRecipe, job: &FitJob<'_>) -> Result<(Autoe
             )?
         }
     };
-    check_columns(job, &scaling)?;
+    if recipe.loss == Loss::Mixed {
+        check_columns(job, &scaling)?;
+    }
     if recipe.loss.needs_shares() {
         check_unit_range(job.training, &job.measured[0], &recipe, &scaling)?;
         // A range that was learned from the training rows may not contain all held-out rows. That does no harm, because they

@@ -121,7 +121,7 @@ fn choices_overrule_what_is_found() {
         (&|options| options.kinds = vec![("age".into(), Kind::YesNo)], "3 different numbers"),
         (
             &|options| {
-                options.columns = Some(vec!["id".into(), "note".into()]);
+                options.columns = Some(vec!["note".into()]);
                 options.kinds = vec![("note".into(), Kind::Text)];
             },
             "no column to learn from",
