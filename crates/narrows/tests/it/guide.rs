@@ -15,6 +15,7 @@ const VERBS: &[&str] = &[
     "encode",
     "evaluate",
     "fit",
+    "impute",
     "interpolate",
     "predict",
     "recipes",
@@ -174,9 +175,12 @@ fn every_command_has_a_verb_and_settings_that_exist() {
             assert!(VERBS.contains(verb), "{place}: no such verb");
             commands += 1;
             // A built-in recipe with what the command sets; recipes in files are checked where they are printed.
-            if let ("fit", [name, settings @ ..]) = (*verb, rest)
-                && !name.ends_with(".toml")
+            if let ("fit", [first, settings @ ..]) = (*verb, rest)
+                && !first.ends_with(".toml")
             {
+                // Data without a recipe before them are a table.
+                let is_data = settings.first().is_none_or(|next| next.starts_with("--"));
+                let name = if is_data { "table" } else { *first };
                 let mut recipe = RecipeFile::open(name).unwrap_or_else(|error| panic!("{place}: {error}"));
                 for pair in settings.windows(2).filter(|pair| pair[0] == "--set") {
                     recipe.set(pair[1]).unwrap_or_else(|error| panic!("{place}: {error}"));
