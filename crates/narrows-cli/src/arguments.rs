@@ -207,7 +207,7 @@ pub struct CsvOptions {
 #[derive(Debug, Args)]
 pub struct FitArguments {
     /// A built-in recipe (see `narrows recipes`) or a TOML file [default: `table` for tables]; then the training rows: mnist,
-    /// mnist:test, iris, or a file
+    /// iris, customers, a file, a folder of pictures or a pattern
     #[arg(required = true, value_name = "[RECIPE] DATA")]
     pub recipe_and_data: Vec<OsString>,
     /// The older spelling of DATA
@@ -264,7 +264,7 @@ impl FitArguments {
     pub fn recipe_and_data(&self) -> (Option<&OsStr>, &[OsString]) {
         match (&self.data_flag, &self.recipe_and_data[..]) {
             (Some(data), [recipe, ..]) => (Some(recipe), std::slice::from_ref(data)),
-            (None, [first, rest @ ..]) if is_recipe(first, !rest.is_empty()) => (Some(first), rest),
+            (None, [first, rest @ ..]) if is_recipe(first, rest) => (Some(first), rest),
             (_, all) => (None, all),
         }
     }
@@ -272,7 +272,10 @@ impl FitArguments {
 
 /// Whether the first position names a recipe, not data: a built-in one or a TOML file; before data also a file that is no usual
 /// file of data, and what is neither a file nor built-in data, so that a misspelt recipe is told from data.
-fn is_recipe(name: &OsStr, is_before_data: bool) -> bool {
+fn is_recipe(name: &OsStr, rest: &[OsString]) -> bool {
+    let is_before_data = !rest.is_empty();
+    let is_built_in = |name: &OsString| narrows_datasets::names().any(|known| name == known);
+    let is_before_built_in = rest.iter().any(is_built_in);
     const DATA: [&str; 16] = [
         "csv", "tsv", "txt", "gz", "zst", "npy", "npz", "idx", "parquet", "arrow", "feather", "json",
         "jsonl", "ndjson", "png", "jpg",
@@ -284,6 +287,9 @@ fn is_recipe(name: &OsStr, is_before_data: bool) -> bool {
         return true;
     }
     let text = name.to_string_lossy();
+    if is_before_built_in {
+        return true;
+    }
     let is_data = extension.is_some_and(|extension| DATA.contains(&&*extension))
         || narrows_datasets::names().any(|known| text == known)
         || text.contains(['*', '?'])
@@ -296,7 +302,7 @@ fn is_recipe(name: &OsStr, is_before_data: bool) -> bool {
 /// `narrows compare`
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// Built-in recipes (see `narrows recipes`) or TOML files; then the training rows: mnist, mnist:test, iris, or a file
+    /// Built-in recipes (see `narrows recipes`) or TOML files; then the training rows: mnist, iris, customers, a file, a folder of pictures or a pattern
     #[arg(required = true, value_name = "RECIPE... DATA")]
     pub recipes_and_data: Vec<OsString>,
     /// The older spelling of DATA
@@ -349,13 +355,13 @@ impl CompareArguments {
 pub struct ApplyArguments {
     /// A model file
     pub model: PathBuf,
-    /// Rows (or codes, to decode): mnist, mnist:test, iris, or a file
+    /// Rows (or codes, to decode): mnist, iris, customers, a file, a folder of pictures or a pattern
     #[arg(required_unless_present = "data_flag", conflicts_with = "data_flag")]
     pub data: Option<OsString>,
     /// The older spelling of DATA
     #[arg(long = "data", id = "data_flag", value_name = "DATA", hide = true)]
     pub data_flag: Option<OsString>,
-    /// Where the result goes: .npy, .csv, or for images .png
+    /// Where the result goes: .csv, .tsv, .parquet, .arrow, .npy, or for images .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -380,7 +386,7 @@ impl ApplyArguments {
 pub struct PredictArguments {
     /// A model file of a classifier
     pub model: PathBuf,
-    /// Rows: mnist, mnist:test, iris, or a file
+    /// Rows: mnist, iris, customers, a file, a folder of pictures or a pattern
     pub data: OsString,
     /// Where the result goes: .csv (classes and probabilities), .npy (probabilities)
     #[arg(long, value_name = "FILE")]
@@ -428,7 +434,7 @@ pub struct SplitArguments {
 pub struct EvaluateArguments {
     /// A model file
     pub model: PathBuf,
-    /// Rows: mnist, mnist:test, iris, or a file
+    /// Rows: mnist, iris, customers, a file, a folder of pictures or a pattern
     pub data: OsString,
     #[command(flatten)]
     pub compute: ComputeOptions,

@@ -44,9 +44,13 @@ pub fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let inputs: Vec<&Path> = names.iter().map(OsString::as_os_str).chain([data]).map(Path::new).collect();
     let claim = |folder: &Path| OutputFile::claim(&folder.join("report.html"), &inputs);
     let named = arguments.report.as_deref().map(claim).transpose()?;
-    let dataset = datasets::open(data, &arguments.data_options)?;
+    let mut data_options = arguments.data_options.clone();
+    for name in names {
+        data_options = datasets::with_section(&data_options, RecipeFile::open(name)?.table_options()?);
+    }
+    let dataset = datasets::open(data, &data_options)?;
     let (training, held_out) =
-        datasets::split(&[data.to_owned()], dataset, &arguments.held_out, &arguments.data_options, 0)?;
+        datasets::split(&[data.to_owned()], dataset, &arguments.held_out, &data_options, 0)?;
     let run_folder = match &arguments.report {
         Some(_) => None,
         None => Some(RunFolder::make("compare", &training.name)?),

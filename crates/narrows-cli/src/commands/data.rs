@@ -40,7 +40,9 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
             .map(|info| (info.name.to_owned(), info.description.to_owned()))
             .collect();
         table::pairs(&pairs)?;
-        table::line("\nOr a file: .idx (MNIST's format), .npy, .csv, .tsv, gzipped or not.")?;
+        table::line(
+            "\nOr a file: .csv, .tsv, .txt, .jsonl, .parquet, .arrow, .npy, .npz, .idx (MNIST's format), packed with gzip or zstd or not;\na folder of pictures; several tables as one by a pattern ('part-*.parquet'); standard input (-).",
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -27,10 +27,13 @@ fn encode_then_decode_is_reconstruct_for_a_pca_in_double_precision() {
     place.ok("decode m.narrows codes.csv --out decoded.csv");
     place.ok("reconstruct m.narrows iris --out rebuilt.csv");
     let (header, rows) = csv(&place.path("codes.csv"));
-    assert_eq!(header, ["code_1", "code_2"]);
+    assert_eq!(header, ["code_1", "code_2", "species"]);
     assert_eq!(rows.concat(), codes);
     let (header, rows) = csv(&place.path("rebuilt.csv"));
-    assert_eq!(header, ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]);
+    assert_eq!(
+        header,
+        ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)", "species"]
+    );
     assert_eq!(rows.concat(), decoded.2);
     assert_eq!(csv(&place.path("decoded.csv")).1, rows);
 }

@@ -44,7 +44,7 @@ fn what_is_predicted_is_what_is_counted() {
     assert!(shown.contains("classes: setosa, versicolor, virginica"), "{shown}");
     // What it tells classes by: one number for each unit of its last layer.
     place.ok("encode m.narrows iris --out features.csv");
-    assert_eq!(csv(&place.path("features.csv")).0.len(), 8);
+    assert_eq!(csv(&place.path("features.csv")).0.len(), 8 + 1);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_encoder_comes_from_a_model_and_what_contradicts_it_is_refused() {
     );
     let classes = place.ok("show c.narrows").stdout;
     assert!(classes.contains("dense 2") && !classes.contains("about"), "{classes}");
-    std::fs::write(place.path("plain.csv"), "a,b,c,d\n5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n").unwrap();
+    std::fs::write(place.path("plain.csv"), "5.1,3.5,1.4,0.2\n7.0,3.2,4.7,1.4\n").unwrap();
     for (line, parts) in [
         ("fit classifier iris --held-out plain.csv", ["these have none", "labels"]),
         ("fit classifier iris --start-from pca.narrows --layers 4-8-3", ["--layers", "the model's"]),

@@ -82,12 +82,12 @@ impl<'a> Dataset<'a> {
         label: Option<usize>,
     ) -> Result<Self> {
         let schema = Arc::new(Schema::infer(&frame, options, label)?);
-        Self::encoded(name, frame, schema)
+        Self::encoded(name, frame, schema, false)
     }
 
     /// The rows of a table, encoded by a schema; labels from the schema's column of labels.
-    fn encoded(name: String, frame: Frame<'a>, schema: Arc<Schema>) -> Result<Self> {
-        let matched = schema.encode(&frame)?;
+    fn encoded(name: String, frame: Frame<'a>, schema: Arc<Schema>, is_foreign: bool) -> Result<Self> {
+        let matched = schema.encode(&frame, is_foreign)?;
         let sources = schema.sources(&frame, &mut Vec::new())?;
         let mut of_labels = schema.columns.iter().zip(sources);
         let label = of_labels.find(|(column, _)| column.kind == ColumnKind::Label).and_then(|(_, at)| at);
@@ -128,7 +128,15 @@ impl<'a> Dataset<'a> {
         if Arc::ptr_eq(&table.schema, schema) || table.schema == *schema {
             return Ok(self.clone());
         }
-        let found = Self::encoded(self.name.clone(), table.frame.clone(), schema.clone())?;
+        // What was left out by choice is not there to be matched.
+        let kept: Vec<usize> = (0..table.frame.columns.len())
+            .filter(|&at| table.schema.columns[at].kind != ColumnKind::LeftOut)
+            .collect();
+        let frame = match kept.len() == table.frame.columns.len() {
+            true => table.frame.clone(),
+            false => table.frame.pick(&kept),
+        };
+        let found = Self::encoded(self.name.clone(), frame, schema.clone(), true)?;
         let notes = self.notes.iter().cloned().chain(found.notes).collect();
         // Labels may come from a file of their own.
         Ok(Self { labels: self.labels.clone().or(found.labels), notes, ..found })

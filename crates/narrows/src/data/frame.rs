@@ -99,6 +99,17 @@ impl<'a> Frame<'a> {
         Frame::new(columns, Arc::new(table))
     }
 
+    /// The table of some of its columns, by number from 0.
+    ///
+    /// # Panics
+    /// Where there is no such column.
+    pub(crate) fn pick(&self, columns: &[usize]) -> Self {
+        Self {
+            columns: columns.iter().map(|&at| self.columns[at].clone()).collect(),
+            cells: Arc::new(Columns::new(self.cells.clone(), columns.to_vec())),
+        }
+    }
+
     /// Whether all columns are numbers.
     pub fn is_numeric(&self) -> bool {
         self.columns.iter().all(|column| column.content == Content::Numbers)

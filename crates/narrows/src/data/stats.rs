@@ -103,6 +103,11 @@ impl Statistics {
         self.least.iter().chain(&self.most).fold(0.0, |largest, value| value.abs().max(largest))
     }
 
+    /// The row (from 1) and the column (from 0) of the first missing value.
+    pub(crate) fn first_missing(&self) -> Option<(usize, usize)> {
+        self.first_missing
+    }
+
     /// Refuses missing values.
     ///
     /// # Errors

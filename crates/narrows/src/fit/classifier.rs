@@ -4,9 +4,9 @@
 use super::checks::{check_initial_model, is_in_unit_range};
 use super::needs::{NetworkFit, require_network};
 use super::start::{Initialisation, TrainingRows, train_from};
-use super::{Fit, FitJob, Levels, Steps, kept_record, no_verdict};
+use super::{Fit, FitJob, Steps, kept_record, no_verdict};
 use crate::compute::Compute;
-use crate::data::scaling::Scaling;
+use crate::data::scaling::{Levels, Scaling};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Shape, Source, Subset};
 use crate::error::{Error, Result};

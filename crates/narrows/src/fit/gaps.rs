@@ -1,15 +1,15 @@
 //! The missing values of the training rows of a PCA, and how it was fitted around them.
 
-use crate::data::Statistics;
+use crate::data::{EncodedColumn, Statistics};
 use crate::pca::missing::Sweeps;
 
 /// The missing values of the training rows of a PCA, and the expectation-maximisation that it was fitted by.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Gaps {
-    /// Missing numbers.
+    /// Missing cells.
     pub missing: usize,
-    /// The numbers of all rows, missing ones among them.
+    /// The cells of all rows, missing ones among them.
     pub numbers: usize,
     /// The columns that have missing numbers.
     pub columns: Vec<ColumnGaps>,
@@ -29,19 +29,24 @@ pub struct Gaps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ColumnGaps {
-    /// Its number, from 1.
+    /// Its number, from 1: among the columns that are encoded, for a table.
     pub column: usize,
-    /// How many of its numbers are missing.
+    /// How many of its cells are missing.
     pub missing: usize,
 }
 
 impl Gaps {
     /// Before the fit.
-    pub(super) fn of(statistics: &Statistics) -> Self {
-        let columns = (1..).zip(&statistics.missing).filter(|(_, missing)| **missing > 0);
+    pub(super) fn of(statistics: &Statistics, encoded: Option<&[EncodedColumn]>) -> Self {
+        // A missing cell of a category is missing in all of its numbers.
+        let missing: Vec<usize> = match encoded {
+            Some(columns) => columns.iter().map(|column| statistics.missing[column.range.start]).collect(),
+            None => statistics.missing.clone(),
+        };
+        let columns = (1..).zip(&missing).filter(|(_, missing)| **missing > 0);
         Self {
-            missing: statistics.missing.iter().sum(),
-            numbers: statistics.rows * statistics.missing.len(),
+            missing: missing.iter().sum(),
+            numbers: statistics.rows * missing.len(),
             columns: columns.map(|(column, &missing)| ColumnGaps { column, missing }).collect(),
             empty_rows: 0,
             patterns: 0,
@@ -66,7 +71,7 @@ impl Gaps {
         self.missing as f64 / self.numbers as f64
     }
 
-    /// `3.2 % of the numbers were missing, in 4 columns`.
+    /// `3.2 % of the values were missing, in 4 columns`.
     pub fn sentence(&self) -> String {
         let percent = 100.0 * self.share();
         // Not `0.0 %`.
@@ -75,7 +80,7 @@ impl Gaps {
             1 => "1 column".to_owned(),
             count => format!("{count} columns"),
         };
-        let mut sentence = format!("{percent:.decimals$} % of the numbers were missing, in {columns}");
+        let mut sentence = format!("{percent:.decimals$} % of the values were missing, in {columns}");
         if !self.converged {
             let sweeps = self.sweeps;
             sentence.push_str(&format!(" (their likelihood was still rising after {sweeps} sweeps)"));

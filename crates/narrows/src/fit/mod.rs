@@ -34,9 +34,10 @@ pub use elimination::{ELIMINATED, Elimination};
 pub use gaps::{ColumnGaps, Gaps};
 use needs::RowCounts;
 
+use crate::base::text::escaped;
 use crate::compute::Compute;
 use crate::data::filled::Filled;
-use crate::data::scaling::{Scale, Scaling, choose_scale};
+use crate::data::scaling::{Levels, Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, hold_out};
 use crate::error::{Error, Result};
@@ -74,7 +75,17 @@ use crate::train::{best_epoch, epochs_done};
 /// If the recipe is invalid, the rows do not fit it, a value is missing and the recipe is no PCA, rows cannot be read, checkpoints cannot be written, or the
 /// fit takes more memory than is free.
 pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOptions<'_>) -> Result<Fit> {
-    let training = training.into();
+    fit_with_levels(recipe, training.into(), options, None)
+}
+
+/// As [`fit()`]; `levels` says how those of categories are scaled, for fits whose errors are compared. Without it each method scales
+/// them as is best for it.
+pub(crate) fn fit_with_levels(
+    recipe: &Recipe,
+    training: Dataset<'_>,
+    options: FitOptions<'_>,
+    levels: Option<Levels>,
+) -> Result<Fit> {
     recipe.validate()?;
     let FitOptions { held_out, compute, start_from, checkpoints, watch } = options;
     let (training, held_out) = match held_out {
@@ -104,6 +115,7 @@ pub fn fit<'a>(recipe: &Recipe, training: impl Into<Dataset<'a>>, options: FitOp
         measured: [Measured::new(&*training.rows), Measured::new(&*held_out.rows)],
         training: &training,
         held_out: &held_out,
+        levels,
         compute,
         start_from,
         checkpoints: checkpoints.as_ref(),
@@ -249,6 +261,9 @@ fn no_verdict(held_out: &str, reason: &dyn std::fmt::Display) -> String {
     format!("no verdict: the metrics on the held-out rows are not finite: {held_out}: {reason}")
 }
 
+/// From this share of the variance on, columns differ by rounding.
+const LOSSLESS: f64 = 0.999_999;
+
 /// The largest number of held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
 
@@ -264,21 +279,14 @@ struct HeldOutResults {
     columns: Vec<ColumnMetrics>,
 }
 
-/// How the levels of categories are scaled, where columns are standardised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Levels {
-    /// As in the factor analysis of mixed data.
-    Weighed,
-    /// Not: they stay 0 and 1, which a cross-entropy needs.
-    Plain,
-}
-
 /// The rows, the options, and the steps that the methods share.
 struct FitJob<'a> {
     training: &'a Dataset<'a>,
     held_out: &'a Dataset<'a>,
     /// The statistics of the training rows and of the held-out rows, measured at most once.
     measured: [Measured<'a>; 2],
+    /// How levels of categories are scaled; as the method wants where None.
+    levels: Option<Levels>,
     compute: Compute,
     start_from: Option<&'a Model>,
     checkpoints: Option<&'a Checkpoints<'a>>,
@@ -290,10 +298,22 @@ impl FitJob<'_> {
         RowCounts::of(&*self.training.rows, &*self.held_out.rows)
     }
 
-    /// Refuses missing values.
+    /// Refuses missing values, by the row and the name of the column.
     fn require_complete(&self) -> Result<()> {
         for (measured, dataset) in self.measured.iter().zip([self.training, self.held_out]) {
-            measured.require_complete().map_err(|error| error.at(&dataset.name))?;
+            let Err(error) = measured.require_complete() else { continue };
+            let first = measured.source.element() != Element::U8;
+            let first = if first { measured.statistics()?.first_missing() } else { None };
+            let name = first.and_then(|(_, column)| dataset.columns.as_ref()?.get(column));
+            return Err(match (first, name) {
+                (Some((row, _)), Some(name)) => Error::data(format!(
+                    "row {row}, column `{}`: the value is missing",
+                    escaped(name)
+                ))
+                .hint("fill it first, or use a recipe that takes missing values: table, pca, single, deep")
+                .at(&dataset.name),
+                _ => error.at(&dataset.name),
+            });
         }
         Ok(())
     }
@@ -334,13 +354,8 @@ impl FitJob<'_> {
         let element = self.training.rows.element();
         crate::model::check_units(element, &self.measured[1])
             .map_err(|error| error.at(&self.held_out.name))?;
-        match &self.training.encoded {
-            Some(columns) if scale == Scale::Standard && levels == Levels::Weighed => {
-                Scaling::learn_from(scale, &self.measured[0])?.weighing_levels(columns, &self.measured[0])
-            }
-            Some(columns) => Scaling::learn_columns(scale, &self.measured[0], columns),
-            None => Scaling::learn_from(scale, &self.measured[0]),
-        }
+        let columns = self.training.encoded.as_deref().map(Vec::as_slice);
+        Scaling::learn_encoded(scale, &self.measured[0], columns, self.levels.unwrap_or(levels))
     }
 
     /// Announces a stage; false where the callback stops the fit before it.
@@ -421,7 +436,9 @@ impl FitJob<'_> {
                 }
                 None => {
                     let sentence = verdict(recipe, sizes, &measured.metrics, &baselines, training);
-                    [sentence].into_iter().chain(columns_clause(&columns)).collect::<Vec<_>>().join("; ")
+                    let columns =
+                        columns_clause(&columns).filter(|_| measured.metrics.explained_variance < LOSSLESS);
+                    [sentence].into_iter().chain(columns).collect::<Vec<_>>().join("; ")
                 }
             },
             evaluation: measured.metrics,

@@ -6,8 +6,9 @@
 use std::time::Instant;
 
 use super::needs::{require_pca, require_pca_with_gaps};
-use super::{Fit, FitJob, Gaps, HeldOutResults, Levels, Steps};
+use super::{Fit, FitJob, Gaps, HeldOutResults, Steps};
 use crate::compute::Compute;
+use crate::data::scaling::Levels;
 use crate::error::{Error, Result};
 use crate::evaluation::verdict::TrainingOutcome;
 use crate::model::{Fitted, Model, Summary};
@@ -100,7 +101,7 @@ fn find_gaps(job: &FitJob<'_>) -> Result<Option<Gaps>> {
         return Err(Error::data(format!("{}: {place}: all its values are missing", training.name))
             .hint("remove the column"));
     }
-    Ok(Some(Gaps::of(statistics)))
+    Ok(Some(Gaps::of(statistics, training.encoded.as_deref().map(Vec::as_slice))))
 }
 
 /// Adds a sentence on the gaps to the verdict.

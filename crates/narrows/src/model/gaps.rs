@@ -6,7 +6,7 @@ use super::needs::Sides;
 use super::{Fitted, Model, Part};
 use crate::data::source::{Precision, check_not_infinite, first_not_finite, result_not_finite};
 use crate::data::{Dataset, Element, Source, Table, Values};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::engine::map_chunks;
 use crate::pca::conditional::FactorGaussian;
 
@@ -22,7 +22,8 @@ pub struct Imputed {
 
 impl Model {
     /// Fills the missing values (NaN) of rows: each with its conditional expectation given the observed numbers of its row, with the
-    /// conditional standard deviation beside it; for a PCA.
+    /// conditional standard deviation beside it. A network fills them by its own reconstructions, over and over until they stand
+    /// still, without a standard deviation (NaN).
     ///
     /// The distribution is that of probabilistic PCA on the model's scale (Tipping and Bishop 1999): Gaussian, with the variances of the
     /// components along them and [`noise_variance`](crate::Pca::noise_variance) along all other directions; with as many components
@@ -40,17 +41,17 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// If the model is a network or a part of a model, the rows do not fit it, a value is infinite, a filled value would not be
+    /// If the model is a classifier or a part of a model, the rows do not fit it, a value is infinite, a filled value would not be
     /// finite, or rows cannot be read.
     pub fn impute<'a>(&self, rows: impl Into<Dataset<'a>>) -> Result<Imputed> {
         let rows = self.match_rows(&rows.into())?;
         let rows = &*rows.rows;
+        self.must_reconstruct("fill missing values")?;
         self.must_have(Part::Whole, "fill missing values")?;
-        if self.pca().is_none() {
-            return Err(Error::model("the model is a network: networks cannot fill missing values yet")
-                .hint("fit a PCA"));
-        }
         self.check_rows(rows)?;
+        if self.pca().is_none() {
+            return self.impute_by_network(rows);
+        }
         let (d, element) = (self.shape.len(), rows.element());
         // The filled rows and their deviations.
         self.require_memory(rows, 2 * d, Sides { encoder: true, decoder: true })?;
@@ -86,6 +87,50 @@ impl Model {
             Element::F64 => Values::F64(filled),
             Element::F32 => Values::F32(filled.into_iter().map(|value| value as f32).collect()),
             Element::U8 => Values::U8(filled.into_iter().map(|value| value as u8).collect()),
+        };
+        Ok(Imputed { rows: Table::of_output(values, rows.shape()), spread })
+    }
+}
+
+/// The most sweeps of a network over rows with gaps.
+const SWEEPS: usize = 20;
+/// Sweeps end when the filled numbers change by less than this, relative to their columns' spread, in the root of the mean square.
+const STILL: f64 = 1e-4;
+
+impl Model {
+    /// Fills the gaps of rows with the means of their columns, then again and again with what the network makes of the filled row. How
+    /// uncertain a filled number is, a network does not say: NaN.
+    fn impute_by_network(&self, rows: &dyn Source) -> Result<Imputed> {
+        let (d, n) = (self.shape.len(), rows.rows());
+        self.require_memory(rows, 3 * d, Sides { encoder: true, decoder: true })?;
+        let mut values = vec![0.0; n * d];
+        rows.read_f64(0, &mut values)?;
+        check_not_infinite(rows, &values, 0)?;
+        let mut means = self.training_mean.clone();
+        self.scaling.undo_f64(&mut means, d);
+        let scale = |column: usize| self.scaling.scales[column % self.scaling.scales.len()].abs();
+        let gaps: Vec<usize> = (0..values.len()).filter(|&at| values[at].is_nan()).collect();
+        gaps.iter().for_each(|&at| values[at] = means[at % d]);
+        for _ in 0..SWEEPS {
+            if gaps.is_empty() {
+                break;
+            }
+            let filled = Table::new(Values::F64(values.clone()), rows.shape())?;
+            let output = self.reconstruct(&filled)?.into_values().into_f64();
+            let mut change = 0.0;
+            for &at in &gaps {
+                change += ((output[at] - values[at]) / scale(at % d)).powi(2);
+                values[at] = output[at];
+            }
+            if (change / gaps.len() as f64).sqrt() < STILL {
+                break;
+            }
+        }
+        let mut spread = vec![0.0; values.len()];
+        gaps.iter().for_each(|&at| spread[at] = f64::NAN);
+        let values = match rows.element() {
+            Element::F32 => Values::F32(values.into_iter().map(|value| value as f32).collect()),
+            Element::U8 | Element::F64 => Values::F64(values),
         };
         Ok(Imputed { rows: Table::of_output(values, rows.shape()), spread })
     }

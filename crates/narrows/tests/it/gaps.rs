@@ -326,7 +326,7 @@ fn what_is_at_the_edge_is_handled_or_refused() {
     assert!(refused(&network, &rows).contains("NaN is not a finite number"));
     let network = narrows::fit(&network, &iris(), FitOptions::default()).unwrap().model;
     assert!(network.encode(&rows).is_ok(), "a network takes the mean for what is missing");
-    assert!(network.impute(&rows).unwrap_err().to_string().contains("networks cannot"));
+    assert!(network.impute(&rows).unwrap().rows.to_array_f64().iter().all(|value| value.is_finite()));
     let (encoder, _) = model.split().unwrap();
     assert_eq!(encoder.encode(&rows).unwrap(), model.encode(&rows).unwrap());
     // Bytes have no gaps.

@@ -175,7 +175,11 @@ fn columns_are_matched_by_name() {
 
     let unknown = read("height,kind,age\n1.5,ash,30\n2.5,elm,20\n");
     let matched = model.match_rows(&unknown).unwrap();
-    assert!(matched.notes[0].contains("1 row has a level of 2"), "{:?}", matched.notes);
+    assert!(
+        matched.notes[0].contains("1 of 2 rows have a level that is none of the model's, and count as none"),
+        "{:?}",
+        matched.notes
+    );
     assert_eq!(values(&matched)[..4], [1.5, 0.0, 0.0, 30.0]);
 
     for (text, message) in [

@@ -62,6 +62,15 @@ impl Scale {
     }
 }
 
+/// How the levels of categories are scaled, where columns are standardised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Levels {
+    /// As in the factor analysis of mixed data: see [`Scaling::weighing_levels`].
+    Weighed,
+    /// Not: they stay 0 and 1, which a cross-entropy needs.
+    Plain,
+}
+
 /// A scaling: (value - offset) / scale, with one offset and scale for all columns, or one for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
@@ -122,6 +131,25 @@ impl Scaling {
         }
     }
 
+    /// The scaling of rows that may encode the columns of a table.
+    ///
+    /// # Errors
+    /// As [`Scaling::learn`].
+    pub(crate) fn learn_encoded(
+        scale: Scale,
+        rows: &Measured<'_>,
+        columns: Option<&[EncodedColumn]>,
+        levels: Levels,
+    ) -> Result<Self> {
+        match columns {
+            Some(columns) if scale == Scale::Standard && levels == Levels::Weighed => {
+                Self::learn_from(scale, rows)?.weighing_levels(columns, rows)
+            }
+            Some(columns) if levels == Levels::Plain => Self::learn_columns(scale, rows, columns),
+            Some(_) | None => Self::learn_from(scale, rows),
+        }
+    }
+
     /// As [`Scaling::learn_from`], for rows that encode the columns of a table: only numbers are scaled, yes and no and the levels
     /// of categories stay 0 and 1.
     pub(crate) fn learn_columns(
@@ -156,7 +184,7 @@ impl Scaling {
     ///
     /// # Errors
     /// As [`Source::read_f64`].
-    pub(crate) fn weighing_levels(self, columns: &[EncodedColumn], rows: &Measured<'_>) -> Result<Self> {
+    fn weighing_levels(self, columns: &[EncodedColumn], rows: &Measured<'_>) -> Result<Self> {
         let Self { offsets, mut scales, .. } = self;
         let found = rows.statistics()?;
         let is_category = |column: &&EncodedColumn| column.error == ColumnError::Categorical;

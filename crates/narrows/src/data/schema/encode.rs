@@ -19,11 +19,12 @@ pub(crate) struct Matched<'a> {
 }
 
 impl Schema {
-    /// The rows of a table as this schema encodes them: columns are matched by name, or by number in a file without names.
+    /// The rows of a table as this schema encodes them: columns are matched by name, or by number in a file without names. For a
+    /// foreign table, other than the one that the schema was found from, levels that are not known are counted.
     ///
     /// # Errors
     /// Where a column is missing or is not known, or a column's cells are of another kind.
-    pub(crate) fn encode<'a>(&self, frame: &Frame<'a>) -> Result<Matched<'a>> {
+    pub(crate) fn encode<'a>(&self, frame: &Frame<'a>, is_foreign: bool) -> Result<Matched<'a>> {
         let mut notes = Vec::new();
         let sources = self.sources(frame, &mut notes)?;
         let mut steps = Vec::new();
@@ -44,13 +45,8 @@ impl Schema {
             return Ok(Matched { rows: frame.cells.clone(), notes });
         }
         let rows = EncodedRows { cells: frame.cells.clone(), steps, width: at };
-        for (number, count, column) in rows.unknown_levels(&frame.columns)? {
-            notes.push(format!(
-                "column `{}`: {count} {} of {number} that the schema does not know {} as {OTHER}",
-                escaped(&column),
-                if count == 1 { "row has a level" } else { "rows have levels" },
-                if count == 1 { "counts" } else { "count" },
-            ));
+        if is_foreign {
+            notes.extend(rows.unknown_levels(&frame.columns)?);
         }
         Ok(Matched { rows: Arc::new(rows), notes })
     }
@@ -148,8 +144,8 @@ enum How {
     Flag,
     /// The number of each text.
     Lookup(Vec<f64>),
-    /// 1 at the level of each text, 0 elsewhere.
-    Levels { of_text: Vec<u32>, width: usize },
+    /// 1 at the level of each text, 0 elsewhere; `own` are the texts that are levels themselves.
+    Levels { of_text: Vec<u32>, own: Vec<bool>, width: usize },
     /// 1 at the level of a number. The pairs are sorted by the number.
     NumberLevels { pairs: Vec<(f64, u32)>, other: u32, width: usize },
     /// 0 or 1 of two numbers.
@@ -194,7 +190,8 @@ fn step(kind: &ColumnKind, content: &Content) -> Result<How> {
         }
         (ColumnKind::Category { levels }, Content::Texts(texts)) => {
             let of_text = texts.iter().map(|text| level_of(levels, text.trim())).collect();
-            How::Levels { of_text, width: levels.len() }
+            let own = texts.iter().map(|text| levels.iter().any(|level| level.text == text.trim())).collect();
+            How::Levels { of_text, own, width: levels.len() }
         }
         (ColumnKind::Category { levels }, Content::Numbers) => {
             let mut pairs: Vec<(f64, u32)> =
@@ -249,14 +246,22 @@ impl EncodedRows<'_> {
         }
     }
 
-    /// For each column with levels that are not known: rows, rows with such a level, name. The rows are read once, where a text
-    /// of the table has no level.
-    fn unknown_levels(&self, columns: &[FrameColumn]) -> Result<Vec<(usize, usize, String)>> {
-        let has_unknown = |step: &&Step| match &step.how {
-            How::Levels { of_text, .. } => of_text.contains(&UNKNOWN),
-            _ => false,
+    /// A sentence for each column with levels that are not the model's: how many rows have one, and what they count as. The rows are
+    /// read once, where there is such a text.
+    fn unknown_levels(&self, columns: &[FrameColumn]) -> Result<Vec<String>> {
+        // The text of a level that stands alone has its own number; others share that of `(other)`, or have none.
+        let is_unknown = |step: &Step| match (&step.how, &columns[step.from].content) {
+            (How::Levels { of_text, own, .. }, Content::Texts(_)) => {
+                (0..of_text.len()).map(|text| !own[text]).collect()
+            }
+            _ => Vec::new(),
         };
-        let open: Vec<&Step> = self.steps.iter().filter(has_unknown).collect();
+        let open: Vec<(&Step, Vec<bool>)> = self
+            .steps
+            .iter()
+            .map(|step| (step, is_unknown(step)))
+            .filter(|(_, unknown)| unknown.contains(&true))
+            .collect();
         if open.is_empty() {
             return Ok(Vec::new());
         }
@@ -264,22 +269,31 @@ impl EncodedRows<'_> {
         let mut counts = vec![0; open.len()];
         each_block(&*self.cells, |_, block| {
             for row in block.chunks_exact(given) {
-                for (count, step) in counts.iter_mut().zip(&open) {
-                    if let How::Levels { of_text, .. } = &step.how
-                        && !row[step.from].is_nan()
-                    {
-                        *count += usize::from(of_text.get(row[step.from] as usize) == Some(&UNKNOWN));
-                    }
+                for (count, (step, unknown)) in counts.iter_mut().zip(&open) {
+                    let cell = row[step.from];
+                    *count += usize::from(!cell.is_nan() && unknown.get(cell as usize) == Some(&true));
                 }
             }
             Ok(())
         })?;
         let rows = self.cells.rows();
-        let title = |step: &Step| {
-            columns[step.from].name.clone().unwrap_or_else(|| format!("column_{}", step.from + 1))
+        let sentence = |count: usize, step: &Step| {
+            let column = &columns[step.from];
+            let name = column.name.clone().unwrap_or_else(|| format!("column_{}", step.from + 1));
+            let has_other = match &step.how {
+                How::Levels { of_text, own, .. } => {
+                    of_text.iter().zip(own).any(|(level, own)| !own && *level != UNKNOWN)
+                }
+                _ => false,
+            };
+            let what = if has_other { OTHER } else { "none of them" };
+            format!(
+                "column `{}`: {count} of {rows} rows have a level that is none of the model's, and count as {what}",
+                escaped(&name)
+            )
         };
         let pairs = counts.into_iter().zip(&open).filter(|(count, _)| *count > 0);
-        Ok(pairs.map(|(count, step)| (rows, count, title(step))).collect())
+        Ok(pairs.map(|(count, (step, _))| sentence(count, step)).collect())
     }
 
     fn read(&self, rows: usize, out: &mut [f64], read: impl Fn(&mut [f64]) -> Result<()>) -> Result<()> {
@@ -318,7 +332,7 @@ impl Step {
             How::Levels { width, .. } | How::NumberLevels { width, .. } if cell.is_nan() => {
                 out[..*width].fill(f64::NAN);
             }
-            How::Levels { of_text, width } => {
+            How::Levels { of_text, width, .. } => {
                 one_hot(out, *width, of_text.get(cell as usize).copied().unwrap_or(UNKNOWN));
             }
             How::NumberLevels { pairs, other, width } => {

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::run::{ComparisonRun, reconstruction};
 use super::{Candidate, ComparisonEvent, Method, set_code_size};
-use crate::data::scaling::Scaling;
 use crate::data::stats::Measured;
 use crate::error::Result;
 use crate::evaluation::baselines::pca_errors;
@@ -99,7 +98,7 @@ pub(super) fn measure(
 fn pca_curve(run: &mut ComparisonRun<'_>, code_sizes: &[usize]) -> Result<CodeSizeCurve> {
     run.emit(&ComparisonEvent::Stage { stage: "PCA at each code size" });
     let (training, held_out) = (&*run.training.rows, &*run.held_out.rows);
-    let scaling = Scaling::learn(run.scale, training)?;
+    let scaling = run.scaling()?;
     let [measured, of_held_out] = [training, held_out].map(Measured::new);
     // With gaps each code size would need sweeps of its own.
     measured.require_complete()?;

@@ -33,12 +33,12 @@ use serde::Serialize;
 
 use crate::compute::Compute;
 use crate::data::Dataset;
-use crate::data::scaling::{Chosen, choose_scale};
+use crate::data::scaling::{Chosen, Levels, choose_scale};
 use crate::data::stats::Measured;
 use crate::error::{Error, Result};
 use crate::fit::CheckpointOptions;
 use crate::progress::Event;
-use crate::recipe::{Recipe, Scale};
+use crate::recipe::{Loss, Recipe, Scale};
 use run::ComparisonRun;
 
 /// Rows narrower than this get a code size of a quarter of their width: the usual 32 would not compress them.
@@ -130,7 +130,10 @@ pub fn compare(
     let held_out = &held_out.matched_to(training)?;
     check(candidates, training, held_out)?;
     let scale = common_scale(candidates, training, held_out, options)?;
-    let mut run = ComparisonRun::new(training, held_out, scale.scale, compute, options.checkpoints, callback);
+    let is_mixed = candidates.iter().any(|candidate| candidate.recipe.loss() == Loss::Mixed);
+    let levels = if is_mixed { Levels::Plain } else { Levels::Weighed };
+    let scales = (scale.scale, levels);
+    let mut run = ComparisonRun::new(training, held_out, scales, compute, options.checkpoints, callback);
     run.fits = number_of_fits(candidates, options);
     let code_size = common_code_size(&mut run, options);
 
@@ -187,6 +190,12 @@ fn common_scale(
         return Ok(Chosen { scale, reason: "as asked" });
     }
     let needs_unit_range = candidates.iter().any(|candidate| candidate.recipe.loss().needs_shares());
+    if !needs_unit_range && training.schema().is_some_and(|schema| !schema.is_numeric()) {
+        return Ok(Chosen {
+            scale: Scale::Standard,
+            reason: "levels, dates and numbers have no common unit",
+        });
+    }
     choose_scale(&Measured::new(&*training.rows), &Measured::new(&*held_out.rows), needs_unit_range)
 }
 

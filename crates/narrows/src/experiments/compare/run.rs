@@ -6,10 +6,11 @@ use super::{
 };
 use crate::compute::Compute;
 use crate::data::Dataset;
-use crate::data::scaling::Scaling;
+use crate::data::scaling::{Levels, Scaling};
+use crate::data::stats::Measured;
 use crate::error::{Error, Result};
 use crate::evaluation::codes::neighbourhoods;
-use crate::fit::{CheckpointOptions, Fit, FitOptions, HeldOut, PartCheckpoints, fit};
+use crate::fit::{CheckpointOptions, Fit, FitOptions, HeldOut, PartCheckpoints, fit_with_levels};
 use crate::model::metrics::ReconstructionSummary;
 use crate::model::{Model, Summary};
 use crate::progress::{Ended, Event};
@@ -26,6 +27,8 @@ pub(super) struct ComparisonRun<'a> {
     pub held_out: &'a Dataset<'a>,
     /// The common scale.
     pub scale: Scale,
+    /// How the levels of categories are scaled.
+    pub levels: Levels,
     pub compute: Compute,
     checkpoints: Option<CheckpointOptions<'a>>,
     samples: Samples,
@@ -42,7 +45,7 @@ impl<'a> ComparisonRun<'a> {
     pub fn new(
         training: &'a Dataset<'a>,
         held_out: &'a Dataset<'a>,
-        scale: Scale,
+        (scale, levels): (Scale, Levels),
         compute: Compute,
         checkpoints: Option<CheckpointOptions<'a>>,
         on_event: &'a mut OnComparisonEvent<'a>,
@@ -51,6 +54,7 @@ impl<'a> ComparisonRun<'a> {
             training,
             held_out,
             scale,
+            levels,
             compute,
             checkpoints,
             samples: Samples::new(training, held_out),
@@ -157,7 +161,7 @@ impl<'a> ComparisonRun<'a> {
 
     /// One fit; none if it was interrupted.
     pub fn fit(&mut self, name: &str, recipe: &Recipe) -> Result<Option<Fit>> {
-        let Self { training, held_out, compute, fit_number, fits, on_event, interrupted, .. } = self;
+        let Self { training, held_out, compute, levels, fit_number, fits, on_event, interrupted, .. } = self;
         let (number, of) = (*fit_number, *fits);
         let result = self.checkpoints.map(|options| options.part(&format!("{number}")));
         let mut watch = |event: &Event| {
@@ -172,7 +176,7 @@ impl<'a> ComparisonRun<'a> {
             watch: Some(&mut watch),
             ..FitOptions::default()
         };
-        let fit = fit(recipe, *training, options)?;
+        let fit = fit_with_levels(recipe, (*training).clone(), options, Some(*levels))?;
         Ok(Some(fit).filter(|fit| fit.ended != Ended::Interrupted && fit.summary().is_some()))
     }
 
@@ -251,7 +255,7 @@ impl<'a> ComparisonRun<'a> {
 
     /// The examples on the common scale: n x d.
     pub fn examples(&self) -> Result<Vec<f32>> {
-        let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
+        let scaling = self.scaling()?;
         self.scaled(self.held_out, &self.samples.examples, &scaling)
     }
 
@@ -262,7 +266,7 @@ impl<'a> ComparisonRun<'a> {
             return Ok(None);
         }
         self.emit(&ComparisonEvent::Stage { stage: "telling classes apart by the rows themselves" });
-        let scaling = Scaling::learn(self.scale, &*self.training.rows)?;
+        let scaling = self.scaling()?;
         let Some(classified) = &self.samples.classified else { return Ok(None) };
         let training = self.scaled(self.training, &classified.training.0, &scaling)?;
         let held_out = self.scaled(self.held_out, &classified.held_out.0, &scaling)?;
@@ -271,10 +275,26 @@ impl<'a> ComparisonRun<'a> {
         Ok(Some(Reference { width, nearest_neighbour_accuracy, linear_probe_accuracy }))
     }
 
-    /// The rows with the given indices after scaling: n x d.
+    /// The common scaling.
+    pub fn scaling(&self) -> Result<Scaling> {
+        let columns = self.training.encoded.as_deref().map(Vec::as_slice);
+        Scaling::learn_encoded(self.scale, &Measured::new(&*self.training.rows), columns, self.levels)
+    }
+
+    /// The rows with the given indices after scaling: n x d. A missing value is the mean of its column over these rows.
     fn scaled(&self, dataset: &Dataset<'_>, indices: &[usize], scaling: &Scaling) -> Result<Vec<f32>> {
         let mut out = vec![0.0; indices.len() * dataset.rows.shape().len()];
         scaling.gather(&*dataset.rows, indices, &mut out, self.compute.level)?;
+        let width = dataset.rows.shape().len();
+        for column in 0..width {
+            let present = || out.iter().skip(column).step_by(width).filter(|value| !value.is_nan());
+            if present().count() < indices.len() {
+                let mean =
+                    present().map(|&value| f64::from(value)).sum::<f64>() / present().count().max(1) as f64;
+                let missing = out.iter_mut().skip(column).step_by(width).filter(|value| value.is_nan());
+                missing.for_each(|value| *value = mean as f32);
+            }
+        }
         Ok(out)
     }
 }
