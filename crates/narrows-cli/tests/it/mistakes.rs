@@ -91,7 +91,7 @@ fn each_mistake_is_one_line_that_says_where_and_what() {
         ("fit pca irsi", &["irsi", "did you mean `iris`"]),
         ("fit pca absent.csv", &["absent.csv", "no such file"]),
         ("fit pca .", &["folders"]),
-        ("fit pca picture.png", &["picture.png", "these are read"]),
+        ("fit pca picture.png", &["picture.png", "damaged"]),
         ("fit pca broken.toml", &["broken.toml", "these are read"]),
         ("fit pca empty.csv", &["empty.csv"]),
         ("fit pca ragged.csv", &["ragged.csv", "3"]),

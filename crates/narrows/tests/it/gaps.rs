@@ -250,7 +250,7 @@ fn the_record_and_the_verdict_tell_of_the_gaps() {
     assert_eq!((gaps.missing, gaps.numbers, gaps.patterns, columns), (45, 600, 3, vec![(1, 15), (3, 30)]));
     assert!(gaps.converged && gaps.sweeps > 2, "{gaps:?}");
     assert!(
-        fit.verdict().ends_with("; 7.5 % of the numbers were missing, in 2 columns"),
+        fit.verdict().ends_with("; 7.5 % of the values were missing, in 2 columns"),
         "{}",
         fit.verdict()
     );
