@@ -249,11 +249,7 @@ fn the_record_and_the_verdict_tell_of_the_gaps() {
     let columns: Vec<_> = gaps.columns.iter().map(|column| (column.column, column.missing)).collect();
     assert_eq!((gaps.missing, gaps.numbers, gaps.patterns, columns), (45, 600, 3, vec![(1, 15), (3, 30)]));
     assert!(gaps.converged && gaps.sweeps > 2, "{gaps:?}");
-    assert!(
-        fit.verdict().ends_with("; 7.5 % of the values were missing, in 2 columns"),
-        "{}",
-        fit.verdict()
-    );
+    assert!(fit.verdict().ends_with("; 7.5 % of the values were missing, in 2 columns"), "{}", fit.verdict());
     let record = serde_json::to_value(&fit).unwrap();
     assert_eq!(record["gaps"]["columns"][1]["missing"], 30);
     // The file has what imputing needs.

@@ -33,7 +33,10 @@ impl Cell {
     /// What a text is.
     #[inline]
     pub fn of(text: &str) -> Self {
-        // Most cells have nothing to trim, which is quickly seen.
+        if let Some(value) = short_decimal(text.as_bytes()) {
+            return Self::Number(value);
+        }
+        // Most other cells have nothing to trim, which is quickly seen.
         let is_bare = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_graphic());
         let bytes = text.as_bytes();
         let text = if is_bare(bytes.first()) && is_bare(bytes.last()) { text } else { text.trim() };
@@ -49,6 +52,42 @@ impl Cell {
             Err(_) => Self::Text,
         }
     }
+}
+
+/// The value of a decimal of at most 15 digits without an exponent, as most cells are: `-12.5`. Its digits are an integer below 2^53
+/// and the power of ten is exact, so one division rounds correctly (Clinger 1990). None for every other text, also for a whole
+/// number with zeros in front.
+#[inline]
+fn short_decimal(bytes: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (is_negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 16 || (digits.len() > 1 && digits[0] == b'0' && digits[1] != b'.')
+    {
+        return None;
+    }
+    let (mut value, mut point) = (0u64, None);
+    for (at, &byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            value = 10 * value + u64::from(digit);
+        } else if byte == b'.' && point.is_none() {
+            point = Some(at);
+        } else {
+            return None;
+        }
+    }
+    let decimals = match point {
+        Some(_) if digits.len() == 1 => return None,
+        Some(point) => digits.len() - 1 - point,
+        None if digits.len() > 15 => return None,
+        None => 0,
+    };
+    let magnitude = value as f64 / POWERS[decimals];
+    Some(if is_negative { -magnitude } else { magnitude })
 }
 
 #[inline]
@@ -192,6 +231,8 @@ pub(in crate::data::formats) fn is_digits(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -261,6 +302,33 @@ mod tests {
             ("x", Cell::Text),
         ] {
             assert_eq!(Cell::of(text), cell, "{text}");
+        }
+    }
+
+    proptest! {
+        /// The standard library rounds correctly by another road.
+        #[test]
+        fn short_decimals_are_what_the_standard_library_reads(text in "-?[0-9]{0,9}(\\.[0-9]{0,9})?") {
+            if let Some(value) = short_decimal(text.as_bytes()) {
+                prop_assert_eq!(value.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_short_decimal_is_left_to_others() {
+        for text in ["", "-", ".", "-.", "007", "1e3", "+1", " 1", "1.2.3", "1234567890123456", "x"] {
+            assert_eq!(short_decimal(text.as_bytes()), None, "{text}");
+        }
+        for (text, value) in [
+            ("0", 0.0),
+            ("-0", -0.0),
+            ("0.5", 0.5),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("123456789012345", 123_456_789_012_345.0),
+        ] {
+            assert_eq!(short_decimal(text.as_bytes()), Some(value), "{text}");
         }
     }
 }
