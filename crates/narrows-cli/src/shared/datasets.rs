@@ -132,7 +132,7 @@ fn bytes_of(text: &str) -> Result<u64> {
         _ => f64::NAN,
     };
     let bytes = digits.parse::<f64>().unwrap_or(f64::NAN) * unit;
-    if bytes >= 1.0 && bytes < 1e18 {
+    if (1.0..1e18).contains(&bytes) {
         return Ok(bytes as u64);
     }
     Err(Error::data(format!("--memory: `{}`: expected a size such as 2GB or 500MB", escaped(text))))

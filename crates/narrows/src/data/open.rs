@@ -53,14 +53,15 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dataset<'st
     let input = open_file(name, path)?;
     let format = format(&input, path)?;
     let mut found = read(input, Some(path), format, options)?;
-    if format == Format::Idx && options.labels_file.is_none() {
-        if let Found::Array { rows, labels } = &mut found {
-            let count = match rows {
-                Rows::InMemory(table) => table.rows(),
-                Rows::OnDisk(rows) => rows.rows(),
-            };
-            *labels = labels_beside(path).map(|path| read_labels(&path, count)).transpose()?;
-        }
+    if format == Format::Idx
+        && options.labels_file.is_none()
+        && let Found::Array { rows, labels } = &mut found
+    {
+        let count = match rows {
+            Rows::InMemory(table) => table.rows(),
+            Rows::OnDisk(rows) => rows.rows(),
+        };
+        *labels = labels_beside(path).map(|path| read_labels(&path, count)).transpose()?;
     }
     found.into_dataset(name, file_name(path), options)
 }

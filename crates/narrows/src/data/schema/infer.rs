@@ -351,10 +351,7 @@ impl Evidence<'_> {
         let is_named = self.at == 0 || is_identifier_name(name) || is_weak_identifier_name(name);
         let is_short =
             used.iter().all(|text| text.chars().count() <= 60 && text.split_whitespace().count() <= 4);
-        if distinct == present
-            && present > 1
-            && ((is_named && is_short) || (self.rows >= ENOUGH_ROWS && is_short))
-        {
+        if distinct == present && present > 1 && is_short && (is_named || self.rows >= ENOUGH_ROWS) {
             return ColumnKind::Identifier;
         }
         if let Some(texts) = yes_no_texts(&used) {
