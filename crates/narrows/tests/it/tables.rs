@@ -56,7 +56,8 @@ fn kinds_follow_from_all_rows() {
             format!("x,{name},y\n{}", rows(&|at| format!("{},{},{}", at % 7, cell(at), (at * 5) % 11)));
         kinds(&read(&text))[1]
     };
-    let cases: [(&str, &dyn Fn(usize) -> String, Kind); 18] = [
+    type Cell<'a> = &'a dyn Fn(usize) -> String;
+    let cases: [(&str, Cell<'_>, Kind); 18] = [
         ("a", &|at| format!("{}.5", at % 3), Kind::Number),
         ("a", &|at| (at % 2).to_string(), Kind::YesNo),
         ("a", &|at| ["Yes", "No"][at % 2].into(), Kind::YesNo),
@@ -169,7 +170,7 @@ fn columns_are_matched_by_name() {
     let model = fit(&Recipe::pca(2).with("scale", "standard").unwrap(), &table, &table).model;
     let codes = model.encode(&table).unwrap();
     let other = "Unnamed: 0,age,kind,height\n0,30,oak,1.5\n1,20,elm,2.5\n2,12,oak,0.5\n3,70,elm,1.25\n4,64,oak,2.125\n5,5,elm,1.0\n";
-    assert_eq!(model.encode(&read(other)).unwrap(), codes);
+    assert_eq!(model.encode(read(other)).unwrap(), codes);
     let matched = model.match_rows(&read(other)).unwrap();
     assert!(matched.notes[0].contains("matched by name"), "{:?}", matched.notes);
 
@@ -188,14 +189,14 @@ fn columns_are_matched_by_name() {
         ("height,kind,Age\n1.5,oak,30\n2.5,elm,20\n", "not known: `Age`"),
         ("height,kind,age\nhigh,oak,30\nlow,elm,20\n", "column `height`: `high` is not a number"),
     ] {
-        let error = model.encode(&read(text)).unwrap_err().to_string();
+        let error = model.encode(read(text)).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
     // Rows of an array are matched by number: as long as encoded rows.
     assert_eq!(
         model
             .encode(
-                &narrows::Table::new(narrows::data::Values::F64(values(&table)), narrows::Shape::flat(4))
+                narrows::Table::new(narrows::data::Values::F64(values(&table)), narrows::Shape::flat(4))
                     .unwrap()
             )
             .unwrap(),
