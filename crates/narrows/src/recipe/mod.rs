@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 /// use narrows::Recipe;
 ///
 /// let pca = Recipe::open("pca")?.with("code_size", 8)?; // built in, or a file
-/// assert_eq!(pca, Recipe::pca(8).with("about", pca.about().unwrap())?);
+/// assert_eq!(pca, Recipe::pca(8).with("about", pca.about().unwrap())?.with("scale", "auto")?);
 /// let error = Recipe::open("single")?.with("train.epohcs", 3).unwrap_err();
 /// assert!(error.to_string().contains("did you mean `epochs`"));
 /// # Ok::<(), narrows::Error>(())
