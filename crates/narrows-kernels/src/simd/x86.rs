@@ -147,6 +147,8 @@ impl Lanes<f64> for Avx2 {
 }
 
 impl Simd for Avx2 {
+    const HAS_32_REGISTERS: bool = false;
+
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m256 {
         // SAFETY: guaranteed by the caller.
@@ -298,6 +300,8 @@ impl Lanes<f64> for Avx512 {
 }
 
 impl Simd for Avx512 {
+    const HAS_32_REGISTERS: bool = true;
+
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m512 {
         // SAFETY: guaranteed by the caller.
