@@ -43,6 +43,8 @@ def functions(binary):
                 body.append((int(parts.group(1), 16), parts.group(2), parts.group(3)))
         if name and body:
             yield name, body
+    if process.returncode:
+        sys.exit(f"{binary}: objdump cannot read it")
 
 
 def innermost_loops(body):
