@@ -17,7 +17,10 @@ from collections import defaultdict
 
 MULTIPLY_ADD = re.compile(r"^(vfn?m(add|sub)\w*|vpdpbusd|vpmaddwd|vdpbf16ps)$")
 # A fixed place of the stack. A place with an index is an array, such as a tile whose activation is computed register by register.
-STACK = re.compile(r"\(%r[sb]p\)")
+# rbp points to the stack only in a function that sets it so; elsewhere it is a register like others.
+STACK = re.compile(r"\(%rsp\)")
+STACK_OR_FRAME = re.compile(r"\(%r[sb]p\)")
+FRAME = ("mov", "%rsp,%rbp")
 VECTOR = re.compile(r"%?([xyz])mm\d+")
 JUMP = re.compile(r"^j\w+$")
 LEVELS = {"x": "128 bits", "y": "AVX2", "z": "AVX-512"}
@@ -40,6 +43,8 @@ def functions(binary):
                 body.append((int(parts.group(1), 16), parts.group(2), parts.group(3)))
         if name and body:
             yield name, body
+    if process.returncode:
+        sys.exit(f"{binary}: objdump cannot read it")
 
 
 def innermost_loops(body):
@@ -66,6 +71,8 @@ def main():
     for name, body in functions(arguments.binary):
         if not any(MULTIPLY_ADD.match(mnemonic) for _, mnemonic, _ in body):
             continue
+        has_frame = any((mnemonic, operands) == FRAME for _, mnemonic, operands in body)
+        stack = STACK_OR_FRAME if has_frame else STACK
         for start, end in innermost_loops(body):
             loop = body[start:end + 1]
             products = [operands for _, mnemonic, operands in loop if MULTIPLY_ADD.match(mnemonic)]
@@ -74,7 +81,7 @@ def main():
             widths = [match.group(1) for operands in products for match in VECTOR.finditer(operands)]
             level = max(widths, default="x")
             spills = sum(1 for _, mnemonic, operands in loop
-                         if mnemonic.startswith("vmov") and STACK.search(operands) and VECTOR.search(operands))
+                         if mnemonic.startswith("vmov") and stack.search(operands) and VECTOR.search(operands))
             totals[level][0] += 1
             totals[level][1] += spills > 0
             totals[level][2] += spills

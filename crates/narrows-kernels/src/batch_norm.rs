@@ -33,28 +33,28 @@ pub struct BatchNorm<'a> {
 /// Vectors of columns processed together; independent accumulators hide the latency of the additions.
 const UNROLL: usize = 4;
 
-/// Loads [`UNROLL`] vectors from `at` on; lanes past the end are zero.
+/// Loads `N` vectors from `at` on; lanes past the end are zero.
 #[inline(always)]
-fn read<S: Simd>(s: S, numbers: &[f32], at: usize) -> [F<S>; UNROLL] {
-    let mut read = [s.constant(0.0); UNROLL];
-    for i in 0..UNROLL {
+fn read<S: Simd, const N: usize>(s: S, numbers: &[f32], at: usize) -> [F<S>; N] {
+    let mut read = [s.constant(0.0); N];
+    for i in 0..N {
         read[i] = s.read(numbers, at + i * <S as Lanes<f32>>::COUNT);
     }
     read
 }
 
-/// Stores [`UNROLL`] vectors from `at` on; lanes past the end are dropped.
+/// Stores `N` vectors from `at` on; lanes past the end are dropped.
 #[inline(always)]
-fn write<S: Simd>(s: S, numbers: &mut [f32], at: usize, values: [F<S>; UNROLL]) {
-    for i in 0..UNROLL {
+fn write<S: Simd, const N: usize>(s: S, numbers: &mut [f32], at: usize, values: [F<S>; N]) {
+    for i in 0..N {
         s.write(numbers, at + i * <S as Lanes<f32>>::COUNT, values[i]);
     }
 }
 
 /// 1 / sqrt(variance + epsilon), the inverse standard deviation.
 #[inline(always)]
-fn inverse_root<S: Simd>(s: S, variances: &[f32], at: usize, epsilon: f32) -> [F<S>; UNROLL] {
-    let mut roots = read(s, variances, at);
+fn inverse_root<S: Simd, const N: usize>(s: S, variances: &[f32], at: usize, epsilon: f32) -> [F<S>; N] {
+    let mut roots = read::<_, N>(s, variances, at);
     for root in &mut roots {
         *root = s.div(s.constant(1.0), s.sqrt(s.add(*root, s.constant(epsilon))));
     }
@@ -92,7 +92,7 @@ pub fn moments(
         for at in (0..len).step_by(UNROLL * <S as Lanes<f32>>::COUNT) {
             let mut mean = [s.constant(0.0); UNROLL];
             for row in values.chunks_exact(stride) {
-                let x = read(s, &row[first..first + len], at);
+                let x = read::<_, UNROLL>(s, &row[first..first + len], at);
                 for i in 0..UNROLL {
                     mean[i] = s.add(mean[i], x[i]);
                 }
@@ -102,7 +102,7 @@ pub fn moments(
                 *mean = s.div(*mean, rows);
             }
             for row in values.chunks_exact(stride) {
-                let x = read(s, &row[first..first + len], at);
+                let x = read::<_, UNROLL>(s, &row[first..first + len], at);
                 for i in 0..UNROLL {
                     let deviation = s.sub(x[i], mean[i]);
                     deviations[i] = s.add(deviations[i], deviation);
@@ -142,10 +142,10 @@ pub fn normalize(level: Level, out: &mut [f32], values: &[f32], norm: BatchNorm<
         activation: Activation,
     ) {
         for at in (0..width).step_by(UNROLL * <S as Lanes<f32>>::COUNT) {
-            let (mean, shift) = (read(s, norm.means, at), read(s, norm.shifts, at));
-            let factor = norm.factor(s, at);
+            let (mean, shift) = (read::<_, UNROLL>(s, norm.means, at), read::<_, UNROLL>(s, norm.shifts, at));
+            let factor = norm.factor::<_, UNROLL>(s, at);
             for (out, row) in out.chunks_exact_mut(width).zip(values.chunks_exact(width)) {
-                let mut x = read(s, row, at);
+                let mut x = read::<_, UNROLL>(s, row, at);
                 for i in 0..UNROLL {
                     let y = s.mul_add(s.sub(x[i], mean[i]), factor[i], shift[i]);
                     x[i] = activation.apply(s, y);
@@ -190,10 +190,11 @@ pub fn parameter_gradients(
         let len = shifts.len();
         for at in (0..len).step_by(UNROLL * <S as Lanes<f32>>::COUNT) {
             let (mut sum, mut product) = ([s.constant(0.0); UNROLL], [s.constant(0.0); UNROLL]);
-            let (mean, root) = (read(s, means, at), inverse_root(s, variances, at, epsilon));
+            let (mean, root) =
+                (read::<_, UNROLL>(s, means, at), inverse_root::<_, UNROLL>(s, variances, at, epsilon));
             for (dy, row) in gradients.chunks_exact(stride).zip(values.chunks_exact(stride)) {
-                let dy = read(s, &dy[first..first + len], at);
-                let x = read(s, &row[first..first + len], at);
+                let dy = read::<_, UNROLL>(s, &dy[first..first + len], at);
+                let x = read::<_, UNROLL>(s, &row[first..first + len], at);
                 for i in 0..UNROLL {
                     sum[i] = s.add(sum[i], dy[i]);
                     product[i] = s.mul_add(dy[i], s.sub(x[i], mean[i]), product[i]);
@@ -229,40 +230,82 @@ pub fn backward(
     let width = norm.check();
     assert!(out.len() == values.len() && gradients.len() == values.len());
     assert!(shifts.len() == width && scales.len() == width && values.len().is_multiple_of(width));
+    /// The columns from `at` to `end`, of which `N` vectors hold all.
     #[inline(always)]
-    fn run<S: Simd>(
+    fn columns<S: Simd, const N: usize>(
         s: S,
         out: &mut [f32],
         (gradients, values): (&[f32], &[f32]),
         norm: BatchNorm<'_>,
         (shifts, scales): (&[f32], &[f32]),
         rows: usize,
-        width: usize,
+        (at, end): (usize, usize),
         activation: Activation,
     ) {
+        let width = norm.means.len();
         let negative_inverse = s.constant(-1.0 / rows as f32);
-        for at in (0..width).step_by(UNROLL * <S as Lanes<f32>>::COUNT) {
-            // dx = a dy + b (x - m) + c
-            let (mean, a) = (read(s, norm.means, at), norm.factor(s, at));
-            let root = inverse_root(s, norm.variances, at, norm.epsilon);
-            let (mut b, mut c) = (read(s, scales, at), read(s, shifts, at));
-            for i in 0..UNROLL {
-                b[i] = s.mul(s.mul(s.mul(b[i], negative_inverse), root[i]), a[i]);
-                c[i] = s.mul(s.mul(c[i], negative_inverse), a[i]);
+        // dx = a dy + b (x - m) + c
+        let (mean, a) = (read::<_, N>(s, norm.means, at), norm.factor::<_, N>(s, at));
+        let root = inverse_root::<_, N>(s, norm.variances, at, norm.epsilon);
+        let (mut b, mut c) = (read::<_, N>(s, scales, at), read::<_, N>(s, shifts, at));
+        for i in 0..N {
+            b[i] = s.mul(s.mul(s.mul(b[i], negative_inverse), root[i]), a[i]);
+            c[i] = s.mul(s.mul(c[i], negative_inverse), a[i]);
+        }
+        // Four coefficients per column are all registers of a level with 16: there two of them are operands in memory, of which
+        // the compiler must not know that they are the same in each row.
+        let coefficients = [mean, b];
+        let fits = S::HAS_32_REGISTERS || N < UNROLL;
+        let [mean, b] = if fits { &coefficients } else { std::hint::black_box(&coefficients) };
+        let pairs = gradients.chunks_exact(width).zip(values.chunks_exact(width));
+        for (out, (dy, row)) in out.chunks_exact_mut(width).zip(pairs) {
+            let (mut dy, x) = (read::<_, N>(s, &dy[at..end], 0), read::<_, N>(s, &row[at..end], 0));
+            for i in 0..N {
+                let centering = s.mul_add(b[i], s.sub(x[i], mean[i]), c[i]);
+                dy[i] = activation.backward(s, s.mul_add(a[i], dy[i], centering), x[i]);
             }
-            let pairs = gradients.chunks_exact(width).zip(values.chunks_exact(width));
-            for (out, (dy, row)) in out.chunks_exact_mut(width).zip(pairs) {
-                let (mut dy, x) = (read(s, dy, at), read(s, row, at));
-                for i in 0..UNROLL {
-                    let centering = s.mul_add(b[i], s.sub(x[i], mean[i]), c[i]);
-                    dy[i] = activation.backward(s, s.mul_add(a[i], dy[i], centering), x[i]);
-                }
-                write(s, out, at, dy);
-            }
+            write(s, &mut out[at..end], 0, dy);
         }
     }
-    let sums = (shifts, scales);
-    dispatch!(level, s => run(s, out, (gradients, values), norm, sums, rows, width, activation));
+    #[inline(always)]
+    fn run<S: Simd>(
+        s: S,
+        out: &mut [f32],
+        inputs: (&[f32], &[f32]),
+        norm: BatchNorm<'_>,
+        sums: (&[f32], &[f32]),
+        rows: usize,
+        activation: Activation,
+    ) {
+        let (width, lanes) = (norm.means.len(), <S as Lanes<f32>>::COUNT);
+        let mut at = 0;
+        // Whole vectors first: the masks of others would take registers from the coefficients.
+        macro_rules! run_columns {
+            ($($vectors:expr)*) => {$(
+                while at + $vectors * lanes <= width {
+                    let end = at + $vectors * lanes;
+                    columns::<_, { $vectors }>(s, out, inputs, norm, sums, rows, (at, end), activation);
+                    at = end;
+                }
+            )*};
+        }
+        run_columns!(UNROLL 2 1);
+        if at < width {
+            columns::<_, 1>(s, out, inputs, norm, sums, rows, (at, width), activation);
+        }
+    }
+    let (inputs, sums) = ((gradients, values), (shifts, scales));
+    // A constant in each call: no choice in the loop.
+    macro_rules! run_with {
+        ($($activation:ident)*) => {
+            match activation {
+                $(Activation::$activation => dispatch!(level, s => {
+                    run(s, out, inputs, norm, sums, rows, Activation::$activation)
+                }),)*
+            }
+        };
+    }
+    run_with!(Linear Relu Sigmoid Tanh);
 }
 
 /// Updates running statistics r by exponential averaging: r + `weight` (`factor` batch - r). A `factor` of n / (n - 1)
@@ -295,10 +338,10 @@ impl BatchNorm<'_> {
 
     /// scale / sqrt(variance + epsilon).
     #[inline(always)]
-    fn factor<S: Simd>(&self, s: S, at: usize) -> [F<S>; UNROLL] {
-        let mut factors = inverse_root(s, self.variances, at, self.epsilon);
-        let scales = read(s, self.scales, at);
-        for i in 0..UNROLL {
+    fn factor<S: Simd, const N: usize>(&self, s: S, at: usize) -> [F<S>; N] {
+        let mut factors = inverse_root::<_, N>(s, self.variances, at, self.epsilon);
+        let scales = read::<_, N>(s, self.scales, at);
+        for i in 0..N {
             factors[i] = s.mul(factors[i], scales[i]);
         }
         factors

@@ -3,8 +3,12 @@
 use super::tile_shapes::TileShapes;
 use crate::simd::Simd;
 
-/// Rows of the largest tile of levels with 16 registers.
+/// Rows of the largest tile, two registers wide, of levels with 16 registers.
 const FEW_ROWS: usize = 6;
+
+/// Rows of the largest tile that does without a function of its own at such a level: the addresses of more rows take all general
+/// registers, and what surrounds an inlined tile needs some.
+const MAX_INLINED_ROWS: usize = 8;
 
 /// The computation of one tile, generic over its size.
 pub(super) trait TileKernel<S: Simd>: Copy {
@@ -57,7 +61,7 @@ pub(super) trait DispatchTile: TileShapes {
 /// As [`TileKernel::run`].
 #[inline(always)]
 unsafe fn run<S: TileShapes, K: TileKernel<S>, const COUNT: usize, const REGISTERS: usize>(s: S, kernel: K) {
-    if const { S::MAX_ROWS_2 <= FEW_ROWS && !K::IS_LONG } {
+    if const { S::MAX_ROWS_2 <= FEW_ROWS && COUNT <= MAX_INLINED_ROWS && !K::IS_LONG } {
         // SAFETY: guaranteed by the caller.
         return unsafe { kernel.run::<COUNT, REGISTERS>(s) };
     }

@@ -2,6 +2,7 @@
 
 use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, gradient_lies_along_runs};
+use super::tile_shapes::TileShapes;
 use crate::simd::{Lanes, MAX_ROWS, Simd, each_row};
 
 /// Output pixels per block. All tiles are updated with one block before the next, so that the data of the block stays
@@ -11,9 +12,6 @@ const PIXELS_PER_BLOCK: usize = 96;
 /// Runs of at least this many elements are cut into tiles each for itself. Then the rows of a tile are consecutive elements of the
 /// patch, and one address does for all of them.
 const LONG_RUN: usize = 8;
-
-/// Most rows of a tile over several runs: with more, their addresses take registers from the sums.
-const MAX_SCATTERED_ROWS: usize = 10;
 
 /// Columns of a tile whose registers lie along the runs, and its registers per column, by the number of columns.
 const COLUMNS_ALONG_RUNS: usize = 2;
@@ -58,7 +56,7 @@ pub(super) fn gradient<S: DispatchTile>(
             let (part, max_rows) = if table.run_len >= LONG_RUN {
                 (table.run_len, max_rows)
             } else {
-                (k, max_rows.min(MAX_SCATTERED_ROWS))
+                (k, max_rows.min(S::MAX_SCATTERED_ROWS))
             };
             for start_of_part in (0..k).step_by(part.max(1)) {
                 for (row, end_row) in even_chunks(part, max_rows) {
@@ -84,7 +82,7 @@ pub(super) fn gradient<S: DispatchTile>(
     }
 }
 
-impl<S: Simd> TileKernel<S> for GradientTile<'_> {
+impl<S: TileShapes> TileKernel<S> for GradientTile<'_> {
     const IS_LONG: bool = true;
 
     /// Computes `ROWS` elements of the patches x `REGISTERS` registers of columns.
@@ -100,7 +98,7 @@ impl<S: Simd> TileKernel<S> for GradientTile<'_> {
             match (is_whole, is_contiguous) {
                 (true, true) => self.compute::<S, ROWS, REGISTERS, true, true>(s),
                 (false, true) => self.compute::<S, ROWS, REGISTERS, false, true>(s),
-                _ if const { ROWS > MAX_SCATTERED_ROWS } => {
+                _ if const { ROWS > S::MAX_SCATTERED_ROWS } => {
                     unreachable!("tiles over several runs are smaller")
                 }
                 (true, false) => self.compute::<S, ROWS, REGISTERS, true, false>(s),
@@ -115,8 +113,9 @@ impl GradientTile<'_> {
     ///
     /// # Safety
     /// There are `ROWS` offsets. For each entry, the element of each row can be read from `input` and `inside` elements
-    /// from `delta`; each row of `sums` has `inside` elements. With `WHOLE`, `inside` is `REGISTERS` registers. With `CONTIGUOUS`, the
-    /// offsets are consecutive: then one address does for all rows, where twelve would not fit into the registers.
+    /// from `delta`; each row of `sums` has `inside` elements. `inside` is more than `REGISTERS` - 1 registers; with `WHOLE`
+    /// it is `REGISTERS`. With `CONTIGUOUS`, the offsets are consecutive: then one address does for all rows, where twelve
+    /// would not fit into the registers.
     #[inline(always)]
     unsafe fn compute<
         S: Simd,
@@ -131,8 +130,9 @@ impl GradientTile<'_> {
         let Self { offsets, entries, input, delta, sums: to, sums_stride, inside } = self;
         let lanes = <S as Lanes<f32>>::COUNT;
         let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
-        // SAFETY: guaranteed by the caller; a register outside the columns is loaded and stored with a count of 0 at
-        // the end of its row.
+        // Only the last register can be partial: one mask has a register beside the sums, a second one has not.
+        let is_full = |r: usize| WHOLE || r + 1 < REGISTERS;
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let at = |i: usize, r: usize| to.add(i * sums_stride + (r * lanes).min(inside));
             let mut sums = [[s.constant(0.0); REGISTERS]; ROWS];
@@ -140,14 +140,14 @@ impl GradientTile<'_> {
             each_row!(i => {
                 elements[i] = input.add(*offsets.get_unchecked(i));
                 for r in 0..REGISTERS {
-                    sums[i][r] = if WHOLE { s.load(at(i, r)) } else { s.load_first(at(i, r), counts[r]) };
+                    sums[i][r] = if is_full(r) { s.load(at(i, r)) } else { s.load_first(at(i, r), counts[r]) };
                 }
             });
             for entry in entries {
                 let mut ds = [s.constant(0.0); REGISTERS];
                 for r in 0..REGISTERS {
                     let d = delta.add(entry.companion as usize + (r * lanes).min(inside));
-                    ds[r] = if WHOLE { s.load(d) } else { s.load_first(d, counts[r]) };
+                    ds[r] = if is_full(r) { s.load(d) } else { s.load_first(d, counts[r]) };
                 }
                 each_row!(i => {
                     let element = if CONTIGUOUS { elements[0].add(i) } else { elements[i] };
@@ -159,7 +159,7 @@ impl GradientTile<'_> {
             }
             each_row!(i => {
                 for r in 0..REGISTERS {
-                    if WHOLE {
+                    if is_full(r) {
                         s.store(at(i, r), sums[i][r]);
                     } else {
                         s.store_first(at(i, r), sums[i][r], counts[r]);

@@ -2,6 +2,7 @@
 
 use super::dispatch::{DispatchTile, TileKernel};
 use super::gather::{GatherEntry, GatherTable, column_panels, even_chunks, runs_fill_registers_better};
+use crate::elementwise::activation;
 use crate::gemm::Epilogue;
 use crate::simd::{Lanes, Simd, each_row};
 
@@ -69,6 +70,15 @@ pub(super) fn multiply<S: DispatchTile>(
             unsafe { s.dispatch_rows(two_registers, end - start, tile) }
         }
     }
+    if let Epilogue::Forward { activation, .. } = epilogue {
+        let output = written.as_mut_ptr();
+        // Neighbouring pixels are one piece.
+        let pieces = entries.chunk_by(|a, b| b.write as usize == a.write as usize + columns);
+        let pieces =
+            pieces.map(|pixels| (output.wrapping_add(pixels[0].write as usize), pixels.len() * columns));
+        // SAFETY: the columns of each entry lie inside `written` (asserted).
+        unsafe { activation::finish(s, activation, pieces) }
+    }
 }
 
 impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
@@ -92,8 +102,10 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
             // A macro, not a closure: a closure would capture the sums by reference and move them to memory.
             macro_rules! multiply_runs {
                 ($runs:expr, $run_len:expr) => {
-                    for run in 0..$runs {
-                        for at in run * pitch..run * pitch + $run_len {
+                    let mut start = 0;
+                    for _ in 0..$runs {
+                        let mut at = start;
+                        loop {
                             let mut ws = [s.constant(0.0); REGISTERS];
                             for r in 0..REGISTERS {
                                 ws[r] = s.load(weights.add(r * lanes));
@@ -105,15 +117,20 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
                                 }
                             });
                             weights = weights.add(REGISTERS * lanes);
+                            at += 1;
+                            if at == start + $run_len {
+                                break;
+                            }
                         }
+                        start += pitch;
                     }
                 };
             }
             // 3 x 3 kernels on one channel: nine iterations are too few for a loop, so they are unrolled.
             if runs == 3 && run_len == 3 {
-                multiply_runs!(3, 3)
-            } else {
-                multiply_runs!(runs, run_len)
+                multiply_runs!(3, 3);
+            } else if run_len > 0 {
+                multiply_runs!(runs, run_len);
             }
             let whole = inside == REGISTERS * lanes;
             let counts = [inside.min(lanes), inside.saturating_sub(lanes)];
@@ -135,7 +152,7 @@ impl<S: Simd> TileKernel<S> for MultiplyTile<'_> {
                     let value = match epilogue {
                         Epilogue::Store => sum,
                         Epilogue::Accumulate => s.add(sum, load(to, r)),
-                        Epilogue::Forward { activation, .. } => activation.apply(s, sum),
+                        Epilogue::Forward { activation, .. } => activation.apply_in_registers(s, sum),
                         Epilogue::Backward { activation, outputs } => {
                             let y = load(outputs.as_ptr().add(entry.companion as usize + column), r);
                             activation.backward(s, sum, y)

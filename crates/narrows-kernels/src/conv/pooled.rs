@@ -162,7 +162,7 @@ impl<S: Simd, const ARGMAX: bool> TileKernel<S> for PooledTile<'_, ARGMAX> {
                         }
                         largest = s.max(largest, x);
                     }
-                    let value = activation.apply(s, s.add(largest, bias));
+                    let value = activation.apply_in_registers(s, s.add(largest, bias));
                     store(output.add(entry.write as usize + column), value);
                     if ARGMAX {
                         store(argmax.add(entry.companion as usize + column), index);

@@ -32,6 +32,19 @@ impl Activation {
         }
     }
 
+    /// What a kernel does with sums in registers: activation(x), or x if the activation takes an exponential whose constants
+    /// would take the registers of the sums. [`finish`] follows when the sums are stored.
+    #[inline(always)]
+    pub(crate) fn apply_in_registers<S: Simd>(self, s: S, x: F<S>) -> F<S> {
+        if S::HAS_32_REGISTERS {
+            return self.apply(s, x);
+        }
+        match self {
+            Self::Linear | Self::Sigmoid | Self::Tanh => x,
+            Self::Relu => Self::Relu.apply(s, x),
+        }
+    }
+
     /// `gradient` times the derivative, evaluated from the *output* `y` of the activation.
     #[inline(always)]
     pub(crate) fn backward<S: Simd>(self, s: S, gradient: F<S>, y: F<S>) -> F<S> {
@@ -47,14 +60,67 @@ impl Activation {
 
 /// Applies the activation to each value in place.
 pub fn forward(level: Level, values: &mut [f32], activation: Activation) {
-    #[inline(always)]
-    fn run<S: Simd>(s: S, values: &mut [f32], activation: Activation) {
-        for at in (0..values.len()).step_by(<S as Lanes<f32>>::COUNT) {
-            let y = activation.apply(s, s.read(values, at));
-            s.write(values, at, y);
-        }
+    dispatch!(level, s => apply_in_place(s, values, activation));
+}
+
+#[inline(always)]
+fn apply_in_place<S: Simd>(s: S, values: &mut [f32], activation: Activation) {
+    for at in (0..values.len()).step_by(<S as Lanes<f32>>::COUNT) {
+        let y = activation.apply(s, s.read(values, at));
+        s.write(values, at, y);
     }
-    dispatch!(level, s => run(s, values, activation));
+}
+
+/// Evaluates an expression with an activation that is a constant in each copy, in a function of its own: the constants of an
+/// exponential take registers that a kernel needs for its sums.
+macro_rules! outline_exponential {
+    ($s:ident, $activation:ident, $constant:ident => $work:expr) => {
+        match $activation {
+            Activation::Linear | Activation::Relu => unreachable!("no exponential"),
+            Activation::Sigmoid => $s.outline(
+                #[inline(always)]
+                || {
+                    const $constant: Activation = Activation::Sigmoid;
+                    $work
+                },
+            ),
+            Activation::Tanh => $s.outline(
+                #[inline(always)]
+                || {
+                    const $constant: Activation = Activation::Tanh;
+                    $work
+                },
+            ),
+        }
+    };
+}
+
+/// Applies sigmoid or tanh to the registers of a tile.
+#[inline(always)]
+pub(crate) fn apply_to_vectors<S: Simd>(s: S, activation: Activation, vectors: &mut [F<S>]) {
+    outline_exponential!(s, activation, ACTIVATION => for x in vectors.iter_mut() {
+        *x = ACTIVATION.apply(s, *x);
+    });
+}
+
+/// Applies what [`Activation::apply_in_registers`] leaves out to stored pieces of memory.
+///
+/// # Safety
+/// Each piece, an address and a length, is valid for reads and writes.
+#[inline(always)]
+pub(crate) unsafe fn finish<S: Simd>(
+    s: S,
+    activation: Activation,
+    pieces: impl Iterator<Item = (*mut f32, usize)>,
+) {
+    if S::HAS_32_REGISTERS || matches!(activation, Activation::Linear | Activation::Relu) {
+        return;
+    }
+    outline_exponential!(s, activation, ACTIVATION => for (start, len) in pieces {
+        // SAFETY: guaranteed by the caller.
+        let piece = unsafe { std::slice::from_raw_parts_mut(start, len) };
+        apply_in_place(s, piece, ACTIVATION);
+    });
 }
 
 /// Multiplies each gradient by the derivative of the activation, evaluated from the activation's outputs.
@@ -112,12 +178,18 @@ pub fn softmax(level: Level, values: &mut [f32], width: usize) {
 pub(crate) fn softmax_row<S: Simd>(s: S, row: &mut [f32]) -> (f32, f32) {
     let lanes = <S as Lanes<f32>>::COUNT;
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
-    let shift = s.constant(largest);
+    // In a function of its own: the constants of the exponential take the registers of what the caller holds.
+    s.outline(
+        #[inline(always)]
+        || {
+            let shift = s.constant(largest);
+            for at in (0..row.len()).step_by(lanes) {
+                let e = math::exp(s, s.sub(s.read(row, at), shift));
+                s.write(row, at, e);
+            }
+        },
+    );
     let mut sum = 0.0;
-    for at in (0..row.len()).step_by(lanes) {
-        let e = math::exp(s, s.sub(s.read(row, at), shift));
-        s.write(row, at, e);
-    }
     for &e in row.iter() {
         sum += e;
     }

@@ -1,7 +1,7 @@
 //! Epilogues: bias, activation or its derivative, applied to a tile while it is in registers.
 
 use super::tile::{Accumulators, NR_VECTORS, TilePosition};
-use crate::elementwise::activation::Activation;
+use crate::elementwise::activation::{Activation, apply_to_vectors};
 use crate::simd::{F, Lanes, Simd};
 
 /// The operation applied to each element x of an f32 product before it is stored.
@@ -104,8 +104,18 @@ impl<S: Simd> ApplyEpilogue<S, f32> for Epilogue<'_> {
                 match activation {
                     Activation::Linear => {}
                     Activation::Relu => map_registers!(sums, x => Activation::Relu.apply(s, x)),
-                    Activation::Sigmoid => map_registers!(sums, x => Activation::Sigmoid.apply(s, x)),
-                    Activation::Tanh => map_registers!(sums, x => Activation::Tanh.apply(s, x)),
+                    Activation::Sigmoid if S::HAS_32_REGISTERS => {
+                        map_registers!(sums, x => Activation::Sigmoid.apply(s, x));
+                    }
+                    Activation::Tanh if S::HAS_32_REGISTERS => {
+                        map_registers!(sums, x => Activation::Tanh.apply(s, x));
+                    }
+                    Activation::Sigmoid | Activation::Tanh => {
+                        // A copy, so that the sums are in memory here only.
+                        let mut copy = sums;
+                        apply_to_vectors(s, activation, copy.as_flattened_mut());
+                        sums = copy;
+                    }
                 }
             }
             Epilogue::Backward { activation: Activation::Linear, .. } => {}

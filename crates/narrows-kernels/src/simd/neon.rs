@@ -99,6 +99,8 @@ impl Lanes<f64> for Neon {
 }
 
 impl Simd for Neon {
+    const HAS_32_REGISTERS: bool = true;
+
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> float32x4_t {
         // SAFETY: the caller guarantees 4 readable bytes.

@@ -65,6 +65,8 @@ lanes!(f32);
 lanes!(f64);
 
 impl<const N: usize> Simd for Portable<N> {
+    const HAS_32_REGISTERS: bool = false;
+
     #[inline(always)]
     fn sub(self, a: F<Self>, b: F<Self>) -> F<Self> {
         std::array::from_fn(|i| a[i] - b[i])

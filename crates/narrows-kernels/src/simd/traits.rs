@@ -93,6 +93,9 @@ pub(crate) type F<S> = <S as Lanes<f32>>::Vector;
 
 /// Vectors of f32: arithmetic, rounding, comparison and reduction on top of [`Lanes`].
 pub(crate) trait Simd: Lanes<f32> {
+    /// Whether the instruction set has 32 vector registers: enough for the constants of an exponential beside the sums of a tile.
+    const HAS_32_REGISTERS: bool;
+
     fn sub(self, a: F<Self>, b: F<Self>) -> F<Self>;
     fn mul(self, a: F<Self>, b: F<Self>) -> F<Self>;
     fn div(self, a: F<Self>, b: F<Self>) -> F<Self>;

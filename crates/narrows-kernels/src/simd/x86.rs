@@ -47,19 +47,24 @@ macro_rules! methods {
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static MASK_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Implements [`Outline`] for a token, with the target features that the token proves.
+/// Implements [`Outline`] for a token, with the target features that the token proves. Two functions, of which the first is a
+/// jump to the second: the compiler keeps `inline(never)` of a function with target features only in callers that have them, too,
+/// and this call is written in one that has not. The second cannot be inlined into the first, which lacks its features.
 macro_rules! outline {
     ($token:ty: $features:literal) => {
         impl Outline for $token {
             #[inline(always)]
             fn outline<R>(self, work: impl FnOnce() -> R) -> R {
-                #[inline(never)]
                 #[target_feature(enable = $features)]
                 fn vectorize<R>(work: impl FnOnce() -> R) -> R {
                     work()
                 }
-                // SAFETY: the token proves that the processor has these instructions.
-                unsafe { vectorize(work) }
+                #[inline(never)]
+                fn separate<R>(work: impl FnOnce() -> R) -> R {
+                    // SAFETY: the token proves that the processor has these instructions.
+                    unsafe { vectorize(work) }
+                }
+                separate(work)
             }
         }
     };
@@ -142,6 +147,8 @@ impl Lanes<f64> for Avx2 {
 }
 
 impl Simd for Avx2 {
+    const HAS_32_REGISTERS: bool = false;
+
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m256 {
         // SAFETY: guaranteed by the caller.
@@ -293,6 +300,8 @@ impl Lanes<f64> for Avx512 {
 }
 
 impl Simd for Avx512 {
+    const HAS_32_REGISTERS: bool = true;
+
     #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8) -> __m512 {
         // SAFETY: guaranteed by the caller.
