@@ -8,7 +8,9 @@ fn place() -> Place {
     place.fit("pca iris --code-size 2 --out m.narrows --report r");
     place.write("two.csv", "a,b\n1,2\n3,4\n5,7\n");
     place.write("ragged.csv", "a,b\n1,2\n3\n");
-    place.write("words.csv", "a,b\n1,2\n3,blue\n");
+    // One text among numbers is a slip, not a category.
+    let numbers: String = (0..20).map(|row| format!("{},{}\n", row * row % 7, row)).collect();
+    place.write("words.csv", format!("a,b\n1,2\n3,blue\n{numbers}"));
     place.write("one.csv", "a,b\n1,2\n");
     place.write("empty.csv", "");
     place.write("broken.toml", "method = \"pca\n");
