@@ -63,6 +63,12 @@ impl Statistics {
                 *mean *= n / (n - missing as f64);
             }
         }
+        // A sum rounds: the mean of a constant column would differ from its value by some units in the last place.
+        for ((mean, &least), &most) in found.mean.iter_mut().zip(&found.least).zip(&found.most) {
+            if least == most {
+                *mean = least;
+            }
+        }
         Ok(found)
     }
 

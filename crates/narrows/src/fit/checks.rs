@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::engine::Engine;
 use crate::network::plan::Plan;
-use crate::recipe::{AutoencoderRecipe, Train};
+use crate::recipe::{AutoencoderRecipe, Function, Layer, Loss, Recipe, Train};
 
 /// Refuses held-out rows of another length than the training rows, and empty data sets.
 pub(super) fn check_lengths(training: &Dataset<'_>, held_out: &Dataset<'_>) -> Result<()> {
@@ -94,6 +94,44 @@ pub(super) fn check_unit_range(
         data.name
     ))
     .hint("scale the columns with scale = \"min_max\", or use loss = \"mse\" with a decoder that ends in \"linear\""))
+}
+
+/// A clause on training rows that the outputs of a network cannot reach, since its last function has a range: None where it has none,
+/// the loss refuses such rows itself, or the rows lie in it.
+pub(super) fn out_of_reach(
+    recipe: &Recipe,
+    scaling: &Scaling,
+    rows: &Measured<'_>,
+) -> Result<Option<String>> {
+    let Recipe::Autoencoder(network) = recipe else { return Ok(None) };
+    let range = match network.decoder.last() {
+        Some(Layer::Function(Function::Sigmoid | Function::Softmax)) => (0.0, 1.0),
+        Some(Layer::Function(Function::Tanh)) => (-1.0, 1.0),
+        Some(Layer::Function(Function::Relu | Function::Softplus)) => (0.0, f64::INFINITY),
+        _ => return Ok(None),
+    };
+    if network.loss.needs_shares() || network.loss == Loss::Mixed {
+        return Ok(None);
+    }
+    let (least, most) = (range.0 - 1e-6, range.1 + 1e-6);
+    let width = rows.source.shape().len();
+    let (mut outside, mut all) = (0usize, 0usize);
+    each_block(rows.source, |_, block| {
+        scaling.apply_f64(block, width);
+        all += block.iter().filter(|value| !value.is_nan()).count();
+        outside += block.iter().filter(|&&value| value < least || value > most).count();
+        Ok(())
+    })?;
+    if outside == 0 {
+        return Ok(None);
+    }
+    let what =
+        if range.1.is_finite() { format!("{}..{}", range.0, range.1) } else { "0 and above".to_owned() };
+    let percent = 100.0 * outside as f64 / all.max(1) as f64;
+    let percent = if percent < 0.1 { "under 0.1".to_owned() } else { format!("{percent:.1}") };
+    Ok(Some(format!(
+        "its outputs lie in {what}, and {percent} % of the numbers do not: end the decoder in \"linear\", or scale = \"min_max\""
+    )))
 }
 
 /// 0..1, with a tolerance for the rounding error of scaling.

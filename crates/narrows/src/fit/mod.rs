@@ -29,6 +29,7 @@ mod start;
 use std::ops::ControlFlow;
 
 pub use autoencoder::Autoencoder;
+use checks::out_of_reach;
 pub use checks::training_memory;
 pub use elimination::{ELIMINATED, Elimination};
 pub use gaps::{ColumnGaps, Gaps};
@@ -264,6 +265,9 @@ fn no_verdict(held_out: &str, reason: &dyn std::fmt::Display) -> String {
 /// From this share of the variance on, columns differ by rounding.
 const LOSSLESS: f64 = 0.999_999;
 
+/// Differences below this have squares that lose digits or are 0 (the least normal number is 2.2e-308).
+const LEAST_SPREAD: f64 = 1e-145;
+
 /// The largest number of held-out rows whose codes are kept.
 const KEPT_CODES: usize = 10_000;
 
@@ -355,7 +359,29 @@ impl FitJob<'_> {
         crate::model::check_units(element, &self.measured[1])
             .map_err(|error| error.at(&self.held_out.name))?;
         let columns = self.training.encoded.as_deref().map(Vec::as_slice);
-        Scaling::learn_encoded(scale, &self.measured[0], columns, self.levels.unwrap_or(levels))
+        let scaling =
+            Scaling::learn_encoded(scale, &self.measured[0], columns, self.levels.unwrap_or(levels))?;
+        self.refuse_underflow(&scaling)?;
+        Ok(scaling)
+    }
+
+    /// Refuses rows that differ so little that the squares of their differences underflow: they would all seem equal.
+    fn refuse_underflow(&self, scaling: &Scaling) -> Result<()> {
+        if self.training.rows.element() != Element::F64 {
+            return Ok(());
+        }
+        let found = self.measured[0].statistics()?;
+        let spread = (0..found.least.len())
+            .map(|at| (found.most[at] - found.least[at]) / scaling.scales[at % scaling.scales.len()].abs())
+            .fold(0.0, f64::max);
+        if spread > 0.0 && spread < LEAST_SPREAD {
+            return Err(Error::data(format!(
+                "{}: its numbers differ by {spread:.0e} at most, and the squares of such differences are 0 in double precision",
+                self.training.name
+            ))
+            .hint("scale the columns: scale = \"standard\""));
+        }
+        Ok(())
     }
 
     /// Announces a stage; false where the callback stops the fit before it.
@@ -436,9 +462,10 @@ impl FitJob<'_> {
                 }
                 None => {
                     let sentence = verdict(recipe, sizes, &measured.metrics, &baselines, training);
+                    let reach = out_of_reach(recipe, &model.scaling, &self.measured[0])?;
                     let columns =
                         columns_clause(&columns).filter(|_| measured.metrics.explained_variance < LOSSLESS);
-                    [sentence].into_iter().chain(columns).collect::<Vec<_>>().join("; ")
+                    [sentence].into_iter().chain(reach).chain(columns).collect::<Vec<_>>().join("; ")
                 }
             },
             evaluation: measured.metrics,

@@ -238,3 +238,32 @@ fn a_description_of_columns_that_makes_no_sense_is_refused() {
     assert!(!String::from_utf8_lossy(&plain).contains(r#"\"columns\""#), "an array has no columns");
     assert!((evaluate(&model, &table).explained_variance - 1.0).abs() < 1.0);
 }
+
+/// Cases from practice whose right values were computed by another road (NumPy, scikit-learn).
+#[test]
+fn constant_columns_keep_their_scale_and_outputs_out_of_reach_are_named() {
+    let rows: String = (0..22).map(|row| format!("{},{},0.1\n", (row * 7) % 11, (row * 5) % 13)).collect();
+    let table = read(&format!("a,b,flow\n{rows}"));
+    let model = fit(&Recipe::pca(2).with("scale", "standard").unwrap(), &table, &table).model;
+    assert_eq!(
+        (model.scaling().offsets[2], model.scaling().scales[2]),
+        (0.1, 1.0),
+        "whatever the sum rounds to"
+    );
+    let moved = read("a,b,flow\n1,2,0.6\n3,7,0.1\n");
+    let error = evaluate(&model, &moved).squared_error_per_row;
+    assert!((error - 0.25 / 2.0).abs() < 1e-9, "the two components rebuild a and b: {error}");
+
+    let iris = narrows_datasets::iris();
+    for (scale, share) in [("scale=none", "in 0..1, and 9"), ("scale=standard", "in 0..1, and 6")] {
+        let verdict =
+            fit(&recipe("single", &["loss=mse", "train.epochs=2", "code_size=2", scale]), &iris, &iris)
+                .verdict()
+                .to_owned();
+        assert!(verdict.contains(share), "{verdict}");
+    }
+    let tiny: Vec<f64> = (0..60).map(|at| f64::from(at * at % 17) * 1e-170).collect();
+    let tiny = narrows::Table::new(narrows::data::Values::F64(tiny), narrows::Shape::flat(3)).unwrap();
+    let error = narrows::fit(&Recipe::pca(2), &tiny, Default::default()).err().unwrap().to_string();
+    assert!(error.contains("e-169") && error.contains("standard"), "{error}");
+}
