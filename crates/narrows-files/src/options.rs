@@ -76,10 +76,5 @@ pub(crate) fn damaged(place: &str, what: impl fmt::Display) -> Error {
 
 /// `` `a`, `b` and 3 more ``: at most five names.
 pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.as_ref())).collect();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    narrows::base::text::listed(names, 5)
 }

@@ -28,6 +28,19 @@ pub fn short_text(text: &str, limit: usize) -> String {
     }
 }
 
+/// Names for a message, in backticks, the first `most` of them: `` `a`, `b` and 3 more ``.
+pub fn listed<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(most)
+        .map(|name| format!("`{}`", escaped(&short_text(name.as_ref(), 40))))
+        .collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        rest => format!("{} and {rest} more", shown.join(", ")),
+    }
+}
+
 /// A fraction as a percentage with two decimals: `1.25 %`.
 pub fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)

@@ -4,20 +4,29 @@ use std::ops::Range;
 
 use crate::base::text::{escaped, short_text};
 use crate::data::schema::{ColumnKind, Schema};
-use crate::data::{ColumnError, EncodedColumn, Source};
-use crate::error::Result;
+use crate::data::{ColumnError, EncodedColumn};
 use crate::model::Model;
+use crate::model::evaluator::EvaluatedRows;
 use crate::model::metrics::ColumnMetrics;
-use crate::network::engine::map_chunks;
 
-/// The metrics of each column on rows that the model's schema encodes; none for a model of an array. Missing cells do not count.
-pub(crate) fn column_metrics(model: &Model, rows: &dyn Source) -> Result<Vec<ColumnMetrics>> {
-    let Some(schema) = &model.schema else { return Ok(Vec::new()) };
-    let columns = schema.encoded_columns();
-    let evaluator = || model.evaluator(model.compute.level);
-    let chunks = map_chunks(rows.rows(), model.compute.threads, evaluator, |evaluator, range| {
-        let evaluated = evaluator.rows(rows, &range.collect::<Vec<_>>())?;
-        let mut sums: Vec<ColumnSums> = columns.iter().map(ColumnSums::new).collect();
+/// Sums over rows for the metrics of each column that the model's schema encodes; none for a model of an array. Missing cells do not
+/// count.
+pub(super) struct TableSums {
+    columns: Vec<EncodedColumn>,
+    sums: Vec<ColumnSums>,
+}
+
+impl TableSums {
+    pub fn new(model: &Model) -> Self {
+        let columns = model.schema.as_ref().map(|schema| schema.encoded_columns()).unwrap_or_default();
+        Self { sums: columns.iter().map(ColumnSums::new).collect(), columns }
+    }
+
+    pub fn add(&mut self, model: &Model, evaluated: &EvaluatedRows) {
+        if self.columns.is_empty() {
+            return;
+        }
+        let Self { columns, sums } = self;
         let width = model.shape.len();
         let unscale = |values: &[f64]| {
             let mut values = values.to_vec();
@@ -26,17 +35,23 @@ pub(crate) fn column_metrics(model: &Model, rows: &dyn Source) -> Result<Vec<Col
         };
         let (cells, outputs) = (unscale(&evaluated.rows), unscale(&evaluated.outputs));
         for (row, output) in cells.chunks_exact(width).zip(outputs.chunks_exact(width)) {
-            columns.iter().zip(&mut sums).for_each(|(column, sum)| {
+            columns.iter().zip(&mut *sums).for_each(|(column, sum)| {
                 sum.add(&row[column.range.clone()], &output[column.range.clone()]);
             });
         }
-        Ok(sums)
-    })?;
-    let mut sums: Vec<ColumnSums> = columns.iter().map(ColumnSums::new).collect();
-    for chunk in &chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, chunk)| sum.merge(chunk));
     }
-    Ok(named(schema, &columns).zip(&sums).map(|((name, kind), sum)| sum.metrics(name, kind)).collect())
+
+    pub fn merge(&mut self, other: &Self) {
+        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, other)| sum.merge(other));
+    }
+
+    pub fn metrics(&self, model: &Model) -> Vec<ColumnMetrics> {
+        let Some(schema) = &model.schema else { return Vec::new() };
+        named(schema, &self.columns)
+            .zip(&self.sums)
+            .map(|((name, kind), sum)| sum.metrics(name, kind))
+            .collect()
+    }
 }
 
 /// The name and the kind of each encoded column.

@@ -1,10 +1,11 @@
 //! Reconstruction metrics: the errors of a model on rows. Of rows with gaps they are errors on the observed numbers alone: sums over
 //! these, and means over their number.
 
+use super::columns::TableSums;
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::model::evaluator::EvaluatedRows;
-use crate::model::metrics::{Reconstruction, RowScores};
+use crate::model::metrics::{ColumnMetrics, Reconstruction, RowScores};
 use crate::model::{Fitted, Model, Part};
 use crate::network::engine::{self, is_dead, map_chunks};
 use crate::recipe::Loss;
@@ -20,6 +21,8 @@ pub(crate) fn evaluate(model: &Model, rows: &dyn Source) -> Result<Reconstructio
 /// The metrics of a model on rows.
 pub(crate) struct Measured {
     pub metrics: Reconstruction,
+    /// The metrics of each column of a table; empty for rows of an array.
+    pub columns: Vec<ColumnMetrics>,
     /// The codes of the first rows.
     pub codes: Vec<f32>,
     /// Why the metrics are not finite, where they are not; it names the first row.
@@ -35,15 +38,17 @@ pub(crate) fn measure(model: &Model, rows: &dyn Source, keep: usize) -> Result<M
         let evaluated = evaluator.rows(rows, &range.clone().collect::<Vec<_>>())?;
         let kept = keep.saturating_sub(range.start).min(range.len()) * code_size;
         let codes: Vec<f32> = evaluated.codes[..kept].iter().map(|&value| value as f32).collect();
-        let mut sums = ErrorSums::new(model);
+        let (mut sums, mut columns) = (ErrorSums::new(model), TableSums::new(model));
         let scores = evaluated.scores();
         sums.add(model, &evaluated, &scores);
+        columns.add(model, &evaluated);
         let bad = evaluated.first_not_finite(&scores).map(|row| range.start + row);
-        Ok((sums, codes, bad))
+        Ok((sums, columns, codes, bad))
     })?;
-    let mut sums = ErrorSums::new(model);
-    for (chunk, ..) in &chunks {
-        sums.merge(chunk);
+    let (mut sums, mut columns) = (ErrorSums::new(model), TableSums::new(model));
+    for (of_rows, of_columns, ..) in &chunks {
+        sums.merge(of_rows);
+        columns.merge(of_columns);
     }
     let metrics = sums.metrics(model);
     let not_finite = match chunks.iter().find_map(|(.., bad)| *bad) {
@@ -54,8 +59,8 @@ pub(crate) fn measure(model: &Model, rows: &dyn Source, keep: usize) -> Result<M
         ),
         None => None,
     };
-    let codes = chunks.into_iter().flat_map(|(_, codes, _)| codes).collect();
-    Ok(Measured { metrics, codes, not_finite })
+    let codes = chunks.into_iter().flat_map(|(.., codes, _)| codes).collect();
+    Ok(Measured { metrics, columns: columns.metrics(model), codes, not_finite })
 }
 
 /// The scores of each row, in the order of the rows.

@@ -42,7 +42,7 @@ use crate::data::scaling::{Levels, Scale, Scaling, choose_scale};
 use crate::data::stats::Measured;
 use crate::data::{Dataset, Element, hold_out};
 use crate::error::{Error, Result};
-use crate::evaluation::columns::{column_metrics, columns_clause};
+use crate::evaluation::columns::columns_clause;
 use crate::evaluation::reconstruction::measure;
 use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
 use crate::model::metrics::{Baselines, ColumnMetrics, ReconstructionSummary};
@@ -329,17 +329,23 @@ impl FitJob<'_> {
             has_gaps |= measured.statistics()?.missing.iter().any(|&missing| missing > 0);
         }
         if has_gaps && self.measured[0].source.element() != Element::U8 {
-            let training = self.measured[0].statistics()?;
-            if let Some(column) = training.missing.iter().position(|&missing| missing == training.rows) {
-                return Err(Error::data(format!(
-                    "{}: column {}: every value is missing",
-                    self.training.name,
-                    column + 1
-                ))
-                .hint("leave out the column"));
-            }
+            self.refuse_empty_columns()?;
         }
         Ok(has_gaps)
+    }
+
+    /// Refuses training rows of which a column has no value at all.
+    fn refuse_empty_columns(&self) -> Result<()> {
+        let (training, statistics) = (self.training, self.measured[0].statistics()?);
+        let Some(column) = statistics.missing.iter().position(|&missing| missing == statistics.rows) else {
+            return Ok(());
+        };
+        let place = match training.columns.as_ref().and_then(|names| names.get(column)) {
+            Some(name) => format!("column `{}`", escaped(name)),
+            None => format!("column {}", column + 1),
+        };
+        Err(Error::data(format!("{}: {place}: all its values are missing", training.name))
+            .hint("remove the column"))
     }
 
     /// The scale of a recipe; `auto` is resolved by the statistics of the rows.
@@ -419,7 +425,6 @@ impl FitJob<'_> {
             fitted,
             summary: None,
             part: Part::Whole,
-            encoded: self.training.encoded.clone(),
             classes: None,
             schema: self.training.schema().cloned(),
             compute: self.compute,
@@ -444,7 +449,6 @@ impl FitJob<'_> {
             Baselines::measure(moments, &model, &Filled::new(held_out, means))?
         };
         let measured = measure(&model, held_out, KEPT_CODES)?;
-        let columns = column_metrics(&model, held_out)?;
         let sizes = ModelSizes {
             width: model.shape.len(),
             code: model.code_shape().len(),
@@ -463,14 +467,14 @@ impl FitJob<'_> {
                 None => {
                     let sentence = verdict(recipe, sizes, &measured.metrics, &baselines, training);
                     let reach = out_of_reach(recipe, &model.scaling, &self.measured[0])?;
-                    let columns =
-                        columns_clause(&columns).filter(|_| measured.metrics.explained_variance < LOSSLESS);
+                    let columns = columns_clause(&measured.columns)
+                        .filter(|_| measured.metrics.explained_variance < LOSSLESS);
                     [sentence].into_iter().chain(reach).chain(columns).collect::<Vec<_>>().join("; ")
                 }
             },
             evaluation: measured.metrics,
             baselines,
         }));
-        Ok((model, HeldOutResults { codes: measured.codes, columns }))
+        Ok((model, HeldOutResults { codes: measured.codes, columns: measured.columns }))
     }
 }

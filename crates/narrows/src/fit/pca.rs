@@ -93,14 +93,7 @@ fn find_gaps(job: &FitJob<'_>) -> Result<Option<Gaps>> {
         return Ok(None);
     }
     let (training, statistics) = (job.training, job.measured[0].statistics()?);
-    if let Some(column) = statistics.missing.iter().position(|&missing| missing == statistics.rows) {
-        let place = match training.columns.as_ref().and_then(|names| names.get(column)) {
-            Some(name) => format!("column `{name}`"),
-            None => format!("column {}", column + 1),
-        };
-        return Err(Error::data(format!("{}: {place}: all its values are missing", training.name))
-            .hint("remove the column"));
-    }
+    job.refuse_empty_columns()?;
     Ok(Some(Gaps::of(statistics, training.encoded.as_deref().map(Vec::as_slice))))
 }
 

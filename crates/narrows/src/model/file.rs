@@ -448,9 +448,7 @@ impl ModelHead {
             }
         };
         let compute = Compute::default();
-        let encoded = schema.as_ref().map(|schema| Arc::new(schema.encoded_columns()));
         Ok(Model {
-            encoded,
             recipe,
             shape,
             element,

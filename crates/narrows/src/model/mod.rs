@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::compute::Compute;
 use crate::data::scaling::Scaling;
-use crate::data::{Dataset, Element, EncodedColumn, Schema, Shape};
+use crate::data::{Dataset, Element, Schema, Shape};
 use crate::error::{Error, Result};
 use crate::network::engine::code_units;
 use crate::network::plan::{LayerTable, Plan};
@@ -63,8 +63,6 @@ pub struct Model {
     pub(crate) fitted: Fitted,
     pub(crate) summary: Option<Summary>,
     pub(crate) part: Part,
-    /// The columns of the table that a row encodes, if it encodes one.
-    pub(crate) encoded: Option<Arc<Vec<EncodedColumn>>>,
     /// The names of the classes in the order of the outputs; for a classifier only.
     pub(crate) classes: Option<Vec<String>>,
     /// The columns of the table that the model was fitted on; None for rows of an array.
@@ -84,7 +82,6 @@ impl PartialEq for Model {
             && self.fitted == other.fitted
             && self.summary == other.summary
             && self.part == other.part
-            && self.encoded == other.encoded
             && self.classes == other.classes
             && self.schema == other.schema
     }

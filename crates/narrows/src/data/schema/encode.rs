@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::columns::{ColumnKind, Level, OTHER, Schema, SchemaColumn, number};
 use super::dates;
 use super::infer::is_identifier_name;
-use crate::base::text::{escaped, short_text};
+use crate::base::text::{escaped, listed, short_text};
 use crate::data::source::each_block;
 use crate::data::{Access, Content, Element, Frame, FrameColumn, Shape, Source};
 use crate::error::{Error, Result};
@@ -57,14 +57,13 @@ impl Schema {
         if !has_names {
             return self.sources_by_number(frame, notes);
         }
-        let find = |column: &SchemaColumn| frame.columns.iter().position(|other| other.name == column.name);
-        let sources: Vec<Option<usize>> = self.columns.iter().map(find).collect();
-        let list = |names: &[&str]| {
-            let shown: Vec<String> =
-                names.iter().take(8).map(|name| format!("`{}`", escaped(&short_text(name, 40)))).collect();
-            let rest = names.len() - shown.len();
-            if rest > 0 { format!("{} and {rest} more", shown.join(", ")) } else { shown.join(", ") }
+        // A column without a name, among others with names, is that of its number.
+        let find = |(at, column): (usize, &SchemaColumn)| match &column.name {
+            Some(_) => frame.columns.iter().position(|other| other.name == column.name),
+            None => frame.columns.get(at).filter(|other| other.name.is_none()).map(|_| at),
         };
+        let sources: Vec<Option<usize>> = self.columns.iter().enumerate().map(find).collect();
+        let list = |names: &[&str]| listed(names, 8);
         let missing: Vec<&str> = self
             .columns
             .iter()

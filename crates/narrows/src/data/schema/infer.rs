@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::columns::{ColumnKind, Kind, Level, OTHER, Schema, SchemaColumn, number};
 use super::dates;
-use crate::base::text::{escaped, short_text};
+use crate::base::text::{escaped, listed, short_text};
 use crate::data::source::each_block;
 use crate::data::{Content, Frame, FrameColumn};
 use crate::error::{Error, Result};
@@ -103,17 +103,10 @@ pub fn find_column(columns: &[FrameColumn], wanted: &str, option: &str) -> Resul
         }
         (None, None) => {
             let error = Error::data(format!("no column is called `{}`", escaped(&short_text(wanted, 40))));
-            let names: Vec<String> = columns
-                .iter()
-                .filter_map(|column| column.name.as_deref())
-                .take(12)
-                .map(|name| format!("`{}`", escaped(&short_text(name, 40))))
-                .collect();
-            let rest = columns.len() - names.len();
-            Err(match names.len() {
-                0 => error.hint("there is no header: give the column's number, from 1"),
-                _ if rest > 0 => error.hint(format!("the columns are {} and {rest} more", names.join(", "))),
-                _ => error.hint(format!("the columns are {}", names.join(", "))),
+            let names: Vec<&str> = columns.iter().filter_map(|column| column.name.as_deref()).collect();
+            Err(match names.is_empty() {
+                true => error.hint("there is no header: give the column's number, from 1"),
+                false => error.hint(format!("the columns are {}", listed(&names, 12))),
             })
         }
     }
