@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use narrows::data::{EncodedTable, OpenOptions, read_labels};
 use narrows::{Dataset, Error, Result};
@@ -75,11 +74,7 @@ fn of_dataset(place: &str, name: String, found: ReadDataset, options: &Options) 
     }
     let mut dataset = Dataset { name, notes, ..dataset };
     if let Some(shape) = options.open.shape {
-        let mut values = vec![0.0; dataset.rows.rows() * dataset.rows.shape().len()];
-        dataset.rows.read_f64(0, &mut values)?;
-        let shape_of_rows = dataset.rows.shape();
-        let table = narrows::Table::with_missing(narrows::data::Values::F64(values), shape_of_rows)?;
-        dataset.rows = Arc::new(table.reshape(shape).map_err(|error| error.at(place))?);
+        dataset = dataset.reshaped(shape).map_err(|error| error.at(place))?;
     }
     with_labels(dataset, &options.open)
 }

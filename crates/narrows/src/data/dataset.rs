@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::schema::find_column;
-use super::source::each_block;
+use super::source::{Shape, Stored, each_block};
 use super::{
     ColumnKind, Content, EncodedColumn, Frame, Labels, OpenOptions, Schema, Source, Subset, Table,
-    TableOptions,
+    TableOptions, Values,
 };
 use crate::base::random::{self, Purpose};
 use crate::error::{Error, Result};
@@ -153,6 +153,26 @@ impl<'a> Dataset<'a> {
                 .hint("one label per row, in the same order"));
         }
         Ok(Self { labels: Some(labels), ..self })
+    }
+
+    /// Its rows in memory in another shape of the same length, such as images: they have no columns then.
+    ///
+    /// # Errors
+    /// Where the shape has another length, or rows cannot be read.
+    pub fn reshaped(self, shape: Shape) -> Result<Self> {
+        let rows = &*self.rows;
+        let numbers = rows.rows() * rows.shape().len();
+        let values = match rows.stored(0, rows.rows()) {
+            Some(Stored::U8(values)) => Values::U8(values.to_vec()),
+            Some(Stored::F32(values)) => Values::F32(values.to_vec()),
+            _ => {
+                let mut values = vec![0.0; numbers];
+                rows.read_f64(0, &mut values)?;
+                Values::F64(values)
+            }
+        };
+        let table = Table::with_missing(values, rows.shape())?.reshape(shape)?;
+        Ok(Self { rows: Arc::new(table), table: None, encoded: None, columns: None, ..self })
     }
 
     /// The rows `indices`, in this order, with their labels. No rows are copied.

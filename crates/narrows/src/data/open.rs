@@ -8,7 +8,7 @@ use super::formats::input::Input;
 use super::formats::{TextOptions, TextTable, csv, idx, json_lines, npy};
 use super::on_disk::{self, OnDisk};
 use super::schema::find_column;
-use super::{Columns, Content, Dataset, Kind, Labels, Shape, Source, Table, TableOptions, Values};
+use super::{Columns, Content, Dataset, Kind, Labels, Shape, Source, Table, TableOptions};
 use crate::base::text::escaped;
 use crate::error::{Error, Result};
 
@@ -159,7 +159,7 @@ impl Found {
             Self::Table(dataset) => {
                 let dataset = Dataset { name: short_name, ..*dataset };
                 match options.shape {
-                    Some(shape) => reshape(dataset, shape).map_err(|error| error.at(name))?,
+                    Some(shape) => dataset.reshaped(shape).map_err(|error| error.at(name))?,
                     None => dataset,
                 }
             }
@@ -176,15 +176,6 @@ impl Found {
         }
         Ok(Dataset { labels, ..dataset })
     }
-}
-
-/// A table whose rows are images: they have no columns, only a shape.
-fn reshape(dataset: Dataset<'static>, shape: Shape) -> Result<Dataset<'static>> {
-    let rows = &*dataset.rows;
-    let mut values = vec![0.0; rows.rows() * rows.shape().len()];
-    rows.read_f64(0, &mut values)?;
-    let table = Table::with_missing(Values::F64(values), rows.shape())?.reshape(shape)?;
-    Ok(Dataset { rows: Arc::new(table), table: None, encoded: None, columns: None, ..dataset })
 }
 
 /// Reads a file; `path` is given if its rows may stay on disk.

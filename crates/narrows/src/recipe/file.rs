@@ -1,13 +1,13 @@
 //! Recipes as TOML files, and the built-in recipes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::table_section::TableSection;
 use crate::base::input_file;
-use crate::data::Kind;
 use crate::error::{Error, Result};
 use crate::recipe::{AutoencoderRecipe, ClassifierRecipe, PcaRecipe, Recipe, suggestion};
 
@@ -42,33 +42,6 @@ const DEPENDENTS: [(&str, &[&str]); 2] = [
 
 /// Two fields of training that say the same thing: where one is set, the recipe's other one goes.
 const ALTERNATIVES: [&str; 2] = ["epochs", "updates"];
-
-/// The section `[table]` of a recipe: choices about the columns of tables, by name or by number from 1.
-///
-/// ```
-/// use narrows::data::Kind;
-/// use narrows::recipe::RecipeFile;
-///
-/// let text = "method = \"pca\"\n[table]\ndrop = [\"notes\"]\nkinds = { zip = \"category\" }";
-/// let section = RecipeFile::parse("customers", "customers.toml", text)?.table_options()?;
-/// assert_eq!((&section.drop[..], section.kinds["zip"]), (&["notes".to_owned()][..], Kind::Category));
-/// # Ok::<(), narrows::Error>(())
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct TableSection {
-    /// The columns to use; empty for all.
-    pub columns: Vec<String>,
-    /// Columns to leave out.
-    pub drop: Vec<String>,
-    /// Columns that name the rows.
-    pub id: Vec<String>,
-    /// The column of labels.
-    pub label_column: Option<String>,
-    /// Columns with a kind of choice.
-    pub kinds: BTreeMap<String, Kind>,
-}
 
 /// A recipe as a table of fields, which can be changed one by one before it is read.
 #[derive(Debug, Clone)]
@@ -265,12 +238,7 @@ impl RecipeFile {
     /// # Errors
     /// Where a field of the section is unknown or invalid.
     pub fn table_options(&self) -> Result<TableSection> {
-        let section = self.table.get("table").cloned().unwrap_or_else(|| toml::Table::new().into());
-        serde_path_to_error::deserialize(section).map_err(|error| {
-            let (path, error) = (error.path().to_string(), error.into_inner());
-            let field = if path == "." { "table".to_owned() } else { format!("table.{path}") };
-            Error::recipe(format!("{}: {field}: {}", self.place, one_line(error.message())))
-        })
+        TableSection::read(self.table.get("table")).map_err(|error| error.at(&self.place))
     }
 
     /// Reads and validates the fields.

@@ -14,17 +14,19 @@ mod pretrain;
 mod regularizer;
 mod short_forms;
 mod suggest;
+mod table_section;
 mod train;
 
 pub use crate::data::scaling::Scale;
 pub use classifier::ClassifierRecipe;
-pub use file::{RecipeFile, TableSection, to_json, to_toml};
+pub use file::{RecipeFile, to_json, to_toml};
 pub use layer::{Function, Layer, Noise, NoiseKind, Padding, Units};
 pub(crate) use pretrain::layer_functions;
 pub use pretrain::{PerLayer, Pretrain, PretrainKind};
 pub use regularizer::{Init, Sparsity, Weights};
 pub(crate) use suggest::suggestion;
 use suggest::unknown;
+pub use table_section::TableSection;
 pub(crate) use train::{CHECKPOINT_PERIOD, Optimizer};
 pub use train::{Keep, OptimizerName, Precision, Schedule, Train};
 
