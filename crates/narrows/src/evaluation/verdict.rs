@@ -80,6 +80,12 @@ pub fn verdict(
     }
 }
 
+/// A clause on a comparison that so few held-out rows cannot carry; None for more.
+pub(crate) fn few_rows_clause(rows: usize) -> Option<String> {
+    let rows_text = if rows == 1 { "1 held-out row".to_owned() } else { format!("{rows} held-out rows") };
+    (rows < FEW_ROWS).then(|| format!("judged by {rows_text} alone, too few to tell"))
+}
+
 fn verdict_on_pca(ModelSizes { width, code, .. }: ModelSizes, evaluation: &Reconstruction) -> String {
     if evaluation.explained_variance == 0.0
         && evaluation.squared_error_per_row < NOTHING * evaluation.mean_squared_error_per_row

@@ -44,7 +44,7 @@ use crate::data::{Dataset, Element, hold_out};
 use crate::error::{Error, Result};
 use crate::evaluation::columns::columns_clause;
 use crate::evaluation::reconstruction::measure;
-use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, verdict};
+use crate::evaluation::verdict::{ModelSizes, TrainingOutcome, few_rows_clause, verdict};
 use crate::model::metrics::{Baselines, ColumnMetrics, ReconstructionSummary};
 use crate::model::{Fitted, Model, Part, Summary};
 pub use crate::network::engine::Footprint;
@@ -469,7 +469,14 @@ impl FitJob<'_> {
                     let reach = out_of_reach(recipe, &model.scaling, &self.measured[0])?;
                     let columns = columns_clause(&measured.columns)
                         .filter(|_| measured.metrics.explained_variance < LOSSLESS);
-                    [sentence].into_iter().chain(reach).chain(columns).collect::<Vec<_>>().join("; ")
+                    let few = few_rows_clause(held_out.rows());
+                    [sentence]
+                        .into_iter()
+                        .chain(few)
+                        .chain(reach)
+                        .chain(columns)
+                        .collect::<Vec<_>>()
+                        .join("; ")
                 }
             },
             evaluation: measured.metrics,

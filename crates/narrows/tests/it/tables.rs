@@ -1,9 +1,12 @@
 //! Tables of columns of all kinds: the kinds that are found, rows encoded and decoded, columns matched by name, the model file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use narrows::data::formats::csv::{WriteOptions, encode_table};
-use narrows::data::{Dataset, Format, Kind, OpenOptions, TableOptions, open, read_bytes};
+use narrows::data::{
+    Content, Dataset, Format, Frame, FrameColumn, Kind, OpenOptions, TableOptions, open, read_bytes,
+};
 use narrows::{Model, Recipe, Result};
 
 use crate::common::{evaluate, fit, pca, recipe, values};
@@ -266,4 +269,31 @@ fn constant_columns_keep_their_scale_and_outputs_out_of_reach_are_named() {
     let tiny = narrows::Table::new(narrows::data::Values::F64(tiny), narrows::Shape::flat(3)).unwrap();
     let error = narrows::fit(&Recipe::pca(2), &tiny, Default::default()).err().unwrap().to_string();
     assert!(error.contains("e-169") && error.contains("standard"), "{error}");
+}
+
+#[test]
+fn a_verdict_of_few_held_out_rows_says_so() {
+    let iris = narrows_datasets::iris();
+    let fit_with =
+        |rows: usize| fit(&Recipe::pca(2), &iris, &iris.select((0..rows).collect())).verdict().to_owned();
+    assert!(fit_with(1).contains("judged by 1 held-out row alone"), "{}", fit_with(1));
+    assert!(fit_with(9).contains("judged by 9 held-out rows alone"), "{}", fit_with(9));
+    assert!(!fit_with(10).contains("judged by"), "{}", fit_with(10));
+}
+
+/// Two columns without a name among named ones: each is matched with the one of its number, not both with the first.
+#[test]
+fn columns_without_a_name_are_matched_by_their_number() {
+    let column = |name: Option<&str>| FrameColumn { name: name.map(String::from), content: Content::Numbers };
+    let columns = vec![column(Some("a")), column(None), column(None)];
+    let cells: Vec<f64> = (0..30).map(|at| f64::from(at * at % 13)).collect();
+    let table =
+        narrows::Table::new(narrows::data::Values::F64(cells.clone()), narrows::Shape::flat(3)).unwrap();
+    let frame = Frame::new(columns, Arc::new(table)).unwrap();
+    let dataset = Dataset::from_frame("table", frame.clone(), &OpenOptions::default()).unwrap();
+    let model = fit(&Recipe::pca(3), &dataset, &dataset).model;
+    // Another schema object of the same columns, so that they are matched.
+    let again =
+        Dataset::from_frame("again", frame.select((0..5).collect()), &OpenOptions::default()).unwrap();
+    assert_eq!(values(&model.match_rows(&again).unwrap()), cells[..15]);
 }
