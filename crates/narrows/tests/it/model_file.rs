@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::common::{self, fit_on, made, open, parameters, parse, wide};
+use narrows::data::{Format, OpenOptions, read_bytes};
 use narrows::{Dataset, Model, Shape};
 
 mod damaged;
@@ -60,13 +61,33 @@ decoder = [{ dense = 'input' }]
 loss = 'mse'
 train = { optimizer = 'adam', rate = 0.02, epochs = 3, batch = 16, seed = 2, precision = 'bf16' }";
 
-const GOLDEN: [&str; 6] = [
+const MIXED: &str = "method = 'autoencoder'
+scale = 'standard'
+encoder = [{ dense = 2 }]
+decoder = [{ dense = 'input' }]
+loss = 'mixed'
+train = { optimizer = 'adam', learning_rate = 0.02, updates = 60, batch_size = 8, seed = 3 }";
+
+/// A table of each kind of column, with gaps.
+fn members() -> Dataset<'static> {
+    let kinds = ["oak", "elm", "oak", "ash", "oak", "elm"];
+    let mut text = "name,joined,kind,member,height,weight\n".to_owned();
+    for row in 0..36usize {
+        let height = if row % 9 == 4 { String::new() } else { format!("{}.5", row * row % 23) };
+        let (day, member) = (row % 28 + 1, if row * 5 % 7 < 3 { "yes" } else { "no" });
+        text += &format!("N{row},2024-02-{day:02},{},{member},{height},{}\n", kinds[row % 6], row * 7 % 31);
+    }
+    read_bytes("members", text.as_bytes(), Format::Csv, &OpenOptions::default()).unwrap()
+}
+
+const GOLDEN: [&str; 7] = [
     "pca-iris-1.narrows",
     "network-iris-1.narrows",
     "images-2.narrows",
     "variational-3.narrows",
     "classifier-iris-4.narrows",
     "half-precision-5.narrows",
+    "members-6.narrows",
 ];
 
 /// Bytes of 24 images of 5 x 6: a bright bar that wanders.
